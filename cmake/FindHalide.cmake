@@ -1,0 +1,12 @@
+# Finds the Halide C++ library inside the unpacked Python wheel at HALIDE_ROOT
+# (its own package config needs a newer CMake than Debian 12 has).
+find_path(Halide_INCLUDE_DIR Halide.h HINTS ${HALIDE_ROOT}/halide/include NO_DEFAULT_PATH)
+find_library(Halide_LIBRARY Halide HINTS ${HALIDE_ROOT}/halide/lib64 ${HALIDE_ROOT}/halide/lib NO_DEFAULT_PATH)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Halide REQUIRED_VARS Halide_LIBRARY Halide_INCLUDE_DIR)
+if(Halide_FOUND AND NOT TARGET Halide::Halide)
+  add_library(Halide::Halide SHARED IMPORTED)
+  set_target_properties(Halide::Halide PROPERTIES
+    IMPORTED_LOCATION ${Halide_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${Halide_INCLUDE_DIR})
+endif()

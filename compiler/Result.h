@@ -1,0 +1,54 @@
+// How parts of the compiler that know no MLIR report a user's mistake: a value
+// or an Error with the exit code of its class. Bugs of the compiler itself are
+// asserts, not Errors. No exception crosses an interface that returns a Result.
+#pragma once
+
+#include <cassert>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace gemmac {
+
+// The exit codes shared by gemmac and the programs it makes.
+enum class ExitCode {
+  Ok = 0,
+  Run = 1,         // an error while running (prompt longer than the context)
+  Usage = 2,       // unknown flag, empty input
+  BadInput = 3,    // a broken input file, a token id out of range
+  Unsupported = 4, // a model or feature that is not supported
+  Resources = 5,   // not enough memory, disk or permission
+  Machine = 6,     // this machine lacks what the program needs
+};
+
+// `message` names what (file, tensor, flag, offset), what was expected, what
+// was found and what to do; one line, no full stop, no "error:" prefix.
+struct Error {
+  ExitCode code = ExitCode::BadInput;
+  std::string message;
+};
+
+// A T or an Error.
+template <typename T>
+class [[nodiscard]] Result {
+public:
+  Result(T value) : value(std::move(value)) {}
+  Result(Error error) : problem(std::move(error)) {}
+
+  explicit operator bool() const { return value.has_value(); }
+  T &operator*() { return assert(value), *value; }
+  const T &operator*() const { return assert(value), *value; }
+  T *operator->() { return &**this; }
+  const T *operator->() const { return &**this; }
+  const Error &error() const { return assert(!value), problem; }
+
+private:
+  std::optional<T> value;
+  Error problem;
+};
+
+// Success or an Error.
+struct Done {};
+using Status = Result<Done>;
+
+} // namespace gemmac
