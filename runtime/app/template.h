@@ -1,0 +1,112 @@
+// The chat protocol of Gemma 4 in C++: messages -> the text of the prompt, byte
+// for byte what the checkpoints' template of 2026-07-09 renders, and a model's
+// ids -> thought and answer. Knows no JSON, no tokenization of the prompt
+// (encode the whole rendered text with specials on) and no terminal.
+#pragma once
+
+#include "runtime/app/tokenizer.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace gm {
+
+// A JSON value in a tool's declaration, arguments or result.
+struct Value {
+  enum Kind { Null, Bool, Integer, Float, String, List, Map };
+  Kind kind = Null;
+  bool truth = false;
+  double number = 0;        // Float
+  std::string text;         // String; Integer: its decimal digits
+  std::vector<Value> items; // List
+  std::vector<std::pair<std::string, Value>> fields; // Map, in given order
+
+  // Field `key` of a Map, null for an absent one and other kinds.
+  const Value *find(std::string_view key) const;
+};
+
+// One element of a content that is a list. Types: text; image, image_url;
+// audio, input_audio; video. Others render as nothing.
+struct Part {
+  std::string type, text;
+};
+
+struct Content {
+  enum Kind { None, Text, Parts };
+  Kind kind = None;
+  std::string text;
+  std::vector<Part> parts;
+};
+
+struct ToolCall {
+  std::string id, name;
+  Value arguments; // Map or Null
+};
+
+struct ToolResponse {
+  std::string name; // empty = "unknown"
+  Value response;
+};
+
+struct Message {
+  std::string role; // system, developer, user, assistant, tool, ...
+  Content content;
+  std::string reasoning;
+  std::vector<ToolCall> tool_calls;
+  std::vector<ToolResponse> tool_responses;
+  std::string tool_call_id, name; // role tool
+};
+
+// A message with plain text.
+Message text_message(std::string role, std::string text);
+
+struct ChatOptions {
+  bool large = false; // the template of 12B, 26B-A4B and 31B
+  bool enable_thinking = false;
+  bool preserve_thinking = false;
+  bool generation_prompt = true;
+};
+
+// Appends the prompt, `<bos>` included, to `out`. `tools`: declarations as
+// given by OpenAI's API, {"type": "function", "function": {...}}. Returns an
+// empty string, or what cannot be rendered (arguments that are no mapping,
+// ...).
+std::string render_chat(const std::vector<Message> &messages,
+                        const std::vector<Value> &tools,
+                        const ChatOptions &options, std::string &out);
+
+// Without white space (Unicode's, as Python's str.strip) at both ends.
+std::string_view trim(std::string_view text);
+
+// Model text without its <|channel>...<channel|> spans, trimmed: what goes back
+// into the history.
+std::string strip_thoughts(std::string_view text);
+
+// Splits a model's output, id by id, into thought and answer. Only the answer
+// may be shown as the reply and sent back in the next turn. The channel's tags
+// and its "thought\n" heading belong to neither. Other special tokens (tool
+// calls) appear in the answer as their text; stop ids are not to be pushed.
+class OutputSplitter {
+public:
+  // `in_thought`: the prompt ended in "<|channel>thought\n".
+  OutputSplitter(const Tokenizer &tokenizer, bool in_thought = false);
+
+  // Appends the text that `id` completes to `answer` or `thought`.
+  void push(int32_t id, std::string &answer, std::string &thought);
+  void flush(std::string &answer, std::string &thought);
+
+private:
+  void emit(std::string_view text, std::string &answer, std::string &thought);
+  void close_thought();
+
+  const Tokenizer &tokenizer;
+  StreamDecoder decoder;
+  bool thinking;
+  bool heading = false; // "thought\n" may still come
+  std::string held;     // start of a heading, or the last "\n" of a thought
+};
+
+} // namespace gm

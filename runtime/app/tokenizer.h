@@ -1,0 +1,100 @@
+// Text <-> token ids over the packed tokenizer of runtime/tokenizer_blob.h,
+// used where it lies. Exactly HF's BPE of the Gemma 4 tokenizer.json: the whole
+// text between special tokens is one word, spaces become U+2581, characters
+// outside the vocabulary become byte tokens. Knows no chat format, no files.
+#pragma once
+
+#include "runtime/tokenizer_blob.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gm {
+
+// Byte offset of the first thing in `text` that is not UTF-8 (overlong forms,
+// surrogates and code points above U+10FFFF included); text.size() if none.
+size_t first_bad_utf8(std::string_view text);
+
+class Tokenizer {
+public:
+  // Binds to the blob, which must stay mapped and unchanged. Checks magic,
+  // version and that every table lies inside; costs the same for any
+  // vocabulary. Returns an empty string, or what is wrong (then the object must
+  // not be used). A blob damaged inside a table gives wrong ids, never a crash.
+  std::string open(const void *blob, size_t bytes);
+
+  uint32_t vocab() const { return head->pieces; }
+
+  // Id of a token of the chat protocol, or -1 where the vocabulary has none.
+  int32_t named(gm_tok_name name) const {
+    return static_cast<int32_t>(head->named[name]);
+  }
+
+  // Appends the ids of `text`, which must be UTF-8 (see first_bad_utf8; ids of
+  // anything else are unspecified). Adds no <bos>. `specials`: tokens like
+  // <|turn> written in the text become their id; otherwise they are plain text.
+  // O(n log n) at worst, linear on text with places where no piece crosses.
+  void encode(std::string_view text, bool specials,
+              std::vector<int32_t> &ids) const;
+
+  // The text of `ids` (each in 0 .. vocab()-1). A run of byte tokens that is
+  // not UTF-8 as a whole gives one U+FFFD per byte. `specials`: show the text
+  // of special tokens; otherwise they are as if absent.
+  std::string decode(const int32_t *ids, size_t count, bool specials) const;
+
+  // The piece as the vocabulary spells it (U+2581 for space, <0xHH> for bytes).
+  std::string_view piece(int32_t id) const;
+  uint8_t flags(int32_t id) const;
+
+private:
+  friend class StreamDecoder;
+  struct Symbol;
+  struct Candidate;
+  struct Scratch;
+
+  // Id of the byte token `id`'s byte; only for GM_TOK_BYTE pieces.
+  uint8_t byte_of(int32_t id) const;
+  // Length and id of the longest added token that starts at `at`, 0 = none.
+  size_t match_added(std::string_view text, size_t at, uint32_t &id) const;
+  const gm_tok_merge *find_merge(uint32_t left, uint32_t right) const;
+  bool may_join(uint32_t left, uint32_t right) const;
+  void encode_plain(std::string_view text, Scratch &scratch,
+                    std::vector<int32_t> &ids) const;
+  void merge_word(Scratch &scratch, std::vector<int32_t> &ids) const;
+
+  template <typename T>
+  const T *table(uint64_t offset) const {
+    return reinterpret_cast<const T *>(base + offset);
+  }
+
+  const uint8_t *base = nullptr;
+  const gm_tok_header *head = nullptr;
+};
+
+// Decodes one id at a time and never gives half a character: bytes of a run of
+// byte tokens are kept until they make a character. The concatenation equals
+// Tokenizer::decode, except that characters completed before a run turns out
+// not to be UTF-8 have been given already.
+class StreamDecoder {
+public:
+  StreamDecoder(const Tokenizer &tokenizer, bool specials)
+      : tokenizer(tokenizer), specials(specials) {}
+
+  // Appends what `id` (0 .. vocab()-1) completes to `out`.
+  void push(int32_t id, std::string &out);
+  // The end: an unfinished character becomes one U+FFFD per byte.
+  void flush(std::string &out);
+
+private:
+  void push_byte(uint8_t byte, std::string &out);
+
+  const Tokenizer &tokenizer;
+  bool specials;
+  bool broken = false; // this run is not UTF-8: one U+FFFD per byte to its end
+  std::string pending; // at most three bytes of an unfinished character
+};
+
+} // namespace gm
