@@ -72,7 +72,7 @@ struct gm_tok_header {
   uint32_t blocks;       // blocks of 256 code points, >= 1; block 0 is all NONE
   uint32_t bridge_shift; // the bridge filter has 2^(64 - shift) bits
 
-  uint64_t piece_start; // uint64[V + 1]: byte range of each piece in `text`
+  uint64_t piece_start; // uint32[V + 1]: byte range of each piece in `text`
   uint64_t piece_flags; // uint8[V]
   uint64_t text;        // UTF-8, pieces one after another, space as U+2581
   uint64_t text_bytes;
@@ -82,6 +82,7 @@ struct gm_tok_header {
   uint64_t code_points; // uint32[blocks][256]: id of the one-character piece
   uint64_t byte_ids;    // uint32[256]: id of "<0xHH>"
   uint64_t added_ids;   // uint32[added]: sorted by the bytes of their text
+  uint64_t added_first; // uint32[257]: where each first byte starts there
   uint64_t bridge;      // uint64[]: bit set for each (x, y) such that a merge
                         // joins a piece ending in symbol x with one starting
                         // in symbol y; unset = text can be cut between them

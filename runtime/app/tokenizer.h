@@ -29,9 +29,7 @@ public:
   uint32_t vocab() const { return head->pieces; }
 
   // Id of a token of the chat protocol, or -1 where the vocabulary has none.
-  int32_t named(gm_tok_name name) const {
-    return static_cast<int32_t>(head->named[name]);
-  }
+  int32_t named(gm_tok_name name) const;
 
   // Appends the ids of `text`, which must be UTF-8 (see first_bad_utf8; ids of
   // anything else are unspecified). Adds no <bos>. `specials`: tokens like
@@ -59,6 +57,8 @@ private:
   uint8_t byte_of(int32_t id) const;
   // Length and id of the longest added token that starts at `at`, 0 = none.
   size_t match_added(std::string_view text, size_t at, uint32_t &id) const;
+  // Id of the piece that is this one character, or GM_TOK_NONE.
+  uint32_t char_id(uint32_t code) const;
   const gm_tok_merge *find_merge(uint32_t left, uint32_t right) const;
   bool may_join(uint32_t left, uint32_t right) const;
   void encode_plain(std::string_view text, Scratch &scratch,

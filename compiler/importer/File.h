@@ -1,0 +1,51 @@
+// Reads the files of a checkpoint folder: whole small files, read-only mappings
+// of large ones, and what is said when a path is not what it should be. Must
+// not know what the files contain.
+#pragma once
+
+#include "compiler/Result.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace gemmac {
+
+// FOLDER must be a folder; a .gguf file is Unsupported, anything else BadInput.
+Status checkFolder(const std::string &folder);
+
+// True if FOLDER/name is there, whatever it is.
+bool hasFile(const std::string &folder, const std::string &name);
+
+std::string joinPath(const std::string &folder, const std::string &name);
+
+// A file mapped read-only. Movable; the address stays.
+class MappedFile {
+public:
+  // Only regular files; an empty file is an empty mapping.
+  static Result<MappedFile> open(const std::string &path);
+
+  MappedFile() = default;
+  MappedFile(MappedFile &&other) noexcept { *this = std::move(other); }
+  MappedFile &operator=(MappedFile &&other) noexcept;
+  ~MappedFile();
+
+  const std::string &path() const { return name; }
+  const uint8_t *data() const { return address; }
+  uint64_t bytes() const { return size; }
+  int64_t mtimeNs() const { return mtime; }
+  std::string_view text() const {
+    return {reinterpret_cast<const char *>(address), size};
+  }
+
+private:
+  std::string name;
+  const uint8_t *address = nullptr;
+  uint64_t size = 0;
+  int64_t mtime = 0;
+};
+
+// The text of a file of at most `limit` bytes.
+Result<std::string> readFile(const std::string &path, uint64_t limit);
+
+} // namespace gemmac

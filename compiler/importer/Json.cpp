@@ -1,0 +1,283 @@
+// The JSON reader: nlohmann's SAX parser below, our limits above. Must not know
+// what the texts mean.
+#include "compiler/importer/Json.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <new>
+
+namespace gemmac {
+namespace {
+
+// An input iterator that tells how far the parser has read.
+struct Cursor {
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char *;
+  using reference = const char &;
+
+  const char *at;
+  const char **reached;
+
+  reference operator*() const { return *at; }
+  Cursor &operator++() {
+    *reached = ++at;
+    return *this;
+  }
+  bool operator==(const Cursor &other) const { return at == other.at; }
+  bool operator!=(const Cursor &other) const { return at != other.at; }
+};
+
+// The part of a parser message that says what is wrong: without its class, its
+// line and column, and the text it read last (which may be megabytes).
+std::string parserProblem(const std::string &what) {
+  size_t begin = what.find("] ");
+  begin = begin == std::string::npos ? 0 : begin + 2;
+  if (what.compare(begin, 11, "parse error") == 0) {
+    size_t colon = what.find(": ", begin);
+    if (colon != std::string::npos)
+      begin = colon + 2;
+  }
+  size_t end = what.find("; last read", begin);
+  size_t length = end == std::string::npos ? 200 : std::min<size_t>(end - begin, 200);
+  std::string text = what.substr(begin, length);
+  for (char &c : text)
+    if (c == '\n' || c == '\r')
+      c = ' ';
+  return text;
+}
+
+// Checks depth and keys and passes the events on.
+class Handler {
+public:
+  Handler(JsonEvents &events, const char *begin, const char *const *reached)
+      : events(events), begin(begin), reached(reached) {}
+
+  bool null() { return pass(events.null()); }
+  bool boolean(bool value) { return pass(events.boolean(value)); }
+  bool number_integer(int64_t value) { return pass(events.integer(value)); }
+  bool number_unsigned(uint64_t value) {
+    if (value > uint64_t(std::numeric_limits<int64_t>::max()))
+      return pass(events.number(double(value)));
+    return pass(events.integer(int64_t(value)));
+  }
+  bool number_float(double value, const std::string &) {
+    return pass(events.number(value));
+  }
+  bool string(std::string &value) { return pass(events.string(value)); }
+  bool binary(nlohmann::json::binary_t &) { return fail("binary value"); }
+
+  bool start_object(size_t) {
+    if (!enter())
+      return false;
+    seen.back().isObject = true;
+    return pass(events.startObject());
+  }
+  bool key(std::string &value) {
+    seen.back().keys.push_back({value, offset()});
+    return pass(events.key(value));
+  }
+  bool end_object() {
+    if (!checkKeys(seen.back().keys))
+      return false;
+    seen.pop_back();
+    return pass(events.endObject());
+  }
+  bool start_array(size_t) { return enter() && pass(events.startArray()); }
+  bool end_array() {
+    seen.pop_back();
+    return pass(events.endArray());
+  }
+  bool parse_error(size_t position, const std::string &,
+                   const nlohmann::json::exception &error) {
+    problem = parserProblem(error.what());
+    where = position ? position - 1 : 0;
+    return false;
+  }
+
+  std::string problem;
+  uint64_t where = 0;
+
+private:
+  struct Key {
+    std::string name;
+    uint64_t offset;
+  };
+  struct Level {
+    bool isObject = false;
+    std::vector<Key> keys;
+  };
+
+  uint64_t offset() const { return uint64_t(*reached - begin); }
+
+  bool fail(std::string why) {
+    problem = std::move(why);
+    where = offset();
+    return false;
+  }
+
+  bool pass(bool good) { return good || fail(events.problem); }
+
+  bool enter() {
+    if (seen.size() == jsonDepth)
+      return fail("nested deeper than " + std::to_string(jsonDepth) +
+                  " levels");
+    seen.emplace_back();
+    return true;
+  }
+
+  bool checkKeys(std::vector<Key> &keys) {
+    std::sort(keys.begin(), keys.end(), [](const Key &a, const Key &b) {
+      return a.name != b.name ? a.name < b.name : a.offset < b.offset;
+    });
+    for (size_t i = 1; i < keys.size(); ++i)
+      if (keys[i].name == keys[i - 1].name) {
+        problem = "duplicate key " + quoted(keys[i].name);
+        where = keys[i].offset;
+        return false;
+      }
+    return true;
+  }
+
+  JsonEvents &events;
+  const char *begin;
+  const char *const *reached;
+  std::vector<Level> seen;
+};
+
+// Builds the tree.
+class TreeBuilder : public JsonEvents {
+public:
+  JsonValue root;
+
+  bool null() override { return add(JsonValue::Kind::Null) != nullptr; }
+  bool boolean(bool value) override {
+    JsonValue *v = add(JsonValue::Kind::Bool);
+    return v && (v->boolean = value, true);
+  }
+  bool integer(int64_t value) override {
+    JsonValue *v = add(JsonValue::Kind::Integer);
+    return v && (v->integer = value, v->number = double(value), true);
+  }
+  bool number(double value) override {
+    JsonValue *v = add(JsonValue::Kind::Number);
+    return v && (v->number = value, true);
+  }
+  bool string(std::string &value) override {
+    JsonValue *v = add(JsonValue::Kind::String);
+    return v && (v->text = std::move(value), true);
+  }
+  bool key(std::string &value) override {
+    stack.back()->keys.push_back(std::move(value));
+    return true;
+  }
+  bool startObject() override { return open(JsonValue::Kind::Object); }
+  bool endObject() override { return close(); }
+  bool startArray() override { return open(JsonValue::Kind::Array); }
+  bool endArray() override { return close(); }
+
+private:
+  // Adds a value to the innermost open one. Only that one grows, so pointers to
+  // the open ones stay valid.
+  JsonValue *add(JsonValue::Kind kind) {
+    if (++count > jsonTreeValues) {
+      problem = "more than " + std::to_string(jsonTreeValues) + " values";
+      return nullptr;
+    }
+    JsonValue *v = &root;
+    if (!stack.empty())
+      v = &stack.back()->items.emplace_back();
+    v->kind = kind;
+    return v;
+  }
+  bool open(JsonValue::Kind kind) {
+    JsonValue *v = add(kind);
+    if (v)
+      stack.push_back(v);
+    return v != nullptr;
+  }
+  bool close() {
+    stack.pop_back();
+    return true;
+  }
+
+  std::vector<JsonValue *> stack;
+  int64_t count = 0;
+};
+
+} // namespace
+
+Status readJson(std::string_view text, const std::string &name,
+                JsonEvents &events) {
+  try {
+    const char *reached = text.data();
+    Handler handler(events, text.data(), &reached);
+    const char *end = text.data() + text.size();
+    bool good = nlohmann::json::sax_parse(
+        Cursor{text.data(), &reached}, Cursor{end, &reached}, &handler,
+        nlohmann::json::input_format_t::json);
+    if (good)
+      return Done{};
+    return Error{ExitCode::BadInput, name + ": not valid JSON at byte " +
+                                         std::to_string(handler.where) + ": " +
+                                         handler.problem};
+  } catch (const std::bad_alloc &) {
+    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+  }
+}
+
+Result<JsonValue> parseJson(std::string_view text, const std::string &name) {
+  TreeBuilder builder;
+  Status read = readJson(text, name, builder);
+  if (!read)
+    return read.error();
+  return std::move(builder.root);
+}
+
+const JsonValue *JsonValue::find(std::string_view key) const {
+  for (size_t i = 0; i < keys.size(); ++i)
+    if (keys[i] == key)
+      return &items[i];
+  return nullptr;
+}
+
+const char *kindName(JsonValue::Kind kind) {
+  switch (kind) {
+  case JsonValue::Kind::Null:
+    return "null";
+  case JsonValue::Kind::Bool:
+    return "boolean";
+  case JsonValue::Kind::Integer:
+    return "integer";
+  case JsonValue::Kind::Number:
+    return "number";
+  case JsonValue::Kind::String:
+    return "string";
+  case JsonValue::Kind::Array:
+    return "array";
+  case JsonValue::Kind::Object:
+    return "object";
+  }
+  return "value";
+}
+
+std::string quoted(std::string_view name) {
+  static const char digits[] = "0123456789abcdef";
+  bool cut = name.size() > 120;
+  std::string out = "\"";
+  for (unsigned char c : name.substr(0, 120)) {
+    if (c == '"' || c == '\\')
+      (out += '\\') += char(c);
+    else if (c >= 0x20 && c < 0x7f)
+      out += char(c);
+    else
+      ((out += "\\x") += digits[c >> 4]) += digits[c & 15];
+  }
+  return out + (cut ? "...\"" : "\"");
+}
+
+} // namespace gemmac

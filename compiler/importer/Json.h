@@ -1,0 +1,69 @@
+// Reads JSON texts that nobody vouches for: bounded depth, duplicate keys
+// refused, every error with its byte offset, time and memory linear in the
+// text. Used for config.json, safetensors headers and index files. Must not
+// know what the texts mean.
+#pragma once
+
+#include "compiler/Result.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gemmac {
+
+// Receives a document in order. A callback that returns false stops reading;
+// it says why in `problem` (no offset; the reader adds it). Integers outside
+// int64 arrive as numbers.
+class JsonEvents {
+public:
+  virtual ~JsonEvents() = default;
+  virtual bool null() = 0;
+  virtual bool boolean(bool value) = 0;
+  virtual bool integer(int64_t value) = 0;
+  virtual bool number(double value) = 0;
+  virtual bool string(std::string &value) = 0; // may be moved from
+  virtual bool startObject() = 0;
+  virtual bool key(std::string &value) = 0; // may be moved from
+  virtual bool endObject() = 0;
+  virtual bool startArray() = 0;
+  virtual bool endArray() = 0;
+
+  std::string problem;
+};
+
+constexpr int jsonDepth = 64; // deepest nesting that any reader accepts
+
+// Reads `text`; `name` is how messages call it.
+Status readJson(std::string_view text, const std::string &name,
+                JsonEvents &events);
+
+// A document as a tree, for small files.
+struct JsonValue {
+  enum class Kind { Null, Bool, Integer, Number, String, Array, Object };
+  Kind kind = Kind::Null;
+  bool boolean = false;
+  int64_t integer = 0;
+  double number = 0; // also set for integers
+  std::string text;
+  std::vector<JsonValue> items;  // of an array or an object
+  std::vector<std::string> keys; // of an object, parallel to items
+
+  bool is(Kind k) const { return kind == k; }
+  // The value of `key`, nullptr if there is none or this is no object.
+  const JsonValue *find(std::string_view key) const;
+};
+
+constexpr int64_t jsonTreeValues = 500000; // most values of a tree
+
+Result<JsonValue> parseJson(std::string_view text, const std::string &name);
+
+// "number", "string", ... for messages.
+const char *kindName(JsonValue::Kind kind);
+
+// A name from a file in quotes, safe to print: control characters, quotes and
+// invalid bytes escaped, cut after 120 bytes.
+std::string quoted(std::string_view name);
+
+} // namespace gemmac

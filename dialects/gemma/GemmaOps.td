@@ -1,0 +1,567 @@
+// The gemma dialect: what a Gemma 4 decoder computes, knowing no hardware.
+// Every op is documented with shapes, accumulation and its source in the
+// model specification.
+
+#ifndef GEMMA_OPS
+#define GEMMA_OPS
+
+include "mlir/IR/OpBase.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Gemma_Dialect : Dialect {
+  let name = "gemma";
+  let cppNamespace = "::mlir::gemma";
+  let summary = "Gemma 4 decoder on tensors";
+  let description = [{
+    Models the mathematics of a Gemma 4 text decoder: `func.func`s with the
+    attribute `gemma.segment`, f32 activations `tensor<?xKxf32>` (one row per
+    token of the step), and two kinds of symbols: `gemma.weight` (a tensor of
+    the checkpoint; its bytes never enter the IR) and `gemma.cache` (keys and
+    values of one layer). It says nothing about formats of activations, memory,
+    threads or instructions; the kernel dialect does.
+
+    The importer emits primitives only; `optimize` forms the fused ops, each of
+    which is defined as its expansion into primitives (`gemma-expand` undoes
+    it). linalg is not used: generalising loses the names that kernels are
+    chosen by.
+
+    Values are real numbers as far as the semantics go: the reference evaluator
+    computes them in double, kernels in f32 accumulation. Below, n is the number
+    of rows, D the hidden size, H query heads, Hk key/value heads, hd the head
+    size, P the per-layer-embedding width, V the vocabulary.
+  }];
+}
+
+class Gemma_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Gemma_Dialect, mnemonic, traits>;
+class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
+    : Gemma_Op<mnemonic, !listconcat([Pure], traits)>;
+
+// Ops that name weights or caches check the symbols' shapes.
+def Gemma_Symbols : DeclareOpInterfaceMethods<SymbolUserOpInterface>;
+
+def F32Rows : 2DTensorOf<[F32]>;
+def I32Row : 1DTensorOf<[I32]>;
+def I32Rows : 2DTensorOf<[I32]>;
+def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
+def OptSym : OptionalAttr<FlatSymbolRefAttr>;
+def Range : ConfinedAttr<DenseI64ArrayAttr, [DenseArrayCount<2>]>;
+
+//===-- symbols -----------------------------------------------------------===//
+
+def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
+  let summary = "a tensor of the checkpoint";
+  let description = [{
+    Names one source tensor. `from` is its Hugging Face name without the prefix
+    `model.language_model.` or `model.`; the type is its logical shape
+    (`[out, in]` for matrices, row-major). `source` is the type it has in the
+    bound checkpoint (`f32`, `f16`, `bf16`), absent when compiling from a
+    configuration alone. `format` is what it is stored as (`f32`, `bf16`) and
+    `act` the format of the activations that it multiplies; both are set by
+    `gemma-choose-formats`.
+
+    ```mlir
+    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<2048x1536xf32> {source = "bf16"}
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$from, TypeAttr:$type,
+                       OptionalAttr<StrAttr>:$source, OptionalAttr<StrAttr>:$format,
+                       OptionalAttr<StrAttr>:$act);
+  let assemblyFormat = "$sym_name `from` $from `:` $type attr-dict";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::RankedTensorType getTensorType() {
+      return ::llvm::cast<::mlir::RankedTensorType>(getType());
+    }
+    int64_t dim(unsigned i) { return getTensorType().getDimSize(i); }
+    unsigned rank() { return getTensorType().getRank(); }
+  }];
+}
+
+def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
+  let summary = "keys and values of one layer";
+  let description = [{
+    The K/V cache of one KV-owning layer: for every position `heads` keys and
+    values of size `dim`. `window` is the number of keys a query sees including
+    its own (0 = all: a global layer). `form` is `"kv"` (K and V both stored).
+    `format` (`f32` or `bf16`) is set by `gemma-choose-formats`. Readers and
+    writers have memory effects on the symbol; several layers may read one cache
+    (KV sharing, spec 2.4).
+
+    ```mlir
+    gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64, form = "kv"}
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$window, I64Attr:$heads,
+                       I64Attr:$dim, StrAttr:$form, OptionalAttr<StrAttr>:$format);
+  let assemblyFormat = "$sym_name attr-dict";
+  let hasVerifier = 1;
+}
+
+//===-- primitives --------------------------------------------------------===//
+
+def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols]> {
+  let summary = "look up and scale rows of a table";
+  let description = [{
+    `y[r, j] = table[ids[r], a + j] * scale` for the columns `[a, b)` (default
+    all). A negative id -1-j is a soft token: with `soft_mode = "row"` the
+    result is row j of `soft`, unscaled; with `"zero"` it is table row 0 (the
+    per-layer table, spec 2.3). `scale` is sqrt(D) rounded to bf16 (spec 2.2).
+
+    ```mlir
+    %h = gemma.embed %ids, @embed {scale = 39.25} : tensor<?xi32> -> tensor<?x1536xf32>
+    ```
+  }];
+  let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, FlatSymbolRefAttr:$table,
+                       F64Attr:$scale, OptionalAttr<Range>:$columns,
+                       OptionalAttr<StrAttr>:$soft_mode);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $ids `,` $table (`soft` `(` $soft^ `:` type($soft) `)`)? attr-dict
+    `:` type($ids) `->` type($result)
+  }];
+}
+
+def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "result"]>]> {
+  let summary = "root-mean-square norm of groups of columns";
+  let description = [{
+    For every group g of `size` consecutive columns (a head, a per-layer slice,
+    or the whole row): `y = x * (mean(x^2) + eps)^(-1/2) * w`, the weight used
+    as it is (not 1 + w) and shared by all groups; without a weight the factor
+    is 1. Sums in f32 or better (spec 2.2).
+
+    ```mlir
+    %x = gemma.rms_norm %h weight @l0.in_norm {eps = 1.0e-6, size = 1536 : i64} : tensor<?x1536xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, OptSym:$weight, F64Attr:$eps, I64Attr:$size);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x (`weight` $weight^)? attr-dict `:` type($x)";
+  let hasVerifier = 1;
+}
+
+def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols]> {
+  let summary = "matrix product with a weight";
+  let description = [{
+    `y = x W^T` with W `[out, in]`; `rows = [a, b)` uses these rows of W only.
+    Products are accumulated in f32 or better; no bias (spec 2).
+
+    ```mlir
+    %q = gemma.linear %x, @l0.q : tensor<?x1536xf32> -> tensor<?x2048xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$weight, OptionalAttr<Range>:$rows);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `->` type($result)";
+}
+
+def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
+  let summary = "rotary position embedding";
+  let description = [{
+    Every group of `dim` columns is a head. For i < `pairs`, with
+    `(c, s) = table[r, i]`: `y[i] = x[i] c - x[i + dim/2] s` and
+    `y[i + dim/2] = x[i + dim/2] c + x[i] s`; other lanes pass through (spec
+    2.2). The table is a step input, computed in double and rounded once to f32.
+
+    ```mlir
+    %k2 = gemma.rope %k1, %rope_local {dim = 256 : i64, pairs = 128 : i64} : tensor<?x256xf32>, tensor<?x128x2xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, RopeTable:$table, I64Attr:$dim, I64Attr:$pairs);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x `,` $table attr-dict `:` type($x) `,` type($table)";
+  let hasVerifier = 1;
+}
+
+def AppendOp : Gemma_Op<"append", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+  let summary = "write keys and values of this step into a cache";
+  let description = [{
+    Row r writes its key `k[r]` and value `v[r]` (`[Hk, hd]` flattened) at
+    position `pos[r]` of sequence `slot[r]`, rounded to the cache's format.
+
+    ```mlir
+    gemma.append %k2, %v1 at (%slot, %pos) to @kv0 : tensor<?x256xf32>, tensor<?x256xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos,
+                       FlatSymbolRefAttr:$cache);
+  let assemblyFormat = [{
+    $k `,` $v `at` `(` $slot `,` $pos `)` `to` $cache attr-dict
+    `:` type($k) `,` type($v) `,` type($slot) `,` type($pos)
+  }];
+}
+
+def AttentionOp : Gemma_Op<"attention", [Gemma_Symbols, MemoryEffects<[MemRead]>,
+                                         AllTypesMatch<["q", "result"]>]> {
+  let summary = "attention of this step's queries over a cache";
+  let description = [{
+    `q` is `[n, H*hd]`; head j reads key/value head `j / (H/Hk)`. Row r sees the
+    keys of `slot[r]` in the one interval `[max(0, p-W+1), max(p+1, end[r]))`,
+    p = `pos[r]`, W the cache's window (0: from 0). Scores are `q . k` times
+    exactly 1 (no scaling, no softcap), softmax and sums in f32 or better,
+    result `[n, H*hd]` (spec 2.4). `end` exists only in models with image
+    blocks.
+
+    ```mlir
+    %a = gemma.attention %q2 at (%slot, %pos) over @kv0 : tensor<?x2048xf32>, tensor<?xi32>, tensor<?xi32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$q, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
+                       FlatSymbolRefAttr:$cache);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $q `at` `(` $slot `,` $pos `)` `over` $cache (`end` `(` $end^ `:` type($end) `)`)? attr-dict
+    `:` type($q) `,` type($slot) `,` type($pos)
+  }];
+}
+
+def GegluOp : Gemma_PureOp<"geglu", [SameOperandsAndResultType]> {
+  let summary = "gelu(g) * u";
+  let description = [{
+    `y = gelu(g) * u` with the tanh form
+    `gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` (spec 2.2); the
+    MLP, the experts and the per-layer-embedding gate use it.
+
+    ```mlir
+    %a = gemma.geglu %g, %u : tensor<?x6144xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$g, F32Rows:$u);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$g `,` $u attr-dict `:` type($result)";
+}
+
+def AddOp : Gemma_PureOp<"add", [SameOperandsAndResultType, Commutative]> {
+  let summary = "elementwise sum";
+  let description = [{
+    `y = a + b`: residual additions and the sum of the two feed-forward branches.
+
+    ```mlir
+    %h1 = gemma.add %h, %x : tensor<?x1536xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$lhs, F32Rows:$rhs);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
+}
+
+def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, SameOperandsAndResultType]> {
+  let summary = "multiply by one number";
+  let description = [{
+    `y = x * factor`, or `y = x * w[0]` with a weight of one element
+    (layer_scalar, spec 2.4). Exactly one of `weight` and `factor` is given.
+    A factor of 1 folds away, and so do two constant factors in a row.
+
+    ```mlir
+    %y = gemma.scale %x by @l0.scalar : tensor<?x1536xf32>
+    %z = gemma.scale %x {factor = 0.5 : f64} : tensor<?x1536xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<F64Attr>:$factor);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x (`by` $weight^)? attr-dict `:` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizeMethod = 1;
+}
+
+def ColumnsOp : Gemma_PureOp<"columns"> {
+  let summary = "a range of columns";
+  let description = [{
+    `y[r, j] = x[r, a + j]` for `range = [a, b)`. All columns fold away.
+
+    ```mlir
+    %p0 = gemma.columns %ple {range = array<i64: 0, 256>} : tensor<?x8960xf32> -> tensor<?x256xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, Range:$range);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizeMethod = 1;
+}
+
+def TakeOp : Gemma_PureOp<"take"> {
+  let summary = "gather rows";
+  let description = [{
+    `y[r] = x[index[r]]`: the rows of a step whose output is wanted.
+
+    ```mlir
+    %h = gemma.take %resid, %want : tensor<?x1536xf32>, tensor<?xi32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, I32Row:$index);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x `,` $index attr-dict `:` type($x) `,` type($index) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols]> {
+  let summary = "choose experts and their weights";
+  let description = [{
+    The whole rule of spec 2.4: `z = rms(x; eps) * scale * factor` (factor is
+    D^(-1/2)), `g = z proj^T` over E experts, `prob = softmax(g)` in f32, the
+    `top` largest (ties: lower id first), `weights = prob / sum of the chosen`.
+    Results `[n, top]`, in descending probability. The per-expert scale is
+    applied by `experts`.
+
+    ```mlir
+    %w, %e = gemma.router %r, @l0.router, @l0.router_scale {eps = 1.0e-6, factor = 0.018844 : f64, top = 8 : i64} : tensor<?x2816xf32> -> tensor<?x8xf32>, tensor<?x8xi32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$scale,
+                       F64Attr:$eps, F64Attr:$factor, I64Attr:$top);
+  let results = (outs F32Rows:$weights, I32Rows:$ids);
+  let assemblyFormat = [{
+    $x `,` $proj `,` $scale attr-dict `:` type($x) `->` type($weights) `,` type($ids)
+  }];
+}
+
+def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "result"]>]> {
+  let summary = "weighted sum of the chosen experts";
+  let description = [{
+    `y = sum over j of weights[j] * per_expert[e] * down_e (gelu(gate_e x) * (up_e x))`,
+    e = `ids[j]`. `gate_up` is `[E, 2F, D]` (rows 0..F-1 gate, F..2F-1 up),
+    `down` is `[E, D, F]` (spec 2.4, 3.1). Experts are added in ascending id.
+
+    ```mlir
+    %y2 = gemma.experts %x3, %w, %e gate_up(@l0.gate_up) down(@l0.experts_down) per_expert(@l0.per_expert) : tensor<?x2816xf32>, tensor<?x8xf32>, tensor<?x8xi32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, F32Rows:$weights, I32Rows:$ids,
+                       FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$down,
+                       FlatSymbolRefAttr:$per_expert);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $x `,` $weights `,` $ids `gate_up` `(` $gate_up `)` `down` `(` $down `)`
+    `per_expert` `(` $per_expert `)` attr-dict
+    `:` type($x) `,` type($weights) `,` type($ids)
+  }];
+}
+
+def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols]> {
+  let summary = "scores of every vocabulary entry";
+  let description = [{
+    `y = hidden E^T` with the output matrix `[V, D]`, unscaled (spec 2.1).
+
+    ```mlir
+    %l = gemma.logits %hidden, @embed : tensor<?x1536xf32> -> tensor<?x262144xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$hidden, FlatSymbolRefAttr:$weight);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$hidden `,` $weight attr-dict `:` type($hidden) `->` type($result)";
+}
+
+def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
+  let summary = "cap * tanh(x / cap)";
+  let description = [{
+    `y = cap tanh(x / cap)`, the final logit softcap (spec 2.1).
+
+    ```mlir
+    %y = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x262144xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$x, F64Attr:$cap);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x)";
+}
+
+def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
+  let summary = "the best vocabulary entries";
+  let description = [{
+    The `count` largest entries of `softcap(hidden E^T)` per row in descending
+    order (ties: lower id first) as ids and softcapped values. Ids whose bit in
+    `mask` (`[n, ceil(V/32)]`, bit i%32 of word i/32) is 0 do not take part.
+    `cap` absent: no softcap. If fewer than `count` ids take part the rest of a
+    row is id -1, value -1e30.
+
+    ```mlir
+    %ids, %values = gemma.top %hidden, @embed {cap = 30.0 : f64, count = 64 : i64} : tensor<?x1536xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$hidden, Optional<I32Rows>:$mask, FlatSymbolRefAttr:$weight,
+                       OptionalAttr<F64Attr>:$cap, I64Attr:$count);
+  let results = (outs I32Rows:$ids, F32Rows:$values);
+  let assemblyFormat = [{
+    $hidden `,` $weight (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
+    `:` type($hidden) `->` type($ids) `,` type($values)
+  }];
+}
+
+//===-- fused ops ---------------------------------------------------------===//
+// Each is defined as the expansion in its description; gemma-expand produces
+// exactly that.
+
+def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
+  let summary = "per-layer inputs of a range of layers";
+  let description = [{
+    For layers `[a, b)` (spec 2.3), P = `width`:
+    ```
+    tok = embed ids, @table {scale = token_scale, columns = [a P, b P), soft_mode = "zero"}
+    ctx = rms_norm (scale (linear h0, @proj {rows = [a P, b P)}) {factor = context_scale}) weight @norm {size = P, eps}
+    y   = scale (add ctx, tok) {factor = scale}                    // [n, (b-a) P]
+    ```
+    `h0` is the scaled embedding of the step's rows.
+
+    ```mlir
+    %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) {layers = array<i64: 0, 35>, width = 256 : i64, eps = 1.0e-6 : f64, token_scale = 16.0 : f64, context_scale = 1.0 : f64, scale = 0.70710678118654757 : f64} : tensor<?xi32>, tensor<?x1536xf32> -> tensor<?x8960xf32>
+    ```
+  }];
+  let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, F32Rows:$h0,
+                       FlatSymbolRefAttr:$table, FlatSymbolRefAttr:$proj,
+                       FlatSymbolRefAttr:$norm, Range:$layers, I64Attr:$width,
+                       F64Attr:$eps, F64Attr:$token_scale, F64Attr:$context_scale,
+                       F64Attr:$scale);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $ids `,` $h0 (`soft` `(` $soft^ `:` type($soft) `)`)? `table` `(` $table `)`
+    `proj` `(` $proj `)` `norm` `(` $norm `)` attr-dict
+    `:` type($ids) `,` type($h0) `->` type($result)
+  }];
+}
+
+def KvBlockOp : Gemma_Op<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+  let summary = "compute and store keys and values of one layer";
+  let description = [{
+    ```
+    x  = rms_norm h weight @norm {size = D, eps}
+    k0 = linear x, @k
+    v0 = linear x, @v                                  // v absent: v0 = k0 (K = V, spec 5.2)
+    k  = rope (rms_norm k0 weight @k_norm {size = hd, eps}), table {dim = hd, pairs}
+    v  = rms_norm v0 {size = hd, eps}
+    append k, v at (slot, pos) to @cache
+    ```
+
+    ```mlir
+    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, RopeTable:$table,
+                       FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$k, OptSym:$v,
+                       FlatSymbolRefAttr:$k_norm, FlatSymbolRefAttr:$cache,
+                       F64Attr:$eps, I64Attr:$pairs);
+  let assemblyFormat = [{
+    $h `at` `(` $slot `,` $pos `)` `,` $table `norm` `(` $norm `)` `k` `(` $k `)`
+    (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)` attr-dict
+    `:` type($h) `,` type($slot) `,` type($pos) `,` type($table)
+  }];
+}
+
+def AttentionBlockOp : Gemma_Op<"attention_block",
+    [Gemma_Symbols, MemoryEffects<[MemRead]>, AllTypesMatch<["h", "result"]>]> {
+  let summary = "attention with its norms, projections and residual";
+  let description = [{
+    ```
+    x = rms_norm h weight @norm {size = D, eps}
+    q = rope (rms_norm (linear x, @q) weight @q_norm {size = hd, eps}), table {dim = hd, pairs}
+    a = attention q at (slot, pos) over @cache
+    y = add h, (rms_norm (linear a, @o) weight @post {size = D, eps})
+    ```
+    The cache is the layer's own or a donor's: the same op.
+
+    ```mlir
+    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
+                       RopeTable:$table, FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$q,
+                       FlatSymbolRefAttr:$q_norm, FlatSymbolRefAttr:$o,
+                       FlatSymbolRefAttr:$post, FlatSymbolRefAttr:$cache,
+                       F64Attr:$eps, I64Attr:$pairs);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $h `at` `(` $slot `,` $pos `)` `,` $table (`end` `(` $end^ `:` type($end) `)`)?
+    `norm` `(` $norm `)` `q` `(` $q `)` `q_norm` `(` $q_norm `)` `o` `(` $o `)`
+    `post` `(` $post `)` `cache` `(` $cache `)` attr-dict
+    `:` type($h) `,` type($slot) `,` type($pos) `,` type($table)
+  }];
+}
+
+def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+  let summary = "gated MLP with its norms and residual";
+  let description = [{
+    ```
+    x = rms_norm h weight @pre {size = D, eps}
+    a = geglu (linear x, @gate), (linear x, @up)
+    y = add h, (rms_norm (linear a, @down) weight @post {size = D, eps})
+    y = scale y by @scale                               // if given: layer_scalar
+    ```
+
+    ```mlir
+    %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
+                       FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
+                       FlatSymbolRefAttr:$post, OptSym:$scale, F64Attr:$eps);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? attr-dict `:` type($h)
+  }];
+}
+
+def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+  let summary = "mixture of experts and dense MLP in parallel";
+  let description = [{
+    The feed-forward block of 26B-A4B (spec 2.4):
+    ```
+    y1 = rms_norm (linear (geglu (linear x, @gate), (linear x, @up)), @down) weight @post_dense,  x = rms_norm h weight @pre
+    w, e = router h, @router, @router_scale {eps, factor, top}
+    y2 = rms_norm (experts x3, w, e gate_up(@gate_up) down(@experts_down) per_expert(@per_expert)) weight @post_experts,  x3 = rms_norm h weight @pre_experts
+    y  = add h, (rms_norm (add y1, y2) weight @post)
+    y  = scale y by @scale                              // if given: layer_scalar
+    ```
+    All norms have size D and eps.
+
+    ```mlir
+    %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) {eps = 1.0e-6 : f64, factor = 0.018844 : f64, top = 8 : i64} : tensor<?x2816xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
+                       FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
+                       FlatSymbolRefAttr:$post_dense, FlatSymbolRefAttr:$router,
+                       FlatSymbolRefAttr:$router_scale, FlatSymbolRefAttr:$pre_experts,
+                       FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$experts_down,
+                       FlatSymbolRefAttr:$per_expert, FlatSymbolRefAttr:$post_experts,
+                       FlatSymbolRefAttr:$post, OptSym:$scale, F64Attr:$eps,
+                       F64Attr:$factor, I64Attr:$top);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
+    `post_dense` `(` $post_dense `)` `router` `(` $router `)`
+    `router_scale` `(` $router_scale `)` `pre_experts` `(` $pre_experts `)`
+    `gate_up` `(` $gate_up `)` `experts_down` `(` $experts_down `)`
+    `per_expert` `(` $per_expert `)` `post_experts` `(` $post_experts `)`
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? attr-dict `:` type($h)
+  }];
+}
+
+def PleBlockOp : Gemma_PureOp<"ple_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+  let summary = "per-layer-embedding branch with its residual";
+  let description = [{
+    ```
+    g = geglu (linear h, @gate), ple                    // ple [n, P]: this layer's columns of ple_inputs
+    y = add h, (rms_norm (linear g, @proj) weight @post {size = D, eps})
+    y = scale y by @scale                               // if given: layer_scalar
+    ```
+    The gate reads the raw residual, no norm (spec 5.8).
+
+    ```mlir
+    %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>, tensor<?x256xf32>
+    ```
+  }];
+  let arguments = (ins F32Rows:$h, F32Rows:$ple, FlatSymbolRefAttr:$gate,
+                       FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$post, OptSym:$scale,
+                       F64Attr:$eps);
+  let results = (outs F32Rows:$result);
+  let assemblyFormat = [{
+    $h `,` $ple `gate` `(` $gate `)` `proj` `(` $proj `)` `post` `(` $post `)`
+    (`scale` `(` $scale^ `)`)? attr-dict `:` type($h) `,` type($ple)
+  }];
+}
+
+#endif

@@ -1,0 +1,115 @@
+/* The contract between generated code and the runtime. C, included by both
+ * sides; with manifest.fbs and tokenizer_blob.h nothing else is shared. All
+ * targets are 64-bit little endian, so offsets of gm_ctx are the same
+ * everywhere.
+ *
+ * A step is a set of rows (tokens), each at position pos of sequence slot.
+ * Rows of one slot stand together, in ascending consecutive positions. Step
+ * arrays are immutable during a step, pages of live positions are mapped, and
+ * rows >= 1. A segment cannot fail: everything is checked before the step. */
+#ifndef GEMMAC_RUNTIME_ABI_H
+#define GEMMAC_RUNTIME_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Version of this file, manifest.fbs and tokenizer_blob.h together. */
+#define GM_ABI 1
+
+enum {
+  GM_PAGE_KEYS = 64,   /* keys of a cache page */
+  GM_SPLIT_KEYS = 256, /* keys of an attention split */
+  GM_TILE_ROWS = 16,   /* most rows of a tile */
+  GM_FEW_ROWS = 8,     /* most rows of the row class few */
+  GM_TOP = 64          /* results per row of `top` */
+};
+enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
+
+/* Rows [row0, row0 + rows) of the step: one slot, consecutive positions from
+ * pos0, not crossing a multiple of GM_TILE_ROWS. */
+typedef struct gm_tile {
+  int32_t row0, rows, slot, pos0;
+} gm_tile;
+
+/* Absolute keys [key0, key1) of a tile's slot, inside one multiple of
+ * GM_SPLIT_KEYS: those that at least one of its rows sees. `part` counts the
+ * tile's splits of this kind from 0. */
+typedef struct gm_split {
+  int32_t tile, key0, key1, part;
+} gm_split;
+
+typedef struct gm_ctx {
+  int32_t abi;        /* GM_ABI */
+  int32_t workers;
+  int32_t rows;       /* of this step */
+  int32_t max_rows;   /* C' = most rows, a multiple of 8: scale of the class `row` */
+  int32_t max_splits; /* most splits of a row: scale of the class `key` */
+  int32_t tiles;
+  int32_t splits[2];  /* local, global; used by class few only */
+
+  /* workers + 1 cut points, 0 .. 65536: worker w computes the units
+   * [n * cut[w] >> 16, n * cut[w + 1] >> 16) of n. */
+  const uint32_t *cut;
+
+  const uint8_t *weights; /* the weight section */
+  uint8_t *fixed;         /* class `fixed`: address = fixed + offset */
+  uint8_t *worker;        /* class `worker`: worker + w * worker_stride + offset */
+  uint8_t *row;           /* class `row`: row + offset * max_rows */
+  uint8_t *key;           /* class `key`: key + offset * GM_FEW_ROWS * max_splits, then
+                             [row][part] */
+  int64_t worker_stride;
+
+  /* Page pools of local and global caches. Pool of a cache: cache[kind] +
+   * offset * pool_pages[kind], K first. */
+  uint8_t *cache[2];
+  int64_t pool_pages[2];
+  /* Page of position p of slot s: page[kind][s * page_stride[kind] + p / 64]. */
+  const int32_t *page[2];
+  int32_t page_stride[2];
+
+  /* Step arrays, indexed by row. */
+  const int32_t *ids, *slot, *pos;
+  const int32_t *end;    /* end of the visible interval; only models with image blocks */
+  const int32_t *want;   /* tail: index of the row in the body's resid */
+  const float *rope[2];  /* [rows][pairs][2] cos, sin; local, global */
+  const uint8_t *ple;    /* gathered per-layer-embedding rows of this segment's layers */
+  const gm_tile *tile;
+  const gm_split *split[2];
+  const int32_t *parts[2]; /* per row: splits of its tile */
+  const uint32_t *mask;    /* [rows][ceil(V / 32)] allowed ids, or null: all */
+
+  /* Inputs and outputs of segments. */
+  float *resid;      /* [max_rows][D] body -> tail; rows rowStride(f32, D) apart */
+  float *hidden;     /* [max_rows][D] tail -> top, logits; after the final norm */
+  float *logits;     /* [8][V] rows rowStride(f32, V) apart */
+  int32_t *top_ids;  /* [8][64], -1 where there are fewer */
+  float *top_values; /* [8][64] softcapped logits, descending */
+
+  void (*barrier)(struct gm_ctx *, int32_t worker);
+  void *device; /* CUDA programs, else null */
+} gm_ctx;
+
+typedef void gm_segment(gm_ctx *, int32_t worker);
+
+/* name: "body", "tail", "top", "logits"; `many` is null for the last two. */
+typedef struct gm_entry {
+  const char *name;
+  gm_segment *few, *many;
+} gm_entry;
+
+typedef struct gm_program {
+  int32_t abi, entries;
+  const gm_entry *entry;
+} gm_program;
+
+/* The one symbol that generated code defines for the runtime. */
+extern const gm_program gm_model;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,409 @@
+// BPE over the packed tables: symbols of a word sit in a linked list, possible
+// merges in a heap ordered by (rank, position); an entry whose symbols have
+// changed since is dropped when it comes up. Text is cut into words where no
+// merge can cross, so words are short and the heap stays in cache; a text
+// without such places is one word and costs O(n log n).
+// Every index read from the blob is checked where it is used.
+#include "runtime/app/tokenizer.h"
+
+#include "runtime/abi.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gm {
+namespace {
+
+constexpr std::string_view kSpace = "\xE2\x96\x81";       // U+2581
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD"; // U+FFFD
+
+// The character at the start of the `n` > 0 bytes at `p`: its length, 0 if they
+// are a proper beginning of one, -1 if they are no UTF-8.
+int read_char(const uint8_t *p, size_t n, uint32_t &code) {
+  uint8_t first = p[0];
+  if (first < 0x80)
+    return code = first, 1;
+  if (first < 0xC2 || first > 0xF4)
+    return -1;
+  int length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  // The second byte excludes overlong forms, surrogates and what is too large.
+  uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  code = first & (0x7F >> length);
+  for (int i = 1; i < length; ++i) {
+    if (static_cast<size_t>(i) == n)
+      return 0;
+    if (p[i] < low || p[i] > high)
+      return -1;
+    code = code << 6 | (p[i] & 0x3F);
+    low = 0x80, high = 0xBF;
+  }
+  return length;
+}
+
+const uint8_t *bytes_of(std::string_view text) {
+  return reinterpret_cast<const uint8_t *>(text.data());
+}
+
+void append_replacements(size_t count, std::string &out) {
+  while (count--)
+    out += kReplacement;
+}
+
+// Appends a piece with U+2581 as space.
+void append_piece(std::string_view piece, std::string &out) {
+  size_t at = 0;
+  for (size_t hit; (hit = piece.find(kSpace, at)) != piece.npos;
+       at = hit + kSpace.size()) {
+    out.append(piece, at, hit - at);
+    out += ' ';
+  }
+  out.append(piece, at);
+}
+
+// Appends a complete run of byte tokens.
+void append_run(std::string &run, std::string &out) {
+  if (first_bad_utf8(run) == run.size())
+    out += run;
+  else
+    append_replacements(run.size(), out);
+  run.clear();
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  if (c >= 'A' && c <= 'F')
+    return c - 'A' + 10;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
+}
+
+} // namespace
+
+size_t first_bad_utf8(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    uint32_t code;
+    int length = read_char(bytes_of(text) + at, text.size() - at, code);
+    if (length <= 0)
+      return at;
+    at += length;
+  }
+  return at;
+}
+
+//===----------------------------------------------------------------------===//
+// The blob
+//===----------------------------------------------------------------------===//
+
+std::string Tokenizer::open(const void *blob, size_t bytes) {
+  base = static_cast<const uint8_t *>(blob);
+  head = static_cast<const gm_tok_header *>(blob);
+  if (bytes < sizeof(gm_tok_header) || head->magic != GM_TOK_MAGIC)
+    return "the packed tokenizer is damaged: it does not start with its magic "
+           "number";
+  if (head->version != GM_ABI)
+    return "the packed tokenizer has version " + std::to_string(head->version) +
+           ", this program reads version " + std::to_string(GM_ABI);
+  if (reinterpret_cast<uintptr_t>(blob) % 8 || head->bytes > bytes)
+    return "the packed tokenizer is damaged: it expects " +
+           std::to_string(head->bytes) + " bytes, got " + std::to_string(bytes);
+  if (!head->pieces || head->pieces > INT32_MAX || !head->buckets ||
+      !head->slots || !head->blocks || head->bridge_shift < 16 ||
+      head->bridge_shift > 58)
+    return "the packed tokenizer is damaged: a count is out of range";
+
+  struct {
+    const char *name;
+    uint64_t offset, count, size;
+  } const tables[] = {
+      {"piece_start", head->piece_start, head->pieces + uint64_t(1), 4},
+      {"piece_flags", head->piece_flags, head->pieces, 1},
+      {"text", head->text, head->text_bytes, 1},
+      {"displace", head->displace, head->buckets, 4},
+      {"merges", head->merges, head->slots, sizeof(gm_tok_merge)},
+      {"block_of", head->block_of, 0x1100, 2},
+      {"code_points", head->code_points, head->blocks, 256 * 4},
+      {"byte_ids", head->byte_ids, 256, 4},
+      {"added_ids", head->added_ids, head->added, 4},
+      {"added_first", head->added_first, 257, 4},
+      {"bridge", head->bridge, uint64_t(1) << (58 - head->bridge_shift), 8},
+  };
+  for (const auto &table : tables)
+    if (table.offset % 8 || table.offset > head->bytes ||
+        table.count > (head->bytes - table.offset) / table.size)
+      return std::string("the packed tokenizer is damaged: table ") +
+             table.name + " is not inside it";
+  return {};
+}
+
+int32_t Tokenizer::named(gm_tok_name name) const {
+  uint32_t id = head->named[name];
+  return id < head->pieces ? static_cast<int32_t>(id) : -1;
+}
+
+std::string_view Tokenizer::piece(int32_t id) const {
+  const uint32_t *start = table<uint32_t>(head->piece_start);
+  if (static_cast<uint32_t>(id) >= head->pieces)
+    return {};
+  uint32_t from = start[id], to = start[id + 1];
+  if (from > to || to > head->text_bytes)
+    return {};
+  return {table<char>(head->text) + from, to - from};
+}
+
+uint8_t Tokenizer::flags(int32_t id) const {
+  return static_cast<uint32_t>(id) < head->pieces
+             ? table<uint8_t>(head->piece_flags)[id]
+             : 0;
+}
+
+uint8_t Tokenizer::byte_of(int32_t id) const {
+  std::string_view text = piece(id); // <0xHH>
+  return text.size() == 6 ? hex_digit(text[3]) << 4 | hex_digit(text[4]) : 0;
+}
+
+uint32_t Tokenizer::char_id(uint32_t code) const {
+  uint32_t block = table<uint16_t>(head->block_of)[code >> 8];
+  if (block >= head->blocks)
+    return GM_TOK_NONE;
+  return table<uint32_t>(head->code_points)[block * 256ull + (code & 255)];
+}
+
+const gm_tok_merge *Tokenizer::find_merge(uint32_t left, uint32_t right) const {
+  uint64_t hash = gm_tok_pair_hash(head->seed, left, right);
+  uint32_t displace =
+      table<uint32_t>(head->displace)[gm_tok_reduce(hash, head->buckets)];
+  const gm_tok_merge *merge = table<gm_tok_merge>(head->merges) +
+                              gm_tok_slot(hash, displace, head->slots);
+  return merge->left == left && merge->right == right &&
+                 merge->merged < head->pieces
+             ? merge
+             : nullptr;
+}
+
+bool Tokenizer::may_join(uint32_t left, uint32_t right) const {
+  uint64_t bit = gm_tok_bridge_bit(left, right, head->bridge_shift);
+  return table<uint64_t>(head->bridge)[bit / 64] >> (bit % 64) & 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Text to ids
+//===----------------------------------------------------------------------===//
+
+struct Tokenizer::Symbol {
+  uint32_t id; // GM_TOK_NONE: merged into the one before it
+  uint32_t previous, next;
+};
+
+// A possible merge of the symbol at `at` with the one after it.
+struct Tokenizer::Candidate {
+  uint32_t rank, at;
+  const gm_tok_merge *merge;
+
+  bool operator<(const Candidate &other) const { // the heap's top is the last
+    return rank != other.rank ? rank > other.rank : at > other.at;
+  }
+};
+
+struct Tokenizer::Scratch {
+  std::vector<Symbol> word;
+  std::vector<Candidate> heap;
+};
+
+// Added tokens are sorted, so those that agree with the text so far are a range
+// that every further byte narrows; the shortest stands first.
+size_t Tokenizer::match_added(std::string_view text, size_t at,
+                              uint32_t &id) const {
+  const uint32_t *ids = table<uint32_t>(head->added_ids);
+  const uint32_t *first = table<uint32_t>(head->added_first);
+  uint8_t byte = text[at];
+  const uint32_t *low = ids + std::min(first[byte], head->added);
+  const uint32_t *high = ids + std::min(first[byte + 1], head->added);
+  size_t best = 0;
+  for (size_t length = 1; low < high; ++length) {
+    if (piece(*low).size() == length) {
+      best = length;
+      id = *low++;
+    }
+    if (at + length >= text.size())
+      break;
+    int next = static_cast<uint8_t>(text[at + length]);
+    auto byte_at = [&](uint32_t added) {
+      std::string_view p = piece(added);
+      return p.size() > length ? static_cast<uint8_t>(p[length]) : -1;
+    };
+    low = std::partition_point(
+        low, high, [&](uint32_t added) { return byte_at(added) < next; });
+    high = std::partition_point(
+        low, high, [&](uint32_t added) { return byte_at(added) <= next; });
+  }
+  return best;
+}
+
+void Tokenizer::merge_word(Scratch &scratch, std::vector<int32_t> &ids) const {
+  std::vector<Symbol> &word = scratch.word;
+  std::vector<Candidate> &heap = scratch.heap;
+  uint32_t size = static_cast<uint32_t>(word.size());
+  heap.clear();
+  for (uint32_t i = 0; i + 1 < size; ++i)
+    if (const gm_tok_merge *merge = find_merge(word[i].id, word[i + 1].id))
+      heap.push_back({merge->rank, i, merge});
+  std::make_heap(heap.begin(), heap.end());
+
+  auto consider = [&](uint32_t left, uint32_t right) {
+    if (const gm_tok_merge *merge = find_merge(word[left].id, word[right].id)) {
+      heap.push_back({merge->rank, left, merge});
+      std::push_heap(heap.begin(), heap.end());
+    }
+  };
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end());
+    Candidate top = heap.back();
+    heap.pop_back();
+    Symbol &left = word[top.at];
+    if (left.id != top.merge->left || left.next == size ||
+        word[left.next].id != top.merge->right)
+      continue;
+    Symbol &right = word[left.next];
+    left.id = top.merge->merged;
+    left.next = right.next;
+    right.id = GM_TOK_NONE;
+    if (left.next != size) {
+      word[left.next].previous = top.at;
+      consider(top.at, left.next);
+    }
+    if (left.previous != size)
+      consider(left.previous, top.at);
+  }
+  for (uint32_t i = 0; i != size; i = word[i].next)
+    ids.push_back(static_cast<int32_t>(word[i].id));
+  word.clear();
+}
+
+void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
+                             std::vector<int32_t> &ids) const {
+  constexpr size_t kLongest = size_t(1) << 31; // indices of symbols are 32 bits
+  std::vector<Symbol> &word = scratch.word;
+  auto finish = [&] {
+    if (word.size() == 1) { // most cuts of scripts without spaces
+      ids.push_back(static_cast<int32_t>(word[0].id));
+      word.clear();
+    } else if (!word.empty()) {
+      uint32_t size = static_cast<uint32_t>(word.size());
+      word[0].previous = size; // "none", as is next = size
+      merge_word(scratch, ids);
+    }
+  };
+  auto append = [&](uint32_t id) {
+    if (id >= head->pieces)
+      return; // a damaged blob
+    if (!word.empty() &&
+        (!may_join(word.back().id, id) || word.size() == kLongest))
+      finish();
+    uint32_t at = static_cast<uint32_t>(word.size());
+    word.push_back({id, at - 1, at + 1});
+  };
+
+  const uint8_t *p = bytes_of(text), *end = p + text.size();
+  const uint32_t *byte_ids = table<uint32_t>(head->byte_ids);
+  while (p < end) {
+    uint32_t code = 0;
+    int length = read_char(p, end - p, code);
+    uint32_t id = length <= 0    ? GM_TOK_NONE
+                  : code == 0x20 ? char_id(0x2581)
+                                 : char_id(code);
+    length = std::max(length, 1);
+    if (id != GM_TOK_NONE)
+      append(id);
+    else if (code == 0x20 && length == 1)
+      for (char byte : kSpace)
+        append(byte_ids[static_cast<uint8_t>(byte)]);
+    else
+      for (int i = 0; i < length; ++i)
+        append(byte_ids[p[i]]);
+    p += length;
+  }
+  finish();
+}
+
+void Tokenizer::encode(std::string_view text, bool specials,
+                       std::vector<int32_t> &ids) const {
+  Scratch scratch;
+  size_t plain = 0; // start of the text not yet encoded
+  if (specials && head->added) {
+    const uint32_t *first = table<uint32_t>(head->added_first);
+    for (size_t at = 0; at < text.size();) {
+      uint8_t byte = text[at];
+      uint32_t id = 0;
+      size_t length =
+          first[byte] == first[byte + 1] ? 0 : match_added(text, at, id);
+      if (!length) {
+        ++at;
+        continue;
+      }
+      encode_plain(text.substr(plain, at - plain), scratch, ids);
+      if (id < head->pieces)
+        ids.push_back(static_cast<int32_t>(id));
+      plain = at += length;
+    }
+  }
+  encode_plain(text.substr(plain), scratch, ids);
+}
+
+//===----------------------------------------------------------------------===//
+// Ids to text
+//===----------------------------------------------------------------------===//
+
+std::string Tokenizer::decode(const int32_t *ids, size_t count,
+                              bool specials) const {
+  std::string out, run;
+  for (size_t i = 0; i < count; ++i) {
+    uint8_t flag = flags(ids[i]);
+    if (flag & GM_TOK_BYTE) {
+      run += static_cast<char>(byte_of(ids[i]));
+      continue;
+    }
+    if ((flag & GM_TOK_SPECIAL) && !specials)
+      continue; // a hidden token does not end a run of bytes
+    append_run(run, out);
+    append_piece(piece(ids[i]), out);
+  }
+  append_run(run, out);
+  return out;
+}
+
+void StreamDecoder::push_byte(uint8_t byte, std::string &out) {
+  if (broken)
+    return append_replacements(1, out);
+  pending += static_cast<char>(byte);
+  uint32_t code;
+  int length = read_char(bytes_of(pending), pending.size(), code);
+  if (length == 0)
+    return;
+  if (length > 0) {
+    out += pending;
+  } else {
+    append_replacements(pending.size(), out);
+    broken = true;
+  }
+  pending.clear();
+}
+
+void StreamDecoder::push(int32_t id, std::string &out) {
+  uint8_t flag = tokenizer.flags(id);
+  if (flag & GM_TOK_BYTE)
+    return push_byte(tokenizer.byte_of(id), out);
+  if ((flag & GM_TOK_SPECIAL) && !specials)
+    return;
+  flush(out);
+  append_piece(tokenizer.piece(id), out);
+}
+
+void StreamDecoder::flush(std::string &out) {
+  append_replacements(pending.size(), out);
+  pending.clear();
+  broken = false;
+}
+
+} // namespace gm

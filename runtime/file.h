@@ -1,0 +1,26 @@
+/* Sections of a program file, and of an external weight file: C, included by
+ * linker and runtime.
+ *
+ * program:  [ELF][pad to 64 KiB][weights][tokenizer][manifest][trailer]
+ * external: [weights][trailer] with tokenizer_bytes = manifest_bytes = 0
+ * The trailer is the last sizeof(gm_trailer) bytes. `strip` removes everything
+ * after the ELF. */
+#ifndef GEMMAC_RUNTIME_FILE_H
+#define GEMMAC_RUNTIME_FILE_H
+
+#include <stdint.h>
+
+#define GM_TRAILER_MAGIC "GEMMAC\0\1"
+enum { GM_SECTION_ALIGN = 65536, GM_WEIGHT_ALIGN = 64 };
+
+typedef struct gm_trailer {
+  uint64_t weights_offset, weights_bytes; /* from the start of the file */
+  uint64_t tokenizer_offset, tokenizer_bytes; /* 0 bytes: no tokenizer */
+  uint64_t manifest_offset, manifest_bytes;
+  char weights_id[40]; /* hex digits, zero padded */
+  int32_t abi;         /* GM_ABI */
+  uint32_t reserved;
+  char magic[8]; /* GM_TRAILER_MAGIC */
+} gm_trailer;
+
+#endif

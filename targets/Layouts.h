@@ -1,0 +1,62 @@
+// Where every element of a packed weight, a cache page and an activation row
+// lies. Written once, read by packer, recipes, kernels, runtime planning and
+// tests. Plain data; must not know MLIR or Halide.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace gemmac {
+
+inline constexpr int64_t pageKeys = 64;   // keys of a cache page
+inline constexpr int64_t splitKeys = 256; // keys of an attention split
+inline constexpr int64_t tileRows = 16;   // most rows of a tile
+inline constexpr int64_t fewRows = 8;     // most rows of the row class `few`
+
+constexpr int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+// Bytes of one element of "f32", "bf16" or "i32".
+int64_t elementBytes(const std::string &format);
+
+// Elements and bytes from one activation row to the next. f32 and bf16 rows are
+// padded to 32 elements, so that kernels may store whole blocks (the padding
+// holds anything and is never read); i32 rows are not padded.
+int64_t rowStride(const std::string &encoding, int64_t columns);
+int64_t rowBytes(const std::string &encoding, int64_t columns);
+
+// A layout of a weight matrix of `rows` (outputs) x `cols` (inputs, k).
+//   f32_16    [rows/16][cols][16]         f32, vector kernels
+//   bf16_16x2 [rows/16][cols/2][16][2]    bf16, pair dot products
+//   f32_rows, bf16_rows  [rows][cols]     looked up by row (PLE table), vectors
+// rows are padded to 16 and cols to 2 (bf16_16x2) with zeros; *_rows are not
+// padded.
+struct Layout {
+  std::string name;
+  std::string format;
+  int64_t rowGroup; // 1 for *_rows
+  int64_t colGroup; // 2 for bf16_16x2
+
+  int64_t paddedRows(int64_t rows) const { return roundUp(rows, rowGroup); }
+  int64_t paddedCols(int64_t cols) const { return roundUp(cols, colGroup); }
+  int64_t bytes(int64_t rows, int64_t cols) const;
+  // Byte offset of element (row, col).
+  int64_t address(int64_t row, int64_t col, int64_t cols) const;
+};
+
+// nullptr if there is none of that name.
+const Layout *findLayout(const std::string &name);
+// The layout that matrices (kernels: linear*, experts*, logits, embed) and
+// looked-up tables and vectors of a format have. Aborts on an unknown format.
+const Layout &matrixLayout(const std::string &format);
+const Layout &rowsLayout(const std::string &format);
+
+// Cache pages of 64 keys for `heads` K/V heads of size `dim`; head h of a page
+// starts at h * (bytes / heads).
+//   bf16: K [2 groups of 32 keys][dim/2][32 keys][2 lanes], V [dim/32][32 key pairs][32 lanes][2 keys]
+//   f32:  K [4 groups of 16 keys][dim][16 keys],            V [dim/16][64 keys][16 lanes]
+int64_t cachePageBytes(const std::string &format, int64_t heads, int64_t dim);
+// Byte offsets of lane `d` of key `key` (0..63) of head `head` in a K or V page.
+int64_t keyAddress(const std::string &format, int64_t dim, int64_t head, int64_t key, int64_t d);
+int64_t valueAddress(const std::string &format, int64_t dim, int64_t head, int64_t key, int64_t d);
+
+} // namespace gemmac
