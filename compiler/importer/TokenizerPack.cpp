@@ -1,0 +1,312 @@
+// The tables of the packed tokenizer: perfect hash of the merges (hash and
+// displace), code point blocks, added tokens in search order, bridge filter.
+// Must not know JSON or files.
+#include "compiler/importer/TokenizerPack.h"
+
+#include "runtime/abi.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstring>
+#include <numeric>
+#include <optional>
+#include <string>
+
+namespace gemmac {
+namespace {
+
+// Texts of gm_tok_name, in its order.
+constexpr std::string_view namedTexts[] = {"<pad>",
+                                           "<eos>",
+                                           "<bos>",
+                                           "<unk>",
+                                           "<|turn>",
+                                           "<turn|>",
+                                           "<|channel>",
+                                           "<channel|>",
+                                           "<|think|>",
+                                           "<|tool>",
+                                           "<tool|>",
+                                           "<|tool_call>",
+                                           "<tool_call|>",
+                                           "<|tool_response>",
+                                           "<tool_response|>",
+                                           "<|\"|>",
+                                           "<|image>",
+                                           "<image|>",
+                                           "<|image|>",
+                                           "<|audio>",
+                                           "<audio|>",
+                                           "<|audio|>",
+                                           "<|video|>"};
+static_assert(std::size(namedTexts) == GM_TOK_NAMED);
+
+// The first character of a non-empty valid UTF-8 text and its length.
+uint32_t firstChar(std::string_view text, size_t &length) {
+  auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  uint8_t first = byte(0);
+  length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  uint32_t code = length == 1 ? first : first & (0x7F >> length);
+  for (size_t i = 1; i < length; ++i)
+    code = code << 6 | (byte(i) & 0x3F);
+  return code;
+}
+
+uint32_t lastChar(std::string_view text) {
+  size_t at = text.size() - 1, length;
+  while ((text[at] & 0xC0) == 0x80)
+    --at;
+  return firstChar(text.substr(at), length);
+}
+
+// The one-character pieces, by code point.
+struct CodePoints {
+  std::vector<uint16_t> blockOf = std::vector<uint16_t>(0x1100, 0);
+  std::vector<uint32_t> ids = std::vector<uint32_t>(256, GM_TOK_NONE);
+
+  void set(uint32_t code, uint32_t id) {
+    uint16_t &block = blockOf[code >> 8];
+    if (!block) {
+      block = static_cast<uint16_t>(ids.size() / 256);
+      ids.resize(ids.size() + 256, GM_TOK_NONE);
+    }
+    ids[block * 256 + (code & 255)] = id;
+  }
+  uint32_t get(uint32_t code) const {
+    return ids[blockOf[code >> 8] * 256 + (code & 255)];
+  }
+};
+
+CodePoints collectCodePoints(const TokenizerModel &model) {
+  CodePoints points;
+  for (uint32_t id = 0; id < model.pieces.size(); ++id) {
+    std::string_view piece = model.pieces[id];
+    size_t length;
+    if (piece.empty() || !model.inModel[id])
+      continue;
+    uint32_t code = firstChar(piece, length);
+    if (length == piece.size())
+      points.set(code, id);
+  }
+  return points;
+}
+
+struct MergeHash {
+  uint64_t seed;
+  std::vector<uint32_t> displace;
+  std::vector<gm_tok_merge> slots;
+};
+
+// A text for a pair that stands twice.
+Error duplicateMerge(const TokenizerModel &model, const gm_tok_merge &a,
+                     const gm_tok_merge &b) {
+  return {ExitCode::BadInput,
+          "merges " + std::to_string(a.rank) + " and " +
+              std::to_string(b.rank) + " are the same pair of ids " +
+              std::to_string(a.left) + " and " + std::to_string(a.right)};
+}
+
+// One try with `hash.seed`: buckets in falling size look for a displacement
+// that puts all their pairs into free slots. False if a bucket finds none.
+bool placeBuckets(const std::vector<gm_tok_merge> &merges,
+                  const std::vector<uint64_t> &hashes,
+                  const std::vector<uint32_t> &bucketStart,
+                  const std::vector<uint32_t> &members, MergeHash &hash) {
+  constexpr uint32_t mostTries = 1 << 20;
+  uint32_t buckets = static_cast<uint32_t>(bucketStart.size() - 1);
+  std::vector<uint32_t> order(buckets);
+  std::iota(order.begin(), order.end(), 0);
+  auto sizeOf = [&](uint32_t b) { return bucketStart[b + 1] - bucketStart[b]; };
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return sizeOf(a) != sizeOf(b) ? sizeOf(a) > sizeOf(b) : a < b;
+  });
+
+  uint32_t slots = static_cast<uint32_t>(hash.slots.size());
+  std::vector<bool> used(slots, false);
+  std::vector<uint32_t> places;
+  for (uint32_t bucket : order) {
+    const uint32_t *begin = members.data() + bucketStart[bucket];
+    const uint32_t *end = members.data() + bucketStart[bucket + 1];
+    bool placed = begin == end;
+    for (uint32_t d = 0; !placed && d < mostTries; ++d) {
+      places.clear();
+      placed = true;
+      for (const uint32_t *m = begin; m != end && placed; ++m) {
+        uint32_t slot = gm_tok_slot(hashes[*m], d, slots);
+        placed = !used[slot] &&
+                 std::find(places.begin(), places.end(), slot) == places.end();
+        places.push_back(slot);
+      }
+      hash.displace[bucket] = d;
+    }
+    if (!placed)
+      return false;
+    for (const uint32_t *m = begin; m != end; ++m) {
+      hash.slots[places[m - begin]] = merges[*m];
+      used[places[m - begin]] = true;
+    }
+  }
+  return true;
+}
+
+Result<MergeHash> hashMerges(const TokenizerModel &model) {
+  const std::vector<gm_tok_merge> &merges = model.merges;
+  size_t count = merges.size();
+  uint32_t buckets = static_cast<uint32_t>(count / 4 + 1);
+  std::vector<uint64_t> hashes(count);
+  for (uint64_t seed = 0x67656D6D61; seed < 0x67656D6D61 + 16; ++seed) {
+    std::vector<uint32_t> start(buckets + 1, 0), members(count);
+    for (size_t i = 0; i < count; ++i) {
+      hashes[i] = gm_tok_pair_hash(seed, merges[i].left, merges[i].right);
+      ++start[gm_tok_reduce(hashes[i], buckets) + 1];
+    }
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    std::vector<uint32_t> fill(start.begin(), start.end() - 1);
+    for (uint32_t i = 0; i < count; ++i)
+      members[fill[gm_tok_reduce(hashes[i], buckets)]++] = i;
+    // Different pairs have different hashes, so equal ones are the same pair.
+    for (uint32_t b = 0; b < buckets; ++b) {
+      auto from = members.begin() + start[b],
+           to = members.begin() + start[b + 1];
+      std::sort(from, to, [&](uint32_t x, uint32_t y) {
+        return hashes[x] != hashes[y] ? hashes[x] < hashes[y] : x < y;
+      });
+      auto same = std::adjacent_find(from, to, [&](uint32_t x, uint32_t y) {
+        return hashes[x] == hashes[y];
+      });
+      if (same != to)
+        return duplicateMerge(model, merges[same[0]], merges[same[1]]);
+    }
+    MergeHash hash{seed, std::vector<uint32_t>(buckets, 0),
+                   std::vector<gm_tok_merge>(
+                       count + count / 32 + 1,
+                       {GM_TOK_NONE, GM_TOK_NONE, GM_TOK_NONE, GM_TOK_NONE})};
+    if (placeBuckets(merges, hashes, start, members, hash))
+      return hash;
+  }
+  assert(false && "no seed gives a perfect hash");
+  return Error{ExitCode::Unsupported, "the merges do not fit a perfect hash"};
+}
+
+// The filter of symbol pairs that some merge bridges, and its shift.
+std::vector<uint64_t> makeBridge(const TokenizerModel &model,
+                                 const CodePoints &points, uint32_t &shift) {
+  std::vector<uint64_t> pairs;
+  pairs.reserve(model.merges.size());
+  for (const gm_tok_merge &merge : model.merges) {
+    size_t length;
+    uint32_t x = points.get(lastChar(model.pieces[merge.left]));
+    uint32_t y = points.get(firstChar(model.pieces[merge.right], length));
+    // A side that starts with bytes is never reached: bytes do not merge.
+    if (x != GM_TOK_NONE && y != GM_TOK_NONE)
+      pairs.push_back(uint64_t(x) << 32 | y);
+  }
+  std::sort(pairs.begin(), pairs.end());
+  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  uint64_t bits = std::bit_ceil(std::max<uint64_t>(pairs.size() * 16, 64));
+  shift = 64 - std::countr_zero(bits);
+  std::vector<uint64_t> filter(bits / 64, 0);
+  for (uint64_t pair : pairs) {
+    uint64_t bit =
+        gm_tok_bridge_bit(uint32_t(pair >> 32), uint32_t(pair), shift);
+    filter[bit / 64] |= uint64_t(1) << (bit % 64);
+  }
+  return filter;
+}
+
+// Appends tables at multiples of 8 after the header.
+class Writer {
+public:
+  template <typename T>
+  uint64_t add(const T *data, size_t count) {
+    blob.resize((blob.size() + 7) / 8 * 8);
+    uint64_t offset = blob.size();
+    blob.resize(offset + count * sizeof(T));
+    if (count)
+      std::memcpy(blob.data() + offset, data, count * sizeof(T));
+    return offset;
+  }
+  template <typename T>
+  uint64_t add(const std::vector<T> &values) {
+    return add(values.data(), values.size());
+  }
+
+  std::vector<uint8_t> blob = std::vector<uint8_t>(sizeof(gm_tok_header));
+};
+
+void addPieces(const TokenizerModel &model, gm_tok_header &head, Writer &out) {
+  std::string text;
+  std::vector<uint32_t> start{0};
+  for (std::string_view piece : model.pieces) {
+    text += piece;
+    start.push_back(static_cast<uint32_t>(text.size()));
+  }
+  head.pieces = static_cast<uint32_t>(model.pieces.size());
+  head.piece_start = out.add(start);
+  head.piece_flags = out.add(model.flags);
+  head.text = out.add(text.data(), text.size());
+  head.text_bytes = text.size();
+}
+
+void addAdded(const TokenizerModel &model, gm_tok_header &head, Writer &out) {
+  std::vector<uint32_t> ids, first(257, 0);
+  for (uint32_t id = 0; id < model.pieces.size(); ++id)
+    if (model.flags[id] & GM_TOK_ADDED)
+      ids.push_back(id);
+  // char_traits<char> compares as unsigned bytes.
+  std::sort(ids.begin(), ids.end(), [&](uint32_t a, uint32_t b) {
+    return model.pieces[a] < model.pieces[b];
+  });
+  for (uint32_t id : ids)
+    ++first[static_cast<uint8_t>(model.pieces[id][0]) + 1];
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  head.added = static_cast<uint32_t>(ids.size());
+  head.added_ids = out.add(ids);
+  head.added_first = out.add(first);
+}
+
+void addNamed(const TokenizerModel &model, gm_tok_header &head) {
+  std::fill(std::begin(head.named), std::end(head.named), GM_TOK_NONE);
+  for (uint32_t id = 0; id < model.pieces.size(); ++id) {
+    if (!model.pieces[id].starts_with('<'))
+      continue;
+    const auto *hit = std::find(std::begin(namedTexts), std::end(namedTexts),
+                                model.pieces[id]);
+    if (hit != std::end(namedTexts))
+      head.named[hit - namedTexts] = id;
+  }
+}
+
+} // namespace
+
+Result<std::vector<uint8_t>> packTokenizerTables(const TokenizerModel &model) {
+  Result<MergeHash> hash = hashMerges(model);
+  if (!hash)
+    return hash.error();
+  CodePoints points = collectCodePoints(model);
+  gm_tok_header head{};
+  std::vector<uint64_t> bridge = makeBridge(model, points, head.bridge_shift);
+
+  Writer out;
+  head.magic = GM_TOK_MAGIC;
+  head.version = GM_ABI;
+  addPieces(model, head, out);
+  addAdded(model, head, out);
+  addNamed(model, head);
+  head.buckets = static_cast<uint32_t>(hash->displace.size());
+  head.slots = static_cast<uint32_t>(hash->slots.size());
+  head.seed = hash->seed;
+  head.displace = out.add(hash->displace);
+  head.merges = out.add(hash->slots);
+  head.blocks = static_cast<uint32_t>(points.ids.size() / 256);
+  head.block_of = out.add(points.blockOf);
+  head.code_points = out.add(points.ids);
+  head.byte_ids = out.add(model.byteIds.data(), model.byteIds.size());
+  head.bridge = out.add(bridge);
+  head.bytes = out.blob.size();
+  std::memcpy(out.blob.data(), &head, sizeof head);
+  return std::move(out.blob);
+}
+
+} // namespace gemmac
