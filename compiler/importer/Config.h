@@ -22,34 +22,34 @@ struct RopeConfig {
 
 // One decoder layer.
 struct LayerConfig {
-  bool global = false;    // full attention; otherwise sliding
-  int64_t headDim = 0;    // hd
-  int64_t kvHeads = 0;    // Hk
-  bool ownsKv = true;     // writes K/V
-  int64_t donor = 0;      // layer whose cache is read (itself when ownsKv)
+  bool global = false;     // full attention; otherwise sliding
+  int64_t headDim = 0;     // hd
+  int64_t kvHeads = 0;     // Hk
+  bool ownsKv = true;      // writes K/V
+  int64_t donor = 0;       // layer whose cache is read (itself when ownsKv)
   bool keyIsValue = false; // K = V: no v_proj, V is the raw k projection
-  int64_t ffn = 0;        // dense MLP width, double-wide already applied
+  int64_t ffn = 0;         // dense MLP width, double-wide already applied
 };
 
 struct ModelConfig {
-  std::string modelType;   // gemma4, gemma4_text, gemma4_unified
-  std::string variant;     // E2B, E4B, 12B, 26B-A4B, 31B, or "custom"
-  int64_t layers = 0;      // L
-  int64_t hidden = 0;      // D
-  int64_t heads = 0;       // H
-  int64_t vocab = 0;       // V
-  int64_t window = 0;      // W
+  std::string modelType; // gemma4, gemma4_text, gemma4_unified
+  std::string variant;   // E2B, E4B, 12B, 26B-A4B, 31B, or "custom"
+  int64_t layers = 0;    // L
+  int64_t hidden = 0;    // D
+  int64_t heads = 0;     // H
+  int64_t vocab = 0;     // V
+  int64_t window = 0;    // W
   int64_t maxContext = 0;
-  int64_t pleWidth = 0;    // P, 0 = no per-layer embeddings
-  int64_t pleVocab = 0;    // rows of the PLE table
-  int64_t experts = 0;     // E, 0 = dense
-  int64_t topExperts = 0;  // experts per token
-  int64_t expertFfn = 0;   // width of one expert
+  int64_t pleWidth = 0;   // P, 0 = no per-layer embeddings
+  int64_t pleVocab = 0;   // rows of the PLE table
+  int64_t experts = 0;    // E, 0 = dense
+  int64_t topExperts = 0; // experts per token
+  int64_t expertFfn = 0;  // width of one expert
   double eps = 1e-6;
-  double softcap = 0;      // final logit softcap, 0 = none
-  double embedScale = 0;   // sqrt(D) rounded to bf16 (spec 2.2)
-  double pleScale = 0;     // sqrt(P) rounded to bf16
-  bool tied = true;        // head = embedding; otherwise lm_head.weight
+  double softcap = 0;       // final logit softcap, 0 = none
+  double embedScale = 0;    // sqrt(D) rounded to bf16 (spec 2.2)
+  double pleScale = 0;      // sqrt(P) rounded to bf16
+  bool tied = true;         // head = embedding; otherwise lm_head.weight
   bool imageBlocks = false; // use_bidirectional_attention == "vision"
   bool hasVision = false, hasAudio = false; // towers exist in the checkpoint
   RopeConfig localRope, globalRope;
@@ -71,9 +71,9 @@ struct GenerationConfig {
 };
 
 // Reads FOLDER/config.json. `warnings` gets one line per oddity that is not an
-// error. Errors: missing or unreadable file, not JSON, deeper than 64, duplicate
-// keys, unknown model_type (Unsupported), missing or absurd fields (the field,
-// the value and the allowed range are named).
+// error. Errors: missing or unreadable file, not JSON, deeper than 64,
+// duplicate keys, unknown model_type (Unsupported), missing or absurd fields
+// (the field, the value and the allowed range are named).
 Result<ModelConfig> readModelConfig(const std::string &folder,
                                     std::vector<std::string> &warnings);
 

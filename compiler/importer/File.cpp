@@ -1,5 +1,5 @@
-// Files by POSIX calls, with the errno turned into words. Must not know what the
-// files contain.
+// Files by POSIX calls, with the errno turned into words. Must not know what
+// the files contain.
 #include "compiler/importer/File.h"
 
 #include <cerrno>
@@ -149,9 +149,9 @@ Result<std::string> readFile(const std::string &path, uint64_t limit) {
   uint64_t bytes = uint64_t(opened->info.st_size);
   if (bytes > limit) {
     close(opened->fd);
-    return Error{ExitCode::BadInput,
-                 path + ": has " + std::to_string(bytes) +
-                     " bytes, expects at most " + std::to_string(limit)};
+    return Error{ExitCode::BadInput, path + ": has " + std::to_string(bytes) +
+                                         " bytes, expects at most " +
+                                         std::to_string(limit)};
   }
   Result<std::string> text = readAll(*opened, path, bytes);
   close(opened->fd);

@@ -43,7 +43,8 @@ std::string parserProblem(const std::string &what) {
       begin = colon + 2;
   }
   size_t end = what.find("; last read", begin);
-  size_t length = end == std::string::npos ? 200 : std::min<size_t>(end - begin, 200);
+  size_t length =
+      end == std::string::npos ? 200 : std::min<size_t>(end - begin, 200);
   std::string text = what.substr(begin, length);
   for (char &c : text)
     if (c == '\n' || c == '\r')
@@ -78,6 +79,8 @@ public:
     return pass(events.startObject());
   }
   bool key(std::string &value) {
+    if (++keyCount > jsonKeys)
+      return fail("more than " + std::to_string(jsonKeys) + " keys");
     seen.back().keys.push_back({value, offset()});
     return pass(events.key(value));
   }
@@ -136,7 +139,7 @@ private:
     });
     for (size_t i = 1; i < keys.size(); ++i)
       if (keys[i].name == keys[i - 1].name) {
-        problem = "duplicate key " + quoted(keys[i].name);
+        problem = "duplicate key " + gemmac::quoted(keys[i].name);
         where = keys[i].offset;
         return false;
       }
@@ -147,6 +150,7 @@ private:
   const char *begin;
   const char *const *reached;
   std::vector<Level> seen;
+  int64_t keyCount = 0;
 };
 
 // Builds the tree.
@@ -217,9 +221,9 @@ Status readJson(std::string_view text, const std::string &name,
     const char *reached = text.data();
     Handler handler(events, text.data(), &reached);
     const char *end = text.data() + text.size();
-    bool good = nlohmann::json::sax_parse(
-        Cursor{text.data(), &reached}, Cursor{end, &reached}, &handler,
-        nlohmann::json::input_format_t::json);
+    bool good = nlohmann::json::sax_parse(Cursor{text.data(), &reached},
+                                          Cursor{end, &reached}, &handler,
+                                          nlohmann::json::input_format_t::json);
     if (good)
       return Done{};
     return Error{ExitCode::BadInput, name + ": not valid JSON at byte " +

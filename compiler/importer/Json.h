@@ -33,7 +33,8 @@ public:
   std::string problem;
 };
 
-constexpr int jsonDepth = 64; // deepest nesting that any reader accepts
+constexpr int jsonDepth = 64;         // deepest nesting that is accepted
+constexpr int64_t jsonKeys = 1000000; // most keys in all objects together
 
 // Reads `text`; `name` is how messages call it.
 Status readJson(std::string_view text, const std::string &name,
@@ -63,7 +64,8 @@ Result<JsonValue> parseJson(std::string_view text, const std::string &name);
 const char *kindName(JsonValue::Kind kind);
 
 // A name from a file in quotes, safe to print: control characters, quotes and
-// invalid bytes escaped, cut after 120 bytes.
+// invalid bytes escaped, cut after 120 bytes. Call it qualified: std::quoted is
+// found by argument-dependent lookup.
 std::string quoted(std::string_view name);
 
 } // namespace gemmac

@@ -1,0 +1,22 @@
+// The families written as plain C++ (codegen/kernels/<family>.body.cpp): the
+// build compiles them with clang-22 to bitcode per triple and embeds it; here
+// the model's constants are filled in. Must not know MLIR or Halide.
+#pragma once
+
+#include "compiler/Result.h"
+#include "targets/Kernels.h"
+
+#include <memory>
+
+namespace llvm {
+class LLVMContext;
+class Module;
+} // namespace llvm
+
+namespace gemmac {
+
+bool hasBodyKernel(const std::string &family, const Target &target);
+Result<std::unique_ptr<llvm::Module>>
+compileBodyKernel(const KernelSpec &spec, const Target &target, llvm::LLVMContext &context);
+
+} // namespace gemmac
