@@ -69,7 +69,7 @@ def WeightOp : Kernel_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">,
     bytes and has no pieces.
 
     ```mlir
-    kernel.weight @l0.qkv {pieces = [{tensor = "layers.0.self_attn.q_proj.weight", rows = array<i64: 0, 2048>, cols = array<i64: 0, 1536>}], format = "bf16", layout = "bf16_16x2", rows = 2048 : i64, cols = 1536 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 6291456 : i64}
+    kernel.weight @l0.qkv {pieces = [{tensor = "layers.0.self_attn.q_proj.weight", rows = array<i64: 0, 2048>, cols = array<i64: 0, 1536>} ], format = "bf16", layout = "bf16_16x2", rows = 2048 : i64, cols = 1536 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 6291456 : i64}
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<ArrayAttr>:$pieces,

@@ -1,0 +1,190 @@
+// Every pass of gemmac, in the order of the stages. Pass options only, no
+// cl::opt, so that a textual pipeline carries them.
+
+#ifndef GEMMAC_PASSES
+#define GEMMAC_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+class GemmacPass<string flag> : Pass<flag, "::mlir::ModuleOp">;
+
+//===-- stage optimize ----------------------------------------------------===//
+
+def FuseAttention : GemmacPass<"gemma-fuse-attention"> {
+  let summary = "Form kv_block and attention_block";
+  let description = [{
+    Finds, by data flow, the primitives that write one layer's keys and values
+    and those that compute its attention with norms, projections and residual,
+    and replaces each group by the fused op that is defined as this group
+    (GemmaOps.td). The pre-norm that query, key and value share is absorbed into
+    both. A layer that reads a donor's cache gets an attention_block only. A
+    group that is used from outside, or whose norms disagree, stays and gets a
+    remark `not fused: <why>`.
+
+    ```mlir
+    %x  = gemma.rms_norm %h weight @l0.in_norm {...}
+    %k0 = gemma.linear %x, @l0.k ...
+    %v0 = gemma.linear %x, @l0.v ...
+    %k1 = gemma.rms_norm %k0 weight @l0.k_norm {...}
+    %k2 = gemma.rope %k1, %rope_local {...}
+    %v1 = gemma.rms_norm %v0 {...}
+    gemma.append %k2, %v1 at (%slot, %pos) to @kv0
+    %q0 = gemma.linear %x, @l0.q ...
+    %q1 = gemma.rms_norm %q0 weight @l0.q_norm {...}
+    %q2 = gemma.rope %q1, %rope_local {...}
+    %a  = gemma.attention %q2 at (%slot, %pos) over @kv0
+    %o  = gemma.linear %a, @l0.o ...
+    %n  = gemma.rms_norm %o weight @l0.post_attn {...}
+    %h1 = gemma.add %h, %n
+    // becomes
+    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {...}
+    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {...}
+    ```
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+def FuseFfn : GemmacPass<"gemma-fuse-ffn"> {
+  let summary = "Form ffn_block and moe_block";
+  let description = [{
+    Replaces a gated MLP with its norms and residual by ffn_block, and a dense
+    MLP with a parallel mixture of experts by moe_block, where the intermediate
+    values have no other user and the norms agree. Otherwise a remark says why.
+
+    ```mlir
+    %x = gemma.rms_norm %h weight @l0.pre_ffw {...}
+    %g = gemma.linear %x, @l0.gate ...
+    %u = gemma.linear %x, @l0.up ...
+    %a = gemma.geglu %g, %u
+    %d = gemma.linear %a, @l0.down ...
+    %n = gemma.rms_norm %d weight @l0.post_ffw {...}
+    %y = gemma.add %h, %n
+    // becomes
+    %y = gemma.ffn_block %h pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) {...}
+    ```
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+def FusePle : GemmacPass<"gemma-fuse-ple"> {
+  let summary = "Form ple_inputs and ple_block";
+  let description = [{
+    Replaces the computation of per-layer inputs from table and embedding by
+    ple_inputs, and the per-layer branch of a layer by ple_block. Otherwise a
+    remark says why.
+
+    ```mlir
+    %g0 = gemma.linear %h, @l0.plg ...
+    %g  = gemma.geglu %g0, %p0
+    %o  = gemma.linear %g, @l0.plp ...
+    %n  = gemma.rms_norm %o weight @l0.post_ple {...}
+    %y  = gemma.add %h, %n
+    // becomes
+    %y = gemma.ple_block %h, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) {...}
+    ```
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+def FoldConstants : GemmacPass<"gemma-fold-constants"> {
+  let summary = "Fold scalars into fused ops";
+  let description = [{
+    A layer's scalar joins the block that it follows; a constant factor before a
+    norm becomes part of its eps (rms(c x; eps) = rms(x; eps / c^2)), also inside
+    ple_inputs, whose `context_scale` becomes 1; constant factors in a row
+    become one. Vectors are never folded into matrices: the weights stay the
+    checkpoint's.
+
+    ```mlir
+    %y = gemma.ffn_block %h ... : tensor<?x64xf32>
+    %z = gemma.scale %y by @l0.scalar : tensor<?x64xf32>
+    // becomes
+    %z = gemma.ffn_block %h ... scale(@l0.scalar) ... : tensor<?x64xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
+  let summary = "Give every weight and cache a storage format";
+  let description = [{
+    Format is accuracy and is chosen here; layout is hardware and is chosen in
+    `select`. Matrices get `format` and `act` (of the activations that they
+    multiply) by `quant`: `none` keeps the source's (f16 becomes f32; without a
+    source bf16), `bf16`, `f32`. Vectors, scalars and the router are f32. Caches
+    are f32 with `quant=f32` and otherwise bf16, unless `cache-type` says so. One
+    remark per group of matrices names format and reason.
+
+    ```mlir
+    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {source = "bf16"}
+    // becomes
+    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {act = "bf16", format = "bf16", source = "bf16"}
+    ```
+  }];
+  let options = [
+    Option<"quant", "quant", "std::string", "\"none\"",
+           "format of matrices: none (the source's), bf16, f32">,
+    Option<"cacheType", "cache-type", "std::string", "\"auto\"",
+           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16">
+  ];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+def SplitSegments : GemmacPass<"gemma-split-segments"> {
+  let summary = "Split the step at the last write of keys and values";
+  let description = [{
+    `@step` becomes `@body` (everything up to the last kv_block; yields the
+    residual that it read), `@tail` (the rest, on the rows that `want` selects),
+    `@top` (the 64 best ids) and `@logits` (all). Rows whose output nobody wants
+    never enter `@tail`. The per-layer inputs are computed in each part for its
+    own layers; `@tail` embeds its rows again, which gives the same bits.
+    Arguments that a segment does not use are present all the same.
+
+    ```mlir
+    func.func @step(%ids, %slot, %pos, %rope_local, %rope_global) -> (hidden, logits)
+    // becomes
+    func.func @body(%ids, %slot, %pos, %rope_local, %rope_global) -> resid
+    func.func @tail(%resid, %want, %ids, %slot, %pos, %rope_local, %rope_global) -> hidden
+    func.func @top(%hidden, %mask) -> (ids, values)
+    func.func @logits(%hidden) -> logits
+    ```
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::func::FuncDialect"];
+}
+
+def CheckOptimized : GemmacPass<"gemma-check-optimized"> {
+  let summary = "Check what the stage optimize promises";
+  let description = [{
+    Errors where a loose rope, append, attention, geglu, router, experts, add or
+    scale is left outside the fused ops, repeating why it was not fused; where a
+    weight or cache has no format; where a function is not one of the segments.
+    Changes nothing.
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+def Expand : GemmacPass<"gemma-expand"> {
+  let summary = "Undo the fusions";
+  let description = [{
+    Replaces every fused op by the primitives that define it (GemmaOps.td). The
+    reference evaluator runs primitives only and so gives fused ops their
+    meaning.
+
+    ```mlir
+    %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) {...}
+    // becomes
+    %x = gemma.rms_norm %h weight @n0 {...}
+    %g = gemma.linear %x, @g ...
+    ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
+}
+
+//===-- stage select ------------------------------------------------------===//
+
+//===-- stage plan --------------------------------------------------------===//
+
+//===-- stage native ------------------------------------------------------===//
+
+#endif

@@ -1,0 +1,63 @@
+// The stages as pipelines: which passes, in which order, and why there.
+#include "passes/Pipelines.h"
+
+#include "passes/Passes.h"
+
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace gemmac {
+
+//===-- optimize ----------------------------------------------------------===//
+
+void buildOptimizePipeline(OpPassManager &pm, const PipelineOptions &options) {
+  // Attention first: it absorbs the layers' residual and pre-norm, whatever
+  // follows sees one value per block.
+  pm.addPass(createFuseAttention());
+  // The feed-forward block and the per-layer branch do not overlap; in either
+  // order they give the same.
+  pm.addPass(createFuseFfn());
+  pm.addPass(createFusePle());
+  // Needs the fused blocks: a scalar joins the last block of its layer.
+  pm.addPass(createFoldConstants());
+  // Before the split, so that both parts of a weight that body and tail share
+  // have one format.
+  ChooseFormatsOptions formats;
+  formats.quant = options.quant;
+  formats.cacheType = options.cacheType;
+  pm.addPass(createChooseFormats(formats));
+  // Cuts at the last kv_block, so after the fusion that forms it.
+  pm.addPass(createSplitSegments());
+  pm.addPass(createCheckOptimized());
+}
+
+//===-- select ------------------------------------------------------------===//
+
+void buildSelectPipeline(OpPassManager &pm, const PipelineOptions &options) {}
+
+//===-- plan --------------------------------------------------------------===//
+
+void buildPlanPipeline(OpPassManager &pm, const PipelineOptions &options) {}
+
+//===-- native ------------------------------------------------------------===//
+
+void buildNativePipeline(OpPassManager &pm, const PipelineOptions &options) {}
+
+//===-- registration ------------------------------------------------------===//
+
+void registerGemmacPasses() {
+  registerTablePasses();
+  PassPipelineRegistration<PipelineOptions>(
+      "gemma-optimize", "Stage optimize: fused blocks with formats, split into segments",
+      buildOptimizePipeline);
+  PassPipelineRegistration<PipelineOptions>(
+      "gemma-select", "Stage select: calls of the target's kernels", buildSelectPipeline);
+  PassPipelineRegistration<PipelineOptions>(
+      "kernel-plan", "Stage plan: barriers, places and offsets", buildPlanPipeline);
+  PassPipelineRegistration<PipelineOptions>(
+      "kernel-native", "Stage native: straight-line LLVM dialect", buildNativePipeline);
+}
+
+} // namespace gemmac
