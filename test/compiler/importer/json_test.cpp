@@ -1,0 +1,86 @@
+// The JSON reader: what it accepts, and that every refusal names the offset.
+#include "compiler/importer/Json.h"
+
+#include "test/compiler/importer/TestFiles.h"
+
+using namespace gemmac;
+using namespace gemmac::test;
+
+namespace {
+
+std::string problem(const std::string &text) {
+  Result<JsonValue> value = parseJson(text, "x.json");
+  if (value)
+    return "accepted";
+  EXPECT_EQ(value.error().code, ExitCode::BadInput);
+  return value.error().message;
+}
+
+TEST(Json, ReadsEveryKind) {
+  Result<JsonValue> root =
+      parseJson(R"({"a": [1, -2.5, "\u00e9", true, null], "b": {}})", "x.json");
+  ASSERT_TRUE(root);
+  const JsonValue *a = root->find("a");
+  ASSERT_TRUE(a && a->items.size() == 5);
+  EXPECT_EQ(a->items[0].integer, 1);
+  EXPECT_EQ(a->items[0].number, 1.0);
+  EXPECT_EQ(a->items[1].number, -2.5);
+  EXPECT_EQ(a->items[2].text, "\xc3\xa9");
+  EXPECT_TRUE(a->items[3].boolean);
+  EXPECT_TRUE(a->items[4].is(JsonValue::Kind::Null));
+  EXPECT_TRUE(root->find("b")->is(JsonValue::Kind::Object));
+  EXPECT_EQ(root->find("c"), nullptr);
+}
+
+TEST(Json, BeyondInt64IsANumber) {
+  Result<JsonValue> root = parseJson("18446744073709551615", "x.json");
+  ASSERT_TRUE(root);
+  EXPECT_TRUE(root->is(JsonValue::Kind::Number));
+}
+
+TEST(Json, SyntaxErrorsNameTheByte) {
+  EXPECT_TRUE(has(problem("{\"a\": 1,, }"), {"x.json", "JSON", "byte 8"}));
+  EXPECT_TRUE(has(problem(""), {"JSON", "byte 0"}));
+  EXPECT_TRUE(has(problem("{} {}"), {"JSON", "byte 3"}));
+  EXPECT_TRUE(has(problem("[1, 2"), {"JSON", "unexpected end"}));
+  EXPECT_TRUE(has(problem("[1e999]"), {"JSON", "overflow"}));
+  EXPECT_TRUE(has(problem("[\"\xff\"]"), {"JSON", "UTF-8"}));
+  EXPECT_TRUE(has(problem("[NaN]"), {"JSON", "byte 1"}));
+}
+
+TEST(Json, LongTokensStayOutOfTheMessage) {
+  EXPECT_LT(problem("[\"" + std::string(100000, 'x')).size(), 400u);
+  EXPECT_LT(problem("{\"" + std::string(9999, 'x') + "\":1,\"" +
+                    std::string(9999, 'x') + "\":1}")
+                .size(),
+            400u);
+}
+
+TEST(Json, DuplicateKeys) {
+  EXPECT_TRUE(has(problem(R"({"a":1,"b":2,"a":3})"),
+                  {"duplicate key \"a\"", "byte 16"}));
+  // Spelled differently, the same key.
+  EXPECT_TRUE(has(problem(R"({"a":1,"\u0061":3})"), {"duplicate key"}));
+  EXPECT_EQ(problem(R"([{"a":1},{"a":1}])"), "accepted");
+}
+
+TEST(Json, Depth) {
+  std::string deepest(jsonDepth, '['), back(jsonDepth, ']');
+  EXPECT_EQ(problem(deepest + back), "accepted");
+  EXPECT_TRUE(has(problem("[" + deepest + back + "]"), {"deeper than 64"}));
+  EXPECT_TRUE(has(problem(std::string(10000000, '[')), {"deeper than 64"}));
+}
+
+TEST(Json, Limits) {
+  std::string many = "[";
+  for (int64_t i = 0; i < jsonTreeValues; ++i)
+    many += "1,";
+  EXPECT_TRUE(has(problem(many + "1]"), {"more than 500000 values"}));
+}
+
+TEST(Json, QuotedIsPrintable) {
+  EXPECT_EQ(gemmac::quoted("a\n\"\xff"), "\"a\\x0a\\\"\\xff\"");
+  EXPECT_EQ(gemmac::quoted(std::string(1000, 'a')).size(), 125u);
+}
+
+} // namespace
