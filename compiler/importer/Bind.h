@@ -1,0 +1,36 @@
+// Joins the import stage's weights with the tensors of a checkpoint: every
+// weight has its tensor and every tensor a use or a reason why it has none.
+// Must not know file formats or how weights are packed.
+#pragma once
+
+#include "codegen/Packer.h"
+#include "compiler/Result.h"
+#include "compiler/importer/Config.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <string>
+#include <vector>
+
+namespace gemmac {
+
+// A tensor of the checkpoint that the program does not use.
+struct IgnoredTensor {
+  std::string name; // as it stands in the file
+  std::string file;
+  std::string reason;
+};
+
+struct Binding {
+  std::vector<IgnoredTensor> ignored; // in the source's order
+  std::vector<std::string> remarks;   // what the user may want to know
+  std::vector<std::string> warnings;  // what looks wrong but is no error
+};
+
+// Sets `source` of every gemma.weight of `module`, which importGemma4 made from
+// `config`. Errors: a missing tensor, one of another shape or type, one that
+// the model has no place for.
+Result<Binding> bindCheckpoint(mlir::ModuleOp module, const ModelConfig &config,
+                               const TensorSource &source);
+
+} // namespace gemmac
