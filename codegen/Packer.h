@@ -4,9 +4,12 @@
 // file formats or MLIR.
 #pragma once
 
+#include "codegen/ProgramPlan.h"
 #include "compiler/Result.h"
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -33,6 +36,13 @@ struct SourceFile {
   int64_t mtimeNs = 0;
 };
 
+// A tensor of the checkpoint that the program does not use.
+struct IgnoredTensor {
+  std::string name; // as it stands in the file
+  std::string file;
+  std::string reason;
+};
+
 // All tensors of a checkpoint, in file order.
 class TensorSource {
 public:
@@ -42,5 +52,31 @@ public:
   // nullptr if there is no tensor of that canonical name.
   virtual const SourceTensor *find(const std::string &name) const = 0;
 };
+
+// Content hashes (xxh3, 64 bits).
+struct PackHashes {
+  std::vector<uint64_t> weights; // of packed bytes, as ProgramPlan::weights
+  std::map<std::string, uint64_t> sources; // of source bytes, by canonical name
+};
+
+// Called now and then with the source bytes read so far and in all.
+using PackProgress = std::function<void(uint64_t done, uint64_t total)>;
+
+// Source bytes that packing `plan` reads.
+uint64_t packedSourceBytes(const ProgramPlan &plan, const TensorSource &source);
+
+// Hex digits that name what is packed from which source and how: pieces,
+// formats, layouts, tensor headers, size and modification time of every source
+// file (design-details B12). Two equal ids mean equal weight sections.
+std::string weightsId(const ProgramPlan &plan, const TensorSource &source);
+
+// Writes every weight of `plan` at `base + offset` of `fd` (named `path` in
+// messages), converting to its format and layout, with `threads` threads. The
+// tensors must have been checked against the pieces. Errors: Resources if
+// writing fails.
+Result<PackHashes> packWeights(const ProgramPlan &plan,
+                               const TensorSource &source, int fd,
+                               const std::string &path, uint64_t base,
+                               int threads, const PackProgress &progress);
 
 } // namespace gemmac

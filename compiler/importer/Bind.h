@@ -14,13 +14,6 @@
 
 namespace gemmac {
 
-// A tensor of the checkpoint that the program does not use.
-struct IgnoredTensor {
-  std::string name; // as it stands in the file
-  std::string file;
-  std::string reason;
-};
-
 struct Binding {
   std::vector<IgnoredTensor> ignored; // in the source's order
   std::vector<std::string> remarks;   // what the user may want to know

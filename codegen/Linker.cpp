@@ -1,0 +1,262 @@
+// Program files: see Linker.h.
+#include "codegen/Linker.h"
+
+#include "runtime/abi.h"
+#include "runtime/file.h"
+
+#include "lld/Common/CommonLinkerContext.h"
+#include "lld/Common/Driver.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+LLD_HAS_DRIVER(elf)
+
+namespace gemmac {
+
+namespace {
+
+Error cannot(const std::string &what, const std::string &path, int error) {
+  return {ExitCode::Resources,
+          "cannot " + what + " '" + path + "': " + strerror(error) +
+              "; check permissions and free space, or choose another -o"};
+}
+
+// A file under a temporary name beside its final one; removed unless kept, also
+// when a signal ends the process.
+class TemporaryFile {
+public:
+  explicit TemporaryFile(std::string final)
+      : final(std::move(final)),
+        path(this->final + ".tmp" + std::to_string(getpid())) {
+    llvm::sys::RemoveFileOnSignal(path);
+  }
+  ~TemporaryFile() {
+    if (fd >= 0)
+      close(fd);
+    if (!path.empty())
+      unlink(path.c_str());
+    llvm::sys::DontRemoveFileOnSignal(path);
+  }
+  TemporaryFile(const TemporaryFile &) = delete;
+
+  Status open(int flags) {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0777);
+    if (fd < 0)
+      return cannot("create", path, errno);
+    return Done{};
+  }
+
+  Status append(const void *data, size_t bytes) {
+    const char *from = static_cast<const char *>(data);
+    while (bytes) {
+      ssize_t n = pwrite(fd, from, bytes, end);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        return cannot("write", path, n < 0 ? errno : ENOSPC);
+      from += n, bytes -= n, end += n;
+    }
+    return Done{};
+  }
+
+  // Closes the file and gives it its final name.
+  Status keep() {
+    int error = close(fd) ? errno : 0;
+    fd = -1;
+    if (error)
+      return cannot("write", path, error);
+    if (rename(path.c_str(), final.c_str()))
+      return cannot("create", final, errno);
+    llvm::sys::DontRemoveFileOnSignal(path);
+    path.clear();
+    return Done{};
+  }
+
+  std::string final, path;
+  int fd = -1;
+  uint64_t end = 0; // where append writes
+};
+
+} // namespace
+
+//===-- linking -----------------------------------------------------------===//
+
+static Status linkElf(const ProgramInput &in, const std::string &objectPath,
+                      const std::string &outputPath) {
+  std::string folder = in.runtime + "/", arch = in.manifest.target.arch;
+  auto file = [&](const char *name) { return folder + arch + "/" + name; };
+  std::vector<std::string> args = {
+      "ld.lld",       "-static",         "-o",
+      outputPath,     "--build-id=none", "-z",
+      "noexecstack",  "--strip-all",     "--gc-sections",
+      file("crt1.o"), file("crti.o"),    file("crtbeginT.o"),
+      objectPath,     file("runtime.o"), file("crtend.o"),
+      file("crtn.o")};
+  for (const std::string &arg : args)
+    if (llvm::StringRef(arg).starts_with(folder) && !llvm::sys::fs::exists(arg))
+      return Error{
+          ExitCode::Unsupported,
+          "no runtime for '" + arch + "': expected the file '" + arg +
+              "', found none; reinstall gemmac with that architecture"};
+  std::vector<const char *> argv;
+  for (const std::string &arg : args)
+    argv.push_back(arg.c_str());
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  const lld::DriverDef drivers[] = {{lld::Gnu, &lld::elf::link}};
+  lld::Result result = lld::lldMain(argv, stream, stream, drivers);
+  lld::CommonLinkerContext::destroy();
+  if (result.retCode != 0)
+    return Error{ExitCode::Resources,
+                 "linking '" + outputPath + "' failed: " + text};
+  return Done{};
+}
+
+//===-- sections ----------------------------------------------------------===//
+
+static gm_trailer makeTrailer(const std::string &id) {
+  gm_trailer trailer = {};
+  memcpy(trailer.weights_id, id.data(),
+         std::min(id.size(), sizeof trailer.weights_id));
+  trailer.abi = GM_ABI;
+  memcpy(trailer.magic, GM_TRAILER_MAGIC, sizeof trailer.magic);
+  return trailer;
+}
+
+// The hashes of an existing external weight file with this id, if there is one.
+static std::optional<PackHashes> reusable(const std::string &path,
+                                          const ProgramInput &in) {
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return std::nullopt;
+  std::optional<PackHashes> hashes;
+  gm_trailer trailer;
+  struct stat info;
+  if (fstat(fd, &info) == 0 && info.st_size >= off_t(sizeof trailer) &&
+      pread(fd, &trailer, sizeof trailer, info.st_size - sizeof trailer) ==
+          sizeof trailer) {
+    gm_trailer expected = makeTrailer(in.manifest.weightsId);
+    uint64_t size = info.st_size;
+    if (memcmp(trailer.magic, expected.magic, sizeof trailer.magic) == 0 &&
+        trailer.abi == GM_ABI &&
+        memcmp(trailer.weights_id, expected.weights_id,
+               sizeof trailer.weights_id) == 0 &&
+        trailer.weights_bytes == in.manifest.plan.weightBytes() &&
+        trailer.manifest_offset < size &&
+        trailer.manifest_bytes <= size - trailer.manifest_offset) {
+      std::vector<uint8_t> manifest(trailer.manifest_bytes);
+      if (pread(fd, manifest.data(), manifest.size(),
+                trailer.manifest_offset) == ssize_t(manifest.size()))
+        hashes = readHashes(manifest, in.manifest.plan, in.manifest.source);
+    }
+  }
+  close(fd);
+  return hashes;
+}
+
+// Packs the weights behind `file`'s end and moves the end past them.
+static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
+  uint64_t bytes = in.manifest.plan.weightBytes();
+  if (posix_fallocate(file.fd, file.end, std::max<uint64_t>(bytes, 1)) ==
+      ENOSPC)
+    return cannot("reserve " + std::to_string(bytes) + " bytes of weights in",
+                  file.path, ENOSPC);
+  Result<PackHashes> hashes =
+      packWeights(in.manifest.plan, in.manifest.source, file.fd, file.path,
+                  file.end, in.threads, in.progress);
+  if (hashes)
+    file.end += bytes;
+  return hashes;
+}
+
+static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
+                                       const std::vector<uint8_t> &manifest) {
+  trailer.manifest_offset = file.end = (file.end + 63) / 64 * 64;
+  trailer.manifest_bytes = manifest.size();
+  if (Status s = file.append(manifest.data(), manifest.size()); !s)
+    return s;
+  return file.append(&trailer, sizeof trailer);
+}
+
+// Writes or reuses `output`.weights; the program only names it.
+static Result<PackHashes> externalWeights(ProgramInput &in,
+                                          ProgramSizes &sizes) {
+  std::string path = in.output + ".weights";
+  if (std::optional<PackHashes> hashes = reusable(path, in)) {
+    sizes.reused = true;
+    return *hashes;
+  }
+  TemporaryFile file(path);
+  if (Status s = file.open(O_RDWR | O_CREAT | O_TRUNC); !s)
+    return s.error();
+  fchmod(file.fd, 0666 & ~022);
+  gm_trailer trailer = makeTrailer(in.manifest.weightsId);
+  trailer.weights_bytes = in.manifest.plan.weightBytes();
+  Result<PackHashes> hashes = appendWeights(file, in);
+  if (!hashes)
+    return hashes;
+  in.manifest.hashes = *hashes;
+  std::vector<uint8_t> manifest = writeManifest(in.manifest);
+  if (Status s = appendManifestAndTrailer(file, trailer, manifest); !s)
+    return s.error();
+  if (Status s = file.keep(); !s)
+    return s.error();
+  return hashes;
+}
+
+Result<ProgramSizes> writeProgram(ProgramInput in) {
+  ProgramSizes sizes;
+  TemporaryFile object(in.output + ".o"), program(in.output);
+  if (Status s = object.open(O_RDWR | O_CREAT | O_TRUNC); !s)
+    return s.error();
+  if (Status s = object.append(in.object.data(), in.object.size()); !s)
+    return s.error();
+  if (Status s = linkElf(in, object.path, program.path); !s)
+    return s.error();
+  if (Status s = program.open(O_RDWR); !s)
+    return s.error();
+  struct stat info;
+  if (fstat(program.fd, &info))
+    return cannot("read", program.path, errno);
+  sizes.elf = info.st_size;
+  program.end =
+      (sizes.elf + GM_SECTION_ALIGN - 1) / GM_SECTION_ALIGN * GM_SECTION_ALIGN;
+
+  gm_trailer trailer = makeTrailer(in.manifest.weightsId);
+  sizes.weights = in.manifest.plan.weightBytes();
+  Result<PackHashes> hashes = PackHashes{};
+  if (in.external) {
+    in.manifest.externalName =
+        llvm::sys::path::filename(in.output).str() + ".weights";
+    hashes = externalWeights(in, sizes);
+  } else {
+    trailer.weights_offset = program.end;
+    trailer.weights_bytes = sizes.weights;
+    hashes = appendWeights(program, in);
+  }
+  if (!hashes)
+    return hashes.error();
+
+  trailer.tokenizer_offset = program.end = (program.end + 4095) / 4096 * 4096;
+  trailer.tokenizer_bytes = sizes.tokenizer = in.tokenizer.size();
+  if (Status s = program.append(in.tokenizer.data(), in.tokenizer.size()); !s)
+    return s.error();
+  in.manifest.hashes = std::move(*hashes);
+  std::vector<uint8_t> manifest = writeManifest(in.manifest);
+  sizes.manifest = manifest.size();
+  if (Status s = appendManifestAndTrailer(program, trailer, manifest); !s)
+    return s.error();
+  if (Status s = program.keep(); !s)
+    return s.error();
+  return sizes;
+}
+
+} // namespace gemmac

@@ -1,0 +1,34 @@
+// Makes a program file: links the generated object with the prelinked runtime
+// of the target's architecture (in-process LLD, nothing else installed), then
+// writes weights, tokenizer, manifest and trailer behind it (runtime/file.h).
+// Everything is written under a temporary name and renamed when complete. Must
+// not know MLIR.
+#pragma once
+
+#include "codegen/ManifestWriter.h"
+
+namespace gemmac {
+
+struct ProgramInput {
+  std::string object;  // bytes of the generated object file
+  std::string runtime; // folder of the prelinked runtimes
+  std::string output;  // path of the program
+  bool external =
+      false; // weights go to `output`.weights, reused if its id fits
+  std::vector<uint8_t> tokenizer; // empty: none
+  int threads = 1;
+  PackProgress progress;
+  ManifestInput
+      manifest; // hashes and externalName are filled in by writeProgram
+};
+
+struct ProgramSizes {
+  uint64_t elf = 0, weights = 0, tokenizer = 0, manifest = 0;
+  bool reused = false; // the external weights were left untouched
+};
+
+// Errors: Resources for anything that cannot be written, Unsupported if there
+// is no runtime for the target's architecture.
+Result<ProgramSizes> writeProgram(ProgramInput input);
+
+} // namespace gemmac

@@ -1,0 +1,50 @@
+// Writes the manifest (runtime/manifest.fbs) of a program. Must not know MLIR.
+#pragma once
+
+#include "codegen/Packer.h"
+#include "targets/Target.h"
+
+namespace gemmac {
+
+// What the program says about its model (manifest tables Model and Sampling).
+struct RopeFacts {
+  double theta = 0;
+  int64_t dim = 0, pairs = 0;
+};
+struct ModelFacts {
+  std::string type, variant, name;
+  int64_t layers = 0, hidden = 0, vocab = 0, window = 0, maxContext = 0,
+          pleWidth = 0;
+  RopeFacts localRope, globalRope;
+  int chat = 0; // manifest::Chat
+};
+struct SamplingFacts {
+  double temperature = 1, topP = 1;
+  int64_t topK = 0;
+  std::vector<int64_t> stop, suppress;
+};
+
+struct ManifestInput {
+  ModelFacts model;
+  SamplingFacts sampling;
+  const Target &target;
+  const ProgramPlan &plan;
+  const TensorSource &source;
+  const std::vector<IgnoredTensor> &ignored;
+  std::string weightFormat; // --quant
+  std::string cacheFormat;
+  std::string weightsId;
+  std::string externalName; // empty: weights are embedded
+  PackHashes hashes;        // filled in when the weights are packed
+};
+
+std::vector<uint8_t> writeManifest(const ManifestInput &input);
+
+// The content hashes in the manifest of an earlier weight file, for a weight
+// section that is reused; nothing if `bytes` is no valid manifest for the same
+// plan and tensors.
+std::optional<PackHashes> readHashes(const std::vector<uint8_t> &bytes,
+                                     const ProgramPlan &plan,
+                                     const TensorSource &source);
+
+} // namespace gemmac

@@ -1,0 +1,191 @@
+// See NativeModule.h. Kernels are compiled and optimised in parallel, each in a
+// context of its own, and travel to the segments' context as bitcode.
+#include "codegen/NativeModule.h"
+
+#include "codegen/KernelCompiler.h"
+#include "codegen/Optimize.h"
+#include "dialects/kernel/Kernel.h"
+
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+using namespace mlir;
+
+namespace gemmac {
+
+//===-- the plan as data --------------------------------------------------===//
+
+static std::vector<Piece> readPieces(kernel::WeightOp weight) {
+  std::vector<Piece> pieces;
+  if (ArrayAttr list = weight.getPiecesAttr())
+    for (Attribute attr : list) {
+      auto dict = cast<DictionaryAttr>(attr);
+      auto rows = dict.getAs<DenseI64ArrayAttr>("rows"),
+           cols = dict.getAs<DenseI64ArrayAttr>("cols");
+      pieces.push_back({dict.getAs<StringAttr>("tensor").str(), rows[0],
+                        rows[1], cols[0], cols[1]});
+    }
+  return pieces;
+}
+
+static PlannedFunction readFunction(func::FuncOp function) {
+  PlannedFunction f;
+  f.segment = function->getAttrOfType<StringAttr>(kernel::segmentAttr).str();
+  f.many = function->getAttrOfType<StringAttr>(kernel::rowsAttr).getValue() ==
+           "many";
+  auto memory = function->getAttrOfType<DictionaryAttr>(kernel::memoryAttr);
+  auto get = [&](StringRef name) {
+    return memory.getAs<IntegerAttr>(name).getInt();
+  };
+  f.fixed = get("fixed"), f.worker = get("worker"), f.row = get("row"),
+  f.key = get("key");
+  if (auto ple = function->getAttrOfType<DenseI64ArrayAttr>("kernel.ple"))
+    f.pleColumn0 = ple[0], f.pleColumn1 = ple[1];
+  return f;
+}
+
+ProgramPlan readPlan(ModuleOp planned) {
+  ProgramPlan plan;
+  for (Operation &op : planned.getOps()) {
+    if (auto weight = dyn_cast<kernel::WeightOp>(op)) {
+      if (weight.getViewOf())
+        continue;
+      PackedWeight w;
+      w.name = weight.getSymName().str();
+      w.format = weight.getFormat().str();
+      w.layout = weight.getLayout().str();
+      w.rows = weight.getRows(), w.cols = weight.getCols(),
+      w.stack = weight.getStack();
+      w.interleave = weight.getInterleave(), w.bytes = weight.getBytes();
+      w.offset = weight.getOffset().value_or(0);
+      w.pieces = readPieces(weight);
+      w.ple = weight->hasAttr("ple");
+      plan.weights.push_back(std::move(w));
+    } else if (auto cache = dyn_cast<kernel::CacheOp>(op)) {
+      plan.caches.push_back(
+          {cache.getSymName().str(), cache.getFormat().str(),
+           cache.getTable() == "global", int64_t(cache.getHeads()),
+           int64_t(cache.getDim()), int64_t(cache.getKPage()),
+           int64_t(cache.getVPage()), int64_t(cache.getOffset().value_or(0))});
+    } else if (auto function = dyn_cast<func::FuncOp>(op);
+               function && function->hasAttr(kernel::memoryAttr)) {
+      plan.functions.push_back(readFunction(function));
+    }
+  }
+  llvm::sort(plan.weights,
+             [](auto &a, auto &b) { return a.offset < b.offset; });
+  return plan;
+}
+
+//===-- code --------------------------------------------------------------===//
+
+namespace {
+// One kernel after O3.
+struct CompiledKernel {
+  std::string bitcode;
+  std::optional<Error> error;
+};
+} // namespace
+
+static CompiledKernel compileOne(const KernelSpec &spec, const Target &target,
+                                 const std::string &dumpFolder) {
+  CompiledKernel result;
+  llvm::LLVMContext context;
+  Result<std::unique_ptr<llvm::Module>> module =
+      compileKernel(spec, target, context);
+  if (!module) {
+    result.error = module.error();
+    return result;
+  }
+  optimizeModule(**module, target);
+  llvm::raw_string_ostream stream(result.bitcode);
+  llvm::WriteBitcodeToFile(**module, stream);
+  stream.flush();
+  if (!dumpFolder.empty()) {
+    std::error_code ignored;
+    llvm::raw_fd_ostream file(dumpFolder + "/" + kernelSymbol(spec) + ".s",
+                              ignored);
+    if (!ignored)
+      file << emitAssembly(**module, target);
+  }
+  return result;
+}
+
+static std::vector<CompiledKernel>
+compileAll(const std::vector<KernelSpec> &kernels, const Target &target,
+           int threads, const std::string &dumpFolder) {
+  std::vector<CompiledKernel> results(kernels.size());
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    for (size_t i = next++; i < kernels.size(); i = next++)
+      results[i] = compileOne(kernels[i], target, dumpFolder);
+  };
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; ++t)
+    others.emplace_back(work);
+  work();
+  for (std::thread &thread : others)
+    thread.join();
+  return results;
+}
+
+static std::unique_ptr<llvm::Module>
+translate(ModuleOp native, llvm::LLVMContext &context, const Target &target) {
+  DialectRegistry registry;
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  native.getContext()->appendDialectRegistry(registry);
+  std::unique_ptr<llvm::Module> module =
+      translateModuleToLLVMIR(native, context, "gemmac");
+  if (module)
+    setTarget(*module, target);
+  return module;
+}
+
+Result<std::string> compileNative(ModuleOp native,
+                                  const std::vector<KernelSpec> &kernels,
+                                  const Target &target, Emit emit, int threads,
+                                  const std::string &dumpFolder) {
+  std::vector<CompiledKernel> bodies =
+      compileAll(kernels, target, threads, dumpFolder);
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> module = translate(native, context, target);
+  assert(module && "the LLVM dialect of kernel-to-llvm translates");
+  optimizeModule(*module, target);
+  llvm::Linker linker(*module);
+  for (size_t i = 0; i < bodies.size(); ++i) {
+    if (bodies[i].error)
+      return *bodies[i].error;
+    auto buffer = llvm::MemoryBuffer::getMemBuffer(
+        bodies[i].bitcode, kernelSymbol(kernels[i]), false);
+    auto body = llvm::parseBitcodeFile(*buffer, context);
+    assert(body && "bitcode that was just written is readable");
+    [[maybe_unused]] bool failed = linker.linkInModule(std::move(*body));
+    assert(!failed && "kernels have distinct symbols and one target");
+    bodies[i].bitcode = {};
+  }
+  for (llvm::GlobalValue &value : module->global_values())
+    if (!value.isDeclaration() && value.getName() != "gm_model")
+      value.setLinkage(llvm::GlobalValue::InternalLinkage);
+  if (emit == Emit::Asm)
+    return emitAssembly(*module, target);
+  if (emit == Emit::Obj)
+    return emitObject(*module, target);
+  std::string text;
+  llvm::raw_string_ostream(text) << *module;
+  return text;
+}
+
+} // namespace gemmac

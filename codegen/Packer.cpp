@@ -1,0 +1,452 @@
+#include "codegen/Packer.h"
+
+#include "targets/Layouts.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <sys/mman.h>
+#include <thread>
+#include <unistd.h>
+
+namespace gemmac {
+
+uint64_t ProgramPlan::weightBytes() const {
+  uint64_t end = 0;
+  for (const PackedWeight &weight : weights)
+    end = std::max<uint64_t>(end, weight.offset + weight.bytes);
+  return end;
+}
+
+//===-- number formats ----------------------------------------------------===//
+
+static int64_t sourceBytes(SourceType type) {
+  return type == SourceType::F32 ? 4 : 2;
+}
+
+static float halfToFloat(uint16_t h) {
+  uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = h >> 10 & 31,
+           mantissa = h & 1023;
+  if (exponent == 31)
+    return std::bit_cast<float>(sign | 0x7f800000 | mantissa << 13);
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
+  float value = float(mantissa) * 0x1p-24f; // zero or subnormal: exact in f32
+  return sign ? -value : value;
+}
+
+static float bf16ToFloat(uint16_t h) {
+  return std::bit_cast<float>(uint32_t(h) << 16);
+}
+
+// Round to nearest, ties to even; NaN stays NaN.
+static uint16_t floatToBf16(float x) {
+  uint32_t bits = std::bit_cast<uint32_t>(x);
+  if ((bits & 0x7fffffff) > 0x7f800000)
+    return bits >> 16 | 0x40;
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+static void toFloat(SourceType type, const uint8_t *from, int64_t n,
+                    float *to) {
+  if (type == SourceType::F32) {
+    memcpy(to, from, n * 4);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t h;
+    memcpy(&h, from + 2 * i, 2);
+    to[i] = type == SourceType::BF16 ? bf16ToFloat(h) : halfToFloat(h);
+  }
+}
+
+static void toBf16(SourceType type, const uint8_t *from, int64_t n,
+                   uint16_t *to) {
+  if (type == SourceType::BF16) {
+    memcpy(to, from, n * 2);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    float x;
+    toFloat(type, from + i * sourceBytes(type), 1, &x);
+    to[i] = floatToBf16(x);
+  }
+}
+
+//===-- one weight --------------------------------------------------------===//
+
+namespace {
+
+// Hashes a tensor front to back while its rows are used in any order, so that
+// every source byte is read once from memory.
+struct TensorHash {
+  XXH3_state_t *state = XXH3_createState();
+  uint64_t done = 0;
+  TensorHash() { XXH3_64bits_reset(state); }
+  ~TensorHash() { XXH3_freeState(state); }
+  TensorHash(const TensorHash &) = delete;
+  void extend(const SourceTensor &tensor, uint64_t end) {
+    if (end > done) {
+      XXH3_64bits_update(state, tensor.data + done, end - done);
+      done = end;
+    }
+  }
+};
+
+struct Shared {
+  const ProgramPlan &plan;
+  const TensorSource &source;
+  int fd;
+  const std::string &path;
+  uint64_t base;
+  const PackProgress &progress;
+  uint64_t total;
+  PackHashes hashes;
+  std::mutex mutex; // hashes.sources, problem, progress
+  std::optional<Error> problem;
+  std::atomic<bool> stop = false;
+  std::atomic<uint64_t> done = 0;
+};
+
+// Where row `row` of a stack member comes from; piece -1: a padding row.
+struct RowOrigin {
+  int piece;
+  int64_t row;
+};
+
+class WeightPacker {
+public:
+  WeightPacker(Shared &shared, size_t index)
+      : shared(shared), weight(shared.plan.weights[index]),
+        layout(*findLayout(weight.layout)), output(XXH3_createState()) {
+    XXH3_64bits_reset(output);
+    for (const Piece &piece : weight.pieces)
+      tensors.push_back(shared.source.find(piece.tensor));
+  }
+  ~WeightPacker() { XXH3_freeState(output); }
+
+  // Packs all members slab by slab; false after an error.
+  bool run(std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
+    int64_t memberRows = layout.paddedRows(weight.rows);
+    int64_t rowBytes =
+        layout.paddedCols(weight.cols) * elementBytes(weight.format);
+    int64_t slab = std::clamp<int64_t>(
+        roundUp((4 << 20) / std::max<int64_t>(rowBytes, 1), 64), 64,
+        roundUp(memberRows, 64));
+    for (int64_t member = 0; member < weight.stack; ++member)
+      for (int64_t row = 0; row < memberRows; row += slab) {
+        if (shared.stop)
+          return false;
+        int64_t rows = std::min(slab, memberRows - row);
+        buffer.assign(rows * rowBytes, 0);
+        for (int64_t r = 0; r < rows; ++r)
+          if (row + r < weight.rows)
+            fillRow(member, row, r);
+        hashSources(member, std::min(row + rows, weight.rows), tensorHashes);
+        XXH3_64bits_update(output, buffer.data(), buffer.size());
+        if (!write(shared.base + weight.offset +
+                   member * memberRows * rowBytes + row * rowBytes))
+          return false;
+        dropPages(member, row, std::min(row + rows, weight.rows));
+      }
+    return true;
+  }
+
+  uint64_t hash() const { return XXH3_64bits_digest(output); }
+
+private:
+  RowOrigin origin(int64_t row) const {
+    if (weight.interleave) {
+      int64_t block = row / weight.interleave, in = row % weight.interleave;
+      int piece = block % int64_t(weight.pieces.size());
+      int64_t at =
+          block / int64_t(weight.pieces.size()) * weight.interleave + in;
+      const Piece &p = weight.pieces[piece];
+      return at < p.row1 - p.row0 ? RowOrigin{piece, p.row0 + at}
+                                  : RowOrigin{-1, 0};
+    }
+    for (size_t i = 0; i < weight.pieces.size(); ++i) {
+      const Piece &p = weight.pieces[i];
+      if (row < p.row1 - p.row0)
+        return {int(i), p.row0 + row};
+      row -= p.row1 - p.row0;
+    }
+    return {-1, 0};
+  }
+
+  // Rows of one stack member and elements of one row of the tensor of `piece`.
+  int64_t tensorCols(int piece) const {
+    const SourceTensor &t = *tensors[piece];
+    return t.shape.empty() ? 1 : t.shape.back();
+  }
+  int64_t tensorRows(int piece) const {
+    const SourceTensor &t = *tensors[piece];
+    int64_t elements = 1;
+    for (int64_t dim : t.shape)
+      elements *= dim;
+    return elements / std::max<int64_t>(tensorCols(piece), 1) / weight.stack;
+  }
+  uint64_t sourceOffset(int piece, int64_t member, int64_t row) const {
+    return uint64_t(member * tensorRows(piece) + row) * tensorCols(piece) *
+           sourceBytes(tensors[piece]->type);
+  }
+
+  // Stores row `first + r` of a member into the slab that starts at `first`.
+  void fillRow(int64_t member, int64_t first, int64_t r) {
+    RowOrigin from = origin(first + r);
+    if (from.piece < 0)
+      return;
+    const Piece &piece = weight.pieces[from.piece];
+    const SourceTensor &tensor = *tensors[from.piece];
+    const uint8_t *data = tensor.data +
+                          sourceOffset(from.piece, member, from.row) +
+                          piece.col0 * sourceBytes(tensor.type);
+    int64_t n = piece.col1 - piece.col0;
+    // A slab starts at a multiple of the row group, so addresses are relative.
+    if (weight.format == "f32") {
+      row32.resize(n);
+      toFloat(tensor.type, data, n, row32.data());
+      scatter<float>(row32.data(), n, r);
+    } else {
+      row16.resize(n);
+      toBf16(tensor.type, data, n, row16.data());
+      scatter<uint16_t>(row16.data(), n, r);
+    }
+  }
+
+  template <typename T>
+  void scatter(const T *from, int64_t n, int64_t r) {
+    uint8_t *to = buffer.data() + layout.address(r, 0, weight.cols);
+    int64_t step =
+        layout.rowGroup * layout.colGroup * sizeof(T); // one column group
+    int64_t whole = n / layout.colGroup;
+    size_t bytes = layout.colGroup * sizeof(T);
+    if (layout.rowGroup == 1) {
+      memcpy(to, from, n * sizeof(T));
+      return;
+    }
+    if (bytes == 4)
+      for (int64_t i = 0; i < whole; ++i)
+        memcpy(to + i * step, reinterpret_cast<const char *>(from) + i * 4, 4);
+    else
+      for (int64_t i = 0; i < whole; ++i)
+        memcpy(to + i * step, from + i * layout.colGroup, bytes);
+    for (int64_t c = whole * layout.colGroup; c < n; ++c)
+      memcpy(buffer.data() + layout.address(r, c, weight.cols), from + c,
+             sizeof(T));
+  }
+
+  // The source rows [0, row) of a member have been used; hashes up to there.
+  void hashSources(
+      int64_t member, int64_t row,
+      std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      auto &hash = tensorHashes[tensors[i]->name];
+      if (!hash)
+        hash = std::make_unique<TensorHash>();
+      uint64_t before = hash->done;
+      hash->extend(*tensors[i],
+                   std::min(sourceOffset(i, member, usedRow(i, row)),
+                            tensors[i]->bytes));
+      addProgress(hash->done - before);
+    }
+  }
+
+  // End of the rows of piece `i` that the member's first `row` rows hold.
+  int64_t usedRow(int i, int64_t row) const {
+    const Piece &p = weight.pieces[i];
+    int64_t used;
+    if (weight.interleave) {
+      int64_t count = weight.pieces.size(), blocks = row / weight.interleave;
+      used = (blocks + count - 1 - i) / count * weight.interleave;
+    } else {
+      int64_t before = 0;
+      for (int j = 0; j < i; ++j)
+        before += weight.pieces[j].row1 - weight.pieces[j].row0;
+      used = row - before;
+    }
+    return p.row0 + std::clamp<int64_t>(used, 0, p.row1 - p.row0);
+  }
+
+  bool write(uint64_t offset) {
+    size_t at = 0;
+    while (at < buffer.size()) {
+      ssize_t n = pwrite(shared.fd, buffer.data() + at, buffer.size() - at,
+                         offset + at);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0) {
+        std::lock_guard lock(shared.mutex);
+        shared.stop = true;
+        shared.problem =
+            Error{ExitCode::Resources,
+                  "cannot write weight '" + weight.name + "' to '" +
+                      shared.path + "': " + strerror(n < 0 ? errno : ENOSPC) +
+                      "; free space there or choose another -o"};
+        return false;
+      }
+      at += n;
+    }
+    return true;
+  }
+
+  // Gives the source pages of the packed rows back, so that memory stays small.
+  void dropPages(int64_t member, int64_t row0, int64_t row1) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      auto begin = reinterpret_cast<uintptr_t>(
+          tensors[i]->data + sourceOffset(i, member, usedRow(i, row0)));
+      auto end = reinterpret_cast<uintptr_t>(
+          tensors[i]->data + sourceOffset(i, member, usedRow(i, row1)));
+      begin = begin / 4096 * 4096;
+      end = end / 4096 * 4096;
+      if (end > begin)
+        madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
+    }
+  }
+
+  void addProgress(uint64_t bytes) {
+    uint64_t done = shared.done += bytes;
+    if (shared.progress && bytes) {
+      std::lock_guard lock(shared.mutex);
+      shared.progress(done, shared.total);
+    }
+  }
+
+  Shared &shared;
+  const PackedWeight &weight;
+  const Layout &layout;
+  XXH3_state_t *output;
+  std::vector<const SourceTensor *> tensors;
+  std::vector<uint8_t> buffer;
+  std::vector<float> row32;
+  std::vector<uint16_t> row16;
+};
+
+// Weights that share a source tensor are packed by one thread, in plan order.
+std::vector<std::vector<size_t>> makeJobs(const ProgramPlan &plan) {
+  std::vector<std::vector<size_t>> jobs;
+  std::map<std::string, size_t> jobOf;
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    size_t job = jobs.size();
+    for (const Piece &piece : plan.weights[i].pieces)
+      if (auto it = jobOf.find(piece.tensor); it != jobOf.end())
+        job = it->second;
+    if (job == jobs.size())
+      jobs.emplace_back();
+    jobs[job].push_back(i);
+    for (const Piece &piece : plan.weights[i].pieces)
+      jobOf[piece.tensor] = job;
+  }
+  // Largest first, so that the threads end together.
+  auto bytes = [&](const std::vector<size_t> &job) {
+    uint64_t sum = 0;
+    for (size_t i : job)
+      sum += plan.weights[i].bytes;
+    return sum;
+  };
+  std::stable_sort(jobs.begin(), jobs.end(), [&](const auto &a, const auto &b) {
+    return bytes(a) > bytes(b);
+  });
+  return jobs;
+}
+
+} // namespace
+
+uint64_t packedSourceBytes(const ProgramPlan &plan,
+                           const TensorSource &source) {
+  std::map<std::string, uint64_t> bytes;
+  for (const PackedWeight &weight : plan.weights)
+    for (const Piece &piece : weight.pieces)
+      if (const SourceTensor *tensor = source.find(piece.tensor))
+        bytes[piece.tensor] = tensor->bytes;
+  uint64_t sum = 0;
+  for (const auto &[name, n] : bytes)
+    sum += n;
+  return sum;
+}
+
+std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
+  std::string text = "gemmac weights 1\n";
+  auto add = [&](const std::string &s) { text += s + '\n'; };
+  auto number = [&](uint64_t n) { text += std::to_string(n) + ' '; };
+  for (const PackedWeight &w : plan.weights) {
+    add(w.name + ' ' + w.format + ' ' + w.layout);
+    for (int64_t n : {w.rows, w.cols, w.stack, w.interleave, w.bytes, w.offset})
+      number(n);
+    for (const Piece &p : w.pieces) {
+      add(p.tensor);
+      for (int64_t n : {p.row0, p.row1, p.col0, p.col1})
+        number(n);
+      if (const SourceTensor *t = source.find(p.tensor)) {
+        add(t->fileName + ' ' + t->typeName);
+        number(t->file);
+        number(t->bytes);
+        for (int64_t dim : t->shape)
+          number(dim);
+      }
+    }
+  }
+  for (const SourceFile &file : source.files()) {
+    number(file.bytes);
+    number(uint64_t(file.mtimeNs));
+  }
+  XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
+  char digits[33];
+  snprintf(digits, sizeof digits, "%016llx%016llx",
+           (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+  return digits;
+}
+
+Result<PackHashes> packWeights(const ProgramPlan &plan,
+                               const TensorSource &source, int fd,
+                               const std::string &path, uint64_t base,
+                               int threads, const PackProgress &progress) {
+  Shared shared{.plan = plan,
+                .source = source,
+                .fd = fd,
+                .path = path,
+                .base = base,
+                .progress = progress,
+                .total = packedSourceBytes(plan, source),
+                .hashes = {},
+                .mutex = {},
+                .problem = {}};
+  shared.hashes.weights.resize(plan.weights.size());
+  std::vector<std::vector<size_t>> jobs = makeJobs(plan);
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    for (size_t j = next++; j < jobs.size() && !shared.stop; j = next++) {
+      std::map<std::string, std::unique_ptr<TensorHash>> tensorHashes;
+      for (size_t i : jobs[j]) {
+        WeightPacker packer(shared, i);
+        if (!packer.run(tensorHashes))
+          return;
+        shared.hashes.weights[i] = packer.hash();
+      }
+      for (auto &[name, hash] : tensorHashes) {
+        const SourceTensor &tensor = *source.find(name);
+        hash->extend(tensor, tensor.bytes);
+        std::lock_guard lock(shared.mutex);
+        shared.hashes.sources[name] = XXH3_64bits_digest(hash->state);
+      }
+    }
+  };
+  std::vector<std::thread> others;
+  for (int t = 1; t < threads; ++t)
+    others.emplace_back(work);
+  work();
+  for (std::thread &thread : others)
+    thread.join();
+  if (shared.problem)
+    return *shared.problem;
+  return std::move(shared.hashes);
+}
+
+} // namespace gemmac

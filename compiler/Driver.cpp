@@ -1,0 +1,321 @@
+// The stages of gemmac in order: see Driver.h.
+#include "compiler/Driver.h"
+
+#include "codegen/Linker.h"
+#include "codegen/NativeModule.h"
+#include "compiler/Progress.h"
+#include "compiler/importer/Bind.h"
+#include "compiler/importer/Checkpoint.h"
+#include "compiler/importer/Gemma4.h"
+#include "compiler/importer/Tokenizer.h"
+#include "dialects/gemma/Gemma.h"
+#include "dialects/kernel/Kernel.h"
+#include "passes/KernelToLLVM.h"
+#include "passes/Pipelines.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+#include <sched.h>
+
+using namespace mlir;
+
+namespace gemmac {
+
+namespace {
+
+using BuildStage = void (*)(OpPassManager &, const PipelineOptions &);
+struct Stage {
+  const char *name;
+  BuildStage build; // null: import
+};
+const Stage stages[] = {{"import", nullptr},
+                        {"optimize", buildOptimizePipeline},
+                        {"select", buildSelectPipeline},
+                        {"plan", buildPlanPipeline},
+                        {"native", buildNativePipeline}};
+
+// One compilation: what the stages hand to each other.
+class Compilation {
+public:
+  explicit Compilation(const DriverOptions &options) : o(options) {}
+  Status run();
+
+private:
+  Status readInputs();
+  Status runStage(const Stage &stage);
+  Status print(const std::string &path,
+               llvm::function_ref<void(llvm::raw_ostream &)> write);
+  Status writeCode();
+  Status makeProgram();
+  ManifestInput manifestInput(const ChatTemplate &chat);
+  void warn(const std::vector<std::string> &lines);
+  bool hasWeights() const;
+
+  const DriverOptions &o;
+  const Target *target = nullptr;
+  int threads = 1;
+  MLIRContext context{MLIRContext::Threading::DISABLED};
+  OwningOpRef<ModuleOp> module;
+  ModelConfig model;
+  GenerationConfig generation;
+  std::unique_ptr<TensorSource> source;
+  Binding binding;
+  ProgramPlan plan;
+  std::vector<KernelSpec> kernels;
+};
+
+int usableCores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0
+             ? std::max(1, CPU_COUNT(&set))
+             : 1;
+}
+
+} // namespace
+
+void Compilation::warn(const std::vector<std::string> &lines) {
+  for (const std::string &line : lines)
+    llvm::errs() << "gemmac: warning: " << line << "\n";
+}
+
+// A configuration alone can be compiled to every stage but a program.
+bool Compilation::hasWeights() const {
+  return llvm::sys::fs::exists(o.input + "/model.safetensors") ||
+         llvm::sys::fs::exists(o.input + "/model.safetensors.index.json");
+}
+
+Status Compilation::readInputs() {
+  std::vector<std::string> warnings;
+  if (llvm::StringRef(o.input).ends_with(".gguf")) // names what is missing
+    if (auto opened = openCheckpoint(o.input, warnings); !opened)
+      return opened.error();
+  Result<ModelConfig> config = readModelConfig(o.input, warnings);
+  if (!config)
+    return config.error();
+  model = *config;
+  Result<GenerationConfig> sampling =
+      readGenerationConfig(o.input, model, warnings);
+  if (!sampling)
+    return sampling.error();
+  generation = *sampling;
+  module = importGemma4(context, model);
+  if (o.compileTo.empty() || hasWeights()) {
+    auto opened = openCheckpoint(o.input, warnings);
+    if (!opened)
+      return opened.error();
+    source = std::move(*opened);
+    Result<Binding> bound = bindCheckpoint(*module, model, *source);
+    if (!bound)
+      return bound.error();
+    binding = std::move(*bound);
+    warnings.insert(warnings.end(), binding.warnings.begin(),
+                    binding.warnings.end());
+    if (o.remarks)
+      for (const std::string &remark : binding.remarks)
+        llvm::errs() << "gemmac: remark: " << remark << "\n";
+  }
+  warn(warnings);
+  return Done{};
+}
+
+// Writes text under a temporary name and renames it; "-" is standard output.
+Status Compilation::print(const std::string &path,
+                          llvm::function_ref<void(llvm::raw_ostream &)> write) {
+  if (path == "-" || path.empty()) {
+    write(llvm::outs());
+    llvm::outs().flush();
+    if (llvm::outs().has_error()) {
+      llvm::outs().clear_error();
+      return Error{ExitCode::Resources, "cannot write to standard output"};
+    }
+    return Done{};
+  }
+  llvm::Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &stream) {
+    write(stream);
+    return llvm::Error::success();
+  });
+  if (error)
+    return Error{ExitCode::Resources, "cannot write '" + path +
+                                          "': " + toString(std::move(error)) +
+                                          "; check permissions and free space"};
+  return Done{};
+}
+
+Status Compilation::runStage(const Stage &stage) {
+  if (stage.build) {
+    PassManager pm(&context);
+    PipelineOptions options;
+    options.quant = o.quant;
+    options.cacheType = o.cacheType;
+    options.target = target->name;
+    stage.build(pm, options);
+    if (failed(pm.run(*module)))
+      return Error{ExitCode::Unsupported,
+                   std::string("stage '") + stage.name +
+                       "' does not support this model (see above)"};
+  }
+  if (o.dumpTo.empty())
+    return Done{};
+  return print(o.dumpTo + "/" + stage.name + ".mlir",
+               [&](llvm::raw_ostream &stream) { stream << *module << "\n"; });
+}
+
+Status Compilation::run() {
+  target = findTarget(o.target);
+  if (!target) {
+    std::string names;
+    for (const Target &t : targets())
+      names += " " + t.name;
+    if (o.target == "host")
+      return Error{
+          ExitCode::Machine,
+          "this machine is none of the targets; name one with --target=:" +
+              names};
+    return Error{ExitCode::Usage, "--target expects one of:" + names +
+                                      " host, got '" + o.target + "'"};
+  }
+  threads = o.threads ? o.threads : usableCores();
+  if (!o.dumpTo.empty())
+    if (std::error_code error = llvm::sys::fs::create_directories(o.dumpTo))
+      return Error{ExitCode::Resources,
+                   "cannot create the folder '" + o.dumpTo +
+                       "' of --dump-to: " + error.message()};
+  if (o.compileTo.empty() && llvm::sys::fs::is_directory(o.output))
+    return Error{ExitCode::Usage,
+                 "-o expects a file name, got the folder '" + o.output + "'"};
+  if (o.compileTo.empty() && o.emit.empty() && o.output == "-")
+    return Error{ExitCode::Usage,
+                 "-o - prints text; a program needs a file name"};
+  if (Status read = readInputs(); !read)
+    return read;
+  for (const Stage &stage : stages) {
+    bool beforeNative = llvm::StringRef(stage.name) == "native";
+    if (beforeNative) {
+      plan = readPlan(*module);
+      kernels = kernelSpecs(*module);
+    }
+    if (Status done = runStage(stage); !done)
+      return done;
+    if (o.compileTo == stage.name)
+      return print(o.output, [&](llvm::raw_ostream &stream) {
+        stream << *module << "\n";
+      });
+  }
+  return o.emit.empty() ? makeProgram() : writeCode();
+}
+
+Status Compilation::writeCode() {
+  Emit emit = o.emit == "llvm"  ? Emit::Llvm
+              : o.emit == "asm" ? Emit::Asm
+                                : Emit::Obj;
+  Result<std::string> code =
+      compileNative(*module, kernels, *target, emit, threads, o.dumpTo);
+  if (!code)
+    return code.error();
+  return print(o.output, [&](llvm::raw_ostream &stream) { stream << *code; });
+}
+
+ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
+  auto rope = [](const RopeConfig &r) {
+    return RopeFacts{r.theta, r.dim, r.pairs};
+  };
+  ModelFacts facts{
+      .type = model.modelType,
+      .variant = model.variant,
+      .name =
+          llvm::sys::path::filename(llvm::StringRef(o.input).rtrim('/')).str(),
+      .layers = model.layers,
+      .hidden = model.hidden,
+      .vocab = model.vocab,
+      .window = model.window,
+      .maxContext = model.maxContext,
+      .pleWidth = model.pleWidth,
+      .localRope = rope(model.localRope),
+      .globalRope = rope(model.globalRope),
+      .chat = int(chat.protocol)};
+  SamplingFacts sampling{generation.temperature, generation.topP,
+                         generation.topK, generation.stop, generation.suppress};
+  return {.model = facts,
+          .sampling = sampling,
+          .target = *target,
+          .plan = plan,
+          .source = *source,
+          .ignored = binding.ignored,
+          .weightFormat = o.quant,
+          .cacheFormat = plan.caches.empty() ? "" : plan.caches[0].format,
+          .weightsId = weightsId(plan, *source),
+          .externalName = "",
+          .hashes = {}};
+}
+
+Status Compilation::makeProgram() {
+  std::vector<std::string> warnings;
+  auto tokenizer = packTokenizer(o.input, model.vocab, warnings);
+  if (!tokenizer)
+    return tokenizer.error();
+  Result<ChatTemplate> chat =
+      readChatTemplate(o.input, model.pleWidth > 0, warnings);
+  if (!chat)
+    return chat.error();
+  if (!*tokenizer)
+    warnings.push_back(
+        "'" + o.input +
+        "' has no tokenizer.json: the program will take --tokens only");
+  warn(warnings);
+  Result<std::string> object =
+      compileNative(*module, kernels, *target, Emit::Obj, threads, o.dumpTo);
+  if (!object)
+    return object.error();
+  std::string executable = llvm::sys::fs::getMainExecutable(
+      nullptr, reinterpret_cast<void *>(&runDriver));
+  llvm::StringRef prefix =
+      llvm::sys::path::parent_path(llvm::sys::path::parent_path(executable));
+  Progress progress("packing", o.quiet);
+  ProgramInput input{
+      .object = std::move(*object),
+      .runtime = (prefix + "/lib/gemmac").str(),
+      .output = o.output,
+      .external = o.weights == "external",
+      .tokenizer = *tokenizer ? std::move(**tokenizer) : std::vector<uint8_t>(),
+      .threads = threads,
+      .progress = [&](uint64_t done,
+                      uint64_t total) { progress.update(done, total); },
+      .manifest = manifestInput(*chat)};
+  Result<ProgramSizes> sizes = writeProgram(std::move(input));
+  if (!sizes)
+    return sizes.error();
+  progress.finish();
+  if (!o.quiet)
+    llvm::errs() << llvm::formatv(
+        "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,
+        (sizes->elf + sizes->tokenizer + sizes->manifest +
+         (o.weights == "external" ? 0 : sizes->weights)) /
+            1e6,
+        target->name, sizes->weights / 1e6,
+        sizes->reused             ? ", reused"
+        : o.weights == "external" ? ", in a file of their own"
+                                  : "");
+  return Done{};
+}
+
+ExitCode runDriver(const DriverOptions &options) {
+  llvm::InitializeAllTargetInfos();
+  llvm::InitializeAllTargets();
+  llvm::InitializeAllTargetMCs();
+  llvm::InitializeAllAsmPrinters();
+  llvm::InitializeAllAsmParsers();
+  Compilation compilation(options);
+  Status status = compilation.run();
+  if (status)
+    return ExitCode::Ok;
+  llvm::errs() << "gemmac: error: " << status.error().message << "\n";
+  return status.error().code;
+}
+
+} // namespace gemmac

@@ -1,0 +1,30 @@
+// What gemmac does with its options: the stages one after the other, each
+// printable, then code, packing and linking.
+#pragma once
+
+#include "compiler/Result.h"
+
+#include <string>
+
+namespace gemmac {
+
+struct DriverOptions {
+  std::string input;  // checkpoint folder
+  std::string output; // -o; "-" = standard output (text only)
+  std::string target = "host";
+  std::string quant = "none";
+  std::string cacheType = "auto";
+  std::string weights = "embedded"; // or external
+  std::string compileTo; // stage to stop after and print; empty: none
+  std::string emit;      // llvm, asm, obj; empty: a program
+  std::string dumpTo;    // folder for every stage and kernel; empty: none
+  int threads = 0;       // 0: one per usable core
+  bool remarks = false;
+  bool quiet = false;
+};
+
+// Runs the compiler; diagnostics and progress go to standard error. Nothing is
+// left behind on failure.
+ExitCode runDriver(const DriverOptions &options);
+
+} // namespace gemmac

@@ -1,0 +1,102 @@
+// The command line of gemmac. Knows options; must not know MLIR.
+#include "compiler/Driver.h"
+#include "targets/Target.h"
+
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+
+using namespace gemmac;
+
+namespace {
+
+const char *const examples = R"(
+examples:
+  gemmac gemma-4-E2B-it/ -o gemma && ./gemma "Why is the sky blue?"
+  gemmac gemma-4-E2B-it/ --target=arm-neon -o gemma-arm
+  gemmac gemma-4-E2B-it/ --compile-to=plan -o -
+
+exit codes: 0 ok, 2 usage, 3 broken input file, 4 unsupported model or feature,
+5 not enough memory, disk or permission, 6 this machine lacks what is needed)";
+
+int listTargets() {
+  const Target *host = findTarget("host");
+  for (const Target &target : targets())
+    printf("%-14s %s%s\n", target.name.c_str(), target.summary.c_str(),
+           host == &target ? "  [host]" : "");
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  CLI::App app{
+      "gemmac: compiles a Gemma 4 checkpoint into one standalone program"};
+  app.name("gemmac");
+  app.footer(examples);
+  app.set_version_flag("--version", "gemmac " GEMMAC_VERSION);
+  DriverOptions o;
+  bool list = false;
+  app.add_option(
+         "checkpoint", o.input,
+         "Hugging Face folder (config.json, *.safetensors, tokenizer.json)")
+      ->type_name("FOLDER");
+  app.add_option("-o,--output", o.output,
+                 "program to write; '-' prints text stages")
+      ->type_name("FILE");
+  app.add_option("--target", o.target, "hardware, see --list-targets")
+      ->capture_default_str();
+  app.add_option(
+         "--quant", o.quant,
+         "format of the matrices: none keeps the checkpoint's, f32 is exact")
+      ->check(CLI::IsMember({"none", "bf16", "f32"}))
+      ->capture_default_str();
+  app.add_option(
+         "--cache-type", o.cacheType,
+         "format of keys and values; auto: f32 with --quant=f32, else bf16")
+      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+      ->capture_default_str();
+  app.add_option(
+         "--weights", o.weights,
+         "embedded in the program, or external: FILE.weights beside it, reused "
+         "untouched while the checkpoint and formats stay the same")
+      ->check(CLI::IsMember({"embedded", "external"}))
+      ->capture_default_str();
+  app.add_option(
+         "--compile-to", o.compileTo,
+         "stop after a stage and print it; import .. plan need no weights")
+      ->check(CLI::IsMember({"import", "optimize", "select", "plan", "native"}))
+      ->type_name("STAGE");
+  app.add_option("--emit", o.emit, "write the code alone instead of a program")
+      ->check(CLI::IsMember({"llvm", "asm", "obj"}));
+  app.add_option(
+         "--dump-to", o.dumpTo,
+         "folder for every stage (<stage>.mlir) and kernel (<symbol>.s)")
+      ->type_name("FOLDER");
+  app.add_option("-j,--threads", o.threads,
+                 "threads of the compiler; 0: one per usable core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_flag("--remarks", o.remarks,
+               "say what was fused, which formats were chosen, and why not");
+  app.add_flag("-q,--quiet", o.quiet, "no progress");
+  app.add_flag("--list-targets", list, "list the targets");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &e) {
+    return app.exit(e) == 0 ? 0 : int(ExitCode::Usage);
+  }
+  if (list)
+    return listTargets();
+  const char *missing = o.input.empty() ? "the checkpoint folder is missing"
+                        : o.output.empty() && o.compileTo.empty()
+                            ? "-o is missing: name the program to write"
+                            : nullptr;
+  if (!o.compileTo.empty() && !o.emit.empty())
+    missing = "--compile-to and --emit exclude each other";
+  if (missing) {
+    fprintf(stderr, "gemmac: %s; see gemmac --help\n", missing);
+    return int(ExitCode::Usage);
+  }
+  return int(runDriver(o));
+}
