@@ -17,6 +17,7 @@ namespace gemmac {
 
 bool hasBodyKernel(const std::string &family, const Target &target);
 Result<std::unique_ptr<llvm::Module>>
-compileBodyKernel(const KernelSpec &spec, const Target &target, llvm::LLVMContext &context);
+compileBodyKernel(const KernelSpec &spec, const Target &target,
+                  llvm::LLVMContext &context);
 
 } // namespace gemmac

@@ -17,6 +17,7 @@ namespace gemmac {
 
 bool hasHalideKernel(const std::string &family, const Target &target);
 Result<std::unique_ptr<llvm::Module>>
-compileHalideKernel(const KernelSpec &spec, const Target &target, llvm::LLVMContext &context);
+compileHalideKernel(const KernelSpec &spec, const Target &target,
+                    llvm::LLVMContext &context);
 
 } // namespace gemmac

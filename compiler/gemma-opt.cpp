@@ -10,10 +10,10 @@
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
-  registry.insert<mlir::gemma::GemmaDialect, mlir::kernel::KernelDialect, mlir::func::FuncDialect,
-                  mlir::LLVM::LLVMDialect>();
+  registry.insert<mlir::gemma::GemmaDialect, mlir::kernel::KernelDialect,
+                  mlir::func::FuncDialect, mlir::LLVM::LLVMDialect>();
   gemmac::registerGemmacPasses();
   mlir::registerTransformsPasses(); // canonicalize, cse, symbol-dce, ...
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "gemmac: IR to IR, pass by pass\n", registry));
+  return mlir::asMainReturnCode(mlir::MlirOptMain(
+      argc, argv, "gemmac: IR to IR, pass by pass\n", registry));
 }

@@ -13,26 +13,32 @@ struct Target;
 
 // What the stages after import may ask for.
 struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
-  Option<std::string> quant{*this, "quant",
-                            llvm::cl::desc("format of matrices: none (the source's), bf16, f32"),
-                            llvm::cl::init("none")};
-  Option<std::string> cacheType{*this, "cache-type",
-                                llvm::cl::desc("format of caches: auto (f32 with quant=f32, "
-                                               "otherwise bf16), f32, bf16"),
-                                llvm::cl::init("auto")};
-  Option<std::string> target{*this, "target",
-                             llvm::cl::desc("hardware (--list-targets of gemmac)"),
-                             llvm::cl::init("x86-avx512")};
+  Option<std::string> quant{
+      *this, "quant",
+      llvm::cl::desc("format of matrices: none (the source's), bf16, f32"),
+      llvm::cl::init("none")};
+  Option<std::string> cacheType{
+      *this, "cache-type",
+      llvm::cl::desc("format of caches: auto (f32 with quant=f32, "
+                     "otherwise bf16), f32, bf16"),
+      llvm::cl::init("auto")};
+  Option<std::string> target{
+      *this, "target", llvm::cl::desc("hardware (--list-targets of gemmac)"),
+      llvm::cl::init("x86-avx512")};
 };
 
 // optimize: primitives -> fused blocks with formats, split into segments.
-void buildOptimizePipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
-// select: fused blocks -> calls of kernels of the target, functions per row class.
-void buildSelectPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+void buildOptimizePipeline(mlir::OpPassManager &pm,
+                           const PipelineOptions &options);
+// select: fused blocks -> calls of kernels of the target, functions per row
+// class.
+void buildSelectPipeline(mlir::OpPassManager &pm,
+                         const PipelineOptions &options);
 // plan: barriers, places, offsets; checked by code that is not the planner.
 void buildPlanPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 // native: straight-line LLVM dialect.
-void buildNativePipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
+void buildNativePipeline(mlir::OpPassManager &pm,
+                         const PipelineOptions &options);
 
 // Registers every pass of Passes.td and the four pipelines (gemma-optimize,
 // gemma-select, kernel-plan, kernel-native) for textual use.

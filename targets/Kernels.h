@@ -13,7 +13,8 @@
 
 namespace gemmac {
 
-// few: 1..8 rows (decode, verification, wanted rows); many: 1..C rows (prefill).
+// few: 1..8 rows (decode, verification, wanted rows); many: 1..C rows
+// (prefill).
 enum class RowClass { Few, Many };
 
 // Compile-time constants of a body: integers, reals, format names. Ordered by
@@ -21,17 +22,27 @@ enum class RowClass { Few, Many };
 class Constants {
 public:
   using Value = std::variant<int64_t, double, std::string>;
-  Constants &set(const std::string &name, int64_t v) { return values[name] = v, *this; }
-  Constants &set(const std::string &name, double v) { return values[name] = v, *this; }
-  Constants &set(const std::string &name, const std::string &v) { return values[name] = v, *this; }
-  Constants &set(const std::string &name, const char *v) { return values[name] = std::string(v), *this; }
+  Constants &set(const std::string &name, int64_t v) {
+    return values[name] = v, *this;
+  }
+  Constants &set(const std::string &name, double v) {
+    return values[name] = v, *this;
+  }
+  Constants &set(const std::string &name, const std::string &v) {
+    return values[name] = v, *this;
+  }
+  Constants &set(const std::string &name, const char *v) {
+    return values[name] = std::string(v), *this;
+  }
   bool has(const std::string &name) const { return values.count(name); }
   // These abort if the constant is absent or of another type.
   int64_t integer(const std::string &name) const;
   double real(const std::string &name) const;
   const std::string &text(const std::string &name) const;
   const std::map<std::string, Value> &all() const { return values; }
-  bool operator==(const Constants &other) const { return values == other.values; }
+  bool operator==(const Constants &other) const {
+    return values == other.values;
+  }
 
 private:
   std::map<std::string, Value> values;
@@ -75,9 +86,10 @@ struct ResultOperand {
 
 // The C signature of a body is
 //   void k(inputs..., weights..., [k_pool, v_pool, pages, i32 page_stride],
-//          results..., i32 rows, [i32 max_splits], i32 scalars..., i32 begin, i32 end)
-// every buffer a pointer; the bracketed cache operands if `cache`, max_splits if
-// `partials`. begin == end is legal and does nothing. Rows of buffers are
+//          results..., i32 rows, [i32 max_splits], i32 scalars..., i32 begin,
+//          i32 end)
+// every buffer a pointer; the bracketed cache operands if `cache`, max_splits
+// if `partials`. begin == end is legal and does nothing. Rows of buffers are
 // rowStride(encoding, columns) apart; `few` buffers have space for 8 rows,
 // `many` buffers for round8(rows): bodies may compute and store that many.
 struct Family {
@@ -91,7 +103,8 @@ struct Family {
   bool partials = false; // touches per-(row, split) slots: gets max_splits
   std::vector<ResultOperand> results;
   std::vector<std::string> scalars;
-  std::vector<Axis> few, many; // axes allowed per row class; empty = no such class
+  std::vector<Axis> few,
+      many; // axes allowed per row class; empty = no such class
 };
 
 const std::vector<Family> &kernelFamilies();

@@ -5,7 +5,9 @@
 
 namespace gemmac {
 
-int64_t elementBytes(const std::string &format) { return format == "bf16" ? 2 : 4; }
+int64_t elementBytes(const std::string &format) {
+  return format == "bf16" ? 2 : 4;
+}
 
 int64_t rowStride(const std::string &encoding, int64_t columns) {
   return encoding == "i32" ? columns : roundUp(columns, 32);
@@ -20,7 +22,8 @@ int64_t Layout::bytes(int64_t rows, int64_t cols) const {
 }
 
 int64_t Layout::address(int64_t row, int64_t col, int64_t cols) const {
-  int64_t group = row / rowGroup * (paddedCols(cols) / colGroup) + col / colGroup;
+  int64_t group =
+      row / rowGroup * (paddedCols(cols) / colGroup) + col / colGroup;
   return ((group * rowGroup + row % rowGroup) * colGroup + col % colGroup) *
          elementBytes(format);
 }
@@ -39,7 +42,8 @@ const Layout *findLayout(const std::string &name) {
   return nullptr;
 }
 
-static const Layout &layoutFor(const std::string &name, const std::string &format) {
+static const Layout &layoutFor(const std::string &name,
+                               const std::string &format) {
   if (const Layout *layout = findLayout(name))
     return *layout;
   fprintf(stderr, "gemmac: no layout for format '%s'\n", format.c_str());
@@ -58,16 +62,18 @@ int64_t cachePageBytes(const std::string &format, int64_t heads, int64_t dim) {
   return heads * dim * pageKeys * elementBytes(format);
 }
 
-int64_t keyAddress(const std::string &format, int64_t dim, int64_t head, int64_t key,
-                   int64_t d) {
+int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
+                   int64_t key, int64_t d) {
   int64_t base = head * dim * pageKeys;
   if (format == "f32")
     return (base + ((key / 16) * dim + d) * 16 + key % 16) * 4;
-  return (base + (((key / 32) * (dim / 2) + d / 2) * 32 + key % 32) * 2 + d % 2) * 2;
+  return (base + (((key / 32) * (dim / 2) + d / 2) * 32 + key % 32) * 2 +
+          d % 2) *
+         2;
 }
 
-int64_t valueAddress(const std::string &format, int64_t dim, int64_t head, int64_t key,
-                     int64_t d) {
+int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
+                     int64_t key, int64_t d) {
   int64_t base = head * dim * pageKeys;
   if (format == "f32")
     return (base + ((d / 16) * pageKeys + key) * 16 + d % 16) * 4;

@@ -13,7 +13,9 @@ inline constexpr int64_t splitKeys = 256; // keys of an attention split
 inline constexpr int64_t tileRows = 16;   // most rows of a tile
 inline constexpr int64_t fewRows = 8;     // most rows of the row class `few`
 
-constexpr int64_t roundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+constexpr int64_t roundUp(int64_t x, int64_t to) {
+  return (x + to - 1) / to * to;
+}
 
 // Bytes of one element of "f32", "bf16" or "i32".
 int64_t elementBytes(const std::string &format);
@@ -52,11 +54,15 @@ const Layout &rowsLayout(const std::string &format);
 
 // Cache pages of 64 keys for `heads` K/V heads of size `dim`; head h of a page
 // starts at h * (bytes / heads).
-//   bf16: K [2 groups of 32 keys][dim/2][32 keys][2 lanes], V [dim/32][32 key pairs][32 lanes][2 keys]
-//   f32:  K [4 groups of 16 keys][dim][16 keys],            V [dim/16][64 keys][16 lanes]
+//   bf16: K [2 groups of 32 keys][dim/2][32 keys][2 lanes], V [dim/32][32 key
+//   pairs][32 lanes][2 keys] f32:  K [4 groups of 16 keys][dim][16 keys], V
+//   [dim/16][64 keys][16 lanes]
 int64_t cachePageBytes(const std::string &format, int64_t heads, int64_t dim);
-// Byte offsets of lane `d` of key `key` (0..63) of head `head` in a K or V page.
-int64_t keyAddress(const std::string &format, int64_t dim, int64_t head, int64_t key, int64_t d);
-int64_t valueAddress(const std::string &format, int64_t dim, int64_t head, int64_t key, int64_t d);
+// Byte offsets of lane `d` of key `key` (0..63) of head `head` in a K or V
+// page.
+int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
+                   int64_t key, int64_t d);
+int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
+                     int64_t key, int64_t d);
 
 } // namespace gemmac

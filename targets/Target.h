@@ -11,20 +11,22 @@ namespace gemmac {
 enum class DotKind { None, U8S8, S8S8, Smmla };
 
 struct Target {
-  std::string name;    // "x86-avx512", as in --target=
-  std::string summary; // one line for --list-targets
-  std::string triple;  // of generated code
-  std::string arch;    // runtime-<arch>.o that programs are linked with
+  std::string name;          // "x86-avx512", as in --target=
+  std::string summary;       // one line for --list-targets
+  std::string triple;        // of generated code
+  std::string arch;          // runtime-<arch>.o that programs are linked with
   std::string cpu, features; // for LLVM
   std::string halide;        // Halide target string
   std::string emulator; // qemu-user program that runs it elsewhere, for tests
-  std::vector<std::string> required; // CPU features by the names the runtime tests
+  std::vector<std::string>
+      required; // CPU features by the names the runtime tests
   int64_t vectorBytes = 0;
   int64_t vectorRegisters = 0;
   DotKind dot = DotKind::None;
   bool bf16Dot = false;  // has a bf16 pair dot product into f32
   int64_t rowGroup = 16; // output rows that a weight layout keeps together
-  std::vector<int64_t> linearRows; // row tiles M that linear bodies are made for, ascending
+  std::vector<int64_t>
+      linearRows; // row tiles M that linear bodies are made for, ascending
 };
 
 // All targets, in the order --list-targets shows them.

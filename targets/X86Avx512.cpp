@@ -6,13 +6,15 @@ namespace gemmac {
 Target x86Avx512() {
   Target t;
   t.name = "x86-avx512";
-  t.summary = "x86-64 with AVX-512 VNNI and BF16 (Zen 4, Sapphire Rapids and newer)";
+  t.summary =
+      "x86-64 with AVX-512 VNNI and BF16 (Zen 4, Sapphire Rapids and newer)";
   t.triple = "x86_64-unknown-linux-gnu";
   t.arch = "x86_64";
   t.cpu = "znver4";
   t.halide = "x86-64-linux-avx512_zen4";
   t.emulator = "qemu-x86_64";
-  t.required = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16"};
+  t.required = {"avx512f",  "avx512bw",   "avx512dq",
+                "avx512vl", "avx512vnni", "avx512bf16"};
   t.vectorBytes = 64;
   t.vectorRegisters = 32;
   t.dot = DotKind::U8S8;

@@ -25,6 +25,9 @@ namespace mlir::gemma {
 // "logits" after optimize.
 inline constexpr llvm::StringLiteral segmentAttr = "gemma.segment";
 
+// Attribute of an argument of such a function: the step array that it is.
+inline constexpr llvm::StringLiteral argAttr = "gemma.arg";
+
 // The weight or cache that `name` refers to; null if it does not exist or is
 // another kind of op.
 WeightOp lookupWeight(Operation *user, FlatSymbolRefAttr name);

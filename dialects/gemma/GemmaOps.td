@@ -31,7 +31,13 @@ def Gemma_Dialect : Dialect {
     computes them in double, kernels in f32 accumulation. Below, n is the number
     of rows, D the hidden size, H query heads, Hk key/value heads, hd the head
     size, P the per-layer-embedding width, V the vocabulary.
+
+    `gemma.segment` is one of "step", "body", "tail", "top", "logits"; arguments
+    carry `gemma.arg = "<name>"`: ids, slot, pos, rope_local, rope_global, end,
+    soft, resid, want, hidden, mask.
   }];
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
 }
 
 class Gemma_Op<string mnemonic, list<Trait> traits = []>
@@ -42,7 +48,10 @@ class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
 // Ops that name weights or caches check the symbols' shapes.
 def Gemma_Symbols : DeclareOpInterfaceMethods<SymbolUserOpInterface>;
 
-def F32Rows : 2DTensorOf<[F32]>;
+// One row per token; the number of columns is always known.
+def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
+                        CPred<"::llvm::cast<::mlir::ShapedType>($_self).getDimSize(1) > 0">]>,
+                   "rows of f32 with a static number of columns", "::mlir::RankedTensorType">;
 def I32Row : 1DTensorOf<[I32]>;
 def I32Rows : 2DTensorOf<[I32]>;
 def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
@@ -368,6 +377,7 @@ def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
   let arguments = (ins F32Rows:$x, F64Attr:$cap);
   let results = (outs F32Rows:$result);
   let assemblyFormat = "$x attr-dict `:` type($x)";
+  let hasVerifier = 1;
 }
 
 def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {

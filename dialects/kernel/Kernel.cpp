@@ -58,7 +58,8 @@ std::string kernel::formatPlace(const Place &place) {
 }
 
 DefOp kernel::lookupDef(CallOp call) {
-  return SymbolTable::lookupNearestSymbolFrom<DefOp>(call, call.getCalleeAttr());
+  return SymbolTable::lookupNearestSymbolFrom<DefOp>(call,
+                                                     call.getCalleeAttr());
 }
 
 const gemmac::Family *kernel::familyOf(CallOp call) {
@@ -77,7 +78,8 @@ CacheOp kernel::lookupCache(Operation *user, FlatSymbolRefAttr name) {
 gemmac::KernelSpec kernel::specOf(DefOp def) {
   gemmac::KernelSpec spec;
   spec.family = def.getFamily().str();
-  spec.rows = def.getRows() == "few" ? gemmac::RowClass::Few : gemmac::RowClass::Many;
+  spec.rows =
+      def.getRows() == "few" ? gemmac::RowClass::Few : gemmac::RowClass::Many;
   for (NamedAttribute attr : def.getConstants()) {
     std::string name = attr.getName().str();
     if (auto number = dyn_cast<IntegerAttr>(attr.getValue()))

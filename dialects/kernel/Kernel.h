@@ -25,6 +25,13 @@ inline constexpr llvm::StringLiteral segmentAttr = "kernel.segment";
 inline constexpr llvm::StringLiteral rowsAttr = "kernel.rows";
 inline constexpr llvm::StringLiteral memoryAttr = "kernel.memory";
 inline constexpr llvm::StringLiteral ioAttr = "kernel.io";
+// Of the module: the target whose kernels it calls.
+inline constexpr llvm::StringLiteral targetAttr = "kernel.target";
+// Of a function: columns [a, b) of the per-layer-embedding table that its io
+// `ple` holds. `pleMark` marks the table's kernel.weight: rows are gathered by
+// the runtime, no kernel reads it.
+inline constexpr llvm::StringLiteral pleAttr = "kernel.ple";
+inline constexpr llvm::StringLiteral pleMark = "ple";
 
 // Where a value lives. `offset` counts bytes per unit of the class:
 // Fixed: once; Worker: per worker; Row: per row of the step; Key: per (row,

@@ -31,6 +31,9 @@ def Kernel_Dialect : Dialect {
     and every result carries `kernel.io = "<name>"`, the name of an array of
     `gm_ctx` (runtime/abi.h).
   }];
+  let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
+  let hasRegionResultAttrVerify = 1;
 }
 
 class Kernel_Op<string mnemonic, list<Trait> traits = []>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "runtime/app/tokenizer.h"
+#include "runtime/app/tool_text.h"
 
 #include <cstdint>
 #include <string>
@@ -14,20 +15,6 @@
 
 namespace gm {
 
-// A JSON value in a tool's declaration, arguments or result.
-struct Value {
-  enum Kind { Null, Bool, Integer, Float, String, List, Map };
-  Kind kind = Null;
-  bool truth = false;
-  double number = 0;        // Float
-  std::string text;         // String; Integer: its decimal digits
-  std::vector<Value> items; // List
-  std::vector<std::pair<std::string, Value>> fields; // Map, in given order
-
-  // Field `key` of a Map, null for an absent one and other kinds.
-  const Value *find(std::string_view key) const;
-};
-
 // One element of a content that is a list. Types: text; image, image_url;
 // audio, input_audio; video. Others render as nothing.
 struct Part {
@@ -35,10 +22,11 @@ struct Part {
 };
 
 struct Content {
-  enum Kind { None, Text, Parts };
+  enum Kind { None, Text, Parts, Other };
   Kind kind = None;
   std::string text;
   std::vector<Part> parts;
+  Value other; // of a tool message: neither text nor parts
 };
 
 struct ToolCall {
@@ -78,9 +66,6 @@ std::string render_chat(const std::vector<Message> &messages,
                         const std::vector<Value> &tools,
                         const ChatOptions &options, std::string &out);
 
-// Without white space (Unicode's, as Python's str.strip) at both ends.
-std::string_view trim(std::string_view text);
-
 // Model text without its <|channel>...<channel|> spans, trimmed: what goes back
 // into the history.
 std::string strip_thoughts(std::string_view text);
@@ -100,7 +85,6 @@ public:
 
 private:
   void emit(std::string_view text, std::string &answer, std::string &thought);
-  void close_thought();
 
   const Tokenizer &tokenizer;
   StreamDecoder decoder;

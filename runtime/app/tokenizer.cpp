@@ -17,34 +17,6 @@ namespace {
 constexpr std::string_view kSpace = "\xE2\x96\x81";       // U+2581
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD"; // U+FFFD
 
-// The character at the start of the `n` > 0 bytes at `p`: its length, 0 if they
-// are a proper beginning of one, -1 if they are no UTF-8.
-int read_char(const uint8_t *p, size_t n, uint32_t &code) {
-  uint8_t first = p[0];
-  if (first < 0x80)
-    return code = first, 1;
-  if (first < 0xC2 || first > 0xF4)
-    return -1;
-  int length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-  // The second byte excludes overlong forms, surrogates and what is too large.
-  uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
-  uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
-  code = first & (0x7F >> length);
-  for (int i = 1; i < length; ++i) {
-    if (static_cast<size_t>(i) == n)
-      return 0;
-    if (p[i] < low || p[i] > high)
-      return -1;
-    code = code << 6 | (p[i] & 0x3F);
-    low = 0x80, high = 0xBF;
-  }
-  return length;
-}
-
-const uint8_t *bytes_of(std::string_view text) {
-  return reinterpret_cast<const uint8_t *>(text.data());
-}
-
 void append_replacements(size_t count, std::string &out) {
   while (count--)
     out += kReplacement;
@@ -79,18 +51,6 @@ int hex_digit(char c) {
 }
 
 } // namespace
-
-size_t first_bad_utf8(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    uint32_t code;
-    int length = read_char(bytes_of(text) + at, text.size() - at, code);
-    if (length <= 0)
-      return at;
-    at += length;
-  }
-  return at;
-}
 
 //===----------------------------------------------------------------------===//
 // The blob
@@ -305,24 +265,20 @@ void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
     word.push_back({id, at - 1, at + 1});
   };
 
-  const uint8_t *p = bytes_of(text), *end = p + text.size();
   const uint32_t *byte_ids = table<uint32_t>(head->byte_ids);
-  while (p < end) {
+  while (!text.empty()) {
     uint32_t code = 0;
-    int length = read_char(p, end - p, code);
-    uint32_t id = length <= 0    ? GM_TOK_NONE
-                  : code == 0x20 ? char_id(0x2581)
-                                 : char_id(code);
-    length = std::max(length, 1);
+    int length = read_char(text, code);
+    std::string_view symbol = text.substr(0, std::max(length, 1));
+    text.remove_prefix(symbol.size());
+    if (symbol == " ")
+      symbol = kSpace, code = 0x2581;
+    uint32_t id = length > 0 ? char_id(code) : GM_TOK_NONE;
     if (id != GM_TOK_NONE)
       append(id);
-    else if (code == 0x20 && length == 1)
-      for (char byte : kSpace)
-        append(byte_ids[static_cast<uint8_t>(byte)]);
     else
-      for (int i = 0; i < length; ++i)
-        append(byte_ids[p[i]]);
-    p += length;
+      for (char byte : symbol)
+        append(byte_ids[static_cast<uint8_t>(byte)]);
   }
   finish();
 }
@@ -331,21 +287,22 @@ void Tokenizer::encode(std::string_view text, bool specials,
                        std::vector<int32_t> &ids) const {
   Scratch scratch;
   size_t plain = 0; // start of the text not yet encoded
-  if (specials && head->added) {
+  if (head->added) {
     const uint32_t *first = table<uint32_t>(head->added_first);
     for (size_t at = 0; at < text.size();) {
       uint8_t byte = text[at];
       uint32_t id = 0;
-      size_t length =
-          first[byte] == first[byte + 1] ? 0 : match_added(text, at, id);
-      if (!length) {
-        ++at;
+      size_t length = 0;
+      if (first[byte] != first[byte + 1])
+        length = match_added(text, at, id);
+      size_t from = at;
+      at += std::max<size_t>(length, 1);
+      if (!length || id >= head->pieces ||
+          (!specials && (flags(static_cast<int32_t>(id)) & GM_TOK_SPECIAL)))
         continue;
-      }
-      encode_plain(text.substr(plain, at - plain), scratch, ids);
-      if (id < head->pieces)
-        ids.push_back(static_cast<int32_t>(id));
-      plain = at += length;
+      encode_plain(text.substr(plain, from - plain), scratch, ids);
+      ids.push_back(static_cast<int32_t>(id));
+      plain = at;
     }
   }
   encode_plain(text.substr(plain), scratch, ids);
@@ -378,7 +335,7 @@ void StreamDecoder::push_byte(uint8_t byte, std::string &out) {
     return append_replacements(1, out);
   pending += static_cast<char>(byte);
   uint32_t code;
-  int length = read_char(bytes_of(pending), pending.size(), code);
+  int length = read_char(pending, code);
   if (length == 0)
     return;
   if (length > 0) {

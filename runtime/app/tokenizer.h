@@ -4,6 +4,7 @@
 // outside the vocabulary become byte tokens. Knows no chat format, no files.
 #pragma once
 
+#include "runtime/app/unicode.h"
 #include "runtime/tokenizer_blob.h"
 
 #include <cstddef>
@@ -13,10 +14,6 @@
 #include <vector>
 
 namespace gm {
-
-// Byte offset of the first thing in `text` that is not UTF-8 (overlong forms,
-// surrogates and code points above U+10FFFF included); text.size() if none.
-size_t first_bad_utf8(std::string_view text);
 
 class Tokenizer {
 public:
@@ -33,7 +30,8 @@ public:
 
   // Appends the ids of `text`, which must be UTF-8 (see first_bad_utf8; ids of
   // anything else are unspecified). Adds no <bos>. `specials`: tokens like
-  // <|turn> written in the text become their id; otherwise they are plain text.
+  // <|turn> written in the text become their id; otherwise they are plain text
+  // (added tokens that are not special are found all the same, as by HF).
   // O(n log n) at worst, linear on text with places where no piece crosses.
   void encode(std::string_view text, bool specials,
               std::vector<int32_t> &ids) const;
