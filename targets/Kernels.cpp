@@ -313,9 +313,9 @@ static std::vector<Family> makeFamilies() {
   f.push_back({.name = "experts_down",
                .summary = "y[r, o] = sum over j ascending of weights[r, j] * "
                           "(x[r, j] . W[ids[r, j], o]); "
-                          "unit = 16 outputs; k = expert width, x rows hold "
-                          "top slices of rowStride(k)",
-               .constants = {"k", "experts", "top", "format", "act"},
+                          "unit = 16 outputs; k = expert width, n = all "
+                          "outputs, x rows hold top slices of rowStride(k)",
+               .constants = {"k", "n", "experts", "top", "format", "act"},
                .inputs = {{"x", any, "act"},
                           {"ids", any, "i32"},
                           {"weights", any, "f32"},
@@ -376,6 +376,29 @@ const Family *findFamily(const std::string &name) {
     if (family.name == name)
       return &family;
   return nullptr;
+}
+
+std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
+  const Family &family = *findFamily(spec.family);
+  std::vector<Parameter> parameters;
+  for (const Operand &input : family.inputs)
+    parameters.push_back({input.name, true});
+  for (const std::string &weight : family.weights)
+    if (weight != "scale" || spec.constants.integer("scaled"))
+      parameters.push_back({weight, true});
+  if (family.cache)
+    for (const char *name : {"k_pool", "v_pool", "pages", "page_stride"})
+      parameters.push_back({name, std::string(name) != "page_stride"});
+  for (const ResultOperand &result : family.results)
+    parameters.push_back({result.name, true});
+  parameters.push_back({"rows", false});
+  if (family.partials)
+    parameters.push_back({"max_splits", false});
+  for (const std::string &scalar : family.scalars)
+    parameters.push_back({scalar, false});
+  parameters.push_back({"begin", false});
+  parameters.push_back({"end", false});
+  return parameters;
 }
 
 } // namespace gemmac

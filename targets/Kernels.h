@@ -107,8 +107,18 @@ struct Family {
       many; // axes allowed per row class; empty = no such class
 };
 
+// One parameter of a body's C signature.
+struct Parameter {
+  std::string name; // an operand's, or k_pool, v_pool, pages, page_stride, rows,
+                    // max_splits, a scalar's, begin, end
+  bool pointer;     // else i32
+};
+
 const std::vector<Family> &kernelFamilies();
 const Family *findFamily(const std::string &name);
+// The signature of a body. Weights that the constants switch off are left out
+// (`scale` unless scaled = 1).
+std::vector<Parameter> kernelParameters(const KernelSpec &spec);
 
 // Bytes per (row, split) of attention partials: o [H][hd], m [H], l [H] in f32.
 int64_t partialBytes(int64_t heads, int64_t dim);
