@@ -50,14 +50,18 @@ void buildNativePipeline(OpPassManager &pm, const PipelineOptions &options) {}
 void registerGemmacPasses() {
   registerTablePasses();
   PassPipelineRegistration<PipelineOptions>(
-      "gemma-optimize", "Stage optimize: fused blocks with formats, split into segments",
+      "gemma-optimize",
+      "Stage optimize: fused blocks with formats, split into segments",
       buildOptimizePipeline);
   PassPipelineRegistration<PipelineOptions>(
-      "gemma-select", "Stage select: calls of the target's kernels", buildSelectPipeline);
+      "gemma-select", "Stage select: calls of the target's kernels",
+      buildSelectPipeline);
   PassPipelineRegistration<PipelineOptions>(
-      "kernel-plan", "Stage plan: barriers, places and offsets", buildPlanPipeline);
+      "kernel-plan", "Stage plan: barriers, places and offsets",
+      buildPlanPipeline);
   PassPipelineRegistration<PipelineOptions>(
-      "kernel-native", "Stage native: straight-line LLVM dialect", buildNativePipeline);
+      "kernel-native", "Stage native: straight-line LLVM dialect",
+      buildNativePipeline);
 }
 
 } // namespace gemmac
