@@ -99,11 +99,13 @@ public:
                    const nlohmann::json::exception &error) {
     problem = parserProblem(error.what());
     where = position ? position - 1 : 0;
+    syntax = true;
     return false;
   }
 
   std::string problem;
   uint64_t where = 0;
+  bool syntax = false; // the text is no JSON, rather than not what we expect
 
 private:
   struct Key {
@@ -216,7 +218,7 @@ private:
 } // namespace
 
 Status readJson(std::string_view text, const std::string &name,
-                JsonEvents &events) {
+                JsonEvents &events, uint64_t offset) {
   try {
     const char *reached = text.data();
     Handler handler(events, text.data(), &reached);
@@ -226,9 +228,10 @@ Status readJson(std::string_view text, const std::string &name,
                                           nlohmann::json::input_format_t::json);
     if (good)
       return Done{};
-    return Error{ExitCode::BadInput, name + ": not valid JSON at byte " +
-                                         std::to_string(handler.where) + ": " +
-                                         handler.problem};
+    return Error{ExitCode::BadInput,
+                 name + ": " + (handler.syntax ? "not valid JSON " : "") +
+                     "at byte " + std::to_string(offset + handler.where) +
+                     ": " + handler.problem};
   } catch (const std::bad_alloc &) {
     return Error{ExitCode::Resources, name + ": not enough memory to read it"};
   }

@@ -36,9 +36,10 @@ public:
 constexpr int jsonDepth = 64;         // deepest nesting that is accepted
 constexpr int64_t jsonKeys = 1000000; // most keys in all objects together
 
-// Reads `text`; `name` is how messages call it.
+// Reads `text`; `name` is how messages call the file and `offset` where the
+// text starts in it.
 Status readJson(std::string_view text, const std::string &name,
-                JsonEvents &events);
+                JsonEvents &events, uint64_t offset = 0);
 
 // A document as a tree, for small files.
 struct JsonValue {

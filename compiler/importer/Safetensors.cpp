@@ -259,7 +259,7 @@ parseSafetensorsHeader(std::string_view json, uint64_t dataBytes,
                        const std::string &name) {
   try {
     HeaderBuilder builder;
-    Status read = readJson(json, name, builder);
+    Status read = readJson(json, name, builder, 8);
     if (!read)
       return read.error();
     std::vector<SafetensorsEntry> entries = std::move(builder.entries);

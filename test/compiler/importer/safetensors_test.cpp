@@ -78,7 +78,9 @@ TEST(Safetensors, BrokenLength) {
 TEST(Safetensors, BrokenJson) {
   EXPECT_TRUE(has(problem(safetensors("", 0)), {"JSON"}));
   EXPECT_TRUE(has(problem(safetensors("{\"a\"", 0)), {"JSON", "byte"}));
-  EXPECT_TRUE(has(problem(safetensors("[]", 0)), {"expects an object"}));
+  // Offsets count from the start of the file.
+  EXPECT_TRUE(has(problem(safetensors("[]", 0)),
+                  {"m.safetensors: at byte 9: header expects an object"}));
   EXPECT_TRUE(has(problem(safetensors("3", 0)), {"expects an object"}));
   EXPECT_TRUE(has(problem(safetensors("{\"a\":3}", 0)), {"\"a\"", "object"}));
   EXPECT_TRUE(has(problem(safetensors("{\"a\":{}}", 0)), {"\"a\"", "dtype"}));

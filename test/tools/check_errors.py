@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""Feeds gemmac broken inputs and checks exit code and words of each refusal.
+
+check_errors.py GEMMAC EXAMPLES WORK [CASE...]
+
+EXAMPLES holds nano-e (one file) and nano-m (two shards); WORK is an empty
+folder. Every case is a copy of one of them with one thing broken. Besides the
+code and the words: exactly one error line, no output or temporary file left.
+"""
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+CASES = []
+
+
+def case(code, *words, model="nano-e", args=()):
+    """Registers a function that breaks the checkpoint in `folder`."""
+
+    def add(function):
+        CASES.append((function.__name__, model, function, code, words, args))
+        return function
+
+    return add
+
+
+# Helpers: a checkpoint's files are links until a case replaces them.
+
+
+def write(folder, name, data):
+    path = os.path.join(folder, name)
+    if os.path.lexists(path):
+        os.remove(path)
+    with open(path, "wb") as out:
+        out.write(data if isinstance(data, bytes) else data.encode())
+
+
+def read(folder, name):
+    with open(os.path.join(folder, name), "rb") as file:
+        return file.read()
+
+
+def edit_json(folder, name, change):
+    value = json.loads(read(folder, name))
+    change(value)
+    write(folder, name, json.dumps(value))
+
+
+def edit_text_config(folder, **fields):
+    def change(config):
+        for key, value in fields.items():
+            if value is ...:
+                del config["text_config"][key]
+            else:
+                config["text_config"][key] = value
+
+    edit_json(folder, "config.json", change)
+
+
+def edit_header(folder, change, name="model.safetensors"):
+    """Rewrites the header; `change` gets the dictionary of entries."""
+    data = read(folder, name)
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    text = change(header)
+    text = (text or json.dumps(header)).encode()
+    write(folder, name, struct.pack("<Q", len(text)) + text + data[8 + length :])
+
+
+PREFIX = "model.language_model."
+UP = PREFIX + "layers.1.mlp.up_proj.weight"
+
+# The folder.
+
+
+@case(3, "no such folder")
+def no_folder(folder):
+    shutil.rmtree(folder)
+
+
+@case(3, "not a folder")
+def a_file(folder):
+    shutil.rmtree(folder)
+    with open(folder, "w") as out:
+        out.write("x")
+
+
+@case(4, "GGUF", "not supported yet")
+def gguf(folder):
+    shutil.rmtree(folder)
+    with open(folder, "wb") as out:
+        out.write(b"GGUF\x03\0\0\0")
+
+
+@case(3, "config.json", "no such file")
+def no_config(folder):
+    os.remove(folder + "/config.json")
+
+
+@case(3, "no safetensors", "model.safetensors")
+def no_tensors(folder):
+    os.remove(folder + "/model.safetensors")
+
+
+# config.json.
+
+
+@case(3, "config.json", "JSON", "byte")
+def config_not_json(folder):
+    write(folder, "config.json", '{"model_type": "gemma4",')
+
+
+@case(3, "config.json", "JSON")
+def config_empty(folder):
+    write(folder, "config.json", "")
+
+
+@case(3, "config.json", "deeper than 64")
+def config_deep(folder):
+    write(folder, "config.json", "[" * 1000000)
+
+
+@case(3, "config.json", "duplicate key")
+def config_duplicate(folder):
+    text = read(folder, "config.json").decode()
+    write(folder, "config.json", text.replace("{", '{"model_type": "x",', 1))
+
+
+@case(3, "config.json", "bytes", "at most")
+def config_huge(folder):
+    write(folder, "config.json", b" " * (17 << 20))
+
+
+@case(4, "model_type", "llama", "gemma4")
+def foreign_model(folder):
+    edit_json(folder, "config.json", lambda c: c.update(model_type="llama"))
+
+
+@case(4, "gemma4_assistant", "drafter")
+def drafter(folder):
+    edit_json(folder, "config.json", lambda c: c.update(model_type="gemma4_assistant"))
+
+
+@case(4, "quantization_config", "compressed-tensors")
+def quantized(folder):
+    quantization = {"quant_method": "compressed-tensors"}
+    edit_json(folder, "config.json", lambda c: c.update(quantization_config=quantization))
+
+
+@case(3, "hidden_size", "missing")
+def field_missing(folder):
+    edit_text_config(folder, hidden_size=...)
+
+
+@case(3, "num_hidden_layers", "1 to 1024", "1000000000000")
+def field_absurd(folder):
+    edit_text_config(folder, num_hidden_layers=10**12)
+
+
+@case(3, "head_dim", '"x"')
+def field_of_other_type(folder):
+    edit_text_config(folder, head_dim="x")
+
+
+@case(4, "use_bidirectional_attention", "all")
+def bidirectional(folder):
+    edit_text_config(folder, use_bidirectional_attention="all")
+
+
+@case(3, "eos_token_id", "99999999")
+def stop_id_outside(folder):
+    edit_json(folder, "generation_config.json", lambda g: g.update(eos_token_id=[1, 99999999]))
+
+
+# One safetensors file.
+
+
+@case(3, "model.safetensors", "truncated")
+def tensors_empty(folder):
+    write(folder, "model.safetensors", b"")
+
+
+@case(3, "model.safetensors", "header length", "truncated")
+def header_truncated(folder):
+    write(folder, "model.safetensors", read(folder, "model.safetensors")[:1000])
+
+
+@case(3, "model.safetensors", "header length")
+def header_too_long(folder):
+    data = read(folder, "model.safetensors")
+    write(folder, "model.safetensors", struct.pack("<Q", 1 << 60) + data[8:])
+
+
+@case(3, "model.safetensors", "JSON", "byte")
+def header_not_json(folder):
+    edit_header(folder, lambda h: '{"a":')
+
+
+@case(3, "outside", "truncated")
+def data_truncated(folder):
+    write(folder, "model.safetensors", read(folder, "model.safetensors")[:-1000])
+
+
+@case(3, "after the last tensor")
+def data_too_long(folder):
+    write(folder, "model.safetensors", read(folder, "model.safetensors") + b"12345")
+
+
+@case(3, UP, "overlaps")
+def tensors_overlap(folder):
+    def change(header):
+        begin, end = header[UP]["data_offsets"]
+        header[UP]["data_offsets"] = [begin - 2, end - 2]
+
+    edit_header(folder, change)
+
+
+@case(3, UP, "outside")
+def offsets_outside(folder):
+    def change(header):
+        begin, end = header[UP]["data_offsets"]
+        header[UP]["data_offsets"] = [begin + (1 << 40), end + (1 << 40)]
+
+    edit_header(folder, change)
+
+
+@case(3, "duplicate key", UP)
+def tensor_twice(folder):
+    def change(header):
+        text = json.dumps(header)
+        return text[:-1] + ', "%s": %s}' % (UP, json.dumps(header[UP]))
+
+    edit_header(folder, change)
+
+
+@case(3, UP, "dtype", "Q4")
+def dtype_unknown(folder):
+    edit_header(folder, lambda h: h[UP].update(dtype="Q4"))
+
+
+@case(3, UP, "expects", "bytes")
+def shape_against_bytes(folder):
+    edit_header(folder, lambda h: h[UP].update(shape=[1, 2, 3]))
+
+
+@case(3, "git-lfs")
+def lfs_pointer(folder):
+    write(folder, "model.safetensors", "version https://git-lfs.github.com/spec/v1\n")
+
+
+# Tensors against the model.
+
+
+def rename(header, old, new):
+    header[new] = header.pop(old)
+
+
+@case(3, "layers.1.mlp.up_proj.weight")
+def tensor_missing(folder):
+    edit_header(folder, lambda h: rename(h, UP, "model.vision_tower.stray.weight"))
+
+
+@case(3, "layers.1.mlp.sideways.weight")
+def tensor_unknown(folder):
+    def change(header):
+        rename(header, "model.vision_tower.patch_embedder.position_embedding_table",
+               PREFIX + "layers.1.mlp.sideways.weight")
+
+    edit_header(folder, change)
+
+
+@case(3, "layers.1.mlp.up_proj.weight", "224", "160")
+def tensor_of_other_shape(folder):
+    edit_header(folder, lambda h: h[UP]["shape"].reverse())
+
+
+@case(3, "layers.1.mlp.up_proj.weight", "I16")
+def tensor_of_other_type(folder):
+    edit_header(folder, lambda h: h[UP].update(dtype="I16"))
+
+
+@case(3, "norm.weight", "duplicate")
+def tensor_under_two_names(folder):
+    def change(header):
+        rename(header, "model.vision_tower.patch_embedder.position_embedding_table",
+               "model.norm.weight")
+
+    edit_header(folder, change)
+
+
+# Shards.
+
+INDEX = "model.safetensors.index.json"
+SECOND = "model-00002-of-00002.safetensors"
+
+
+@case(3, SECOND, "missing shard", model="nano-m")
+def shard_missing(folder):
+    os.remove(os.path.join(folder, SECOND))
+
+
+@case(3, INDEX, "JSON", model="nano-m")
+def index_not_json(folder):
+    write(folder, INDEX, "{")
+
+
+@case(3, INDEX, "weight_map", model="nano-m")
+def index_without_map(folder):
+    write(folder, INDEX, "{}")
+
+
+@case(3, INDEX, "model.stray", "does not hold it", model="nano-m")
+def index_lists_too_much(folder):
+    edit_json(folder, INDEX, lambda i: i["weight_map"].update({"model.stray": SECOND}))
+
+
+@case(3, "norm.weight", "not listed", model="nano-m")
+def index_lists_too_little(folder):
+    edit_json(folder, INDEX, lambda i: i["weight_map"].pop(PREFIX + "norm.weight"))
+
+
+@case(3, ".safetensors file", "../secret", model="nano-m")
+def index_leaves_the_folder(folder):
+    path = "../secret.safetensors"
+    edit_json(folder, INDEX, lambda i: i["weight_map"].update({"model.stray": path}))
+
+
+@case(3, SECOND, "duplicate", model="nano-m")
+def tensor_in_two_shards(folder):
+    def change(header):
+        header[PREFIX + "embed_tokens.weight"] = {
+            "dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+
+    edit_header(folder, change, SECOND)
+
+
+# Tokenizer.
+
+
+@case(3, "tokenizer.json", "JSON", "byte")
+def tokenizer_not_json(folder):
+    write(folder, "tokenizer.json", "{")
+
+
+@case(3, "tokenizer.json")
+def tokenizer_without_model(folder):
+    write(folder, "tokenizer.json", "{}")
+
+
+@case(3, "tokenizer.json", "2048")
+def tokenizer_of_other_size(folder):
+    def change(tokenizer):
+        tokenizer["added_tokens"].append(
+            dict(tokenizer["added_tokens"][0], id=2048, content="<|stray|>"))
+
+    edit_json(folder, "tokenizer.json", change)
+
+
+# The command line.
+
+
+@case(2, "--no-such-flag", args=["--no-such-flag"])
+def flag_unknown(folder):
+    pass
+
+
+@case(2, "--quant", args=["--quant=q1"])
+def format_unknown(folder):
+    pass
+
+
+@case(2, "no-such-target", args=["--target=no-such-target"])
+def target_unknown(folder):
+    pass
+
+
+def run_case(gemmac, examples, work, name, model, breaks, code, words, args):
+    root = os.path.join(work, name)
+    shutil.rmtree(root, ignore_errors=True)
+    folder, out = os.path.join(root, "in.gguf" if name == "gguf" else "in"), os.path.join(root, "out")
+    os.makedirs(folder)
+    os.makedirs(out)
+    for file in os.listdir(os.path.join(examples, model)):
+        os.symlink(os.path.join(examples, model, file), os.path.join(folder, file))
+    breaks(folder)
+    command = [gemmac, folder, "--target=x86-avx512", "-o", os.path.join(out, "p"), *args]
+    if any(a.startswith("--target") for a in args):
+        command.remove("--target=x86-avx512")
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    said = done.stderr.decode(errors="replace")
+    problems = []
+    if done.returncode != code:
+        problems.append("exit code %d, expects %d" % (done.returncode, code))
+    problems += ["no '%s'" % word for word in words if word not in said]
+    if not args and said.count("gemmac: error: ") != 1:
+        problems.append("expects one line of error")
+    if os.listdir(out):
+        problems.append("left behind: %s" % os.listdir(out))
+    shutil.rmtree(root)
+    if problems:
+        print("%s: %s\n  %s" % (name, "; ".join(problems), said.strip()[:1000]))
+    return not problems
+
+
+def main():
+    gemmac = shutil.which(sys.argv[1])
+    examples, work = (os.path.abspath(a) for a in sys.argv[2:4])
+    only = sys.argv[4:]
+    chosen = [c for c in CASES if not only or c[0] in only]
+    failed = sum(not run_case(gemmac, examples, work, *c) for c in chosen)
+    print("%d of %d cases as expected" % (len(chosen) - failed, len(chosen)))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
