@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""Compares a compiled demo model with the outside reference's recorded runs.
+
+  check_nano.py PROGRAM MODEL EVAL_FOLDER [--greedy] [--answers] [--forced] [--perplexity]
+                [--near 0.02] [--limit N] [--args "-t 2"]
+
+--greedy      greedy ids of greedy.jsonl, text kinds: equal, or diverging where the
+              recorded margin is below --near (listed)
+--answers     the same for output_ids of answers.jsonl
+--forced      under teacher forcing, the share of steps whose argmax is the
+              recorded id (>= --share)
+--perplexity  of heldout.txt, chat by chat, against results.json (within --within)"""
+import argparse
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import safetensors
+
+MEDIA = ("image", "image2", "audio")
+
+
+def run(a, arguments):
+    done = subprocess.run([a.program] + arguments + shlex.split(a.args), stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.PIPE)
+    if done.returncode:
+        sys.exit(f"FAIL: {a.program} {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def items(a, file, key):
+    for line in open(os.path.join(a.eval, file)):
+        item = json.loads(line)
+        if item["id"].startswith(a.model) and item["kind"] not in MEDIA:
+            yield item["id"], item["prompt_ids"], item[key], item["margins"]
+
+
+def write_ids(folder, ids):
+    path = os.path.join(folder, "ids")
+    with open(path, "w") as f:
+        f.write(" ".join(map(str, ids)))
+    return path
+
+
+def check_generation(a, file, key):
+    equal = near = wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, prompt, expected, margins in list(items(a, file, key))[:a.limit]:
+            out = run(a, ["run", "--tokens", write_ids(folder, prompt), "--temp", "0", "--print-tokens",
+                          "-n", str(len(expected))])
+            got = [int(t) for t in out.split()]
+            if got == expected:
+                equal += 1
+                continue
+            step = next((i for i, (x, y) in enumerate(zip(got, expected)) if x != y), min(len(got), len(expected)))
+            margin = margins[step] if step < len(margins) else math.inf
+            if margin < a.near:
+                near += 1
+                print(f"near-tie {name}: step {step}, margin {margin:.4f}")
+            else:
+                wrong += 1
+                print(f"FAIL {name}: step {step}, margin {margin:.4f}, expected {expected[step:step + 3]}, "
+                      f"got {got[step:step + 3]}")
+    print(f"{file}: {equal} equal, {near} near-ties, {wrong} wrong")
+    return wrong == 0 and equal > 0
+
+
+def check_forced(a):
+    steps = same = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, prompt, expected, _ in list(items(a, "greedy.jsonl", "greedy_ids"))[:a.limit]:
+            out = os.path.join(folder, "logits.safetensors")
+            run(a, ["eval", "--tokens", write_ids(folder, prompt + expected), "--logits", out])
+            logits = safetensors.File(out)["logits"]
+            best = logits[len(prompt) - 1:len(prompt) - 1 + len(expected)].argmax(axis=1)
+            steps += len(expected)
+            same += int((best == np.array(expected)).sum())
+    share = same / steps
+    print(f"teacher forcing: {same} of {steps} steps equal, {100 * share:.2f} % (at least {100 * a.share} %)")
+    return share >= a.share
+
+
+def check_perplexity(a):
+    text = open(os.path.join(a.eval, "heldout.txt"), encoding="utf-8").read()
+    if text.endswith("\n"):
+        text = text[:-1]
+    tokens, nll = 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for chat in text.split("\n\u241e\n"):
+            path = os.path.join(folder, "chat.txt")
+            with open(path, "w", encoding="utf-8", newline="") as f:
+                f.write(chat)
+            result = json.loads(run(a, ["eval", "-f", path, "--json"]))
+            tokens += result["tokens"]
+            nll += result["nll"]
+    reference = json.load(open(os.path.join(a.eval, "perplexity.json")))[a.model]
+    ppl, expected = math.exp(nll / tokens), math.exp(reference["nll"] / reference["tokens"])
+    off = abs(ppl / expected - 1)
+    print(f"perplexity {ppl:.6f}, reference {expected:.6f}, off by {100 * off:.4f} % (allowed {100 * a.within} %), "
+          f"{tokens} tokens (reference {reference['tokens']})")
+    return off <= a.within and tokens == reference["tokens"]
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("program"), p.add_argument("model"), p.add_argument("eval")
+    for flag in ("greedy", "answers", "forced", "perplexity"):
+        p.add_argument("--" + flag, action="store_true")
+    p.add_argument("--near", type=float, default=0.02)
+    p.add_argument("--share", type=float, default=0.98)
+    p.add_argument("--within", type=float, default=1e-4)
+    p.add_argument("--limit", type=int, default=None)
+    p.add_argument("--args", default="")
+    a = p.parse_args()
+    a.program = os.path.abspath(a.program)
+    ok = True
+    if a.greedy:
+        ok &= check_generation(a, "greedy.jsonl", "greedy_ids")
+    if a.answers:
+        ok &= check_generation(a, "answers.jsonl", "output_ids")
+    if a.forced:
+        ok &= check_forced(a)
+    if a.perplexity:
+        ok &= check_perplexity(a)
+    print("PASS" if ok else "FAIL")
+    sys.exit(0 if ok else 1)
+
+
+main()
