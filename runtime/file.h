@@ -3,6 +3,8 @@
  *
  * program:  [ELF][pad to 64 KiB][weights][tokenizer][manifest][trailer]
  * external: [weights][trailer] with tokenizer_bytes = manifest_bytes = 0
+ * Tokenizer and manifest start at multiples of 64 bytes of the file, weights at
+ * GM_SECTION_ALIGN (0 in an external file).
  * The trailer is the last sizeof(gm_trailer) bytes. `strip` removes everything
  * after the ELF. */
 #ifndef GEMMAC_RUNTIME_FILE_H

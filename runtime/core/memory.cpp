@@ -1,0 +1,535 @@
+// The memory plan: one function lays out everything that a program allocates.
+// `make_plan` runs it over no memory and reports the sizes, `start` runs it
+// over the one allocation, so plan and allocation cannot differ.
+#include "runtime/core/engine.h"
+#include "runtime/manifest_generated.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <new>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace gm {
+
+namespace mf = gemmac::manifest;
+
+namespace {
+
+enum : uint64_t {
+  HUGE_PAGE = 2u << 20,
+  SMALL_PAGE = 65536, // the largest page size of the targets
+  // libc, program data, heap of the commands and the main thread's stack; plus
+  // a share for ids and text that grows with the context.
+  ALLOWANCE = 12u << 20,
+  ALLOWANCE_PER_POSITION = 64,
+};
+
+uint64_t add(uint64_t a, uint64_t b) {
+  uint64_t r;
+  return __builtin_add_overflow(a, b, &r) ? UINT64_MAX : r;
+}
+
+uint64_t mul(uint64_t a, uint64_t b) {
+  uint64_t r;
+  return __builtin_mul_overflow(a, b, &r) ? UINT64_MAX : r;
+}
+
+uint64_t round_up(uint64_t x, uint64_t to) { return add(x, to - 1) / to * to; }
+
+// Hands out consecutive parts of the allocation, or of none (base 0).
+class Arena {
+public:
+  Arena(uint8_t *base, Plan &plan) : base(base), plan(plan) { plan.terms = 0; }
+
+  template <typename T>
+  T *take(uint64_t count, uint64_t align = 64) {
+    uint64_t start = round_up(used, align);
+    used = add(start, mul(count, sizeof(T)));
+    return base ? reinterpret_cast<T *>(base + start) : nullptr;
+  }
+  uint8_t *take_bytes(uint64_t bytes, uint64_t align = 64) {
+    return take<uint8_t>(bytes, align);
+  }
+
+  // Ends a term of the plan: all that was taken since the last one.
+  void term(const char *name, const char *about) {
+    used = round_up(used, 64);
+    plan.term[plan.terms++] = {name, about, used - counted};
+    counted = used;
+  }
+  uint64_t size() const { return used; }
+
+private:
+  uint8_t *base;
+  Plan &plan;
+  uint64_t used = 0, counted = 0;
+};
+
+// Bytes per unit, over all segments.
+struct Units {
+  uint64_t fixed = 0, worker = 0, row = 0, key = 0;
+  uint64_t page[2] = {0, 0};
+  uint64_t ple[SEGMENTS] = {0, 0};
+};
+
+const char *const segment_names[SEGMENTS] = {"body", "tail"};
+
+const mf::PleSlice *find_slice(const mf::Program &p, int segment) {
+  if (p.ple() && p.ple()->slices())
+    for (const mf::PleSlice *s : *p.ple()->slices())
+      if (s->segment() && s->segment()->str() == segment_names[segment])
+        return s;
+  return nullptr;
+}
+
+Units units_of(const mf::Program &p) {
+  Units u;
+  for (const mf::Memory *m : *p.memory()) {
+    u.fixed = std::max(u.fixed, m->fixed());
+    u.worker = std::max(u.worker, m->worker());
+    u.row = std::max(u.row, m->row());
+    u.key = std::max(u.key, m->key());
+  }
+  if (p.caches())
+    for (const mf::Cache *c : *p.caches())
+      u.page[c->global()] =
+          add(u.page[c->global()], add(c->k_page(), c->v_page()));
+  for (int s = 0; s < SEGMENTS; ++s)
+    if (const mf::PleSlice *slice = find_slice(p, s))
+      u.ple[s] = slice->bytes();
+  return u;
+}
+
+uint64_t pool_align(uint64_t bytes) {
+  return bytes >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE;
+}
+
+void lay_out_step(Arena &arena, const Plan &plan, const mf::Model &m, Step &s) {
+  uint64_t rows = uint64_t(plan.rows),
+           splits = mul(GM_FEW_ROWS, uint64_t(plan.splits));
+  s.ids = arena.take<int32_t>(rows);
+  s.slot = arena.take<int32_t>(rows);
+  s.pos = arena.take<int32_t>(rows);
+  s.want = arena.take<int32_t>(rows);
+  s.tile = arena.take<gm_tile>(rows);
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    const mf::Rope *rope = kind == GM_LOCAL ? m.local_rope() : m.global_rope();
+    s.rope[kind] = arena.take<float>(mul(rows, uint64_t(rope->pairs()) * 2));
+    s.split[kind] = arena.take<gm_split>(splits);
+    s.parts[kind] = arena.take<int32_t>(rows);
+  }
+}
+
+// The whole allocation. `e` receives the pointers.
+uint64_t lay_out(const File &file, const Options &options, Plan &plan,
+                 uint8_t *base, Engine &e) {
+  const mf::Program &p = *file.manifest;
+  const mf::Model &m = *p.model();
+  const Units u = units_of(p);
+  uint64_t rows = uint64_t(plan.rows), slots = uint64_t(plan.slots),
+           workers = uint64_t(plan.threads);
+  Arena arena(base, plan);
+  gm_ctx &c = e.step[BODY].ctx;
+
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    c.pool_pages[kind] = int64_t(mul(slots, uint64_t(plan.pages[kind])));
+    uint64_t bytes = mul(uint64_t(c.pool_pages[kind]), u.page[kind]);
+    c.cache[kind] = arena.take_bytes(bytes, pool_align(bytes));
+    arena.term(kind == GM_LOCAL ? "cache_local" : "cache_global",
+               kind == GM_LOCAL
+                   ? "keys and values of sliding layers: slots x ring"
+                   : "keys and values of global layers: slots x context");
+  }
+  uint64_t row_bytes = mul(rows, u.row),
+           key_bytes = mul(mul(u.key, GM_FEW_ROWS), uint64_t(plan.splits));
+  c.worker_stride = int64_t(round_up(u.worker, 128));
+  c.row = arena.take_bytes(row_bytes, SMALL_PAGE);
+  arena.term("row", "activations of a row: rows x bytes");
+  c.worker =
+      arena.take_bytes(mul(workers, uint64_t(c.worker_stride)), SMALL_PAGE);
+  arena.term("worker", "private values of a worker: threads x bytes");
+  c.fixed = arena.take_bytes(u.fixed);
+  arena.term("fixed", "values of a step");
+  c.key = arena.take_bytes(key_bytes);
+  arena.term("key", "partial attention: 8 rows x splits x bytes");
+  e.classes[0] = {c.row, row_bytes};
+  e.classes[1] = {c.worker, mul(workers, uint64_t(c.worker_stride))};
+  e.classes[2] = {c.fixed, u.fixed};
+  e.classes[3] = {c.key, key_bytes};
+
+  for (int s = 0; s < SEGMENTS; ++s)
+    e.step[s].ple = u.ple[s] ? arena.take_bytes(mul(rows, u.ple[s])) : nullptr;
+  arena.term("ple", "gathered per-layer embeddings: rows x bytes");
+  e.hidden_stride = int64_t(round_up(uint64_t(m.hidden()), 32));
+  e.logits_stride = int64_t(round_up(uint64_t(m.vocab()), 32));
+  c.resid = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
+  c.hidden = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
+  c.logits = arena.take<float>(mul(GM_FEW_ROWS, uint64_t(e.logits_stride)));
+  c.top_ids = arena.take<int32_t>(GM_FEW_ROWS * GM_TOP);
+  c.top_values = arena.take<float>(GM_FEW_ROWS * GM_TOP);
+  e.candidates =
+      options.all_logits ? arena.take<Candidate>(uint64_t(m.vocab())) : nullptr;
+  arena.term("io", "residuals, hidden states, logits, candidates");
+  for (Step &s : e.step)
+    lay_out_step(arena, plan, m, s);
+  e.frequency[GM_LOCAL] = arena.take<double>(uint64_t(m.local_rope()->pairs()));
+  e.frequency[GM_GLOBAL] =
+      arena.take<double>(uint64_t(m.global_rope()->pairs()));
+  arena.term("step", "rope tables, ids, tiles, splits of a step");
+  for (int kind : {GM_LOCAL, GM_GLOBAL})
+    e.page[kind] = arena.take<int32_t>(mul(slots, uint64_t(plan.page_stride)));
+  e.slots = arena.take<Slot>(slots);
+  arena.term("pages", "page tables and slots");
+  e.cut = arena.take<uint32_t>(workers + 1);
+  e.stacks = arena.take_bytes(mul(workers, STACK_BYTES), SMALL_PAGE);
+  arena.term("stacks", "stacks of the workers");
+  return round_up(arena.size(), SMALL_PAGE);
+}
+
+void add_term(Plan &plan, const char *name, const char *about, uint64_t bytes) {
+  plan.term[plan.terms++] = {name, about, bytes};
+  plan.total = add(plan.total, bytes);
+}
+
+// What is mapped of the file: everything but the PLE table.
+uint64_t mapped_weights(const mf::Program &p) {
+  return p.weights_bytes() -
+         (p.ple() ? p.ple()->rows() * p.ple()->row_bytes() : 0);
+}
+
+Status resolve(const File &file, const Options &o, Plan &plan) {
+  const mf::Model &m = *file.manifest->model();
+  if (o.context < 0 || o.context > m.max_context())
+    return failure(USAGE,
+                   "the context must be 1 to %d, the model's maximum, got %lld",
+                   m.max_context(), (long long)o.context);
+  if (o.batch < 1 || o.batch > (1 << 20))
+    return failure(USAGE, "the batch must be 1 to %d rows, got %lld", 1 << 20,
+                   (long long)o.batch);
+  if (o.threads < 0 || o.threads > MAX_THREADS)
+    return failure(USAGE, "threads must be 1 to %d, got %lld", MAX_THREADS,
+                   (long long)o.threads);
+  if (o.slots < 1 || o.slots > 4096)
+    return failure(USAGE, "slots must be 1 to 4096, got %lld",
+                   (long long)o.slots);
+  plan.context =
+      o.context ? o.context : std::min<int64_t>(m.max_context(), 8192);
+  plan.batch = std::min(o.batch, plan.context * o.slots);
+  plan.rows = int64_t(round_up(uint64_t(plan.batch), 8));
+  plan.threads = o.threads ? o.threads : default_threads();
+  plan.slots = o.slots;
+  plan.splits = (plan.context + GM_SPLIT_KEYS - 1) / GM_SPLIT_KEYS;
+  plan.page_stride = (plan.context + GM_PAGE_KEYS - 1) / GM_PAGE_KEYS;
+  // A key is overwritten by the one `ring` later, which no row of a step that
+  // still sees it, nor one `rows` before it, may have reached.
+  plan.ring = int64_t(
+      round_up(uint64_t(m.window()) - 1 + uint64_t(plan.rows), GM_PAGE_KEYS));
+  plan.pages[GM_LOCAL] = std::min(plan.ring / GM_PAGE_KEYS, plan.page_stride);
+  plan.ring = plan.pages[GM_LOCAL] * GM_PAGE_KEYS;
+  plan.pages[GM_GLOBAL] = plan.page_stride;
+  return {};
+}
+
+} // namespace
+
+Status make_plan(const File &file, const Options &options, Plan &plan) {
+  plan = Plan();
+  if (Status s = resolve(file, options, plan); !s.ok())
+    return s;
+  Engine unused = {};
+  plan.allocated = lay_out(file, options, plan, nullptr, unused);
+  for (int i = 0; i < plan.terms; ++i)
+    plan.total = add(plan.total, plan.term[i].bytes);
+  add_term(plan, "weights",
+           "weights that are mapped: all but the per-layer embeddings",
+           round_up(mapped_weights(*file.manifest), SMALL_PAGE) +
+               2 * SMALL_PAGE);
+  add_term(plan, "program", "code, tokenizer, manifest",
+           round_up(file.code_bytes, SMALL_PAGE) + file.tokenizer.bytes +
+               file.manifest_bytes + 2 * SMALL_PAGE);
+  add_term(plan, "allowance", "libc, engine, text and ids",
+           ALLOWANCE + round_up(sizeof(Engine), SMALL_PAGE) +
+               plan.allocated % SMALL_PAGE +
+               mul(uint64_t(plan.context), ALLOWANCE_PER_POSITION));
+  return {};
+}
+
+Status check_plan(const File &file, const Options &options, const Plan &plan) {
+  uint64_t have = available_memory();
+  if (plan.total <= have)
+    return {};
+  auto fits = [&](int64_t context, int64_t batch) {
+    Options o = options;
+    o.context = context;
+    o.batch = batch;
+    Plan smaller;
+    return make_plan(file, o, smaller).ok() && smaller.total <= have;
+  };
+  auto largest = [](int64_t high, auto good) {
+    int64_t low = 0; // fits, or nothing does
+    while (low < high) {
+      int64_t middle = low + (high - low + 1) / 2;
+      if (good(middle))
+        low = middle;
+      else
+        high = middle - 1;
+    }
+    return low;
+  };
+  int64_t context =
+      largest(plan.context, [&](int64_t c) { return fits(c, options.batch); });
+  int64_t batch =
+      largest(plan.batch, [&](int64_t b) { return fits(plan.context, b); });
+  double mib = 1.0 / (1 << 20);
+  char advice[160];
+  if (context && batch)
+    snprintf(advice, sizeof advice,
+             "the largest that fits is -c %lld, or -b %lld", (long long)context,
+             (long long)batch);
+  else if (context)
+    snprintf(advice, sizeof advice, "the largest context that fits is -c %lld",
+             (long long)context);
+  else if (batch)
+    snprintf(advice, sizeof advice, "the largest batch that fits is -b %lld",
+             (long long)batch);
+  else
+    snprintf(
+        advice, sizeof advice,
+        "no context fits with -b %lld; try a smaller batch, or free memory",
+        (long long)plan.batch);
+  return failure(RESOURCES,
+                 "context %lld with batches of %lld rows needs %.1f MiB of "
+                 "memory, but %.1f MiB are "
+                 "available; %s",
+                 (long long)plan.context, (long long)plan.batch,
+                 double(plan.total) * mib, double(have) * mib, advice);
+}
+
+//===- start
+//---------------------------------------------------------------===//
+
+namespace {
+
+uint64_t up_to_page(uint64_t x) {
+  return round_up(x, uint64_t(sysconf(_SC_PAGESIZE)));
+}
+uint64_t down_to_page(uint64_t x) {
+  return x & ~uint64_t(sysconf(_SC_PAGESIZE) - 1);
+}
+
+// `bytes` of addresses, aligned to huge pages.
+uint8_t *reserve(uint64_t bytes, int protection, int flags) {
+  void *p = mmap(nullptr, bytes + HUGE_PAGE, protection,
+                 MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  if (p == MAP_FAILED)
+    return nullptr;
+  uint8_t *start = static_cast<uint8_t *>(p);
+  uint8_t *aligned =
+      reinterpret_cast<uint8_t *>(round_up(uint64_t(start), HUGE_PAGE));
+  if (aligned > start)
+    munmap(start, size_t(aligned - start));
+  munmap(aligned + bytes, size_t(start + HUGE_PAGE - aligned));
+  return aligned;
+}
+
+// Maps the weight section but for the pages that only the PLE table is in: its
+// addresses stay empty, so that nothing can make it resident.
+Status map_weights(const File &file, Engine &e) {
+  const mf::Program &p = *file.manifest;
+  uint64_t bytes = p.weights_bytes();
+  uint8_t *base = reserve(up_to_page(bytes), PROT_NONE, MAP_NORESERVE);
+  if (!base)
+    return failure(RESOURCES,
+                   "cannot reserve %llu bytes of addresses for the weights: %s",
+                   (unsigned long long)bytes, strerror(errno));
+  e.weights = {base, up_to_page(bytes)};
+  uint64_t hole = bytes, hole_end = bytes;
+  if (p.ple()) {
+    hole = up_to_page(p.ple()->offset());
+    hole_end = down_to_page(p.ple()->offset() +
+                            p.ple()->rows() * p.ple()->row_bytes());
+    if (hole >= hole_end)
+      hole = hole_end = bytes;
+  }
+  uint64_t ranges[][2] = {{0, hole}, {hole_end, bytes}};
+  for (auto [from, to] : ranges)
+    if (from < to &&
+        mmap(base + from, to - from, PROT_READ, MAP_PRIVATE | MAP_FIXED,
+             file.weights_fd, off_t(file.weights_offset + from)) == MAP_FAILED)
+      return failure(RESOURCES, "cannot map %llu bytes of weights: %s",
+                     (unsigned long long)(to - from), strerror(errno));
+  return {};
+}
+
+// A descriptor of its own for the table, read at random.
+Status open_ple(const File &file, Engine &e) {
+  const mf::Ple *ple = file.manifest->ple();
+  if (!ple)
+    return {};
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", file.weights_fd);
+  e.ple_fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (e.ple_fd < 0)
+    e.ple_fd = dup(file.weights_fd); // no /proc
+  if (e.ple_fd < 0)
+    return failure(RESOURCES, "cannot open the weights of '%s' again: %s",
+                   file.path, strerror(errno));
+  e.ple_table = file.weights_offset + ple->offset();
+  e.ple_row_bytes = ple->row_bytes();
+  posix_fadvise(e.ple_fd, off_t(e.ple_table),
+                off_t(ple->rows() * ple->row_bytes()), POSIX_FADV_RANDOM);
+  for (int s = 0; s < SEGMENTS; ++s)
+    if (const mf::PleSlice *slice = find_slice(*file.manifest, s)) {
+      e.step[s].ple_offset = slice->offset();
+      e.step[s].ple_bytes = slice->bytes();
+    }
+  return {};
+}
+
+Status find_entries(Engine &e) {
+  static const char *const names[] = {"body", "tail", "top", "logits"};
+  if (gm_model.abi != GM_ABI)
+    return failure(
+        BAD_INPUT,
+        "the generated code has version %d, this runtime has version %d",
+        gm_model.abi, GM_ABI);
+  for (int i = 0; i < 4; ++i) {
+    for (int32_t j = 0; j < gm_model.entries; ++j)
+      if (strcmp(gm_model.entry[j].name, names[i]) == 0)
+        e.entry[i] = &gm_model.entry[j];
+    if (!e.entry[i] || !e.entry[i]->few || (i < 2 && !e.entry[i]->many))
+      return failure(BAD_INPUT, "the generated code has no segment '%s'",
+                     names[i]);
+  }
+  return {};
+}
+
+void barrier(gm_ctx *ctx, int32_t worker) {
+  reinterpret_cast<Step *>(ctx)->threads->barrier(worker);
+}
+
+// Pages of a slot ascend and stand together, so every run of 4 (one split) is
+// contiguous; sliding layers come back to their first page after the last.
+void fill_pages(Engine &e) {
+  for (int kind : {GM_LOCAL, GM_GLOBAL})
+    for (int64_t slot = 0; slot < e.plan.slots; ++slot)
+      for (int64_t i = 0; i < e.plan.page_stride; ++i)
+        e.page[kind][slot * e.plan.page_stride + i] =
+            int32_t(slot * e.plan.pages[kind] + i % e.plan.pages[kind]);
+}
+
+void fill_constants(Engine &e) {
+  const mf::Model &m = *e.file->manifest->model();
+  e.vocab = m.vocab();
+  e.window = m.window();
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    const mf::Rope *rope = kind == GM_LOCAL ? m.local_rope() : m.global_rope();
+    e.pairs[kind] = rope->pairs();
+    for (int i = 0; i < rope->pairs(); ++i)
+      e.frequency[kind][i] = std::pow(rope->theta(), -2.0 * i / rope->dim());
+  }
+  for (int64_t w = 0; w <= e.plan.threads; ++w)
+    e.cut[w] = uint32_t(w * 65536 / e.plan.threads);
+  fill_pages(e);
+}
+
+// The body's context has the addresses already; the others copy them.
+void fill_contexts(Engine &e) {
+  gm_ctx &c = e.step[BODY].ctx;
+  c.abi = GM_ABI;
+  c.workers = int32_t(e.plan.threads);
+  c.max_rows = int32_t(e.plan.rows);
+  c.max_splits = int32_t(e.plan.splits);
+  c.cut = e.cut;
+  c.weights = e.weights.data;
+  c.barrier = barrier;
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    c.page[kind] = e.page[kind];
+    c.page_stride[kind] = int32_t(e.plan.page_stride);
+  }
+  e.step[TAIL].ctx = c;
+  for (Step &s : e.step) {
+    s.threads = &e.threads;
+    s.ctx.ids = s.ids;
+    s.ctx.slot = s.slot;
+    s.ctx.pos = s.pos;
+    s.ctx.want = s.want;
+    s.ctx.ple = s.ple;
+    s.ctx.tile = s.tile;
+    for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+      s.ctx.rope[kind] = s.rope[kind];
+      s.ctx.split[kind] = s.split[kind];
+      s.ctx.parts[kind] = s.parts[kind];
+    }
+  }
+}
+
+Status begin(const File &file, Engine &e) {
+  if (Status s = find_entries(e); !s.ok())
+    return s;
+  if (Status s = map_weights(file, e); !s.ok())
+    return s;
+  uint8_t *base = reserve(e.plan.allocated, PROT_READ | PROT_WRITE, 0);
+  if (!base)
+    return failure(RESOURCES,
+                   "cannot allocate %llu bytes: %s; use a smaller context (-c) "
+                   "or batch (-b)",
+                   (unsigned long long)e.plan.allocated, strerror(errno));
+  e.arena = {base, e.plan.allocated};
+  Plan same = e.plan;
+  lay_out(file, e.options, same, base, e);
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    uint64_t bytes = same.term[kind].bytes;
+    if (bytes >= HUGE_PAGE)
+      madvise(e.step[BODY].ctx.cache[kind], bytes, MADV_HUGEPAGE);
+  }
+  if (Status s = open_ple(file, e); !s.ok())
+    return s;
+  fill_constants(e);
+  fill_contexts(e);
+  return e.threads.start(int(e.plan.threads), e.stacks, e.options.shuffle);
+}
+
+} // namespace
+
+Status start(const File &file, const Options &options, const Plan &plan,
+             Engine *&engine) {
+  engine = new (std::nothrow) Engine{};
+  if (!engine)
+    return failure(RESOURCES, "no memory");
+  engine->file = &file;
+  engine->options = options;
+  engine->plan = plan;
+  engine->ple_fd = -1;
+  Status s = begin(file, *engine);
+  if (!s.ok()) {
+    stop(engine);
+    engine = nullptr;
+  }
+  return s;
+}
+
+void stop(Engine *e) {
+  if (!e)
+    return;
+  e->threads.stop();
+  for (Span span : {e->arena, e->weights})
+    if (span.data)
+      munmap(const_cast<uint8_t *>(span.data), span.bytes);
+  if (e->ple_fd >= 0)
+    close(e->ple_fd);
+  delete e;
+}
+
+Candidate *candidates(Engine &engine) { return engine.candidates; }
+
+int64_t slot_length(const Engine &engine, int32_t slot) {
+  return slot >= 0 && slot < engine.plan.slots ? engine.slots[slot].length : 0;
+}
+
+} // namespace gm

@@ -1,0 +1,313 @@
+// Opens a program file: trailer, manifest, tokenizer section, external weights,
+// CPU features. Nothing read from the file is trusted: offsets, sizes and
+// counts that the core later relies on are checked here.
+#include "runtime/abi.h"
+#include "runtime/file.h"
+#include "runtime/gemma.h"
+#include "runtime/manifest_generated.h"
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace gm {
+
+namespace mf = gemmac::manifest;
+
+Status failure(Code code, const char *format, ...) {
+  Status status;
+  status.code = code;
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(status.text, sizeof status.text, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
+namespace {
+
+const char *chars(const flatbuffers::String *s) { return s ? s->c_str() : ""; }
+
+// Limits far above any model, so that later arithmetic cannot overflow.
+enum : uint64_t { MOST_BYTES = 1ull << 46 };
+
+bool inside(uint64_t offset, uint64_t bytes, uint64_t size) {
+  return offset <= size && bytes <= size - offset;
+}
+
+Status open_for_reading(const char *path, int &fd, uint64_t &size) {
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st) != 0)
+    return failure(errno == ENOENT ? BAD_INPUT : RESOURCES,
+                   "cannot open '%s': %s", path, strerror(errno));
+  size = uint64_t(st.st_size);
+  return {};
+}
+
+Status find_itself(File &file, uint64_t &size) {
+  // /proc may be absent (chroot); the kernel also passes the path it executed.
+  ssize_t n = readlink("/proc/self/exe", file.path, sizeof file.path - 1);
+  if (n > 0) {
+    file.path[n] = 0;
+    if (open_for_reading("/proc/self/exe", file.fd, size).ok())
+      return {};
+  }
+  const char *name = reinterpret_cast<const char *>(getauxval(AT_EXECFN));
+  if (!name)
+    return failure(
+        RESOURCES,
+        "cannot find the program's own file: no /proc and no AT_EXECFN");
+  snprintf(file.path, sizeof file.path, "%s", name);
+  return open_for_reading(file.path, file.fd, size);
+}
+
+Status read_trailer(int fd, const char *path, uint64_t size,
+                    gm_trailer &trailer) {
+  if (size < sizeof trailer ||
+      pread(fd, &trailer, sizeof trailer, off_t(size - sizeof trailer)) !=
+          sizeof trailer ||
+      memcmp(trailer.magic, GM_TRAILER_MAGIC, sizeof trailer.magic) != 0)
+    return failure(BAD_INPUT,
+                   "'%s' does not end in a gemmac trailer; was this file "
+                   "stripped or cut off? "
+                   "make it again with gemmac",
+                   path);
+  if (trailer.abi != GM_ABI)
+    return failure(BAD_INPUT,
+                   "'%s' has file version %d, this program reads version %d",
+                   path, trailer.abi, GM_ABI);
+  return {};
+}
+
+Status map_section(const File &file, uint64_t offset, uint64_t bytes,
+                   Span &section, Span &pages) {
+  uint64_t start = offset & ~uint64_t(sysconf(_SC_PAGESIZE) - 1);
+  uint64_t length = offset - start + bytes;
+  void *p =
+      mmap(nullptr, length, PROT_READ, MAP_PRIVATE, file.fd, off_t(start));
+  if (p == MAP_FAILED)
+    return failure(RESOURCES, "cannot map %llu bytes of '%s': %s",
+                   (unsigned long long)length, file.path, strerror(errno));
+  pages = {static_cast<uint8_t *>(p), length};
+  section = {pages.data + (offset - start), bytes};
+  return {};
+}
+
+Status bad_manifest(const File &file, const char *what) {
+  return failure(
+      BAD_INPUT,
+      "the manifest of '%s' is damaged: %s; make the program again with gemmac",
+      file.path, what);
+}
+
+bool between(int64_t x, int64_t low, int64_t high) {
+  return x >= low && x <= high;
+}
+
+bool good_rope(const mf::Rope *r) {
+  return r && r->theta() > 0 && between(r->dim(), 2, 1 << 16) &&
+         between(r->pairs(), 0, r->dim() / 2);
+}
+
+Status check_model(const File &file, const mf::Model *m) {
+  if (!m)
+    return bad_manifest(file, "no model");
+  if (!between(m->hidden(), 1, 1 << 20) || !between(m->vocab(), 1, 1 << 24) ||
+      !between(m->window(), 1, 1 << 24) ||
+      !between(m->max_context(), 1, 1 << 24))
+    return bad_manifest(file, "sizes of the model out of range");
+  if (!good_rope(m->local_rope()) || !good_rope(m->global_rope()))
+    return bad_manifest(file, "rope");
+  return {};
+}
+
+Status check_memory(const File &file, const mf::Program &p) {
+  if (!p.memory() || !p.memory()->size())
+    return bad_manifest(file, "no memory plan");
+  for (const mf::Memory *m : *p.memory())
+    if (m->fixed() > MOST_BYTES || m->worker() > MOST_BYTES ||
+        m->row() > MOST_BYTES || m->key() > MOST_BYTES)
+      return bad_manifest(file, "memory plan out of range");
+  if (p.caches())
+    for (const mf::Cache *c : *p.caches())
+      if (c->k_page() > MOST_BYTES || c->v_page() > MOST_BYTES)
+        return bad_manifest(file, "cache pages out of range");
+  return {};
+}
+
+Status check_weights(const File &file, const mf::Program &p) {
+  uint64_t size = p.weights_bytes();
+  if (size == 0 || size > MOST_BYTES)
+    return bad_manifest(file, "size of the weights");
+  if (p.weights())
+    for (const mf::Weight *w : *p.weights())
+      if (!inside(w->offset(), w->bytes(), size))
+        return bad_manifest(file, "a weight outside the weight section");
+  const mf::Ple *ple = p.ple();
+  if (!ple)
+    return {};
+  if (ple->row_bytes() == 0 || ple->row_bytes() > (1 << 30) ||
+      ple->rows() < uint64_t(p.model()->vocab()) || ple->rows() > (1 << 24) ||
+      !inside(ple->offset(), ple->rows() * ple->row_bytes(), size))
+    return bad_manifest(file, "per-layer-embedding table");
+  if (ple->slices())
+    for (const mf::PleSlice *s : *ple->slices())
+      if (!inside(s->offset(), s->bytes(), ple->row_bytes()))
+        return bad_manifest(file, "slices of the per-layer-embedding table");
+  return {};
+}
+
+Status check_sampling(const File &file, const mf::Program &p) {
+  const mf::Sampling *s = p.sampling();
+  if (s && !(s->temperature() >= 0 && s->top_p() >= 0 && s->top_k() >= 0))
+    return bad_manifest(file, "sampling defaults");
+  return {};
+}
+
+Status read_manifest(File &file, const gm_trailer &trailer) {
+  Span section;
+  if (Status s = map_section(file, trailer.manifest_offset,
+                             trailer.manifest_bytes, section, file.mapped[1]);
+      !s.ok())
+    return s;
+  flatbuffers::Verifier verifier(section.data, section.bytes, 64, 16u << 20);
+  if (!mf::VerifyProgramBuffer(verifier))
+    return bad_manifest(file, "not a valid flatbuffer");
+  const mf::Program *p = file.manifest = mf::GetProgram(section.data);
+  if (p->abi() != GM_ABI)
+    return failure(
+        BAD_INPUT,
+        "'%s' has manifest version %d, this program reads version %d",
+        file.path, p->abi(), GM_ABI);
+  if (Status s = check_model(file, p->model()); !s.ok())
+    return s;
+  if (!p->target())
+    return bad_manifest(file, "no target");
+  if (Status s = check_memory(file, *p); !s.ok())
+    return s;
+  if (Status s = check_sampling(file, *p); !s.ok())
+    return s;
+  return check_weights(file, *p);
+}
+
+// The weight file stands beside the program.
+Status open_external(File &file) {
+  const mf::Program &p = *file.manifest;
+  const char *name = chars(p.external_name());
+  if (!*name || strchr(name, '/'))
+    return bad_manifest(file, "name of the external weight file");
+  char path[sizeof file.path + 256];
+  const char *slash = strrchr(file.path, '/');
+  snprintf(path, sizeof path, "%.*s%s", slash ? int(slash - file.path + 1) : 0,
+           file.path, name);
+  uint64_t size;
+  if (Status s = open_for_reading(path, file.weights_fd, size); !s.ok())
+    return failure(s.code,
+                   "%s; the program '%s' needs this weight file beside it",
+                   s.text, file.path);
+  gm_trailer trailer;
+  if (Status s = read_trailer(file.weights_fd, path, size, trailer); !s.ok())
+    return s;
+  if (strncmp(trailer.weights_id, chars(p.weights_id()),
+              sizeof trailer.weights_id) != 0)
+    return failure(
+        BAD_INPUT,
+        "'%s' holds the weights '%.40s', but '%s' was compiled for '%.40s'",
+        path, trailer.weights_id, file.path, chars(p.weights_id()));
+  if (trailer.weights_bytes != p.weights_bytes() ||
+      !inside(trailer.weights_offset, trailer.weights_bytes,
+              size - sizeof trailer) ||
+      trailer.weights_offset % GM_SECTION_ALIGN)
+    return failure(
+        BAD_INPUT,
+        "'%s' is damaged: expected %llu bytes of weights, found %llu", path,
+        (unsigned long long)p.weights_bytes(),
+        (unsigned long long)trailer.weights_bytes);
+  file.weights_offset = trailer.weights_offset;
+  return {};
+}
+
+Status check_cpu(const mf::Target &target) {
+  if (target.required())
+    for (const flatbuffers::String *name : *target.required()) {
+      const char *one = chars(name);
+      if (Status s = check_features(&one, 1); !s.ok())
+        return s;
+    }
+  return {};
+}
+
+Status read_file(const char *path, File &file) {
+  uint64_t size = 0;
+  if (path)
+    snprintf(file.path, sizeof file.path, "%s", path);
+  if (Status s = path ? open_for_reading(path, file.fd, size)
+                      : find_itself(file, size);
+      !s.ok())
+    return s;
+  gm_trailer t;
+  if (Status s = read_trailer(file.fd, file.path, size, t); !s.ok())
+    return s;
+  uint64_t end = size - sizeof t;
+  if (!inside(t.weights_offset, t.weights_bytes, end) ||
+      !inside(t.tokenizer_offset, t.tokenizer_bytes, end) ||
+      !inside(t.manifest_offset, t.manifest_bytes, end) ||
+      t.manifest_bytes < 8 || t.tokenizer_bytes + t.manifest_bytes > end ||
+      t.weights_offset % GM_SECTION_ALIGN || t.tokenizer_offset % 8 ||
+      t.manifest_offset % 8)
+    return failure(
+        BAD_INPUT,
+        "the trailer of '%s' is damaged: a section lies outside the file's "
+        "%llu bytes; make the program again with gemmac",
+        file.path, (unsigned long long)size);
+  file.manifest_bytes = t.manifest_bytes;
+  if (Status s = read_manifest(file, t); !s.ok())
+    return s;
+  if (Status s = check_cpu(*file.manifest->target()); !s.ok())
+    return s;
+  if (t.tokenizer_bytes)
+    if (Status s = map_section(file, t.tokenizer_offset, t.tokenizer_bytes,
+                               file.tokenizer, file.mapped[0]);
+        !s.ok())
+      return s;
+  file.code_bytes = t.weights_bytes
+                        ? t.weights_offset
+                        : end - t.tokenizer_bytes - t.manifest_bytes;
+  if (file.manifest->external())
+    return open_external(file);
+  if (t.weights_bytes != file.manifest->weights_bytes())
+    return bad_manifest(file, "size of the weights differs from the trailer's");
+  file.weights_fd = file.fd;
+  file.weights_offset = t.weights_offset;
+  return {};
+}
+
+} // namespace
+
+Status open_file(const char *path, File &file) {
+  file = File();
+  Status s = read_file(path, file);
+  if (!s.ok())
+    close_file(file);
+  return s;
+}
+
+void close_file(File &file) {
+  for (Span &pages : file.mapped)
+    if (pages.data)
+      munmap(const_cast<uint8_t *>(pages.data), pages.bytes);
+  if (file.weights_fd >= 0 && file.weights_fd != file.fd)
+    close(file.weights_fd);
+  if (file.fd >= 0)
+    close(file.fd);
+  file = File();
+}
+
+} // namespace gm

@@ -1,0 +1,210 @@
+// Threads, barrier and the random-order mode of threads.h, on Linux futexes.
+#include "runtime/core/threads.h"
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+namespace gm {
+namespace {
+
+void futex_wait(std::atomic<uint32_t> &word, uint32_t value) {
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+}
+
+void futex_wake_all(std::atomic<uint32_t> &word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+}
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+enum { SPIN_NS = 2000 };
+
+} // namespace
+
+void Barrier::wait() {
+  uint32_t now = generation.load();
+  if (arrived.fetch_add(1) + 1 == uint32_t(count)) {
+    arrived.store(0);
+    generation.store(now + 1);
+    if (sleepers.load())
+      futex_wake_all(generation);
+    return;
+  }
+  int64_t end = now_ns() + SPIN_NS;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (generation.load(std::memory_order_acquire) != now)
+        return;
+      pause_cpu();
+    }
+  } while (now_ns() < end);
+  // The last one to arrive reads `sleepers` after it changed `generation`, and
+  // the kernel compares `generation` after this: no wake-up is lost.
+  sleepers.fetch_add(1);
+  while (generation.load() == now)
+    futex_wait(generation, now);
+  sleepers.fetch_sub(1);
+}
+
+Status Threads::start(int n, uint8_t *memory, uint64_t shuffle) {
+  workers = n;
+  stacks = memory;
+  shuffled = shuffle != 0;
+  order.state = shuffle;
+  phase.reset(n);
+  finish.reset(n);
+  if (shuffled)
+    return {};
+  size_t guard = size_t(sysconf(_SC_PAGESIZE));
+  for (int w = 1; w < n; ++w) {
+    // A stack grows down to its guard page, never into its neighbour.
+    uint8_t *stack = stacks + size_t(w) * STACK_BYTES;
+    mprotect(stack, guard, PROT_NONE);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, stack + guard, STACK_BYTES - guard);
+    argument[w] = {this, w};
+    int problem = pthread_create(&thread[w], &attributes, enter, &argument[w]);
+    pthread_attr_destroy(&attributes);
+    if (problem) {
+      // Only this many wait at the barriers.
+      phase.reset(w);
+      finish.reset(w);
+      workers = w;
+      stop();
+      return failure(RESOURCES,
+                     "cannot start thread %d of %d: %s; use fewer with -t",
+                     w + 1, n, strerror(problem));
+    }
+    started = w;
+  }
+  return {};
+}
+
+void *Threads::enter(void *start) {
+  Start *s = static_cast<Start *>(start);
+  s->threads->work(s->worker);
+  return nullptr;
+}
+
+void Threads::work(int worker) {
+  uint32_t seen = 0;
+  for (;;) {
+    while (job.load() == seen)
+      futex_wait(job, seen);
+    ++seen;
+    if (stopping)
+      return;
+    function(data, worker);
+    finish.wait();
+  }
+}
+
+void Threads::run(Function *f, void *d) {
+  function = f;
+  data = d;
+  if (shuffled)
+    return run_shuffled();
+  if (started) {
+    job.fetch_add(1);
+    futex_wake_all(job);
+  }
+  f(d, 0);
+  finish.wait();
+}
+
+void Threads::stop() {
+  if (started) {
+    stopping = true;
+    job.fetch_add(1);
+    futex_wake_all(job);
+    for (int w = 1; w <= started; ++w)
+      pthread_join(thread[w], nullptr);
+  }
+  started = 0;
+}
+
+//===- workers one after another
+//-------------------------------------------===//
+
+struct Threads::Fibers {
+  ucontext_t scheduler, worker[MAX_THREADS];
+  bool done[MAX_THREADS];
+  Threads *threads;
+  int current;
+};
+
+void Threads::barrier(int worker) {
+  if (fibers)
+    swapcontext(&fibers->worker[worker], &fibers->scheduler);
+  else
+    phase.wait();
+}
+
+// makecontext passes ints only, so the fiber finds its work here.
+static thread_local void *starting;
+
+void Threads::run_shuffled() {
+  // Tests only, so this memory is outside the plan.
+  void *memory = mmap(nullptr, sizeof(Fibers), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return;
+  Fibers *all = fibers = static_cast<Fibers *>(memory);
+  all->threads = this;
+  void (*body)() = [] {
+    Fibers *f = static_cast<Fibers *>(starting);
+    int worker = f->current;
+    f->threads->function(f->threads->data, worker);
+    f->done[worker] = true;
+  };
+  for (int w = 0; w < workers; ++w) {
+    getcontext(&all->worker[w]);
+    all->worker[w].uc_stack.ss_sp = stacks + size_t(w) * STACK_BYTES;
+    all->worker[w].uc_stack.ss_size = STACK_BYTES;
+    all->worker[w].uc_link = &all->scheduler;
+    makecontext(&all->worker[w], body, 0);
+  }
+  starting = all;
+  int sequence[MAX_THREADS];
+  for (int w = 0; w < workers; ++w)
+    sequence[w] = w;
+  for (bool running = true; running;) {
+    for (int i = workers - 1; i > 0; --i) {
+      int j = int(order.next() % uint64_t(i + 1));
+      int kept = sequence[i];
+      sequence[i] = sequence[j];
+      sequence[j] = kept;
+    }
+    running = false;
+    for (int i = 0; i < workers; ++i) {
+      int w = all->current = sequence[i];
+      if (all->done[w])
+        continue;
+      swapcontext(&all->scheduler, &all->worker[w]);
+      running |= !all->done[w];
+    }
+  }
+  fibers = nullptr;
+  munmap(memory, sizeof(Fibers));
+}
+
+} // namespace gm

@@ -1,0 +1,199 @@
+// The runtime core: opens a program file, says what memory it needs, allocates
+// it once, runs steps, samples. Never prints, exits or throws; every failure is
+// a Status. Knows nothing of text: tokenizer, chat format and commands are
+// above it (runtime/app) and see only this header.
+#pragma once
+
+#include <cstdint>
+
+namespace gemmac::manifest {
+struct Program;
+}
+
+namespace gm {
+
+// Exit codes of the programs; the same numbers as gemmac's own.
+enum Code {
+  OK = 0,
+  RUN_ERROR = 1,
+  USAGE = 2,
+  BAD_INPUT = 3,
+  UNSUPPORTED = 4,
+  RESOURCES = 5,
+  MACHINE = 6,
+};
+
+// One line without a full stop: what, expected, found, what to do.
+struct [[nodiscard]] Status {
+  Code code = OK;
+  char text[508] = "";
+  bool ok() const { return code == OK; }
+};
+[[gnu::format(printf, 2, 3)]] Status failure(Code code, const char *format,
+                                             ...);
+
+//===- the program file
+//----------------------------------------------------===//
+
+struct Span {
+  const uint8_t *data = nullptr;
+  uint64_t bytes = 0;
+};
+
+// A program file after `open`: manifest and tokenizer mapped, everything in
+// them that the core relies on checked, the CPU found able to run it.
+struct File {
+  const gemmac::manifest::Program *manifest = nullptr;
+  Span tokenizer; // data = null: none
+  char path[4096] = "";
+
+  int fd = -1, weights_fd = -1; // equal if the weights are embedded
+  uint64_t weights_offset = 0;  // in the file of weights_fd
+  uint64_t code_bytes = 0;      // ELF and padding
+  uint64_t manifest_bytes = 0;
+  Span mapped[2]; // pages of tokenizer and manifest
+};
+
+// `path` null: the file of the running program itself. An open file must be
+// closed before it is opened again.
+Status open_file(const char *path, File &file);
+void close_file(File &file);
+// Names the first of the features `names` that this CPU or OS lacks.
+Status check_features(const char *const *names, int count);
+
+//===- the memory plan
+//-----------------------------------------------------===//
+
+struct Options {
+  int64_t context = 0;     // 0: min(model maximum, 8192)
+  int64_t batch = 512;     // most rows of a step
+  int64_t threads = 0;     // 0: default_threads()
+  int64_t slots = 1;       // sequences
+  bool all_logits = false; // room to sort a row of all logits (sampling)
+
+  // Tests only.
+  int64_t rope_offset = 0; // added to positions in the rope tables alone
+  bool poison = false;     // fills the arena with NaN before each step
+  uint64_t shuffle = 0;    // 0: threads; else workers run one after another
+                           // between barriers, in orders drawn from this seed
+};
+
+struct Term {
+  const char *name;  // for --json
+  const char *about; // for people
+  uint64_t bytes;
+};
+
+enum { MAX_TERMS = 20 };
+
+struct Plan {
+  int64_t context, batch, rows; // rows = round8(batch): the planner's C'
+  int64_t threads, slots, splits;
+  int64_t ring;        // keys per slot of sliding layers
+  int64_t pages[2];    // per slot; local, global
+  int64_t page_stride; // entries of a page table per slot
+  int terms;
+  Term term[MAX_TERMS];
+  uint64_t total;     // the sum; resident memory never exceeds it
+  uint64_t allocated; // part of it that `start` maps anonymously
+};
+
+// What `options` need on this program. Fails on options outside what the model
+// can do (naming the limit); allocates nothing.
+Status make_plan(const File &file, const Options &options, Plan &plan);
+// Fails if the plan does not fit in what the machine or the control group has
+// left, naming the largest context and batch that do.
+Status check_plan(const File &file, const Options &options, const Plan &plan);
+uint64_t available_memory();
+int64_t default_threads();
+
+//===- steps
+//---------------------------------------------------------------===//
+
+// Token `id` at position `pos` of sequence `slot`. Rows of a slot stand
+// together in consecutive ascending positions.
+struct Row {
+  int32_t id, slot, pos;
+  bool want; // output is wanted
+};
+
+enum class Output { Hidden, Top, Logits };
+
+// Up to 8 wanted rows, valid during the call. `first` counts wanted rows.
+struct Group {
+  int32_t first, rows;
+  const float *hidden; // after the final norm
+  int64_t hidden_stride;
+  const float *logits; // Output::Logits: after the softcap
+  int64_t logits_stride;
+  const int32_t *top_ids; // Output::Top: [rows][64], descending, -1 = none
+  const float *top_values;
+};
+
+struct Job {
+  const Row *rows = nullptr;
+  int32_t count = 0;
+  Output output = Output::Top;
+  // Allowed ids for Output::Top: [wanted rows][ceil(V / 32)] bits, null: all.
+  const uint32_t *mask = nullptr;
+  // Called for the wanted rows in order, in groups of at most 8.
+  void (*sink)(void *user, const Group &group) = nullptr;
+  void *user = nullptr;
+};
+
+struct Engine; // allocated memory, threads, caches
+
+// Maps the weights, allocates exactly `plan`, starts the workers.
+Status start(const File &file, const Options &options, const Plan &plan,
+             Engine *&engine);
+void stop(Engine *engine);
+
+// Runs one step. A slot continues at its length, or at an earlier position as
+// long as the sliding caches still hold what that position sees (at least
+// `batch` rows back), or anew at 0. Nothing is changed if the job is refused.
+Status step(Engine &engine, const Job &job);
+
+// Rows written to a slot so far.
+int64_t slot_length(const Engine &engine, int32_t slot);
+// Scratch for sample_logits: V entries; null unless Options.all_logits.
+struct Candidate;
+Candidate *candidates(Engine &engine);
+
+//===- sampling
+//------------------------------------------------------------===//
+
+struct Sampling {
+  double temperature = 0; // 0: greedy
+  int64_t top_k = 0;      // 0: all
+  double top_p = 1;
+  double min_p = 0;
+};
+
+// splitmix64: the state is a counter, so equal seeds give equal draws anywhere.
+struct Random {
+  uint64_t state = 0;
+  uint64_t next();
+  double uniform() { return double(next() >> 11) * 0x1p-53; } // [0, 1)
+};
+
+struct Candidate {
+  float value; // logit, then weight
+  int32_t id;
+};
+
+// Draws from descending (ties: ascending id) candidates, in HF's order:
+// temperature, top-k, top-p, then min-p. Changes them. -1 if there are none.
+int32_t sample(Candidate *sorted, int64_t count, const Sampling &sampling,
+               Random &random);
+// From a row of top results.
+int32_t sample_top(const int32_t *ids, const float *values,
+                   const Sampling &sampling, Random &random);
+// From a row of all logits; `mask` as in Job (one row), `scratch` holds
+// `vocab`.
+int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
+                      const Sampling &sampling, Random &random,
+                      Candidate *scratch);
+// True if the 64 results of Output::Top are enough for this sampling.
+bool top_is_enough(const Sampling &sampling);
+
+} // namespace gm
