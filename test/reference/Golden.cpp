@@ -1,0 +1,231 @@
+// The golden cases and their comparison.
+#include "test/reference/Golden.h"
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+using namespace mlir;
+
+namespace gemmac::reference {
+namespace {
+
+using Values = std::map<std::string, Tensor>;
+
+// Largest absolute difference; infinite if sizes differ or a value is no
+// number.
+double difference(const std::vector<double> &a, const std::vector<double> &b) {
+  double most = a.size() == b.size() ? 0 : INFINITY;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    double d = std::fabs(a[i] - b[i]);
+    most = d <= most ? most : (std::isnan(d) ? INFINITY : d);
+  }
+  return most;
+}
+
+std::vector<int64_t> whole(const std::vector<double> &list) {
+  return {list.begin(), list.end()};
+}
+
+class Case {
+public:
+  Case(ModuleOp module, const WeightSource &weights, const GoldenFile &golden,
+       const std::string &name, const Tolerance &tolerance)
+      : runner(module, weights), golden(golden), name(name),
+        tolerance(tolerance) {}
+
+  bool run() {
+    bool good = name == "decode" ? decode() : prompt();
+    llvm::outs() << name << ": logits " << text(worstLogits);
+    if (compared)
+      llvm::outs() << ", " << compared << " values " << text(worstValue);
+    if (absent)
+      llvm::outs() << ", " << absent << " not computed";
+    llvm::outs() << (good ? "\n" : ": FAILED\n");
+    return good;
+  }
+
+private:
+  static std::string text(double value) {
+    std::string result;
+    llvm::raw_string_ostream(result) << llvm::format("%.2e", value);
+    return result;
+  }
+  bool fail(const std::string &what) {
+    llvm::outs() << name << "." << what << "\n";
+    return false;
+  }
+  std::optional<std::vector<double>> input(const std::string &suffix) {
+    return golden.read(name + "." + suffix);
+  }
+  bool checkLogits(const std::vector<double> &got, const std::string &suffix);
+  bool checkValue(const SafetensorsEntry &entry, const std::string &what);
+  bool prompt();
+  bool decode();
+
+  Runner runner;
+  const GoldenFile &golden;
+  const std::string &name;
+  const Tolerance &tolerance;
+  Values seen;
+  double worstLogits = 0, worstValue = 0;
+  int compared = 0, absent = 0;
+};
+
+bool Case::checkLogits(const std::vector<double> &got,
+                       const std::string &suffix) {
+  std::optional<std::vector<double>> expected = input(suffix);
+  if (!expected)
+    return fail(suffix + " is not in the golden file");
+  worstLogits = difference(got, *expected);
+  if (worstLogits <= tolerance.logits)
+    return true;
+  return fail(suffix + ": differs by " + text(worstLogits) + ", expects " +
+              text(tolerance.logits));
+}
+
+// One intermediate; expert choices must be equal.
+bool Case::checkValue(const SafetensorsEntry &entry, const std::string &what) {
+  auto found = seen.find(what);
+  // A dense layer has one value for both names.
+  if (found == seen.end() && llvm::StringRef(what).ends_with(".ffn_sum"))
+    found = seen.find(what.substr(0, what.size() - 7) + "mlp_out");
+  if (found == seen.end()) {
+    ++absent;
+    return tolerance.partial || fail(what + " is not computed");
+  }
+  std::optional<std::vector<double>> expected = golden.read(entry.name);
+  if (!expected)
+    return fail(what + " is neither f32 nor i32");
+  bool exact = llvm::StringRef(what).ends_with("_index");
+  double d = difference(found->second.data, *expected);
+  ++compared;
+  worstValue = std::max(worstValue, d);
+  double allowed = exact ? 0 : tolerance.values;
+  return d <= allowed ||
+         fail(what + ": differs by " + text(d) + ", expects " + text(allowed));
+}
+
+// One step over the whole prompt.
+bool Case::prompt() {
+  std::optional<std::vector<double>> ids = input("ids");
+  if (!ids)
+    return fail("ids is not in the golden file");
+  Step step = sequence(whole(*ids));
+  if (std::optional<std::vector<double>> positions = input("positions"))
+    // Positions are consecutive; only the rope tables know the offset.
+    step.ropeOffset = int64_t(positions->front());
+  if (std::optional<std::vector<double>> rows = input("rows"))
+    step.want = whole(*rows);
+  runner.evaluator.observer = [&](llvm::StringRef value, const Tensor &tensor) {
+    if (golden.find(name + "." + value.str()) || value.ends_with(".mlp_out"))
+      seen[value.str()] = tensor;
+  };
+  FailureOr<Output> output = runner.step(step);
+  if (failed(output))
+    return fail("run: the evaluator failed");
+  bool exact = golden.find(name + ".logits_exact");
+  bool good =
+      checkLogits(output->logits.data, exact ? "logits_exact" : "logits");
+  for (const SafetensorsEntry &entry : golden.entries()) {
+    llvm::StringRef what = entry.name;
+    if (!what.consume_front(name + ".") || what.starts_with("logits") ||
+        what == "ids" || what == "positions" || what == "rows")
+      continue;
+    good &= checkValue(entry, what.str());
+  }
+  return good;
+}
+
+// The prompt, then one token per step; the same rows again as one prompt.
+bool Case::decode() {
+  std::optional<std::vector<double>> ids = input("ids"),
+                                     tokens = input("tokens");
+  if (!ids || !tokens)
+    return fail("ids or tokens is not in the golden file");
+  std::vector<int64_t> all = whole(*ids);
+  Step step = sequence(all);
+  step.want = {int64_t(all.size()) - 1};
+  std::vector<double> logits;
+  for (size_t i = 0;; ++i) {
+    FailureOr<Output> output = runner.step(step);
+    if (failed(output))
+      return fail("run: the evaluator failed");
+    const std::vector<double> &row = output->logits.data;
+    logits.insert(logits.end(), row.begin(), row.end());
+    if (i == tokens->size())
+      break;
+    // The recorded tokens are greedy.
+    int64_t best = std::max_element(row.begin(), row.end()) - row.begin();
+    if (best != int64_t((*tokens)[i]))
+      return fail("tokens: step " + std::to_string(i) + " expects token " +
+                  std::to_string(int64_t((*tokens)[i])) + ", got " +
+                  std::to_string(best));
+    step = sequence({best}, int64_t(all.size()));
+    all.push_back(best);
+  }
+  bool good = checkLogits(logits, "logits");
+  Step again = sequence(all, 0, /*slot=*/1);
+  again.want.erase(again.want.begin(), again.want.begin() + ids->size() - 1);
+  FailureOr<Output> output = runner.step(again);
+  if (failed(output))
+    return fail("run: the evaluator failed");
+  double d = difference(output->logits.data, logits);
+  if (d > 1e-9)
+    good = fail("logits: decoding and prefill differ by " + text(d));
+  return good;
+}
+
+} // namespace
+
+Result<GoldenFile> GoldenFile::open(const std::string &path) {
+  Result<MappedFile> map = MappedFile::open(path);
+  if (!map)
+    return map.error();
+  Result<SafetensorsHeader> header = parseSafetensors(map->text(), path);
+  if (!header)
+    return header.error();
+  GoldenFile result;
+  result.file = std::move(*map);
+  result.header = std::move(*header);
+  return std::move(result);
+}
+
+const SafetensorsEntry *GoldenFile::find(const std::string &name) const {
+  for (const SafetensorsEntry &entry : header.entries)
+    if (entry.name == name)
+      return &entry;
+  return nullptr;
+}
+
+std::optional<std::vector<double>>
+GoldenFile::read(const std::string &name) const {
+  const SafetensorsEntry *entry = find(name);
+  if (!entry)
+    return std::nullopt;
+  llvm::StringRef type = entry->type->name;
+  if (type != "F32" && type != "I32")
+    return std::nullopt;
+  const uint8_t *data = file.data() + header.dataStart + entry->begin;
+  std::vector<double> result((entry->end - entry->begin) / 4);
+  for (size_t i = 0; i < result.size(); ++i) {
+    float real;
+    int32_t integer;
+    std::memcpy(&real, data + 4 * i, 4);
+    std::memcpy(&integer, data + 4 * i, 4);
+    result[i] = type == "F32" ? double(real) : double(integer);
+  }
+  return result;
+}
+
+bool runCase(ModuleOp module, const WeightSource &weights,
+             const GoldenFile &golden, const std::string &name,
+             const Tolerance &tolerance) {
+  return Case(module, weights, golden, name, tolerance).run();
+}
+
+} // namespace gemmac::reference

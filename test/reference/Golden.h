@@ -1,0 +1,44 @@
+// Compares a model with the recorded results of an outside implementation: the
+// cases, names and shapes of the golden files. Must not know how the model is
+// evaluated beyond Runner.
+#pragma once
+
+#include "compiler/Result.h"
+#include "compiler/importer/File.h"
+#include "compiler/importer/Safetensors.h"
+#include "test/reference/Runner.h"
+
+#include <string>
+
+namespace gemmac::reference {
+
+class GoldenFile {
+public:
+  static Result<GoldenFile> open(const std::string &path);
+  const SafetensorsEntry *find(const std::string &name) const;
+  // All elements in order; null if there is no f32 or i32 tensor of the name.
+  std::optional<std::vector<double>> read(const std::string &name) const;
+  const std::vector<SafetensorsEntry> &entries() const {
+    return header.entries;
+  }
+
+private:
+  MappedFile file;
+  SafetensorsHeader header;
+};
+
+struct Tolerance {
+  double logits = 1e-3;
+  double values = 2e-4;
+  // Allow recorded intermediates that the module does not compute (any more).
+  bool partial = false;
+};
+
+// Runs the case (short, mid, offset, long, far or decode) on fresh caches and
+// prints one line with the largest differences, and one more per value beyond
+// its tolerance. True if none is.
+bool runCase(mlir::ModuleOp module, const WeightSource &weights,
+             const GoldenFile &golden, const std::string &name,
+             const Tolerance &tolerance);
+
+} // namespace gemmac::reference

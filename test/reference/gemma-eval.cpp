@@ -1,0 +1,285 @@
+// gemma-eval: runs gemma-dialect IR in the reference evaluator.
+//
+//   gemma-eval --import=FOLDER --golden=FILE --case=short,mid    against
+//   goldens gemma-eval --import=FOLDER --passes=gemma-optimize --equal   before
+//   = after gemma-eval a.mlir --equal-to=b.mlir                          a = b
+//   gemma-eval --import=FOLDER --ids=2,17,99                     what comes out
+//   gemma-eval --import=FOLDER --print-import                    the IR
+//
+// The module comes from a file or, with --import, from the folder's
+// config.json; weights come from --weights (default: the imported folder) or
+// are made up.
+#include "compiler/importer/Bind.h"
+#include "compiler/importer/Checkpoint.h"
+#include "compiler/importer/Gemma4.h"
+#include "dialects/kernel/Kernel.h"
+#include "passes/Pipelines.h"
+#include "test/reference/Equal.h"
+#include "test/reference/Golden.h"
+#include "test/reference/Weights.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+using namespace mlir;
+using namespace gemmac;
+using namespace gemmac::reference;
+
+namespace {
+
+namespace cl = llvm::cl;
+cl::OptionCategory category("gemma-eval");
+cl::opt<std::string> input(cl::Positional, cl::desc("[IR]"), cl::cat(category));
+cl::opt<std::string> importFolder("import",
+                                  cl::desc("import FOLDER/config.json"),
+                                  cl::cat(category));
+cl::opt<std::string> weightsFolder("weights",
+                                   cl::desc("checkpoint, or `random`"),
+                                   cl::cat(category));
+cl::opt<std::string> passes("passes", cl::desc("pipeline to run first"),
+                            cl::cat(category));
+cl::opt<std::string> goldenPath("golden", cl::desc("golden.safetensors"),
+                                cl::cat(category));
+cl::list<std::string> cases("case", cl::CommaSeparated,
+                            cl::desc("short, mid, offset, long, far, decode"),
+                            cl::cat(category));
+cl::opt<double> logitsTolerance("tolerance-logits", cl::init(1e-3),
+                                cl::cat(category));
+cl::opt<double> valuesTolerance("tolerance", cl::init(2e-4),
+                                cl::desc("of intermediates"),
+                                cl::cat(category));
+cl::opt<bool> partial("partial",
+                      cl::desc("allow intermediates that are not computed"),
+                      cl::cat(category));
+cl::opt<bool> equal("equal", cl::desc("compare before and after --passes"),
+                    cl::cat(category));
+cl::opt<std::string> equalTo("equal-to", cl::desc("compare with this IR"),
+                             cl::cat(category));
+cl::list<int64_t> idList("ids", cl::CommaSeparated, cl::desc("token ids"),
+                         cl::cat(category));
+cl::opt<std::string> idsFile("ids-file", cl::desc("whitespace-separated ids"),
+                             cl::cat(category));
+cl::opt<std::string> logitsOut("logits", cl::desc("write f32 logits, raw"),
+                               cl::cat(category));
+cl::opt<bool> roundCaches("round-caches",
+                          cl::desc("round keys and values to their format"),
+                          cl::cat(category));
+cl::opt<bool> printImport("print-import", cl::desc("print the module"),
+                          cl::cat(category));
+
+int report(const Error &error) {
+  llvm::errs() << "error: " << error.message << "\n";
+  return int(error.code);
+}
+
+// The named file, or config.json of the imported folder with its weights bound.
+OwningOpRef<ModuleOp> load(MLIRContext &context, const TensorSource *source,
+                           int &code) {
+  if (importFolder.empty())
+    return parseSourceFile<ModuleOp>(input, &context);
+  std::vector<std::string> warnings;
+  Result<ModelConfig> config = readModelConfig(importFolder, warnings);
+  if (!config) {
+    code = report(config.error());
+    return {};
+  }
+  OwningOpRef<ModuleOp> module = importGemma4(context, *config);
+  if (failed(verify(*module)))
+    return {};
+  if (!source)
+    return module;
+  Result<Binding> binding = bindCheckpoint(*module, *config, *source);
+  if (!binding) {
+    code = report(binding.error());
+    return {};
+  }
+  for (const std::string &warning : binding->warnings)
+    llvm::errs() << "warning: " << warning << "\n";
+  for (const IgnoredTensor &ignored : binding->ignored)
+    llvm::errs() << "ignored: " << ignored.name << ": " << ignored.reason
+                 << "\n";
+  return module;
+}
+
+LogicalResult runPasses(ModuleOp module, StringRef pipeline) {
+  PassManager manager(module.getContext());
+  if (failed(parsePassPipeline(pipeline, manager)))
+    return failure();
+  return manager.run(module);
+}
+
+// The evaluator runs primitives.
+LogicalResult expand(ModuleOp module) {
+  bool fused = false;
+  module.walk([&](Operation *op) {
+    fused |= isa<gemma::PleInputsOp, gemma::KvBlockOp, gemma::AttentionBlockOp,
+                 gemma::FfnBlockOp, gemma::MoeBlockOp, gemma::PleBlockOp>(op);
+  });
+  return fused ? runPasses(module, "gemma-expand") : success();
+}
+
+bool readIds(std::vector<int64_t> &ids) {
+  ids.assign(idList.begin(), idList.end());
+  if (idsFile.empty())
+    return true;
+  auto buffer = llvm::MemoryBuffer::getFile(idsFile);
+  if (!buffer)
+    return false;
+  llvm::SmallVector<llvm::StringRef> words;
+  llvm::SplitString(buffer.get()->getBuffer(), words);
+  for (llvm::StringRef word : words)
+    if (word.getAsInteger(10, ids.emplace_back()))
+      return false;
+  return true;
+}
+
+void printRow(const char *name, const double *row, int64_t n) {
+  llvm::outs() << name;
+  for (int64_t i = 0; i < n; ++i)
+    llvm::outs() << llvm::format(" %.6f", row[i]);
+}
+
+// What the specification's golden table lists: argmax per position, the last
+// row's first logits and sums, each layer's output.
+int printIds(ModuleOp module, const WeightSource &weights,
+             const std::vector<int64_t> &ids) {
+  Runner runner(module, weights);
+  runner.evaluator.roundCaches = roundCaches;
+  std::map<int64_t, Tensor> hidden;
+  runner.evaluator.observer = [&](StringRef name, const Tensor &tensor) {
+    int64_t layer;
+    if (name.consume_front("hidden.") && !name.getAsInteger(10, layer))
+      hidden[layer] = tensor;
+  };
+  FailureOr<Output> output = runner.step(sequence(ids));
+  if (failed(output))
+    return 1;
+  const Tensor &logits = output->logits;
+  llvm::outs() << "argmax";
+  double all = 0;
+  for (int64_t r = 0; r < logits.rows; ++r) {
+    const double *row = logits.row(r), *end = row + logits.cols;
+    llvm::outs() << (r ? "," : " ") << std::max_element(row, end) - row;
+    for (; row != end; ++row)
+      all += std::fabs(*row);
+  }
+  double sum = 0, absolute = 0;
+  const double *last = logits.row(logits.rows - 1);
+  for (int64_t i = 0; i < logits.cols; ++i) {
+    sum += last[i];
+    absolute += std::fabs(last[i]);
+  }
+  printRow("\nlogits", last, std::min<int64_t>(8, logits.cols));
+  llvm::outs() << llvm::format("\nsums %.6f %.6f %.6f\n", sum, absolute, all);
+  for (auto &[layer, h] : hidden) {
+    double square = 0;
+    for (double x : h.data)
+      square += x * x;
+    llvm::outs() << "hidden " << layer;
+    printRow("", h.row(h.rows - 1), std::min<int64_t>(4, h.cols));
+    llvm::outs() << llvm::format(" rms %.6f\n",
+                                 std::sqrt(square / double(h.data.size())));
+  }
+  if (logitsOut.empty())
+    return 0;
+  std::error_code error;
+  llvm::raw_fd_ostream out(logitsOut, error);
+  for (double x : logits.data) {
+    float single = float(x);
+    out.write(reinterpret_cast<const char *>(&single), sizeof single);
+  }
+  return error ? 5 : 0;
+}
+
+int runGolden(ModuleOp module, const WeightSource &weights) {
+  Result<GoldenFile> golden = GoldenFile::open(goldenPath);
+  if (!golden)
+    return report(golden.error());
+  Tolerance tolerance{logitsTolerance, valuesTolerance, partial};
+  bool good = !cases.empty();
+  for (const std::string &name : cases)
+    good &= runCase(module, weights, *golden, name, tolerance);
+  return good ? 0 : 1;
+}
+
+int run(MLIRContext &context) {
+  std::string folder =
+      weightsFolder.empty() && !equal ? importFolder : weightsFolder;
+  std::unique_ptr<TensorSource> source;
+  std::vector<std::string> warnings;
+  if (!folder.empty() && folder != "random" && !printImport) {
+    Result<std::unique_ptr<TensorSource>> opened =
+        openCheckpoint(folder, warnings);
+    if (!opened)
+      return report(opened.error());
+    source = std::move(*opened);
+  }
+  int code = 1;
+  OwningOpRef<ModuleOp> module = load(context, source.get(), code);
+  if (!module)
+    return code;
+  OwningOpRef<ModuleOp> before = module->clone();
+  if (!passes.empty() && failed(runPasses(*module, passes)))
+    return 1;
+  if (printImport) {
+    OpPrintingFlags flags;
+    flags.enableDebugInfo(true, /*prettyForm=*/true);
+    module->print(llvm::outs(), flags);
+    return 0;
+  }
+  if (failed(expand(*module)) || failed(expand(*before)))
+    return 1;
+  WeightSource weights = source ? checkpointWeights(*source) : randomWeights();
+  if (!equalTo.empty()) {
+    OwningOpRef<ModuleOp> other = parseSourceFile<ModuleOp>(equalTo, &context);
+    if (!other || failed(expand(*other)))
+      return 1;
+    return runEqual(*module, *other, weights, 1e-9) ? 0 : 1;
+  }
+  if (equal)
+    return runEqual(*before, *module, weights, 1e-9) ? 0 : 1;
+  if (!goldenPath.empty())
+    return runGolden(*module, weights);
+  std::vector<int64_t> ids;
+  if (!readIds(ids) || ids.empty()) {
+    llvm::errs() << "error: expects --golden, --equal, --equal-to, "
+                    "--print-import or token ids\n";
+    return 2;
+  }
+  return printIds(*module, weights, ids);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::HideUnrelatedOptions(category);
+  registerGemmacPasses();
+  cl::ParseCommandLineOptions(argc, argv, "reference evaluator\n");
+  if (input.empty() == importFolder.empty()) {
+    llvm::errs() << "error: expects an IR file or --import=FOLDER\n";
+    return 2;
+  }
+  DialectRegistry registry;
+  registry
+      .insert<func::FuncDialect, gemma::GemmaDialect, kernel::KernelDialect>();
+  MLIRContext context(registry);
+  context.loadAllAvailableDialects();
+  // Remarks say what passes did; here only errors and warnings matter.
+  context.getDiagEngine().registerHandler([](Diagnostic &diagnostic) {
+    return success(diagnostic.getSeverity() == DiagnosticSeverity::Remark);
+  });
+  return run(context);
+}
