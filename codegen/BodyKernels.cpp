@@ -1,0 +1,145 @@
+#include "codegen/BodyKernels.h"
+
+#include "codegen/BodyBitcode.h"
+#include "codegen/Sanitize.h"
+
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/Module.h"
+#include "llvm/IR/PassManager.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Transforms/IPO/GlobalDCE.h"
+#include "llvm/Transforms/InstCombine/InstCombine.h"
+#include "llvm/Transforms/Scalar/SimplifyCFG.h"
+
+using namespace llvm;
+
+namespace gemmac {
+
+static const BodyBitcode *findBitcode(const std::string &family,
+                                      const Target &target) {
+  for (const BodyBitcode *b = bodyBitcode(); b->family; ++b)
+    if (family == b->family && target.arch == b->arch)
+      return b;
+  return nullptr;
+}
+
+bool hasBodyKernel(const std::string &family, const Target &target) {
+  return findBitcode(family, target);
+}
+
+// Name and value of the symbol that stands for a constant in a body.
+static std::pair<std::string, Constant *>
+symbolOf(const std::string &name, const Constants::Value &value,
+         LLVMContext &context) {
+  if (auto *integer = std::get_if<int64_t>(&value))
+    return {"gm_" + name,
+            ConstantInt::getSigned(Type::getInt32Ty(context), *integer)};
+  if (auto *real = std::get_if<double>(&value))
+    return {"gm_" + name,
+            ConstantFP::get(Type::getFloatTy(context), float(*real))};
+  bool bf16 = std::get<std::string>(value) == "bf16";
+  return {"gm_" + name + "_bf16",
+          ConstantInt::get(Type::getInt32Ty(context), bf16)};
+}
+
+// Replaces every load of a constant by its value.
+static void fillConstants(Module &module, const Constants &constants) {
+  for (const auto &[name, value] : constants.all()) {
+    auto [symbol, constant] = symbolOf(name, value, module.getContext());
+    GlobalVariable *variable = module.getNamedGlobal(symbol);
+    if (!variable)
+      continue; // the body does not need it
+    assert(variable->getValueType() == constant->getType() &&
+           "a body's constant has another type");
+    variable->setInitializer(constant);
+    variable->setConstant(true);
+    variable->setLinkage(GlobalValue::InternalLinkage);
+    for (User *user : make_early_inc_range(variable->users()))
+      if (auto *load = dyn_cast<LoadInst>(user)) {
+        load->replaceAllUsesWith(constant);
+        load->eraseFromParent();
+      }
+  }
+#ifndef NDEBUG
+  for (GlobalVariable &variable : module.globals())
+    assert(!variable.isDeclaration() &&
+           "a body uses a constant that its family lacks");
+#endif
+}
+
+// Branches on constants go before anything is inlined: the code for the other
+// cache format, say.
+static void dropDeadCode(Module &module) {
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager graphs;
+  ModuleAnalysisManager modules;
+  PassBuilder builder;
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(graphs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, graphs, modules);
+  FunctionPassManager simplify;
+  simplify.addPass(InstCombinePass());
+  simplify.addPass(SimplifyCFGPass());
+  ModulePassManager passes;
+  passes.addPass(GlobalDCEPass());
+  passes.addPass(createModuleToFunctionPassAdaptor(std::move(simplify)));
+  passes.addPass(GlobalDCEPass());
+  passes.run(module, modules);
+}
+
+// Leaves one external function, the body of the row class.
+static Function *chooseEntry(Module &module, const KernelSpec &spec) {
+  Function *entry =
+      module.getFunction(spec.rows == RowClass::Few ? "gm_few" : "gm_many");
+  if (!entry)
+    entry = module.getFunction("gm_body");
+  if (!entry)
+    return nullptr;
+  for (Function &function : module)
+    if (&function != entry && !function.isDeclaration())
+      function.setLinkage(GlobalValue::InternalLinkage);
+  entry->setName(kernelSymbol(spec));
+  entry->setLinkage(GlobalValue::ExternalLinkage);
+  entry->setDSOLocal(true);
+  entry->addFnAttr(Attribute::NoInline);
+  entry->addFnAttr(Attribute::NoUnwind);
+  return entry;
+}
+
+Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
+                                                  const Target &target,
+                                                  LLVMContext &context) {
+  const BodyBitcode *bitcode = findBitcode(spec.family, target);
+  if (!bitcode)
+    return Error{ExitCode::Unsupported, "kernel family '" + spec.family +
+                                            "' has no body for target '" +
+                                            target.name + "'"};
+  StringRef bytes(reinterpret_cast<const char *>(bitcode->data), bitcode->size);
+  Expected<std::unique_ptr<Module>> module =
+      parseBitcodeFile(MemoryBufferRef(bytes, spec.family), context);
+  if (!module)
+    return Error{ExitCode::Unsupported,
+                 "the body of kernel family '" + spec.family +
+                     "' cannot be read: " + toString(module.takeError())};
+  if (!chooseEntry(**module, spec))
+    return Error{ExitCode::Unsupported,
+                 "kernel family '" + spec.family +
+                     "' has no body for the row class of '" +
+                     kernelSymbol(spec) + "'"};
+  fillConstants(**module, spec.constants);
+  sanitizeModule(**module, target);
+  dropDeadCode(**module);
+  if (NamedMDNode *ident = (*module)->getNamedMetadata("llvm.ident"))
+    (*module)->eraseNamedMetadata(ident);
+  assert(!verifyModule(**module, &errs()));
+  return std::move(*module);
+}
+
+} // namespace gemmac

@@ -1,0 +1,167 @@
+// What the plain C++ bodies (*.body.cpp) share: vector types, multiply-add of
+// one word, exp, rounding, the constants' names and the merge of partial
+// softmaxes. Freestanding: compiled by the build's clang to bitcode per triple
+// and kept inside the compiler (codegen/BodyKernels.cpp). Must not include
+// anything of the C library, nor of MLIR, Halide or LLVM.
+//
+// `extern const` symbols gm_<name> are the constants of the KernelSpec (text
+// constants: gm_<name>_bf16, 1 for "bf16", 0 for "f32"), filled in before the
+// optimiser runs. A body defines `gm_few` and `gm_many`, or `gm_body` for both
+// row classes, with the C signature of its family (targets/Kernels.h).
+// Arithmetic is exactly what is written: no contraction, fma is explicit.
+#ifndef GEMMAC_CODEGEN_KERNELS_BODY_H
+#define GEMMAC_CODEGEN_KERNELS_BODY_H
+
+#include "runtime/abi.h"
+
+#define GM_INLINE static inline __attribute__((always_inline))
+#define GM_UNROLL _Pragma("clang loop unroll(full)")
+
+using f32x16 = float __attribute__((ext_vector_type(16)));
+using i32x16 = int32_t __attribute__((ext_vector_type(16)));
+using u32x16 = uint32_t __attribute__((ext_vector_type(16)));
+using u16x16 = uint16_t __attribute__((ext_vector_type(16)));
+using bf16x16 = __bf16 __attribute__((ext_vector_type(16)));
+
+// Registers: accumulators are tiles of GM_PAIRS x GM_VECTORS x 16 floats.
+#if defined(__AVX512BF16__)
+enum { GM_PAIRS = 8, GM_VECTORS = 2 };
+using bf16x32 = __bf16 __attribute__((vector_size(64)));
+#else
+enum { GM_PAIRS = 4, GM_VECTORS = 1 };
+#endif
+
+// Smaller than every score, and no infinity (design-details B2).
+#define GM_LOWEST (-1e30f)
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+
+template <class V, class T>
+GM_INLINE V load(const T *p) {
+  using Unaligned = V __attribute__((aligned(4)));
+  return *reinterpret_cast<const Unaligned *>(p);
+}
+
+template <class V, class T>
+GM_INLINE void store(T *p, V x) {
+  using Unaligned = V __attribute__((aligned(2)));
+  *reinterpret_cast<Unaligned *>(p) = x;
+}
+
+GM_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+GM_INLINE float fma(float a, float b, float c) {
+  return __builtin_elementwise_fma(a, b, c);
+}
+GM_INLINE f32x16 larger(f32x16 a, f32x16 b) { return a > b ? a : b; }
+GM_INLINE int32_t smaller(int32_t a, int32_t b) { return a < b ? a : b; }
+GM_INLINE int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
+
+GM_INLINE i32x16 counting() {
+  return i32x16{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+}
+
+// Sum and maximum of the lanes, in one fixed order.
+GM_INLINE float sumLanes(f32x16 x) {
+  auto a = x.lo + x.hi;
+  auto b = a.lo + a.hi;
+  auto c = b.lo + b.hi;
+  return c.lo + c.hi;
+}
+
+GM_INLINE float maxLanes(f32x16 x) {
+  auto a = x.lo > x.hi ? x.lo : x.hi;
+  auto b = a.lo > a.hi ? a.lo : a.hi;
+  auto c = b.lo > b.hi ? b.lo : b.hi;
+  return c.lo > c.hi ? c.lo : c.hi;
+}
+
+// Nearest even; what the target's conversion does with NaN and subnormals.
+GM_INLINE u16x16 toBf16(f32x16 x) {
+  return __builtin_bit_cast(u16x16, __builtin_convertvector(x, bf16x16));
+}
+
+GM_INLINE f32x16 fromBf16(u16x16 x) {
+  return __builtin_bit_cast(f32x16, __builtin_convertvector(x, u32x16) << 16);
+}
+
+// acc + a * b for one 32-bit word per lane: a pair of bf16 (both products), or
+// one f32. `b` is the same for all lanes.
+template <bool Bf16>
+GM_INLINE f32x16 multiplyAdd(f32x16 acc, u32x16 a, uint32_t b) {
+  if constexpr (!Bf16) {
+    return fma(__builtin_bit_cast(f32x16, a),
+               f32x16(__builtin_bit_cast(float, b)), acc);
+  } else {
+#if defined(__AVX512BF16__)
+    return __builtin_ia32_dpbf16ps_512(acc, __builtin_bit_cast(bf16x32, a),
+                                       __builtin_bit_cast(bf16x32, u32x16(b)));
+#else
+    acc = fma(__builtin_bit_cast(f32x16, a << 16),
+              f32x16(__builtin_bit_cast(float, b << 16)), acc);
+    return fma(__builtin_bit_cast(f32x16, a & 0xffff0000u),
+               f32x16(__builtin_bit_cast(float, b & 0xffff0000u)), acc);
+#endif
+  }
+}
+
+// exp of -87 .. 0 and somewhat around; relative error below 1.5e-7, exp(0) = 1.
+GM_INLINE f32x16 expOf(f32x16 x) {
+  const f32x16 magic =
+      12582912.0f; // 1.5 * 2^23: the sum's low bits are round(x)
+  f32x16 shifted = fma(x, 1.44269504f, magic);
+  f32x16 n = shifted - magic;
+  f32x16 r = fma(n, -0.693359375f, x);
+  r = fma(n, 2.12194440e-4f, r);
+  f32x16 y = 1.0f / 5040;
+  y = fma(y, r, 1.0f / 720);
+  y = fma(y, r, 1.0f / 120);
+  y = fma(y, r, 1.0f / 24);
+  y = fma(y, r, 1.0f / 6);
+  y = fma(y, r, 0.5f);
+  y = fma(y, r, 1.0f);
+  y = fma(y, r, 1.0f);
+  i32x16 power = __builtin_bit_cast(i32x16, shifted) << 23;
+  return __builtin_bit_cast(f32x16, __builtin_bit_cast(i32x16, y) + power);
+}
+
+// exp(max(x, -87)), as weights of a softmax are computed everywhere.
+GM_INLINE f32x16 weightOf(f32x16 x) { return expOf(larger(x, f32x16(-87.0f))); }
+GM_INLINE float weightOf(float x) { return weightOf(f32x16(x))[0]; }
+
+// A softmax over part of the keys: largest score and sum of the weights. Parts
+// are merged in ascending order; a part without a visible key has top =
+// GM_LOWEST and is left out.
+struct Softmax {
+  float top, sum;
+};
+
+// Factors of the old and the new outputs.
+struct MergeFactors {
+  float old, part;
+};
+
+GM_INLINE MergeFactors mergeSoftmax(Softmax &s, float top, float sum) {
+  float largest = top > s.top ? top : s.top;
+  MergeFactors f = {weightOf(s.top - largest), weightOf(top - largest)};
+  s = {largest, fma(sum, f.part, s.sum * f.old)};
+  return f;
+}
+
+GM_INLINE f32x16 mergeOutputs(f32x16 old, f32x16 part, MergeFactors f) {
+  return fma(part, f32x16(f.part), old * f.old);
+}
+
+// Stores 16 values rounded to bf16 or as they are, at element `i` of `p`.
+GM_INLINE void storeAs(int32_t bf16, void *p, int64_t i, f32x16 x) {
+  if (bf16)
+    store(static_cast<uint16_t *>(p) + i, toBf16(x));
+  else
+    store(static_cast<float *>(p) + i, x);
+}
+
+#endif

@@ -1,0 +1,55 @@
+// RMS norm and rotary embedding of one head of one row, shared by the families
+// rope_q and append. Freestanding, for body files only.
+#ifndef GEMMAC_CODEGEN_KERNELS_ROPE_H
+#define GEMMAC_CODEGEN_KERNELS_ROPE_H
+
+#include "codegen/kernels/body.h"
+
+extern "C" {
+extern const int32_t gm_heads, gm_hd, gm_pairs, gm_cache_bf16;
+extern const float gm_eps;
+}
+
+// cos and sin of every lane of half a head, from a row's table [pairs][2]; the
+// lanes past `pairs` are not rotated.
+GM_INLINE void turnTable(const float *rope, float *cosine, float *sine) {
+  for (int32_t i = 0; i < gm_pairs; ++i)
+    cosine[i] = rope[2 * i], sine[i] = rope[2 * i + 1];
+  for (int32_t i = gm_pairs; i < gm_hd / 2; ++i)
+    cosine[i] = 1, sine[i] = 0;
+}
+
+// (mean(x^2) + eps)^(-1/2) over a head, in one fixed order.
+GM_INLINE float inverseRms(const float *x) {
+  f32x16 sum = 0;
+  for (int32_t d = 0; d < gm_hd; d += 16) {
+    f32x16 v = load<f32x16>(x + d);
+    sum = fma(v, v, sum);
+  }
+  return 1.0f / __builtin_elementwise_sqrt(sumLanes(sum) / gm_hd + gm_eps);
+}
+
+// Lanes d .. d + 15 of the norm; `w` null: weightless.
+GM_INLINE f32x16 normed(const float *x, const float *w, float scale,
+                        int32_t d) {
+  f32x16 y = load<f32x16>(x + d) * scale;
+  return w ? y * load<f32x16>(w + d) : y;
+}
+
+// y[hd], in the cache format: norm of x times w, rotated.
+GM_INLINE void normAndTurn(const float *x, const float *w, const float *cosine,
+                           const float *sine, void *y) {
+  const float scale = inverseRms(x);
+  const int32_t half = gm_hd / 2;
+  for (int32_t d = 0; d < half; d += 16) {
+    f32x16 a = normed(x, w, scale, d), b = normed(x, w, scale, d + half);
+    f32x16 c = load<f32x16>(cosine + d), s = load<f32x16>(sine + d);
+    storeAs(gm_cache_bf16, y, d, fma(a, c, -(b * s)));
+    storeAs(gm_cache_bf16, y, d + half, fma(b, c, a * s));
+  }
+}
+
+#define GM_FLOATS(n)                                                           \
+  static_cast<float *>(__builtin_alloca_with_align(sizeof(float) * (n), 512))
+
+#endif
