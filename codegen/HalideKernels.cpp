@@ -1,0 +1,334 @@
+// Links the tiles of a Halide kernel into one function with the C signature of
+// its family: loops over units and rows, operand addresses and the buffer
+// structs that Halide's functions take. LLVM dissolves the structs after
+// inlining.
+#include "codegen/HalideKernels.h"
+
+#include "codegen/Optimize.h"
+#include "codegen/Sanitize.h"
+#include "codegen/kernels/Tile.h"
+
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <functional>
+#include <map>
+#include <set>
+
+using namespace llvm;
+
+namespace gemmac {
+
+bool hasHalideKernel(const std::string &family, const Target &target) {
+  (void)target; // every family is one algorithm for all CPU targets
+  return hasTileKernel(family);
+}
+
+namespace {
+
+// Emits the loops of one kernel.
+class Driver {
+public:
+  Driver(Module &module, const KernelSpec &spec, const TileKernel &kernel);
+  void emit();
+
+private:
+  using Emitter = std::function<void(Value *)>;
+
+  Value *evaluate(const Index &index);
+  Value *constant(int64_t value) { return builder.getInt64(uint64_t(value)); }
+  void loop(Value *begin, Value *end, int64_t step, const Emitter &body);
+  void ifThen(Value *condition, const std::function<void()> &then);
+  void emitRows(int64_t rows);
+  void emitUnits(int64_t rows);
+  void call(const Tile &tile);
+  Value *makeBuffer(const Tile &tile, size_t argument);
+  Value *address(const TileArgument &argument);
+  AllocaInst *stack(uint64_t bytes);
+
+  Module &module;
+  const TileKernel &kernel;
+  Function *function;
+  BasicBlock *entry;
+  IRBuilder<> builder;
+  std::map<std::string, Value *> pointers, integers;
+  std::map<std::pair<const Tile *, size_t>, std::pair<Value *, Value *>>
+      structs;
+  Value *row = nullptr, *unit = nullptr; // while inside the loops
+};
+
+} // namespace
+
+Driver::Driver(Module &module, const KernelSpec &spec, const TileKernel &kernel)
+    : module(module), kernel(kernel), builder(module.getContext()) {
+  std::vector<Parameter> parameters = kernelParameters(spec);
+  SmallVector<Type *> types;
+  for (const Parameter &parameter : parameters)
+    types.push_back(parameter.pointer ? (Type *)builder.getPtrTy()
+                                      : builder.getInt32Ty());
+  function = Function::Create(
+      FunctionType::get(builder.getVoidTy(), types, false),
+      GlobalValue::ExternalLinkage, kernelSymbol(spec), module);
+  function->addFnAttr(Attribute::NoInline);
+  function->addFnAttr(Attribute::NoUnwind);
+  entry = BasicBlock::Create(module.getContext(), "entry", function);
+  builder.SetInsertPoint(entry);
+
+  const Family &family = *findFamily(spec.family);
+  std::set<std::string> shared; // may be the same memory
+  for (const ResultOperand &result : family.results)
+    if (result.inPlaceWith >= 0)
+      shared.insert(
+          {result.name, family.inputs[size_t(result.inPlaceWith)].name});
+  for (auto [i, parameter] : enumerate(parameters)) {
+    Argument *argument = function->getArg(unsigned(i));
+    argument->setName(parameter.name);
+    if (!parameter.pointer) {
+      integers[parameter.name] =
+          builder.CreateSExt(argument, builder.getInt64Ty());
+      continue;
+    }
+    pointers[parameter.name] = argument;
+    if (!shared.count(parameter.name))
+      argument->addAttr(Attribute::NoAlias);
+  }
+}
+
+Value *Driver::evaluate(const Index &index) {
+  auto child = [&](const std::shared_ptr<const Index::Node> &node) {
+    return evaluate(Index::of(node));
+  };
+  const Index::Node &node = index.get();
+  switch (node.op) {
+  case Index::Op::Constant:
+    return constant(node.value);
+  case Index::Op::Row:
+    return row;
+  case Index::Op::Unit:
+    return unit;
+  case Index::Op::Parameter:
+    return integers.at(node.name);
+  case Index::Op::Load: {
+    Value *place = builder.CreateGEP(builder.getInt32Ty(),
+                                     pointers.at(node.name), child(node.a));
+    return builder.CreateSExt(builder.CreateLoad(builder.getInt32Ty(), place),
+                              builder.getInt64Ty());
+  }
+  case Index::Op::Add:
+    return builder.CreateAdd(child(node.a), child(node.b));
+  case Index::Op::Mul:
+    return builder.CreateMul(child(node.a), child(node.b));
+  case Index::Op::Div:
+    return builder.CreateUDiv(child(node.a), child(node.b));
+  case Index::Op::Mod:
+    return builder.CreateURem(child(node.a), child(node.b));
+  }
+  llvm_unreachable("all operations are handled");
+}
+
+// for (i = begin; i < end; i += step) body(i)
+void Driver::loop(Value *begin, Value *end, int64_t step, const Emitter &body) {
+  LLVMContext &context = module.getContext();
+  BasicBlock *before = builder.GetInsertBlock();
+  BasicBlock *head = BasicBlock::Create(context, "head", function);
+  BasicBlock *inside = BasicBlock::Create(context, "body", function);
+  BasicBlock *after = BasicBlock::Create(context, "after", function);
+  builder.CreateBr(head);
+  builder.SetInsertPoint(head);
+  PHINode *i = builder.CreatePHI(builder.getInt64Ty(), 2);
+  i->addIncoming(begin, before);
+  builder.CreateCondBr(builder.CreateICmpSLT(i, end), inside, after);
+  builder.SetInsertPoint(inside);
+  body(i);
+  i->addIncoming(builder.CreateAdd(i, constant(step)),
+                 builder.GetInsertBlock());
+  builder.CreateBr(head);
+  builder.SetInsertPoint(after);
+}
+
+void Driver::ifThen(Value *condition, const std::function<void()> &then) {
+  LLVMContext &context = module.getContext();
+  BasicBlock *inside = BasicBlock::Create(context, "then", function);
+  BasicBlock *after = BasicBlock::Create(context, "else", function);
+  builder.CreateCondBr(condition, inside, after);
+  builder.SetInsertPoint(inside);
+  then();
+  builder.CreateRetVoid();
+  builder.SetInsertPoint(after);
+}
+
+// One path per row tile, the smallest that holds all rows first; the largest
+// one loops.
+void Driver::emit() {
+  std::set<int64_t> rows;
+  for (const Tile &tile : kernel.tiles)
+    rows.insert(tile.rows);
+  Value *begin = evaluate(kernel.rows.begin), *end = evaluate(kernel.rows.end);
+  Value *count = builder.CreateSub(end, begin);
+  // Nothing to do is legal.
+  ifThen(builder.CreateICmpSLE(count, constant(0)), [] {});
+  for (int64_t tile : rows) {
+    if (tile == *rows.rbegin())
+      emitUnits(tile);
+    else
+      ifThen(builder.CreateICmpSLE(count, constant(tile)),
+             [&] { emitUnits(tile); });
+  }
+  builder.CreateRetVoid();
+}
+
+// Units outside: as many at a time as the largest tile has, then the rest.
+void Driver::emitUnits(int64_t rows) {
+  std::map<int64_t, const Tile *, std::greater<>> tiles;
+  for (const Tile &tile : kernel.tiles)
+    if (tile.rows == rows)
+      tiles[tile.units] = &tile;
+  int64_t last = tiles.rbegin()->first, first = tiles.begin()->first;
+  assert(last == 1 && tiles.size() <= 2 && "a tile of one unit takes the rest");
+  Value *begin = evaluate(kernel.units.begin),
+        *end = evaluate(kernel.units.end);
+  Value *count = builder.CreateSub(end, begin);
+  auto rowLoop = [&](const Tile &tile) {
+    loop(evaluate(kernel.rows.begin), evaluate(kernel.rows.end), rows,
+         [&](Value *i) {
+           row = i;
+           call(tile);
+         });
+  };
+  if (first > last) {
+    Value *whole = builder.CreateMul(builder.CreateSDiv(count, constant(first)),
+                                     constant(first));
+    Value *stop = builder.CreateAdd(begin, whole);
+    loop(begin, stop, first, [&](Value *u) {
+      unit = u;
+      rowLoop(*tiles.begin()->second);
+    });
+    begin = stop;
+  }
+  loop(begin, end, 1, [&](Value *u) {
+    unit = u;
+    rowLoop(*tiles.rbegin()->second);
+  });
+}
+
+AllocaInst *Driver::stack(uint64_t bytes) {
+  IRBuilder<> top(entry, entry->begin());
+  AllocaInst *memory = top.CreateAlloca(top.getInt8Ty(), top.getInt64(bytes));
+  memory->setAlignment(Align(8));
+  return memory;
+}
+
+Value *Driver::address(const TileArgument &argument) {
+  return builder.CreateGEP(builder.getInt8Ty(), pointers.at(argument.operand),
+                           evaluate(argument.offset));
+}
+
+// A halide_buffer_t: device, device_interface, host, flags (8 bytes each), type
+// (u8 code, u8 bits, u16 lanes), i32 dimensions, dim, padding. A dimension is
+// i32 min, extent, stride, flags.
+Value *Driver::makeBuffer(const Tile &tile, size_t number) {
+  const TileArgument &argument = tile.arguments[number];
+  auto &[buffer, dims] = structs[{&tile, number}];
+  if (!buffer) {
+    buffer = stack(56);
+    dims = stack(16 * argument.dims.size());
+  }
+  auto store = [&](Value *base, uint64_t offset, Value *value) {
+    builder.CreateStore(
+        value, builder.CreateConstGEP1_64(builder.getInt8Ty(), base, offset));
+  };
+  Value *null = ConstantPointerNull::get(builder.getPtrTy());
+  store(buffer, 0, builder.getInt64(0));
+  store(buffer, 8, null);
+  store(buffer, 16, address(argument));
+  store(buffer, 24, builder.getInt64(0));
+  store(buffer, 32,
+        builder.getInt32(
+            uint32_t(argument.typeCode | argument.typeBits << 8 | 1 << 16)));
+  store(buffer, 36, builder.getInt32(uint32_t(argument.dims.size())));
+  store(buffer, 40, dims);
+  store(buffer, 48, null);
+  for (auto [i, dim] : enumerate(argument.dims)) {
+    Value *stride = constant(dim.stride);
+    if (!dim.parameter.empty())
+      stride = integers.at(dim.parameter);
+    store(dims, 16 * i, builder.getInt32(0));
+    store(dims, 16 * i + 4, builder.getInt32(uint32_t(dim.extent)));
+    store(dims, 16 * i + 8, builder.CreateTrunc(stride, builder.getInt32Ty()));
+    store(dims, 16 * i + 12, builder.getInt32(0));
+  }
+  return buffer;
+}
+
+void Driver::call(const Tile &tile) {
+  Function *callee = module.getFunction(tile.symbol);
+  assert(callee && "Halide did not define the tile");
+  SmallVector<Value *> arguments;
+  for (auto [i, argument] : enumerate(tile.arguments)) {
+    if (argument.operand.empty())
+      arguments.push_back(
+          builder.CreateTrunc(evaluate(argument.offset), builder.getInt32Ty()));
+    else
+      arguments.push_back(makeBuffer(tile, i));
+  }
+  builder.CreateCall(callee, arguments);
+}
+
+// f32 to the bits of the nearest bf16, ties to even: an IR conversion, so that
+// the target's own instruction is used.
+static void defineRounding(Module &module) {
+  Function *round = module.getFunction("gm_round_bf16");
+  if (!round)
+    return;
+  IRBuilder<> builder(BasicBlock::Create(module.getContext(), "entry", round));
+  Value *value = builder.CreateFPTrunc(round->getArg(0), builder.getBFloatTy());
+  builder.CreateRet(builder.CreateBitCast(value, builder.getInt16Ty()));
+  round->removeFnAttr(Attribute::NoInline);
+  round->setAttributes({});
+  round->addFnAttr(Attribute::NoUnwind);
+  round->addFnAttr(Attribute::AlwaysInline);
+}
+
+static void internalizeTiles(Module &module) {
+  for (Function &function : module)
+    if (!function.isDeclaration()) {
+      function.setLinkage(GlobalValue::InternalLinkage);
+      function.removeFnAttr(Attribute::NoInline);
+      function.addFnAttr(Attribute::AlwaysInline);
+    }
+  for (GlobalVariable &variable : module.globals())
+    if (!variable.isDeclaration() && !variable.getName().starts_with("llvm."))
+      variable.setLinkage(GlobalValue::InternalLinkage);
+}
+
+Result<std::unique_ptr<Module>> compileHalideKernel(const KernelSpec &spec,
+                                                    const Target &target,
+                                                    LLVMContext &context) {
+  Result<TileKernel> kernel = makeTileKernel(spec, target);
+  if (!kernel)
+    return kernel.error();
+  auto module = std::make_unique<Module>(kernelSymbol(spec), context);
+  setTarget(*module, target);
+  Linker linker(*module);
+  for (const Tile &tile : kernel->tiles) {
+    auto parsed =
+        parseBitcodeFile(MemoryBufferRef(tile.bitcode, tile.symbol), context);
+    if (!parsed)
+      return Error{ExitCode::Unsupported,
+                   "cannot read the bitcode of kernel '" + kernelSymbol(spec) +
+                       "': " + toString(parsed.takeError())};
+    sanitizeModule(**parsed, target);
+    bool failed = linker.linkInModule(std::move(*parsed));
+    assert(!failed && "tiles define the same symbol");
+    (void)failed;
+  }
+  defineRounding(*module);
+  internalizeTiles(*module);
+  Driver(*module, spec, *kernel).emit();
+  return module;
+}
+
+} // namespace gemmac

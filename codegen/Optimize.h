@@ -1,0 +1,32 @@
+// LLVM IR to machine code for the exact CPU of a target. The one place that
+// knows the optimisation pipeline; knows no kernels and no MLIR.
+#pragma once
+
+#include "targets/Target.h"
+
+#include <memory>
+#include <string>
+
+namespace llvm {
+class Module;
+class TargetMachine;
+} // namespace llvm
+
+namespace gemmac {
+
+// The machine of `target`: PIC, its CPU and features. Registers LLVM's back
+// ends at the first call; thread safe.
+std::unique_ptr<llvm::TargetMachine> createTargetMachine(const Target &target);
+
+// Gives the module the target's triple and data layout.
+void setTarget(llvm::Module &module, const Target &target);
+
+// O3 with superword vectorisation (it turns scalar helpers into vectors) and
+// without LLVM's unroller (schedules say what is unrolled).
+void optimizeModule(llvm::Module &module, const Target &target);
+
+// The bytes of an object file, or assembly text. May change the module.
+std::string emitObject(llvm::Module &module, const Target &target);
+std::string emitAssembly(llvm::Module &module, const Target &target);
+
+} // namespace gemmac

@@ -1,0 +1,94 @@
+// Arithmetic that several families share. f32 throughout, no infinities.
+#include "codegen/kernels/common.h"
+
+using namespace Halide;
+
+namespace gemmac {
+
+Type bufferType(const std::string &encoding) {
+  return encoding == "bf16"  ? UInt(16)
+         : encoding == "i32" ? Int(32)
+                             : Float(32);
+}
+
+Expr decode(Expr e, const std::string &encoding) {
+  return encoding == "bf16" ? reinterpret<float>(cast<uint32_t>(e) << 16) : e;
+}
+
+Expr encode(Expr e, const std::string &encoding) {
+  // Defined by HalideKernels.cpp; one conversion instruction where there is
+  // one.
+  if (encoding == "bf16")
+    return Internal::Call::make(UInt(16), "gm_round_bf16", {e},
+                                Internal::Call::PureExtern);
+  return e;
+}
+
+Expr gelu(Expr x) {
+  const float c = 0.7978845608028654f; // sqrt(2 / pi)
+  Expr u = c * (x + 0.044715f * x * x * x);
+  return x / (1.0f + exp(clamp(-2.0f * u, -80.0f, 80.0f)));
+}
+
+Expr tanhOf(Expr x) {
+  // Near 0 the quotient cancels; the series is exact to f32 there.
+  Expr s = x * x;
+  Expr series =
+      x * (1.0f + s * (-1.0f / 3 + s * (2.0f / 15 - s * (17.0f / 315))));
+  Expr e = exp(clamp(2.0f * x, -80.0f, 80.0f));
+  return select(abs(x) < 0.125f, series, (e - 1.0f) / (e + 1.0f));
+}
+
+// Sum of squares: `width` partial sums over j = width c + l, each over c in
+// order; then halves are added until one is left. Columns beyond the last whole
+// chunk go to the first partial sums.
+InverseRms inverseRms(TileBuilder &tile, Func f, int64_t k, double eps) {
+  int width = 64, lanes = tile.lanes();
+  int chunks = int(k / width), rest = int(k % width);
+  Var l("l");
+  Func sum("sum");
+  sum(l) = 0.0f;
+  if (chunks > 0) {
+    RDom c(0, chunks);
+    Expr x = f(c * width + l);
+    sum(l) += x * x;
+    sum.update(0).reorder(l, c).vectorize(l, lanes).unroll(l);
+  }
+  if (rest > 0) {
+    RDom t(0, rest);
+    Expr x = f(chunks * width + t);
+    sum(t) += x * x;
+    int stage = chunks > 0 ? 1 : 0;
+    if (rest % lanes == 0) {
+      RVar outer, inner;
+      sum.update(stage).split(t, outer, inner, lanes).atomic().vectorize(inner);
+    }
+  }
+  sum.bound(l, 0, width).compute_root().store_in(MemoryType::Stack);
+  sum.vectorize(l, lanes).unroll(l);
+
+  Func last = sum;
+  for (int n = width / 2; n >= 1; n /= 2) {
+    Func half("half" + std::to_string(n));
+    half(l) = last(l) + last(l + n);
+    half.bound(l, 0, n).compute_root().store_in(MemoryType::Stack);
+    if (n > 1)
+      half.vectorize(l, std::min(n, lanes)).unroll(l);
+    last = half;
+  }
+  InverseRms rms;
+  rms.value = Func("rms");
+  rms.value() = 1.0f / sqrt(last(0) * float(1.0 / double(k)) + float(eps));
+  rms.value.compute_root().store_in(MemoryType::Stack);
+  return rms;
+}
+
+void vectorizeRow(TileBuilder &tile, Func f, int64_t k) {
+  Var j = f.args().at(0);
+  // A tail must not be recomputed (in-place results) nor read beyond k.
+  TailStrategy tail =
+      k % tile.lanes() == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf;
+  f.vectorize(j, tile.lanes(), tail);
+}
+
+} // namespace gemmac

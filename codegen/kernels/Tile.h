@@ -1,0 +1,115 @@
+// A tile: the part of a kernel that Halide makes, for a fixed number of rows
+// and units, and how to find its operands. A kernel is a nest of two loops
+// (units outside, rows inside) around tiles; every address in it is an integer
+// expression. Plain data: must not know Halide, LLVM or MLIR.
+#pragma once
+
+#include "compiler/Result.h"
+#include "targets/Kernels.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace gemmac {
+
+// A 64-bit integer expression over the loop variables and the integer
+// parameters of a kernel.
+class Index {
+public:
+  enum class Op { Constant, Row, Unit, Parameter, Load, Add, Mul, Div, Mod };
+  struct Node {
+    Op op;
+    int64_t value = 0; // Constant
+    std::string name;  // Parameter; Load: the table
+    std::shared_ptr<const Node> a, b;
+  };
+
+  Index(int64_t value = 0)
+      : node(std::make_shared<Node>(Node{Op::Constant, value, {}, {}, {}})) {}
+
+  const Node &get() const { return *node; }
+  static Index of(std::shared_ptr<const Node> node) {
+    Index index;
+    index.node = std::move(node);
+    return index;
+  }
+
+  // First row and first unit of the tile.
+  static Index row() { return Index(Op::Row, "", nullptr, nullptr); }
+  static Index unit() { return Index(Op::Unit, "", nullptr, nullptr); }
+  // "rows", "begin", "end" or a scalar of the family.
+  static Index parameter(const std::string &name) {
+    return Index(Op::Parameter, name, nullptr, nullptr);
+  }
+  // Element `i` of an i32 operand.
+  static Index load(const std::string &table, const Index &i) {
+    return Index(Op::Load, table, i.node, nullptr);
+  }
+
+  // Operands of / and % are never negative.
+  friend Index operator+(const Index &a, const Index &b) {
+    return {Op::Add, "", a.node, b.node};
+  }
+  friend Index operator*(const Index &a, const Index &b) {
+    return {Op::Mul, "", a.node, b.node};
+  }
+  friend Index operator/(const Index &a, const Index &b) {
+    return {Op::Div, "", a.node, b.node};
+  }
+  friend Index operator%(const Index &a, const Index &b) {
+    return {Op::Mod, "", a.node, b.node};
+  }
+
+private:
+  Index(Op op, const std::string &name, std::shared_ptr<const Node> a,
+        std::shared_ptr<const Node> b)
+      : node(std::make_shared<Node>(
+            Node{op, 0, name, std::move(a), std::move(b)})) {}
+
+  std::shared_ptr<const Node> node;
+};
+
+// A dimension of a buffer of a tile, in elements; starts at 0.
+struct Dim {
+  int64_t extent;
+  int64_t stride;          // unless `parameter` is set
+  std::string parameter{}; // the integer parameter that is the stride
+};
+
+// An argument of the tile's function: a buffer at operand + offset bytes, or
+// (operand empty) the value of `offset` as i32.
+struct TileArgument {
+  std::string operand;
+  Index offset;
+  std::vector<Dim> dims;
+  int typeCode = 0, typeBits = 0; // as in halide_type_t
+};
+
+struct Tile {
+  int64_t rows = 1; // rows and units it computes
+  int64_t units = 1;
+  std::string symbol; // of its function, which takes the arguments in order
+  std::string bitcode;
+  std::vector<TileArgument> arguments;
+};
+
+// begin, begin + step, ... below end.
+struct LoopRange {
+  Index begin, end;
+};
+
+struct TileKernel {
+  LoopRange units{0, 1}, rows{0, 1};
+  // Units are taken `units` of a tile at a time, the largest that fit. Rows:
+  // the tile with the fewest rows that hold all of them, computed with one tile
+  // (rows of padding included), or a loop over the tile with the most rows.
+  std::vector<Tile> tiles;
+};
+
+// Whether kernels/ has a Halide family of that name.
+bool hasTileKernel(const std::string &family);
+// Lowers the tiles of a kernel. Thread safe.
+Result<TileKernel> makeTileKernel(const KernelSpec &spec, const Target &target);
+
+} // namespace gemmac

@@ -1,0 +1,89 @@
+// What the Halide families share: the builder of tiles, the arithmetic helpers
+// and the registry. Must not know MLIR or LLVM.
+#pragma once
+
+#include "codegen/kernels/Tile.h"
+#include "targets/Layouts.h"
+
+#include <Halide.h>
+
+namespace gemmac {
+
+//---- building tiles
+
+// Collects the arguments of one tile and lowers its pipeline to bitcode.
+class TileBuilder {
+public:
+  TileBuilder(const Target &target, int64_t rows = 1, int64_t units = 1);
+
+  // A buffer read at `operand` + `offset` bytes. Bounds and constant strides
+  // become facts that Halide may use.
+  Halide::ImageParam input(const std::string &operand, Halide::Type type,
+                           const std::vector<Dim> &dims, const Index &offset);
+  // An i32 whose value is known when the tile is called.
+  Halide::Param<int32_t> scalar(const Index &value);
+  // The buffer that `func` is written to. Order of outputs = order of calls.
+  void output(Halide::Func func, const std::string &operand,
+              const std::vector<Dim> &dims, const Index &offset);
+
+  Tile finish();
+
+  const Target &target;
+  const int64_t rows, units;
+  // f32 elements of a vector register.
+  int lanes() const { return int(target.vectorBytes / 4); }
+
+private:
+  std::vector<Halide::Argument> inputs;
+  std::vector<Halide::Func> outputs;
+  std::vector<TileArgument> inputArguments, outputArguments;
+};
+
+//---- types and rounding
+
+// The type of a buffer of encoding "f32", "bf16" (as its 16 bits) or "i32".
+Halide::Type bufferType(const std::string &encoding);
+// f32 value of an element of `encoding`, and back (nearest even).
+Halide::Expr decode(Halide::Expr e, const std::string &encoding);
+Halide::Expr encode(Halide::Expr e, const std::string &encoding);
+
+//---- arithmetic: f32, no infinities
+
+// x * tanh-gelu'(x): x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), which equals
+// 0.5 x (1 + tanh(..)).
+Halide::Expr gelu(Halide::Expr x);
+Halide::Expr tanhOf(Halide::Expr x);
+
+// (sum of f(j)^2 / k + eps)^(-1/2) over j < k in one fixed order. The Func has
+// no dimensions; `schedule` must be called after its consumer is scheduled.
+struct InverseRms {
+  Halide::Func value;
+  Halide::Expr operator()() const { return value(); }
+};
+InverseRms inverseRms(TileBuilder &tile, Halide::Func f, int64_t k, double eps);
+
+// Vectorises the only dimension of an output of `k` elements.
+void vectorizeRow(TileBuilder &tile, Halide::Func f, int64_t k);
+
+//---- families
+
+// One builder per family; throws Halide::Error.
+using BuildTiles = TileKernel (*)(const KernelSpec &, const Target &);
+
+TileKernel buildAddNorm(const KernelSpec &, const Target &);
+TileKernel buildAddNorm3(const KernelSpec &, const Target &);
+TileKernel buildCopy(const KernelSpec &, const Target &);
+TileKernel buildEmbed(const KernelSpec &, const Target &);
+TileKernel buildExpertsDown(const KernelSpec &, const Target &);
+TileKernel buildExpertsUp(const KernelSpec &, const Target &);
+TileKernel buildLinear(const KernelSpec &, const Target &);
+TileKernel buildLinearGeglu(const KernelSpec &, const Target &);
+TileKernel buildLinearPle(const KernelSpec &, const Target &);
+TileKernel buildLogits(const KernelSpec &, const Target &);
+TileKernel buildNorm(const KernelSpec &, const Target &);
+TileKernel buildNorms3(const KernelSpec &, const Target &);
+TileKernel buildPleFinish(const KernelSpec &, const Target &);
+TileKernel buildQuant(const KernelSpec &, const Target &);
+TileKernel buildTake(const KernelSpec &, const Target &);
+
+} // namespace gemmac

@@ -1,0 +1,141 @@
+#include "codegen/kernels/dots.h"
+
+using namespace Halide;
+
+namespace gemmac {
+
+int64_t groupBytes(const std::string &format, int64_t k) {
+  return matrixLayout(format).bytes(16, k);
+}
+
+// Half of the registers hold sums, the rest operands.
+static int64_t sumRegisters(const gemmac::Target &target) {
+  return target.vectorRegisters / 2;
+}
+static int64_t vectorsPerBlock(const gemmac::Target &target) {
+  return 64 / target.vectorBytes;
+}
+
+int64_t blocksInRegisters(const gemmac::Target &target, int64_t rows) {
+  int64_t blocks = sumRegisters(target) / (rows * vectorsPerBlock(target));
+  return blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
+}
+
+std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
+  if (rows == RowClass::Few)
+    return target.linearRows;
+  return {target.linearRows.back()};
+}
+
+// f32: W[k][16]. bf16 with a pair dot product: W[k/2][16][2] as bf16, two
+// products per step. bf16 without: the same pairs as u32, widened by shifts.
+Dots::Dots(TileBuilder &tile, const DotShape &shape)
+    : tile(tile), shape(shape) {
+  if (shape.format != shape.act ||
+      (shape.format != "f32" && shape.format != "bf16"))
+    throw CompileError("no product of " + shape.act + " activations with " +
+                       shape.format + " weights");
+  int64_t k = shape.k, rows = tile.rows;
+  bool bf16 = shape.format == "bf16", dot = bf16 && tile.target.bf16Dot;
+  int64_t steps = bf16 ? (k + 1) / 2 : k;
+  // Strides count elements of the buffer: f32, u32 pairs or single bf16.
+  int64_t width = dot ? 2 : 1;
+  int64_t row = rowStride(shape.act, k) / (bf16 && !dot ? 2 : 1);
+  int64_t group = steps * 16 * width;
+  std::vector<Dim> xDims = {{steps, width}, {rows, row}};
+  std::vector<Dim> wDims = {{16, width},
+                            {steps, 16 * width},
+                            {shape.parts, group * shape.partGroups},
+                            {shape.blocks, group * shape.blockGroups}};
+  if (dot) {
+    xDims.insert(xDims.begin(), {2, 1});
+    wDims.insert(wDims.begin(), {2, 1});
+  }
+  Type type = !bf16 ? Type(Float(32)) : dot ? Type(BFloat(16)) : Type(UInt(32));
+  ImageParam x = tile.input("x", type, xDims, shape.x);
+  ImageParam w = tile.input("w", type, wDims, shape.w);
+  sums = Func("sums");
+  sums(o, p, b, r) = 0.0f;
+  if (bf16) {
+    definePairs(x, w);
+  } else {
+    RDom kk(0, int(k));
+    sums(o, p, b, r) += w(o, kk, p, b) * x(kk, r);
+    pairs.push_back(RVar());
+    this->steps.push_back(kk.x);
+  }
+}
+
+void Dots::definePairs(ImageParam x, ImageParam w) {
+  int whole = int(shape.k / 2);
+  bool dot = tile.target.bf16Dot;
+  auto low = [](Expr e) { return reinterpret<float>(e << 16); };
+  auto high = [](Expr e) {
+    return reinterpret<float>(e & cast<uint32_t>(Expr(0xffff0000u)));
+  };
+  if (whole > 0 && dot) {
+    RDom kk(0, 2, 0, whole);
+    sums(o, p, b, r) +=
+        cast<float>(w(kk.x, o, kk.y, p, b)) * cast<float>(x(kk.x, kk.y, r));
+    pairs.push_back(kk.x);
+    steps.push_back(kk.y);
+  } else if (whole > 0) {
+    RDom kk(0, whole);
+    Expr a = w(o, kk, p, b), c = x(kk, r);
+    sums(o, p, b, r) = (sums(o, p, b, r) + low(a) * low(c)) + high(a) * high(c);
+    pairs.push_back(RVar());
+    steps.push_back(kk.x);
+  }
+  if (shape.k % 2) { // the other half of the last pair of x holds anything
+    RDom kk(whole, 1);
+    Expr product =
+        dot ? cast<float>(w(0, o, kk, p, b)) * cast<float>(x(0, kk, r))
+            : low(w(o, kk, p, b)) * low(x(kk, r));
+    sums(o, p, b, r) += product;
+    pairs.push_back(RVar());
+    steps.push_back(kk.x);
+  }
+}
+
+void Dots::scheduleUpdate(int stage) {
+  Var outer("oo"), inner("oi");
+  Stage update = sums.update(stage);
+  bool paired = tile.target.bf16Dot && shape.format == "bf16" && stage == 0 &&
+                shape.k >= 2;
+  update.split(o, outer, inner, tile.lanes());
+  if (paired)
+    update.reorder(pairs[stage], inner, outer, p, b, r, steps[stage])
+        .atomic()
+        .vectorize(pairs[stage]);
+  else
+    update.reorder(inner, outer, p, b, r, steps[stage]);
+  update.vectorize(inner).unroll(outer).unroll(p).unroll(b).unroll(r);
+}
+
+void Dots::schedule(Func y) {
+  int64_t registers = sumRegisters(tile.target), lanes = tile.lanes();
+  int64_t perLane = tile.rows * shape.parts; // vectors per `lanes` outputs
+  bool allBlocks =
+      perLane * shape.blocks * vectorsPerBlock(tile.target) <= registers;
+  int64_t columns =
+      std::min<int64_t>(16, std::max<int64_t>(1, registers / perLane) * lanes);
+
+  // Steps outside (if not all fits), one step unrolled inside.
+  Var step("step"), within("within"), outer("yo"), inner("yi");
+  y.split(o, step, within, int(columns))
+      .split(within, outer, inner, int(lanes));
+  y.vectorize(inner).unroll(outer).unroll(r);
+  if (allBlocks) {
+    y.reorder(inner, outer, b, r, step).unroll(b);
+    sums.compute_at(y, step);
+  } else {
+    y.reorder(inner, outer, r, step, b);
+    sums.compute_at(y, step);
+  }
+  sums.store_in(MemoryType::Stack);
+  sums.vectorize(o, int(lanes)).unroll(o).unroll(p).unroll(b).unroll(r);
+  for (int stage = 0; stage < int(steps.size()); ++stage)
+    scheduleUpdate(stage);
+}
+
+} // namespace gemmac

@@ -1,0 +1,200 @@
+// gemma-kernels: kernel bodies alone. Lists the families, prints one body as
+// LLVM IR, assembly or an object, and times one. Knows codegen, not the IR.
+#include "codegen/KernelCompiler.h"
+#include "codegen/KernelJit.h"
+#include "codegen/Optimize.h"
+
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+
+using namespace gemmac;
+namespace cl = llvm::cl;
+
+static cl::OptionCategory category("gemma-kernels options");
+static cl::opt<std::string> command(cl::Positional, cl::desc("[bench]"),
+                                    cl::cat(category));
+static cl::opt<bool> list("list", cl::desc("List the families and targets"),
+                          cl::cat(category));
+static cl::opt<std::string> familyName("family", cl::desc("Kernel family"),
+                                       cl::cat(category));
+static cl::opt<std::string> constantList(
+    "constants",
+    cl::desc("NAME=VALUE,... (integers, reals with a point, words)"),
+    cl::cat(category));
+static cl::opt<std::string> rowsName("rows", cl::desc("Row class: few or many"),
+                                     cl::init("few"), cl::cat(category));
+static cl::opt<std::string> targetName("target",
+                                       cl::desc("x86-avx512, arm-neon or host"),
+                                       cl::init("host"), cl::cat(category));
+static cl::opt<std::string> emitKind("emit", cl::desc("llvm, asm or obj"),
+                                     cl::init("asm"), cl::cat(category));
+static cl::opt<std::string> output("o", cl::desc("Output file, - for stdout"),
+                                   cl::init("-"), cl::cat(category));
+static cl::opt<int> benchRows("n", cl::desc("bench: rows"), cl::init(1),
+                              cl::cat(category));
+static cl::opt<int> benchBlocks("blocks",
+                                cl::desc("bench: units of a matrix product"),
+                                cl::init(1024), cl::cat(category));
+
+static int fail(ExitCode code, const std::string &message) {
+  llvm::errs() << "gemma-kernels: error: " << message << '\n';
+  return int(code);
+}
+
+static int listFamilies() {
+  for (const Family &family : kernelFamilies()) {
+    llvm::outs() << family.name << (family.few.empty() ? "" : " few")
+                 << (family.many.empty() ? "" : " many") << " (";
+    for (const std::string &name : family.constants)
+      llvm::outs() << (&name == &family.constants[0] ? "" : ", ") << name;
+    llvm::outs() << ")\n    " << family.summary << '\n';
+  }
+  for (const Target &target : targets())
+    llvm::outs() << "target " << target.name << ": " << target.summary << '\n';
+  return 0;
+}
+
+// "k=64,eps=1.0e-6,act=bf16": what reads as an integer is one, else a real,
+// else a word.
+static Result<Constants> parseConstants(const std::string &text) {
+  Constants constants;
+  llvm::SmallVector<llvm::StringRef> parts;
+  llvm::StringRef(text).split(parts, ',', -1, false);
+  for (llvm::StringRef part : parts) {
+    auto [name, value] = part.split('=');
+    int64_t integer;
+    double real;
+    if (name.empty() || value.empty())
+      return Error{ExitCode::Usage,
+                   "--constants expects NAME=VALUE, got '" + part.str() + "'"};
+    if (!value.getAsInteger(10, integer))
+      constants.set(name.str(), integer);
+    else if (!value.getAsDouble(real))
+      constants.set(name.str(), real);
+    else
+      constants.set(name.str(), value.str());
+  }
+  return constants;
+}
+
+static Result<KernelSpec> parseSpec(const Family &family) {
+  Result<Constants> constants = parseConstants(constantList);
+  if (!constants)
+    return constants.error();
+  if (rowsName != "few" && rowsName != "many")
+    return Error{ExitCode::Usage,
+                 "--rows expects few or many, got '" + rowsName + "'"};
+  RowClass rows = rowsName == "few" ? RowClass::Few : RowClass::Many;
+  if ((rows == RowClass::Few ? family.few : family.many).empty())
+    return Error{ExitCode::Usage,
+                 "family '" + family.name + "' has no row class " + rowsName};
+  for (const std::string &name : family.constants)
+    if (!constants->has(name))
+      return Error{ExitCode::Usage, "family '" + family.name +
+                                        "' expects the constant '" + name +
+                                        "' in --constants"};
+  return KernelSpec{family.name, rows, *constants};
+}
+
+static int emitKernel(const KernelSpec &spec, const Target &target) {
+  if (emitKind != "llvm" && emitKind != "asm" && emitKind != "obj")
+    return fail(ExitCode::Usage,
+                "--emit expects llvm, asm or obj, got '" + emitKind + "'");
+  llvm::LLVMContext context;
+  auto module = compileKernel(spec, target, context);
+  if (!module)
+    return fail(module.error().code, module.error().message);
+  optimizeModule(**module, target);
+  std::string text;
+  if (emitKind == "llvm") {
+    llvm::raw_string_ostream stream(text);
+    (*module)->print(stream, nullptr);
+  } else {
+    text = emitKind == "asm" ? emitAssembly(**module, target)
+                             : emitObject(**module, target);
+  }
+  std::error_code error;
+  llvm::raw_fd_ostream file(output, error);
+  if (error)
+    return fail(ExitCode::Resources,
+                "cannot write '" + output + "': " + error.message());
+  file << text;
+  file.close();
+  if (file.has_error())
+    return fail(ExitCode::Resources,
+                "cannot write '" + output + "': " + file.error().message());
+  return 0;
+}
+
+// Times `linear`-shaped families on one thread: bytes of weights and operations
+// per second.
+static int bench(const KernelSpec &spec, const Target &target) {
+  if (spec.family != "linear" && spec.family != "logits" &&
+      spec.family != "linear_geglu")
+    return fail(ExitCode::Usage,
+                "bench times linear, logits and linear_geglu, got '" +
+                    spec.family + "'");
+  if (findTarget("host") != &target)
+    return fail(ExitCode::Machine,
+                "this machine cannot run code for target " + target.name);
+  auto kernel = KernelJit::create(spec, target);
+  if (!kernel)
+    return fail(kernel.error().code, kernel.error().message);
+  int64_t k = spec.constants.integer("k"), rows = benchRows,
+          units = benchBlocks;
+  int64_t unitRows = spec.family == "linear_geglu" ? 64 : 16;
+  int64_t stride = units * 32;
+  int64_t paddedRows = roundUp(rows, 8);
+  std::string format = spec.constants.text("format");
+  std::vector<char> x(size_t(paddedRows * rowBytes(format, k)));
+  std::vector<char> w(size_t(matrixLayout(format).bytes(units * unitRows, k)),
+                      1);
+  std::vector<char> y(size_t(paddedRows * stride * 4));
+  void *pointers[] = {x.data(), w.data(), y.data()};
+  int32_t integers[] = {int32_t(rows), int32_t(stride), 0, int32_t(units)};
+  double best = 1e30;
+  for (int i = 0; i < 15; ++i) {
+    auto start = std::chrono::steady_clock::now();
+    (*kernel)->call(pointers, integers);
+    best = std::min(best, std::chrono::duration<double>(
+                              std::chrono::steady_clock::now() - start)
+                              .count());
+  }
+  llvm::outs() << llvm::format(
+      "%s rows %d: %.3f ms, %.1f GB/s of weights, %.1f GFLOPS\n",
+      kernelSymbol(spec).c_str(), int(rows), best * 1e3,
+      double(w.size()) / best / 1e9,
+      2.0 * double(rows * units * unitRows * k) / best / 1e9);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  cl::HideUnrelatedOptions(category);
+  if (!cl::ParseCommandLineOptions(
+          argc, argv, "kernel bodies of gemmac, alone\n", &llvm::errs()))
+    return int(ExitCode::Usage);
+  if (list)
+    return listFamilies();
+  const Family *family = findFamily(familyName);
+  if (!family)
+    return fail(ExitCode::Usage,
+                "no kernel family '" + familyName + "'; --list shows all");
+  const Target *target = findTarget(targetName);
+  if (!target)
+    return fail(targetName == "host" ? ExitCode::Machine : ExitCode::Usage,
+                "no target '" + targetName + "' here; --list shows all");
+  Result<KernelSpec> spec = parseSpec(*family);
+  if (!spec)
+    return fail(spec.error().code, spec.error().message);
+  if (command == "bench")
+    return bench(*spec, *target);
+  if (!command.empty())
+    return fail(ExitCode::Usage,
+                "unknown command '" + command + "', expected bench");
+  return emitKernel(*spec, *target);
+}
