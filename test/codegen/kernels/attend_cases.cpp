@@ -1,0 +1,339 @@
+// Cases of attend and merge: against double loops, few + merge = many bitwise,
+// rows independent of the rest of their tile.
+#include "test/codegen/kernels/body_cases.h"
+#include "test/codegen/kernels/body_data.h"
+
+#include "runtime/abi.h"
+
+#include <algorithm>
+
+namespace gemmac::test {
+namespace {
+
+struct Shape {
+  std::string cache, act;
+  int heads, group, hd, window;
+  int ring = 0; // pages of a ring, 0: every position has its own page
+  int kvHeads() const { return heads / group; }
+};
+
+struct Tile {
+  int slot, pos0, rows;
+};
+
+KernelSpec attendSpec(const Shape &s, RowClass rows) {
+  Constants c;
+  c.set("heads", int64_t(s.heads))
+      .set("hd", int64_t(s.hd))
+      .set("group", int64_t(s.group));
+  c.set("window", int64_t(s.window)).set("cache", s.cache).set("act", s.act);
+  return {"attend", rows, c};
+}
+
+KernelSpec mergeSpec(const Shape &s) {
+  Constants c;
+  c.set("heads", int64_t(s.heads)).set("hd", int64_t(s.hd)).set("act", s.act);
+  return {"merge", RowClass::Few, c};
+}
+
+using Attend = void (*)(const void *, const gm_tile *, const gm_split *,
+                        const uint8_t *, const uint8_t *, const int32_t *,
+                        int32_t, void *, int32_t, int32_t, int32_t, int32_t);
+using Merge = void (*)(const void *, const int32_t *, void *, int32_t, int32_t,
+                       int32_t, int32_t);
+
+// A step: queries, tiles, and caches in which only what the rows see is a
+// number.
+class Step {
+public:
+  Step(const Shape &shape, const std::vector<Tile> &list, uint64_t seed);
+
+  std::vector<uint8_t> runMany(Attend f);
+  std::vector<uint8_t> runFew(Attend f, Merge merge);
+  std::string compare(const std::vector<uint8_t> &y) const;
+  // Keys and values of a position that its slot's table maps.
+  void poison(int slot, int pos);
+
+  const Shape s;
+  std::vector<gm_tile> tiles;
+  int rows = 0;
+  std::string problem;
+
+private:
+  int firstKey(int p) const {
+    return s.window ? std::max(0, p - s.window + 1) : 0;
+  }
+  float key(int slot, int pos, int head, int d) const;
+  float value(int slot, int pos, int head, int d) const;
+  void fill(Random &random, int slot, int pos);
+  int64_t elements(int r) const { return int64_t(r) * s.heads * s.hd; }
+
+  static constexpr int slots = 3, stride = 40;
+  int64_t pageBytes;
+  std::vector<int32_t> table;
+  Buffer q;
+  std::vector<uint8_t> k, v;
+};
+
+int rowsOf(const std::vector<Tile> &list) {
+  int n = 0;
+  for (const Tile &t : list)
+    n += t.rows;
+  return n;
+}
+
+Step::Step(const Shape &shape, const std::vector<Tile> &list, uint64_t seed)
+    : s(shape), rows(rowsOf(list)),
+      pageBytes(cachePageBytes(s.cache, s.kvHeads(), s.hd)),
+      table(slots * stride, 0x7ffffff0),
+      q(size_t(roundUp(rows, 8) * s.heads * s.hd * elementBytes(s.cache))) {
+  Random random(seed);
+  for (int64_t i = 0; i < elements(rows); ++i)
+    put(s.cache, q.data() + i * elementBytes(s.cache), random.normal());
+  std::vector<int> pages(slots * stride);
+  for (size_t i = 0; i < pages.size(); ++i)
+    pages[i] = int(i);
+  for (size_t i = pages.size(); i > 1; --i)
+    std::swap(pages[i - 1], pages[random.below(uint32_t(i))]);
+  k.assign(pages.size() * pageBytes, 0xff);
+  v.assign(pages.size() * pageBytes, 0xff);
+  size_t used = 0;
+  for (int row = 0; const Tile &t : list) {
+    tiles.push_back({row, t.rows, t.slot, t.pos0});
+    row += t.rows;
+    for (int p = firstKey(t.pos0); p < t.pos0 + t.rows; ++p) {
+      int32_t &entry = table[t.slot * stride + p / 64];
+      if (entry == 0x7ffffff0) {
+        int same = s.ring ? p / 64 - s.ring : -1;
+        bool reuse = same >= firstKey(t.pos0) / 64 &&
+                     table[t.slot * stride + same] != 0x7ffffff0;
+        entry = reuse ? table[t.slot * stride + same] : pages[used++];
+      }
+      fill(random, t.slot, p);
+    }
+  }
+}
+
+void Step::fill(Random &random, int slot, int pos) {
+  int64_t page = table[slot * stride + pos / 64] * pageBytes;
+  float scale = 2 / std::sqrt(float(s.hd));
+  for (int h = 0; h < s.kvHeads(); ++h)
+    for (int d = 0; d < s.hd; ++d) {
+      put(s.cache, &k[page + keyAddress(s.cache, s.hd, h, pos % 64, d)],
+          random.normal() * scale);
+      put(s.cache, &v[page + valueAddress(s.cache, s.hd, h, pos % 64, d)],
+          random.normal());
+    }
+}
+
+void Step::poison(int slot, int pos) {
+  int64_t page = table[slot * stride + pos / 64] * pageBytes;
+  for (int h = 0; h < s.kvHeads(); ++h)
+    for (int d = 0; d < s.hd; ++d) {
+      put(s.cache, &k[page + keyAddress(s.cache, s.hd, h, pos % 64, d)],
+          notANumber);
+      put(s.cache, &v[page + valueAddress(s.cache, s.hd, h, pos % 64, d)],
+          notANumber);
+    }
+}
+
+float Step::key(int slot, int pos, int head, int d) const {
+  return get(s.cache, &k[table[slot * stride + pos / 64] * pageBytes +
+                         keyAddress(s.cache, s.hd, head, pos % 64, d)]);
+}
+
+float Step::value(int slot, int pos, int head, int d) const {
+  return get(s.cache, &v[table[slot * stride + pos / 64] * pageBytes +
+                         valueAddress(s.cache, s.hd, head, pos % 64, d)]);
+}
+
+std::vector<uint8_t> Step::runMany(Attend f) {
+  Buffer y(size_t(roundUp(rows, 8) * s.heads * s.hd * elementBytes(s.act)));
+  int units = int(tiles.size()) * s.kvHeads(), middle = units / 3;
+  f(q.data(), tiles.data(), nullptr, k.data(), v.data(), table.data(), stride,
+    y.data(), rows, 0, middle, units);
+  f(q.data(), tiles.data(), nullptr, k.data(), v.data(), table.data(), stride,
+    y.data(), rows, 0, 0, middle);
+  f(q.data(), tiles.data(), nullptr, k.data(), v.data(), table.data(), stride,
+    y.data(), rows, 0, middle, middle);
+  if (!y.intact())
+    problem = "attend many writes outside y";
+  return {y.data(), y.data() + elements(rows) * elementBytes(s.act)};
+}
+
+std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
+  std::vector<gm_split> pieces;
+  std::vector<int32_t> parts(rows);
+  int most = 1;
+  for (size_t t = 0; t < tiles.size(); ++t) {
+    const gm_tile &tile = tiles[t];
+    int from = firstKey(tile.pos0), to = tile.pos0 + tile.rows, part = 0;
+    for (int base = from / 256 * 256; base < to; base += 256)
+      pieces.push_back(
+          {int32_t(t), std::max(base, from), std::min(base + 256, to), part++});
+    std::fill_n(parts.begin() + tile.row0, tile.rows, part);
+    most = std::max(most, part);
+  }
+  most += 1; // max_splits may be larger
+  Buffer partials(size_t(8 * most * partialBytes(s.heads, s.hd)));
+  Buffer y(size_t(8 * s.heads * s.hd * elementBytes(s.act)));
+  int units = int(pieces.size()) * s.kvHeads(), middle = units / 2;
+  for (auto [a, b] : {std::pair(0, middle), std::pair(middle, units),
+                      std::pair(units, units)})
+    f(q.data(), tiles.data(), pieces.data(), k.data(), v.data(), table.data(),
+      stride, partials.data(), rows, most, a, b);
+  int blocks = s.heads * s.hd / 32;
+  for (auto [a, b] : {std::pair(0, blocks / 2), std::pair(blocks / 2, blocks)})
+    merge(partials.data(), parts.data(), y.data(), rows, most, a, b);
+  if (!partials.intact() || !y.intact())
+    problem = "attend few or merge writes outside its result";
+  return {y.data(), y.data() + elements(rows) * elementBytes(s.act)};
+}
+
+std::string Step::compare(const std::vector<uint8_t> &y) const {
+  double limit = s.cache == "f32" ? 1e-5 : 4e-3;
+  if (s.act == "bf16")
+    limit += 4e-3;
+  double worst = 0;
+  for (const gm_tile &t : tiles)
+    for (int i = 0; i < t.rows; ++i)
+      for (int h = 0; h < s.heads; ++h) {
+        int p = t.pos0 + i, from = firstKey(p), kv = h / s.group;
+        int64_t row = elements(t.row0 + i) + h * s.hd;
+        const uint8_t *query =
+            const_cast<Step *>(this)->q.data() + row * elementBytes(s.cache);
+        std::vector<double> w;
+        double top = -1e300, sum = 0;
+        for (int j = from; j <= p; ++j) {
+          double score = 0;
+          for (int d = 0; d < s.hd; ++d)
+            score += double(get(s.cache, query + d * elementBytes(s.cache))) *
+                     key(t.slot, j, kv, d);
+          w.push_back(score);
+          top = std::max(top, score);
+        }
+        for (double &x : w)
+          sum += x = std::exp(x - top);
+        for (int d = 0; d < s.hd; ++d) {
+          double want = 0;
+          for (int j = from; j <= p; ++j)
+            want += w[j - from] / sum * value(t.slot, j, kv, d);
+          double got = get(s.act, &y[(row + d) * elementBytes(s.act)]);
+          double error = std::abs(got - want) / std::max(1.0, std::abs(want));
+          if (!(error <= limit))
+            return text("row %d head %d dim %d: expects %.8g, got %.8g",
+                        t.row0 + i, h, d, want, got);
+          worst = std::max(worst, error);
+        }
+      }
+  return "";
+}
+
+// Every row alone must give the bits it gives in its tile.
+std::string alone(Step &step, Attend f, const std::vector<uint8_t> &y) {
+  std::vector<gm_tile> all = step.tiles;
+  size_t rowBytes = y.size() / step.rows;
+  std::string failure;
+  for (const gm_tile &t : all)
+    for (int i = 0; i < t.rows && failure.empty(); ++i) {
+      step.tiles = {{t.row0 + i, 1, t.slot, t.pos0 + i}};
+      std::vector<uint8_t> one = step.runMany(f);
+      size_t at = (t.row0 + i) * rowBytes;
+      if (memcmp(&one[at], &y[at], rowBytes))
+        failure =
+            text("row %d alone has other bits than in its tile", t.row0 + i);
+    }
+  step.tiles = all;
+  return failure;
+}
+
+std::string runAttend(const Lookup &find, const Shape &s,
+                      const std::vector<Tile> &tiles) {
+  auto many = Attend(find(attendSpec(s, RowClass::Many)));
+  bool isFew = rowsOf(tiles) <= 8;
+  auto few = isFew ? Attend(find(attendSpec(s, RowClass::Few))) : nullptr;
+  auto merge = isFew ? Merge(find(mergeSpec(s))) : nullptr;
+  if (!many)
+    return "";
+  Step step(s, tiles, 7 * s.hd + s.heads + s.window);
+  std::vector<uint8_t> y = step.runMany(many);
+  std::string failure = step.compare(y);
+  if (failure.empty() && isFew && step.runFew(few, merge) != y)
+    failure = "few and merge give other bits than many";
+  if (failure.empty())
+    failure = alone(step, many, y);
+  if (failure.empty())
+    failure = step.problem;
+  return failure;
+}
+
+// A later token of the tile that is no number leaves earlier rows alone.
+std::string runPoison(const Lookup &find, const Shape &s) {
+  auto many = Attend(find(attendSpec(s, RowClass::Many)));
+  auto few = Attend(find(attendSpec(s, RowClass::Few)));
+  auto merge = Merge(find(mergeSpec(s)));
+  if (!many)
+    return "";
+  Step step(s, {{1, 261, 5}}, 3);
+  std::vector<uint8_t> y = step.runMany(many);
+  step.poison(1, 265);
+  step.poison(1, 264);
+  std::vector<uint8_t> z = step.runMany(many), w = step.runFew(few, merge);
+  size_t clean = y.size() / 5 * 3;
+  if (memcmp(y.data(), z.data(), clean) || memcmp(y.data(), w.data(), clean))
+    return "a later row's NaN leaks into an earlier row";
+  return "";
+}
+
+} // namespace
+
+std::vector<Case> attendCases() {
+  struct Item {
+    Shape shape;
+    std::vector<Tile> tiles;
+  };
+  const std::vector<Tile> rows16 = {
+      {0, 0, 16}, {1, 1488, 12}, {2, 253, 3}, {2, 256, 16}};
+  const std::vector<Tile> window16 = {
+      {0, 0, 16}, {1, 1488, 12}, {2, 509, 3}, {2, 512, 16}};
+  const std::vector<Tile> one = {{0, 1499, 1}};
+  std::vector<Item> items;
+  for (const char *f : {"bf16", "f32"}) {
+    std::string cache = f;
+    items.push_back(
+        {{cache, "f32", 8, 8, 256, 0}, {{0, 700, 3}, {1, 0, 1}, {2, 255, 1}}});
+    items.push_back({{cache, "f32", 8, 8, 256, 0}, rows16});
+    items.push_back({{cache, "f32", 8, 8, 256, 0}, one});
+    items.push_back({{cache, "f32", 8, 4, 256, 512, 16},
+                     {{0, 1300, 4}, {1, 510, 2}, {2, 511, 1}}});
+    items.push_back({{cache, "f32", 8, 4, 256, 512, 16}, window16});
+    items.push_back({{cache, "f32", 4, 2, 64, 64, 2},
+                     {{0, 63, 1}, {1, 64, 2}, {2, 333, 5}}});
+    items.push_back({{cache, "f32", 4, 2, 64, 64, 2}, window16});
+    items.push_back({{cache, "f32", 4, 1, 32, 8}, {{0, 6, 5}, {1, 250, 3}}});
+    items.push_back({{cache, "f32", 4, 1, 32, 8}, window16});
+    items.push_back({{cache, "f32", 16, 16, 512, 0}, {{0, 300, 2}}});
+    items.push_back({{cache, "f32", 16, 16, 512, 0}, {{0, 240, 16}}});
+    items.push_back({{cache, "f32", 6, 3, 96, 0}, {{0, 126, 2}, {1, 1000, 3}}});
+    items.push_back({{cache, "f32", 1, 1, 64, 0}, rows16});
+    items.push_back({{cache, cache, 2, 2, 32, 0}, {{0, 120, 8}}});
+  }
+  std::vector<Case> cases;
+  for (const Item &item : items) {
+    const Shape &s = item.shape;
+    cases.push_back(
+        {text("attend %s/%s heads %d group %d hd %d window %d rows %d",
+              s.cache.c_str(), s.act.c_str(), s.heads, s.group, s.hd, s.window,
+              rowsOf(item.tiles)),
+         [=](const Lookup &find) { return runAttend(find, s, item.tiles); }});
+  }
+  for (const char *f : {"bf16", "f32"})
+    for (int group : {1, 8}) {
+      Shape s = {f, "f32", 8, group, 64, 0};
+      cases.push_back({text("attend %s group %d beside NaN", f, group),
+                       [=](const Lookup &find) { return runPoison(find, s); }});
+    }
+  return cases;
+}
+
+} // namespace gemmac::test

@@ -1,0 +1,19 @@
+// Runs the plain C++ bodies on this machine: spec -> bitcode -> O3 -> object ->
+// JIT. The header knows nothing of LLVM.
+#pragma once
+
+#include "targets/Kernels.h"
+
+#include <string>
+
+namespace gemmac::test {
+
+// Whether this machine can run code for x86-avx512; why not, if not.
+bool canRunBodies(std::string &why);
+// Address of the body; made at the first call, then kept.
+void *jitBody(const KernelSpec &spec);
+// Optimised assembly and object of the body.
+std::string bodyAssembly(const KernelSpec &spec, const std::string &target);
+std::string bodyObject(const KernelSpec &spec, const std::string &target);
+
+} // namespace gemmac::test
