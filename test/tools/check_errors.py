@@ -9,7 +9,9 @@ code and the words: exactly one error line, no output or temporary file left.
 """
 import json
 import os
+import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,11 +19,12 @@ import sys
 CASES = []
 
 
-def case(code, *words, model="nano-e", args=()):
-    """Registers a function that breaks the checkpoint in `folder`."""
+def case(code, *words, model="nano-e", args=(), output=None, file_limit=None):
+    """Registers a function that breaks the checkpoint in `folder`. `output`
+    replaces the program's path; no file may grow beyond `file_limit` bytes."""
 
     def add(function):
-        CASES.append((function.__name__, model, function, code, words, args))
+        CASES.append((function, code, words, model, args, output, file_limit))
         return function
 
     return add
@@ -377,25 +380,49 @@ def target_unknown(folder):
     pass
 
 
-def run_case(gemmac, examples, work, name, model, breaks, code, words, args):
+# The output.
+
+
+@case(5, "/proc/gemmac", output="/proc/gemmac")
+def output_not_writable(folder):
+    pass
+
+
+@case(5, "p", file_limit=1 << 20)
+def disk_full(folder):
+    pass
+
+
+def limit_files(size):
+    """What a full disk looks like: writes beyond `size` fail."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def run_case(gemmac, examples, work, case):
+    breaks, code, words, model, args, output, file_limit = case
+    name = breaks.__name__
     root = os.path.join(work, name)
     shutil.rmtree(root, ignore_errors=True)
-    folder, out = os.path.join(root, "in.gguf" if name == "gguf" else "in"), os.path.join(root, "out")
+    folder = os.path.join(root, "in.gguf" if name == "gguf" else "in")
+    out = os.path.join(root, "out")
     os.makedirs(folder)
     os.makedirs(out)
-    for file in os.listdir(os.path.join(examples, model)):
-        os.symlink(os.path.join(examples, model, file), os.path.join(folder, file))
+    source = os.path.join(examples, model)
+    for file in os.listdir(source):
+        os.symlink(os.path.join(source, file), os.path.join(folder, file))
     breaks(folder)
-    command = [gemmac, folder, "--target=x86-avx512", "-o", os.path.join(out, "p"), *args]
-    if any(a.startswith("--target") for a in args):
-        command.remove("--target=x86-avx512")
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    if not any(a.startswith("--target") for a in args):
+        args = ["--target=x86-avx512", *args]
+    command = [gemmac, folder, "-o", output or os.path.join(out, "p"), *args]
+    prepare = (lambda: limit_files(file_limit)) if file_limit else None
+    done = subprocess.run(command, capture_output=True, timeout=300, preexec_fn=prepare)
     said = done.stderr.decode(errors="replace")
     problems = []
     if done.returncode != code:
         problems.append("exit code %d, expects %d" % (done.returncode, code))
     problems += ["no '%s'" % word for word in words if word not in said]
-    if not args and said.count("gemmac: error: ") != 1:
+    if code != 2 and said.count("gemmac: error: ") != 1:
         problems.append("expects one line of error")
     if os.listdir(out):
         problems.append("left behind: %s" % os.listdir(out))
@@ -409,8 +436,8 @@ def main():
     gemmac = shutil.which(sys.argv[1])
     examples, work = (os.path.abspath(a) for a in sys.argv[2:4])
     only = sys.argv[4:]
-    chosen = [c for c in CASES if not only or c[0] in only]
-    failed = sum(not run_case(gemmac, examples, work, *c) for c in chosen)
+    chosen = [c for c in CASES if not only or c[0].__name__ in only]
+    failed = sum(not run_case(gemmac, examples, work, c) for c in chosen)
     print("%d of %d cases as expected" % (len(chosen) - failed, len(chosen)))
     return 1 if failed else 0
 
