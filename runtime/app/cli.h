@@ -1,0 +1,60 @@
+// Command lines: a table of flags per command, parsed, checked and printed as
+// help. Every mistake is a Status with code USAGE that names the flag and what
+// is allowed. Knows nothing of models.
+#pragma once
+
+#include "runtime/gemma.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace gm {
+
+// Where a flag's value goes; bool: a switch without a value.
+using Target =
+    std::variant<bool *, int64_t *, uint64_t *, double *, std::string *,
+                 std::optional<std::string> *, std::optional<uint64_t> *>;
+
+struct Flag {
+  std::string name;  // "--ctx-size"
+  std::string alias; // "-c", or empty
+  std::string value; // metavariable, empty for switches
+  std::string help;
+  Target target;
+  double low = 0, high = 0; // limits of numbers, both included; none if equal
+  bool hidden = false;      // for tests: not in the help
+};
+
+struct Positional {
+  std::string value; // metavariable
+  std::string help;
+  std::vector<std::string> *target = nullptr;
+  size_t most = 1;
+};
+
+struct Syntax {
+  std::string command; // "run"
+  std::string summary;
+  std::vector<Flag> flags;
+  Positional positional; // target null: none
+};
+
+// `wants_help` is set by --help and -h; then nothing else is checked.
+Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
+             bool &wants_help);
+void print_help(const std::string &program, const Syntax &syntax);
+
+// Prints "error: ..." and gives its exit code.
+int report(const Status &status);
+// Flushes stdout; an error if the output could not be written.
+Status finish_output();
+
+// A number as JSON and for people to read back exactly.
+std::string exact(double x);
+// With quotes; bytes that are not UTF-8 become U+FFFD.
+std::string json_string(const std::string &text);
+
+} // namespace gm

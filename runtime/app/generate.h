@@ -1,0 +1,49 @@
+// Generation of tokens in one slot: prefill in chunks, then token by token with
+// sampling. Used by `run` and `chat`; knows no text.
+#pragma once
+
+#include "runtime/app/program.h"
+
+#include <functional>
+#include <vector>
+
+namespace gm {
+
+struct GenerateOptions {
+  Sampling sampling;
+  Random random;
+  int64_t most = -1; // tokens; -1: until a stop id or the end of the context
+  bool ignore_stop = false;
+};
+
+enum class End { Stop, Length, Context, Interrupted };
+
+class Generator {
+public:
+  // `program` is started, with Options.all_logits unless top_is_enough.
+  Generator(Program &program, const GenerateOptions &options);
+
+  // Continues slot 0, which holds `length()` tokens, with `prompt` and
+  // generates. `give` receives every generated id, a stop id included.
+  Status run(const std::vector<int32_t> &prompt,
+             const std::function<void(int32_t)> &give, End &end);
+
+  // Tokens that the slot holds; the last generated one is not among them.
+  int64_t length() const { return position; }
+  // Forgets everything after the first `tokens`; 0 or a few rows back only.
+  void rewind(int64_t tokens) { position = tokens; }
+  bool is_stop(int32_t id) const;
+
+private:
+  Status feed(const int32_t *ids, int64_t count, int32_t *next);
+  static void sink(void *self, const Group &group);
+
+  Program &program;
+  GenerateOptions options;
+  std::vector<uint32_t> mask; // empty: nothing is suppressed
+  std::vector<Row> rows;
+  int64_t position = 0;
+  int32_t sampled = -1;
+};
+
+} // namespace gm

@@ -1,0 +1,257 @@
+// `PROGRAM info`: what this program was made from and for, and every term of
+// its memory plan, for people or as JSON. Runs nothing.
+#include "runtime/app/commands.h"
+#include "runtime/app/program.h"
+#include "runtime/manifest_generated.h"
+
+#include <cinttypes>
+#include <cstdio>
+#include <map>
+
+namespace gm {
+
+namespace mf = gemmac::manifest;
+
+namespace {
+
+std::string text_of(const flatbuffers::String *s) { return s ? s->str() : ""; }
+
+std::string hex(uint64_t x) {
+  char text[20];
+  snprintf(text, sizeof text, "%016" PRIx64, x);
+  return text;
+}
+
+const char *chat_name(mf::Chat chat) {
+  return chat == mf::Chat_Small   ? "small"
+         : chat == mf::Chat_Large ? "large"
+                                  : "none";
+}
+
+std::string shape_of(const mf::Source &s, const char *separator) {
+  std::string out;
+  if (s.shape())
+    for (uint64_t n : *s.shape())
+      out += (out.empty() ? "" : separator) + std::to_string(n);
+  return out;
+}
+
+std::string ids_of(const flatbuffers::Vector<int32_t> *ids,
+                   const char *separator) {
+  std::string out;
+  if (ids)
+    for (int32_t id : *ids)
+      out += (out.empty() ? "" : separator) + std::to_string(id);
+  return out;
+}
+
+// Builds nested JSON; commas and quotes are its business.
+class Json {
+public:
+  std::string out = "{";
+
+  void key(const char *name) {
+    separate();
+    out += json_string(name) + ": ";
+    fresh = true;
+  }
+  void open(const char *name, char bracket) { key(name), begin(bracket); }
+  void begin(char bracket) { separate(), out += bracket, fresh = true; }
+  void close(char bracket) { out += bracket, fresh = false; }
+  void raw(const std::string &value) { separate(), out += value; }
+  void add(const char *name, const std::string &value) {
+    key(name), raw(json_string(value));
+  }
+  void add(const char *name, const char *value) {
+    add(name, std::string(value));
+  }
+  void add(const char *name, uint64_t value) {
+    key(name), raw(std::to_string(value));
+  }
+  void add(const char *name, int64_t value) {
+    key(name), raw(std::to_string(value));
+  }
+  void add(const char *name, int32_t value) { add(name, int64_t(value)); }
+  void add(const char *name, bool value) {
+    key(name), raw(value ? "true" : "false");
+  }
+  void add(const char *name, double value) { key(name), raw(exact(value)); }
+
+private:
+  void separate() {
+    if (!fresh)
+      out += ", ";
+    fresh = false;
+  }
+  bool fresh = true;
+};
+
+void add_model(Json &j, const mf::Program &p) {
+  const mf::Model &m = *p.model();
+  j.open("model", '{');
+  j.add("name", text_of(m.name()));
+  j.add("type", text_of(m.type()));
+  j.add("variant", text_of(m.variant()));
+  j.add("parameters", m.parameters());
+  j.add("layers", m.layers());
+  j.add("hidden", m.hidden());
+  j.add("vocab", m.vocab());
+  j.add("window", m.window());
+  j.add("max_context", m.max_context());
+  j.close('}');
+  j.open("target", '{');
+  const mf::Target &t = *p.target();
+  j.add("name", text_of(t.name()));
+  j.add("triple", text_of(t.triple()));
+  j.add("cpu", text_of(t.cpu()));
+  j.open("required", '[');
+  if (t.required())
+    for (const flatbuffers::String *name : *t.required())
+      j.raw(json_string(text_of(name)));
+  j.close(']');
+  j.close('}');
+}
+
+void add_sampling(Json &j, const mf::Sampling *s) {
+  if (!s)
+    return;
+  j.open("sampling", '{');
+  j.add("temperature", s->temperature());
+  j.add("top_p", s->top_p());
+  j.add("top_k", s->top_k());
+  j.open("stop", '['), j.raw(ids_of(s->stop(), ", ")), j.close(']');
+  j.open("suppress", '['), j.raw(ids_of(s->suppress(), ", ")), j.close(']');
+  j.close('}');
+}
+
+void add_sources(Json &j, const mf::Program &p) {
+  j.open("sources", '[');
+  if (p.sources())
+    for (const mf::Source *s : *p.sources()) {
+      j.begin('{');
+      j.add("tensor", text_of(s->tensor()));
+      j.add("dtype", text_of(s->dtype()));
+      j.open("shape", '['), j.raw(shape_of(*s, ", ")), j.close(']');
+      if (s->ignored())
+        j.add("ignored", text_of(s->ignored()));
+      else
+        j.add("hash", hex(s->hash()));
+      j.close('}');
+    }
+  j.close(']');
+}
+
+void print_json(const Program &program, const Plan &plan) {
+  const mf::Program &p = program.manifest();
+  Json j;
+  j.add("compiler", text_of(p.compiler()));
+  j.add("abi", p.abi());
+  add_model(j, p);
+  j.add("weight_format", text_of(p.weight_format()));
+  j.add("cache_format", text_of(p.cache_format()));
+  j.add("weights_id", text_of(p.weights_id()));
+  j.add("weights_bytes", p.weights_bytes());
+  j.add("external", p.external());
+  j.add("tokenizer", program.has_tokenizer());
+  j.add("chat", chat_name(p.chat()));
+  add_sampling(j, p.sampling());
+  j.open("plan", '{');
+  j.add("context", plan.context);
+  j.add("batch", plan.batch);
+  j.add("threads", plan.threads);
+  j.add("slots", plan.slots);
+  j.add("ring", plan.ring);
+  j.close('}');
+  j.open("memory", '{');
+  for (int i = 0; i < plan.terms; ++i)
+    j.add(plan.term[i].name, plan.term[i].bytes);
+  j.close('}');
+  j.add("total_bytes", plan.total);
+  j.add("available_bytes", available_memory());
+  add_sources(j, p);
+  printf("%s}\n", j.out.c_str());
+}
+
+void print_text(const Program &program, const Plan &plan) {
+  const mf::Program &p = program.manifest();
+  const mf::Model &m = *p.model();
+  const mf::Target &t = *p.target();
+  auto line = [](const char *name, const std::string &value) {
+    printf("%-13s %s\n", name, value.c_str());
+  };
+  auto num = [](auto n) { return std::to_string(n); };
+  line("model", text_of(m.name()) + " (" + text_of(m.type()) + ", " +
+                    text_of(m.variant()) + ")");
+  line("", num(m.parameters()) + " parameters, " + num(m.layers()) +
+               " layers of width " + num(m.hidden()) + ", vocabulary " +
+               num(m.vocab()) + ", window " + num(m.window()) +
+               ", context up to " + num(m.max_context()));
+  line("target", text_of(t.name()) + " (" + text_of(t.triple()) + ", " +
+                     text_of(t.cpu()) + ")");
+  line("compiler",
+       "gemmac " + text_of(p.compiler()) + ", file version " + num(p.abi()));
+  line("formats", "weights " + text_of(p.weight_format()) + ", caches " +
+                      text_of(p.cache_format()));
+  line("weights",
+       num(p.weights_bytes()) + " bytes, id " + text_of(p.weights_id()) +
+           (p.external() ? ", in '" + text_of(p.external_name()) + "'" : ""));
+  line("tokenizer", program.has_tokenizer()
+                        ? num(program.tokenizer.vocab()) + " tokens"
+                        : std::string("none: ids only"));
+  line("chat", chat_name(p.chat()));
+  if (const mf::Sampling *s = p.sampling())
+    line("sampling", "temperature " + num(s->temperature()) + ", top-k " +
+                         num(s->top_k()) + ", top-p " + num(s->top_p()) +
+                         ", stop " + ids_of(s->stop(), " ") +
+                         (s->suppress() && s->suppress()->size()
+                              ? ", suppressed " + ids_of(s->suppress(), " ")
+                              : ""));
+  printf("\nmemory for a context of %" PRId64 ", batches of %" PRId64
+         " rows, %" PRId64 " threads (ring of sliding layers: %" PRId64
+         " keys)\n",
+         plan.context, plan.batch, plan.threads, plan.ring);
+  for (int i = 0; i < plan.terms; ++i)
+    printf("  %-13s %15" PRIu64 "  %s\n", plan.term[i].name, plan.term[i].bytes,
+           plan.term[i].about);
+  uint64_t have = available_memory();
+  printf("  %-13s %15" PRIu64 "  %.1f MiB; %.1f MiB are available%s\n", "total",
+         plan.total, double(plan.total) / (1 << 20), double(have) / (1 << 20),
+         plan.total > have ? ": does not fit" : "");
+  printf("\nsource tensors\n");
+  if (p.sources())
+    for (const mf::Source *s : *p.sources())
+      printf("  %s %s [%s] %s\n",
+             s->ignored() ? "ignored         " : hex(s->hash()).c_str(),
+             text_of(s->dtype()).c_str(), shape_of(*s, ", ").c_str(),
+             (text_of(s->tensor()) +
+              (s->ignored() ? ": " + text_of(s->ignored()) : ""))
+                 .c_str());
+}
+
+} // namespace
+
+int info_main(const Invocation &call) {
+  Options options;
+  bool json = false, help;
+  Syntax syntax = {
+      "info",
+      "Shows model, target, formats, source hashes and the memory plan.",
+      {},
+      {}};
+  syntax.flags = machine_flags(options);
+  syntax.flags.push_back({"--json", "", "", "print JSON", &json});
+  if (Status s = parse(syntax, call.arguments, help); !s.ok())
+    return report(s);
+  if (help)
+    return print_help(call.program, syntax), report(finish_output());
+  Program program;
+  if (Status s = program.open(); !s.ok())
+    return report(s);
+  Plan plan;
+  if (Status s = make_plan(program.file, options, plan); !s.ok())
+    return report(s);
+  json ? print_json(program, plan) : print_text(program, plan);
+  return report(finish_output());
+}
+
+} // namespace gm

@@ -1,0 +1,177 @@
+// See program.h.
+#include "runtime/app/program.h"
+#include "runtime/manifest_generated.h"
+
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace gm {
+
+std::vector<Flag> machine_flags(Options &o) {
+  const double any = HUGE_VAL;
+  return {
+      {"--threads", "-t", "N", "worker threads (default: physical cores)",
+       &o.threads, 1, 256},
+      {"--ctx-size", "-c", "N",
+       "most tokens of the sequence (default: min(model maximum, 8192))",
+       &o.context, 1, any},
+      {"--batch-size", "-b", "ROWS",
+       "most tokens computed at once (default: 512)", &o.batch, 1, 1 << 20},
+      // The tests' own. --rope-offset: positions of the rope tables alone move
+      // by N. --test-nan: the arena is NaN before each step. --test-order: the
+      // workers run one after another between barriers, in random orders.
+      {"--rope-offset", "", "N", "", &o.rope_offset, -1e9, 1e9, true},
+      {"--test-nan", "", "", "", &o.poison, 0, 0, true},
+      {"--test-order", "", "SEED", "", &o.shuffle, 0, 0, true},
+  };
+}
+
+Program::~Program() {
+  stop(engine);
+  close_file(file);
+}
+
+Status Program::open() {
+  if (Status s = open_file(nullptr, file); !s.ok())
+    return s;
+  if (!has_tokenizer())
+    return {};
+  std::string problem =
+      tokenizer.open(file.tokenizer.data, file.tokenizer.bytes);
+  if (!problem.empty())
+    return failure(BAD_INPUT,
+                   "the tokenizer of '%s' is damaged: %s; make the program "
+                   "again with gemmac",
+                   file.path, problem.c_str());
+  if (tokenizer.vocab() > vocab())
+    return failure(BAD_INPUT,
+                   "the tokenizer of '%s' has %u tokens, the model has %lld",
+                   file.path, tokenizer.vocab(), (long long)vocab());
+  return {};
+}
+
+Status Program::start(const Options &options) {
+  if (Status s = make_plan(file, options, plan); !s.ok())
+    return s;
+  if (Status s = check_plan(file, options, plan); !s.ok())
+    return s;
+  return gm::start(file, options, plan, engine);
+}
+
+Status Program::need_tokenizer() const {
+  if (has_tokenizer())
+    return {};
+  return failure(
+      UNSUPPORTED,
+      "this program has no tokenizer, because its checkpoint had no "
+      "tokenizer.json when it was compiled; give ids with --tokens FILE");
+}
+
+int64_t Program::vocab() const { return manifest().model()->vocab(); }
+int64_t Program::max_context() const {
+  return manifest().model()->max_context();
+}
+
+//===- inputs
+//--------------------------------------------------------------===//
+
+Status read_input(const std::string &path, std::string &bytes) {
+  enum : size_t { LIMIT = 256u << 20, STEP = 1u << 16 };
+  int fd = path == "-" ? 0 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : 0;
+  while (fd >= 0) {
+    size_t had = bytes.size();
+    bytes.resize(had + STEP);
+    n = read(fd, bytes.data() + had, STEP);
+    bytes.resize(had + size_t(n > 0 ? n : 0));
+    if (n < 0 && errno == EINTR && !interrupted())
+      continue;
+    if (n <= 0 || bytes.size() > LIMIT)
+      break;
+  }
+  int problem = errno;
+  if (fd > 0)
+    close(fd);
+  if (n < 0)
+    return failure(problem == EACCES ? RESOURCES : BAD_INPUT,
+                   "cannot read '%s': %s", path.c_str(), strerror(problem));
+  if (bytes.size() > LIMIT)
+    return failure(BAD_INPUT,
+                   "'%s' is larger than %d MiB, the most that is read",
+                   path.c_str(), int(LIMIT >> 20));
+  return {};
+}
+
+Status parse_ids(const std::string &text, int64_t vocab,
+                 const std::string &source, std::vector<int32_t> &ids) {
+  const char *space = " \t\n\v\f\r";
+  for (size_t at = text.find_first_not_of(space); at != std::string::npos;) {
+    size_t end = std::min(text.find_first_of(space, at), text.size());
+    std::string word = text.substr(at, std::min<size_t>(end - at, 40));
+    char *rest;
+    errno = 0;
+    long long id = strtoll(word.c_str(), &rest, 10);
+    if (end - at > 40 || *rest || errno || word[0] == '+')
+      return failure(BAD_INPUT, "%s: entry %zu is not a token id: '%s'",
+                     source.c_str(), ids.size(), word.c_str());
+    if (id < 0 || id >= vocab)
+      return failure(BAD_INPUT,
+                     "%s: entry %zu is %lld, but token ids are 0 to %lld",
+                     source.c_str(), ids.size(), id, (long long)vocab - 1);
+    ids.push_back(int32_t(id));
+    at = text.find_first_not_of(space, end);
+  }
+  if (ids.empty())
+    return failure(USAGE, "%s holds no token ids", source.c_str());
+  return {};
+}
+
+Status check_text(const std::string &text, const std::string &source) {
+  if (text.empty())
+    return failure(USAGE, "%s is empty", source.c_str());
+  size_t bad = first_bad_utf8(text);
+  if (bad != text.size())
+    return failure(BAD_INPUT, "%s is not UTF-8: byte 0x%02X at offset %zu",
+                   source.c_str(), (unsigned char)text[bad], bad);
+  return {};
+}
+
+void encode_raw(const Program &program, const std::string &text,
+                std::vector<int32_t> &ids) {
+  program.tokenizer.encode(text, true, ids);
+  int32_t bos = program.tokenizer.named(GM_TOK_BOS);
+  if (bos >= 0 && (ids.empty() || ids[0] != bos))
+    ids.insert(ids.begin(), bos);
+}
+
+Status check_length(size_t ids, int64_t context) {
+  if (ids <= size_t(context))
+    return {};
+  return failure(
+      RUN_ERROR,
+      "the prompt has %zu tokens, but the context holds %lld; shorten it or "
+      "give a larger -c",
+      ids, (long long)context);
+}
+
+//===- signals
+//-------------------------------------------------------------===//
+
+static volatile sig_atomic_t caught = 0;
+
+bool interrupted() { return caught; }
+void clear_interrupt() { caught = 0; }
+
+void watch_signals() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { caught = 1; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  signal(SIGXFSZ, SIG_IGN); // a file size limit is an error of write
+}
+
+} // namespace gm

@@ -1,0 +1,61 @@
+// What the commands share: the opened program with its tokenizer, the flags of
+// every command that runs the model, reading of prompts and token files.
+#pragma once
+
+#include "runtime/app/cli.h"
+#include "runtime/app/tokenizer.h"
+#include "runtime/gemma.h"
+
+#include <string>
+#include <vector>
+
+namespace gm {
+
+// -t, -c, -b, and the hidden flags of tests.
+std::vector<Flag> machine_flags(Options &options);
+
+class Program {
+public:
+  Program() = default;
+  Program(const Program &) = delete;
+  ~Program();
+
+  // Opens this program's own file, and its tokenizer if it has one.
+  Status open();
+  // Plans, checks that the plan fits, allocates, starts the workers.
+  Status start(const Options &options);
+
+  // UNSUPPORTED, with the reason, in a program made without tokenizer.json.
+  Status need_tokenizer() const;
+  bool has_tokenizer() const { return file.tokenizer.data; }
+
+  const gemmac::manifest::Program &manifest() const { return *file.manifest; }
+  int64_t vocab() const;
+  int64_t max_context() const;
+
+  File file;
+  Tokenizer tokenizer; // if has_tokenizer()
+  Plan plan;           // after start
+  Engine *engine = nullptr;
+};
+
+// A file's bytes; "-" is the standard input. Larger files than the limit (256
+// MiB) are errors, so that no input can take all memory.
+Status read_input(const std::string &path, std::string &bytes);
+// Whitespace-separated ids below `vocab`. The error names index and value.
+Status parse_ids(const std::string &text, int64_t vocab,
+                 const std::string &source, std::vector<int32_t> &ids);
+// USAGE if empty, BAD_INPUT with the byte offset if not UTF-8.
+Status check_text(const std::string &text, const std::string &source);
+// Ids of a text as it is, special tokens recognised, <bos> in front once.
+void encode_raw(const Program &program, const std::string &text,
+                std::vector<int32_t> &ids);
+// RUN_ERROR if `ids` do not fit into `context`.
+Status check_length(size_t ids, int64_t context);
+
+// True after SIGINT or SIGTERM; watch_signals makes them only set this.
+bool interrupted();
+void clear_interrupt();
+void watch_signals();
+
+} // namespace gm

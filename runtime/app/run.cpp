@@ -1,0 +1,228 @@
+// `PROGRAM run` and `PROGRAM "text"`: a prompt in, generated text or ids out.
+#include "runtime/app/commands.h"
+#include "runtime/app/sampling_flags.h"
+#include "runtime/app/template.h"
+#include "runtime/manifest_generated.h"
+
+#include <cstdio>
+
+namespace gm {
+namespace {
+
+struct Request {
+  Options machine;
+  SamplingFlags sampling;
+  std::optional<std::string> text, text_file, token_file, system;
+  std::vector<std::string> positional;
+  int64_t most = -1;
+  bool ignore_eos = false, raw = false, print_tokens = false;
+
+  Syntax syntax();
+  Status check();
+};
+
+Syntax Request::syntax() {
+  Syntax s = {"run",
+              "Generates what follows a prompt.",
+              {},
+              {"TEXT", "the prompt", &positional, 1}};
+  s.flags = {
+      {"--prompt", "-p", "TEXT", "the prompt", &text},
+      {"--file", "-f", "FILE", "a file with the prompt, - = standard input",
+       &text_file},
+      {"--tokens", "", "FILE",
+       "a file of token ids, - = standard input; nothing is added",
+       &token_file},
+      {"--predict", "-n", "N",
+       "most tokens to generate (default: until it stops or the context is "
+       "full)",
+       &most, -1, 1 << 30},
+      {"--system", "", "TEXT", "a system turn before the prompt", &system},
+      {"--raw", "", "", "no chat format around the prompt, only <bos>", &raw},
+      {"--ignore-eos", "", "", "go on after a stop token", &ignore_eos},
+      {"--print-tokens", "", "", "print ids instead of text", &print_tokens},
+  };
+  for (std::vector<Flag> more : {sampling.flags(), machine_flags(machine)})
+    s.flags.insert(s.flags.end(), more.begin(), more.end());
+  return s;
+}
+
+Status Request::check() {
+  if (!positional.empty() && text)
+    return failure(USAGE, "the prompt is given twice: as '%.100s' and with -p",
+                   positional[0].c_str());
+  if (!positional.empty())
+    text = positional[0];
+  int sources = bool(text) + bool(text_file) + bool(token_file);
+  if (sources != 1)
+    return failure(
+        USAGE,
+        "run expects one of TEXT, -p TEXT, -f FILE, --tokens FILE, got %s",
+        sources ? "several" : "none");
+  if (system && (raw || token_file))
+    return failure(
+        USAGE,
+        "--system needs the chat format, so it excludes --raw and --tokens");
+  return {};
+}
+
+// The chat format around a text, or the text with <bos>.
+Status encode_prompt(const Program &program, const Request &request,
+                     const std::string &text, std::vector<int32_t> &ids) {
+  auto chat = program.manifest().chat();
+  if (request.raw || chat == gemmac::manifest::Chat_None) {
+    if (request.system)
+      return failure(
+          UNSUPPORTED,
+          "--system: this program's checkpoint has no chat template");
+    encode_raw(program, text, ids);
+    return {};
+  }
+  std::vector<Message> messages;
+  if (request.system)
+    messages.push_back(text_message("system", *request.system));
+  messages.push_back(text_message("user", text));
+  ChatOptions options;
+  options.large = chat == gemmac::manifest::Chat_Large;
+  std::string rendered;
+  std::string problem = render_chat(messages, {}, options, rendered);
+  if (!problem.empty())
+    return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
+                   problem.c_str());
+  program.tokenizer.encode(rendered, true, ids);
+  return {};
+}
+
+Status read_prompt(const Program &program, const Request &request,
+                   std::vector<int32_t> &ids) {
+  if (request.token_file) {
+    std::string bytes;
+    if (Status s = read_input(*request.token_file, bytes); !s.ok())
+      return s;
+    return parse_ids(bytes, program.vocab(), "'" + *request.token_file + "'",
+                     ids);
+  }
+  if (Status s = program.need_tokenizer(); !s.ok())
+    return s;
+  std::string text = request.text.value_or("");
+  std::string source =
+      request.text_file ? "'" + *request.text_file + "'" : "the prompt";
+  if (request.text_file)
+    if (Status s = read_input(*request.text_file, text); !s.ok())
+      return s;
+  if (Status s = check_text(text, source); !s.ok())
+    return s;
+  if (request.system)
+    if (size_t bad = first_bad_utf8(*request.system);
+        bad != request.system->size())
+      return failure(BAD_INPUT, "--system is not UTF-8 at offset %zu", bad);
+  return encode_prompt(program, request, text, ids);
+}
+
+// Prints what is generated as it comes.
+class Printer {
+public:
+  Printer(const Program &program, const Generator &generator,
+          const Request &request)
+      : generator(generator),
+        ids(request.print_tokens || !program.has_tokenizer()) {
+    if (ids)
+      return;
+    bool chat = !request.raw && !request.token_file &&
+                program.manifest().chat() != gemmac::manifest::Chat_None;
+    if (chat)
+      splitter.emplace(program.tokenizer);
+    else
+      decoder.emplace(program.tokenizer, false);
+    vocab = int32_t(program.tokenizer.vocab());
+  }
+
+  void give(int32_t id) {
+    std::string out, thought;
+    if (ids)
+      out = (count ? " " : "") + std::to_string(id);
+    else if (id < vocab && !generator.is_stop(id)) {
+      if (splitter)
+        splitter->push(id, out, thought);
+      else
+        decoder->push(id, out);
+    }
+    ++count;
+    write(out);
+  }
+
+  void finish() {
+    std::string out, thought;
+    if (splitter)
+      splitter->flush(out, thought);
+    if (decoder)
+      decoder->flush(out);
+    if (count)
+      write(out + "\n");
+  }
+
+private:
+  void write(const std::string &out) {
+    if (out.empty())
+      return;
+    fwrite(out.data(), 1, out.size(), stdout);
+    fflush(stdout);
+  }
+
+  const Generator &generator;
+  bool ids;
+  std::optional<OutputSplitter> splitter;
+  std::optional<StreamDecoder> decoder;
+  int32_t vocab = 0;
+  int64_t count = 0;
+};
+
+Status run(Request &request) {
+  if (Status s = request.check(); !s.ok())
+    return s;
+  Program program;
+  if (Status s = program.open(); !s.ok())
+    return s;
+  std::vector<int32_t> prompt;
+  if (Status s = read_prompt(program, request, prompt); !s.ok())
+    return s;
+  GenerateOptions options;
+  options.sampling = request.sampling.resolve(program);
+  options.most = request.most;
+  options.ignore_stop = request.ignore_eos;
+  request.machine.all_logits = !top_is_enough(options.sampling);
+  Plan plan;
+  if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
+    return s;
+  if (Status s = check_length(prompt.size(), plan.context); !s.ok())
+    return s;
+  if (Status s = program.start(request.machine); !s.ok())
+    return s;
+  options.random = request.sampling.random(options.sampling);
+
+  watch_signals();
+  Generator generator(program, options);
+  Printer printer(program, generator, request);
+  End end;
+  Status s = generator.run(prompt, [&](int32_t id) { printer.give(id); }, end);
+  printer.finish();
+  if (s.ok() && end == End::Context)
+    fprintf(stderr, "note: the context of %lld tokens is full\n",
+            (long long)program.plan.context);
+  return s.ok() ? finish_output() : s;
+}
+
+} // namespace
+
+int run_main(const Invocation &call) {
+  Request request;
+  Syntax syntax = request.syntax();
+  bool help;
+  if (Status s = parse(syntax, call.arguments, help); !s.ok())
+    return report(s);
+  if (help)
+    return print_help(call.program, syntax), report(finish_output());
+  return report(run(request));
+}
+
+} // namespace gm

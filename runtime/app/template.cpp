@@ -1,0 +1,325 @@
+// See template.h. The order of the steps is the template's own: head, then for
+// every message that is not a tool's: turn, thought, calls, responses, content,
+// close; then the generation prompt.
+#include "runtime/app/template.h"
+
+#include <algorithm>
+
+namespace gm {
+namespace {
+
+bool is_media(std::string_view type, std::string_view &tag) {
+  if (type == "image" || type == "image_url")
+    tag = "<|image|>";
+  else if (type == "audio" || type == "input_audio")
+    tag = "<|audio|>";
+  else if (type == "video")
+    tag = "<|video|>";
+  else
+    return false;
+  return true;
+}
+
+bool is_system(const Message &message) {
+  return message.role == "system" || message.role == "developer";
+}
+
+class Renderer {
+public:
+  Renderer(const std::vector<Message> &messages, const ChatOptions &options,
+           std::string &out)
+      : messages(messages), options(options), out(out) {}
+
+  std::string run(const std::vector<Value> &tools) {
+    head(tools);
+    last_user = messages.size();
+    for (size_t i = first; i < messages.size(); ++i)
+      if (messages[i].role == "user")
+        last_user = i;
+    for (size_t i = first; i < messages.size() && problem.empty(); ++i)
+      if (messages[i].role != "tool")
+        message(i);
+    if (options.generation_prompt && problem.empty())
+      generation_prompt();
+    return problem;
+  }
+
+private:
+  enum class Last { Other, Call, Response };
+
+  void fail(std::string why) {
+    if (problem.empty())
+      problem = std::move(why);
+  }
+
+  void head(const std::vector<Value> &tools) {
+    out += "<bos>";
+    bool system = !messages.empty() && is_system(messages[0]);
+    if (!options.enable_thinking && tools.empty() && !system)
+      return;
+    out += "<|turn>system\n";
+    if (options.enable_thinking)
+      out += "<|think|>\n";
+    if (system) {
+      const Content &content = messages[0].content;
+      if (content.kind == Content::Text)
+        out += trim(content.text);
+      else if (content.kind == Content::Parts)
+        for (const Part &part : content.parts)
+          (out += trim(part.text)) += ' ';
+      first = 1;
+    }
+    for (const Value &tool : tools) {
+      std::string text;
+      append_declaration(tool, text);
+      ((out += "<|tool>") += trim(text)) += "<tool|>";
+    }
+    out += "<turn|>\n";
+  }
+
+  // The next message after `at` that is not a tool's, or nullptr.
+  const Message *next_message(size_t at) const {
+    while (++at < messages.size())
+      if (messages[at].role != "tool")
+        return &messages[at];
+    return nullptr;
+  }
+
+  void message(size_t at) {
+    const Message &m = messages[at];
+    bool model = m.role == "assistant" || m.role == "model";
+    last = Last::Other;
+    if (!(model && previous_role == "assistant"))
+      ((out += "<|turn>") += model ? "model" : m.role) += '\n';
+    bool after_user = last_user == messages.size() || at > last_user;
+    if (!m.reasoning.empty() &&
+        (after_user || (options.preserve_thinking && !m.tool_calls.empty())))
+      ((out += "<|channel>thought\n") += m.reasoning) += "\n<channel|>";
+    calls(m);
+    responses(at);
+    size_t before = out.size();
+    content(m, model);
+    bool empty = trim(std::string_view(out).substr(before)).empty();
+
+    const Message *next = next_message(at);
+    bool responded = last == Last::Response;
+    if (last == Last::Call)
+      out += "<|tool_response>";
+    else if (!(model && next && next->role == "assistant") &&
+             !(responded && empty && !next))
+      out += "<turn|>\n";
+    previous_role = m.role;
+  }
+
+  void calls(const Message &m) {
+    for (const ToolCall &call : m.tool_calls) {
+      if (call.arguments.kind != Value::Map &&
+          call.arguments.kind != Value::Null)
+        fail("the arguments of tool call \"" + call.name +
+             "\" are not a JSON object");
+      ((out += "<|tool_call>call:") += call.name) += '{';
+      fields(call.arguments);
+      out += "}<tool_call|>";
+      last = Last::Call;
+    }
+  }
+
+  // The fields of a map with bare keys.
+  void fields(const Value &map) {
+    bool any = false;
+    for (const auto *field : sorted_fields(map)) {
+      ((out += any ? "," : "") += field->key) += ':';
+      append_value(field->value, false, out);
+      any = true;
+    }
+  }
+
+  void response(const std::string &name, const Value &value) {
+    ((out += "<|tool_response>response:") += name) += '{';
+    if (value.kind == Value::Map)
+      fields(value);
+    else
+      append_value(value, false, out += "value:");
+    out += "}<tool_response|>";
+    last = Last::Response;
+  }
+
+  void response(const std::string &name, const std::string &text) {
+    Value value;
+    value.kind = Value::String;
+    value.text = text;
+    response(name, value);
+  }
+
+  // From the message itself, else from the tool messages right after it.
+  void responses(size_t at) {
+    const Message &m = messages[at];
+    for (const ToolResponse &r : m.tool_responses)
+      response(r.name.empty() ? "unknown" : r.name, r.response);
+    if (!m.tool_responses.empty() || m.tool_calls.empty())
+      return;
+    while (++at < messages.size() && messages[at].role == "tool") {
+      const Message &tool = messages[at];
+      std::string name = tool.name.empty() ? "unknown" : tool.name;
+      for (const ToolCall &call : m.tool_calls)
+        if (call.id == tool.tool_call_id)
+          name = call.name;
+      tool_message(name, tool.content);
+    }
+  }
+
+  void tool_message(const std::string &name, const Content &body) {
+    switch (body.kind) {
+    case Content::None:
+      return response(name, Value());
+    case Content::Text:
+      return response(name, body.text);
+    case Content::Other:
+      if (body.other.kind == Value::Map)
+        fail("the content of a tool message is a JSON object; expects a text");
+      return response(name, body.other);
+    case Content::Parts:
+      break;
+    }
+    std::string text;
+    for (const Part &part : body.parts)
+      if (part.type == "text")
+        text += part.text;
+    response(name, text);
+    std::string_view tag;
+    for (const Part &part : body.parts)
+      if (is_media(part.type, tag))
+        out += tag;
+  }
+
+  void content(const Message &m, bool model) {
+    auto add = [&](const std::string &text) {
+      if (model)
+        out += strip_thoughts(text);
+      else
+        out += trim(text);
+    };
+    if (m.content.kind == Content::Text)
+      add(m.content.text);
+    else if (m.content.kind == Content::Parts)
+      for (const Part &part : m.content.parts) {
+        std::string_view tag;
+        if (part.type == "text")
+          add(part.text);
+        else if (is_media(part.type, tag))
+          out += tag;
+      }
+    else if (m.content.kind == Content::Other &&
+             m.content.other.kind == Value::Map)
+      fail("the content of a message is a JSON object; expects a text");
+  }
+
+  // After a call or a response the model's turn is still open.
+  void generation_prompt() {
+    if (last == Last::Other) {
+      out += "<|turn>model\n";
+      if (options.large && !options.enable_thinking)
+        out += "<|channel>thought\n<channel|>";
+    } else if (last == Last::Response && options.enable_thinking) {
+      out += "<|channel>thought\n";
+    }
+  }
+
+  const std::vector<Message> &messages;
+  const ChatOptions &options;
+  std::string &out;
+  std::string problem;
+  size_t first = 0;     // the first message after the head
+  size_t last_user = 0; // messages.size(): none
+  Last last = Last::Other;
+  std::string previous_role; // of the last message that is not a tool's
+};
+
+constexpr std::string_view kHeading = "thought\n";
+
+} // namespace
+
+Message text_message(std::string role, std::string text) {
+  Message message;
+  message.role = std::move(role);
+  message.content.kind = Content::Text;
+  message.content.text = std::move(text);
+  return message;
+}
+
+std::string render_chat(const std::vector<Message> &messages,
+                        const std::vector<Value> &tools,
+                        const ChatOptions &options, std::string &out) {
+  return Renderer(messages, options, out).run(tools);
+}
+
+std::string strip_thoughts(std::string_view text) {
+  constexpr std::string_view open = "<|channel>", close = "<channel|>";
+  std::string kept;
+  while (true) {
+    size_t end = text.find(close);
+    std::string_view part = text.substr(0, end);
+    kept += part.substr(0, part.find(open));
+    if (end == text.npos)
+      return std::string(trim(kept));
+    text.remove_prefix(end + close.size());
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Output
+//===----------------------------------------------------------------------===//
+
+OutputSplitter::OutputSplitter(const Tokenizer &tokenizer, bool in_thought)
+    : tokenizer(tokenizer), decoder(tokenizer, /*specials=*/true),
+      thinking(in_thought) {}
+
+// Text of the open stream. In a thought, a heading is dropped and one line
+// break is held back: the one before <channel|> belongs to the format.
+void OutputSplitter::emit(std::string_view text, std::string &answer,
+                          std::string &thought) {
+  if (!thinking) {
+    answer += text;
+    return;
+  }
+  held += text;
+  if (heading) {
+    if (held.starts_with(kHeading))
+      held.erase(0, kHeading.size());
+    else if (kHeading.starts_with(held))
+      return; // not yet known
+    heading = false;
+  }
+  if (!held.empty() && held.back() == '\n') {
+    thought.append(held, 0, held.size() - 1);
+    held = "\n";
+  } else {
+    thought += held;
+    held.clear();
+  }
+}
+
+void OutputSplitter::push(int32_t id, std::string &answer,
+                          std::string &thought) {
+  bool open = id == tokenizer.named(GM_TOK_CHANNEL_OPEN);
+  bool close = id == tokenizer.named(GM_TOK_CHANNEL_CLOSE);
+  std::string text;
+  if (!open && !close) {
+    decoder.push(id, text);
+    return emit(text, answer, thought);
+  }
+  flush(answer, thought);
+  thinking = heading = open;
+}
+
+void OutputSplitter::flush(std::string &answer, std::string &thought) {
+  std::string text;
+  decoder.flush(text);
+  emit(text, answer, thought);
+  // "thought" alone is a heading too; a last line break is the format's.
+  if (thinking && !(heading && held == "thought") && held != "\n")
+    thought += held;
+  held.clear();
+}
+
+} // namespace gm

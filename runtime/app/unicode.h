@@ -1,0 +1,30 @@
+// The little of Unicode that the program needs: reading UTF-8, white space and
+// lower case as Python has them (the chat template is written for Python).
+// Knows no tokens.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace gm {
+
+// The character at the start of `text`, which is not empty: its length in bytes
+// and `code`; 0 if `text` is a proper beginning of a character, -1 if it does
+// not start with UTF-8 (overlong forms, surrogates and code points above
+// U+10FFFF are none).
+int read_char(std::string_view text, uint32_t &code);
+
+// Byte offset of the first thing in `text` that is not UTF-8; text.size() if
+// none.
+size_t first_bad_utf8(std::string_view text);
+
+// Without white space (Python's str.strip) at both ends.
+std::string_view trim(std::string_view text);
+
+// Lower case of every character by itself (Python's str.lower but for the final
+// sigma rule).
+std::string lower(std::string_view text);
+
+} // namespace gm
