@@ -166,11 +166,11 @@ private:
       Text text = vocab.back().text;
       fail("piece " +
            gemmac::quoted(std::string_view(pool).substr(text.from, text.size)) +
-           " expects an id, got a " + kindName(kind));
+           " expects an id, got " + kindName(kind));
       return nullptr;
     }
     if (mode != as) {
-      fail(mergeName() + " expects a string or a list of two, got a " +
+      fail(mergeName() + " expects a string or a list of two, got " +
            kindName(kind));
       return nullptr;
     }

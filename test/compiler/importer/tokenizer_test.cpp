@@ -1,0 +1,338 @@
+// Reading tokenizer.json and the chat template: what is accepted, and that each
+// kind of broken file is refused with a message that names what is wrong.
+#include "compiler/importer/Tokenizer.h"
+
+#include "test/compiler/importer/TestFiles.h"
+
+#include <nlohmann/json.hpp>
+
+#include <sys/stat.h>
+
+using namespace gemmac;
+using namespace gemmac::test;
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+constexpr int64_t vocabSize = 319;
+
+Json synthetic() {
+  static const Json json =
+      Json::parse(readText(source("test/Inputs/tokenizer/synthetic.json")));
+  return json;
+}
+
+Result<std::vector<uint8_t>> packText(const std::string &text,
+                                      int64_t vocab = vocabSize) {
+  std::vector<std::string> warnings;
+  return packTokenizerText(text, "tokenizer.json", vocab, warnings);
+}
+
+// The message for the synthetic tokenizer after `change`.
+template <typename Change>
+std::string refused(Change change, ExitCode code = ExitCode::BadInput,
+                    int64_t vocab = vocabSize) {
+  Json json = synthetic();
+  change(json);
+  auto packed = packText(json.dump(), vocab);
+  if (packed)
+    return "accepted";
+  EXPECT_EQ(packed.error().code, code) << packed.error().message;
+  EXPECT_TRUE(has(packed.error().message, {"tokenizer.json: "}));
+  return packed.error().message;
+}
+
+template <typename Change>
+bool accepted(Change change, int64_t vocab = vocabSize) {
+  Json json = synthetic();
+  change(json);
+  auto packed = packText(json.dump(), vocab);
+  if (!packed)
+    ADD_FAILURE() << packed.error().message;
+  return bool(packed);
+}
+
+TEST(Tokenizer, AcceptsWhatHfAccepts) {
+  EXPECT_TRUE(accepted([](Json &) {}));
+  EXPECT_TRUE(accepted([](Json &j) { j["pre_tokenizer"] = nullptr; }));
+  EXPECT_TRUE(accepted([](Json &j) { j.erase("version"); }));
+  EXPECT_TRUE(accepted([](Json &j) { j["model"].erase("dropout"); }));
+  EXPECT_TRUE(accepted(
+      [](Json &j) { j["post_processor"] = {{"type", "TemplateProcessing"}}; }));
+  // Both spellings of merges, in any mix, give the same bytes.
+  Json lists = synthetic();
+  for (Json &merge : lists["model"]["merges"]) {
+    std::string text = merge;
+    size_t space = text.find(' ', 1);
+    merge = Json::array({text.substr(0, space), text.substr(space + 1)});
+  }
+  EXPECT_EQ(*packText(lists.dump()), *packText(synthetic().dump()));
+  // vocab may follow merges.
+  Json turned = synthetic();
+  Json vocab = turned["model"]["vocab"];
+  turned["model"].erase("vocab");
+  turned["model"]["vocab"] = vocab;
+  EXPECT_EQ(*packText(turned.dump()), *packText(synthetic().dump()));
+}
+
+TEST(Tokenizer, WarnsOfAPostProcessor) {
+  Json json = synthetic();
+  json["post_processor"] = {{"type", "ByteLevel"}};
+  std::vector<std::string> warnings;
+  EXPECT_TRUE(packTokenizerText(json.dump(), "t", vocabSize, warnings));
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_TRUE(has(warnings[0], {"post_processor", "ByteLevel"}));
+}
+
+TEST(Tokenizer, NotJson) {
+  std::string text = synthetic().dump();
+  for (size_t cut : {size_t(0), size_t(1), text.size() / 2, text.size() - 1}) {
+    auto packed = packText(text.substr(0, cut));
+    ASSERT_FALSE(packed);
+    EXPECT_EQ(packed.error().code, ExitCode::BadInput);
+    EXPECT_TRUE(has(packed.error().message, {"JSON", "byte"}));
+  }
+  for (const char *other :
+       {"[]", "{}", "3", "[[1]]", "[{\"model\":{}}]", "{\"model\":3}",
+        "{\"model\":[[1]]}", "{\"model\":{\"vocab\":{}}}"})
+    EXPECT_FALSE(packText(other)) << other;
+  std::string deep(100, '[');
+  EXPECT_TRUE(has(packText(deep).error().message, {"64"}));
+}
+
+TEST(Tokenizer, OtherKinds) {
+  auto unsupported = [](auto change) {
+    return refused(change, ExitCode::Unsupported);
+  };
+  EXPECT_TRUE(has(unsupported([](Json &j) { j["model"]["type"] = "Unigram"; }),
+                  {"model.type", "BPE", "Unigram"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) { j["model"].erase("type"); }),
+                  {"model.type", "nothing"}));
+  EXPECT_TRUE(
+      has(unsupported([](Json &j) { j["model"]["byte_fallback"] = false; }),
+          {"byte_fallback", "true", "false"}));
+  EXPECT_TRUE(
+      has(unsupported([](Json &j) { j["model"]["ignore_merges"] = true; }),
+          {"ignore_merges"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) { j["model"]["dropout"] = 0.5; }),
+                  {"dropout"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) {
+                    j["model"]["continuing_subword_prefix"] = "##";
+                  }),
+                  {"continuing_subword_prefix", "##"}));
+  EXPECT_TRUE(has(
+      unsupported([](Json &j) { j["model"]["end_of_word_suffix"] = "</w>"; }),
+      {"end_of_word_suffix"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) { j["normalizer"] = nullptr; }),
+                  {"normalizer.type", "Replace"}));
+  EXPECT_TRUE(
+      has(unsupported([](Json &j) { j["normalizer"] = {{"type", "NFC"}}; }),
+          {"normalizer.type", "NFC"}));
+  EXPECT_TRUE(
+      has(unsupported([](Json &j) { j["normalizer"]["content"] = "_"; }),
+          {"normalizer.content", "\"_\""}));
+  EXPECT_TRUE(has(unsupported([](Json &j) {
+                    j["normalizer"]["pattern"] = {{"Regex", " "}};
+                  }),
+                  {"normalizer.pattern.String"}));
+  EXPECT_TRUE(has(
+      unsupported([](Json &j) { j["pre_tokenizer"]["type"] = "ByteLevel"; }),
+      {"pre_tokenizer.type", "ByteLevel"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) {
+                    j["pre_tokenizer"]["pattern"]["String"] = "a";
+                  }),
+                  {"pre_tokenizer.pattern"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) { j["decoder"] = nullptr; }),
+                  {"decoder.type"}));
+  EXPECT_TRUE(
+      has(unsupported([](Json &j) { j["decoder"]["decoders"].erase(2); }),
+          {"decoder.decoders"}));
+  EXPECT_TRUE(has(unsupported([](Json &j) {
+                    j["decoder"]["decoders"][1]["type"] = "ByteLevel";
+                  }),
+                  {"decoder.decoders[1]", "ByteFallback"}));
+  EXPECT_TRUE(
+      has(unsupported([](Json &j) { j["added_tokens"][0]["lstrip"] = true; }),
+          {"<pad>", "lstrip"}));
+  EXPECT_TRUE(has(
+      unsupported([](Json &j) { j["added_tokens"][0]["normalized"] = true; }),
+      {"<pad>", "normalized"}));
+}
+
+TEST(Tokenizer, SizesAndIds) {
+  EXPECT_TRUE(
+      has(refused([](Json &) {}, ExitCode::BadInput, 2048), {"2048", "319"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = "x"; }),
+                  {"\"a\"", "id", "string"}));
+  EXPECT_TRUE(
+      has(refused([](Json &j) { j["model"]["vocab"]["a"] = Json::object(); }),
+          {"\"a\"", "object"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = 1.5; }),
+                  {"\"a\"", "number"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = 319; }),
+                  {"\"a\"", "318", "319"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = -1; }),
+                  {"\"a\"", "-1"}));
+  EXPECT_TRUE(has(refused([](Json &j) {
+                    j["model"]["vocab"]["a"] = j["model"]["vocab"]["b"];
+                  }),
+                  {"\"a\"", "\"b\"", "same id"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"] = nullptr; }),
+                  {"model.vocab", "null"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["model"].erase("merges"); }),
+                  {"model.merges", "nothing"}));
+  EXPECT_TRUE(has(refused([](Json &j) {
+                    j["model"]["vocab"].erase("<0x41>");
+                    j["model"]["vocab"]["zz"] = 75;
+                  }),
+                  {"byte tokens", "<0x41>"}));
+  std::string text = synthetic().dump();
+  text.insert(text.find("\"a\":"), "\"a\":1,");
+  EXPECT_TRUE(has(packText(text).error().message, {"duplicate", "\"a\""}));
+}
+
+TEST(Tokenizer, AddedTokens) {
+  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"] = 3; }),
+                  {"added_tokens", "integer"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"][1] = 3; }),
+                  {"added_tokens[1]"}));
+  EXPECT_TRUE(
+      has(refused([](Json &j) { j["added_tokens"][1]["content"] = ""; }),
+          {"added_tokens[1].content"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"][1]["id"] = "x"; }),
+                  {"added_tokens[1].id"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"][1]["id"] = 5; }),
+                  {"<eos>", "expects id 1", "got 5"}));
+  EXPECT_TRUE(
+      has(refused([](Json &j) { j["added_tokens"][1]["content"] = "<pad>"; }),
+          {"<pad>", "twice"}));
+  // The last one is not in vocab: its id must be free and in range.
+  EXPECT_TRUE(has(
+      refused([](Json &j) { j["added_tokens"].back()["id"] = 400; }), {"400"}));
+  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"].back()["id"] = 4; }),
+                  {"same id 4"}));
+}
+
+TEST(Tokenizer, Merges) {
+  auto with = [](Json merge) {
+    return refused([&](Json &j) { j["model"]["merges"].push_back(merge); });
+  };
+  EXPECT_TRUE(
+      has(with("zz a"), {"merge 26", "\"zz\"", "not in the vocabulary"}));
+  EXPECT_TRUE(has(with("a zz"), {"\"zz\"", "not in the vocabulary"}));
+  EXPECT_TRUE(has(with("a f"), {"\"af\"", "not in the vocabulary"}));
+  EXPECT_TRUE(has(with("a b"), {"same pair"}));
+  EXPECT_TRUE(has(with("ab"), {"merge 26", "left right"}));
+  EXPECT_TRUE(has(with(" "), {"left right"}));
+  EXPECT_TRUE(has(with(""), {"left right"}));
+  EXPECT_TRUE(has(with(3), {"merge 26", "integer"}));
+  EXPECT_TRUE(has(with(nullptr), {"merge 26", "null"}));
+  EXPECT_TRUE(has(with(Json::object()), {"merge 26", "object"}));
+  EXPECT_TRUE(has(with(Json::array({"a"})), {"merge 26", "two pieces, got 1"}));
+  EXPECT_TRUE(has(with(Json::array()), {"merge 26", "got 0"}));
+  EXPECT_TRUE(has(with(Json::array({"a", "b", "c"})), {"merge 26", "got 3"}));
+  EXPECT_TRUE(has(with(Json::array({"a", 1})), {"merge 26", "integer"}));
+  EXPECT_TRUE(has(with(Json::array({"a", Json::array()})), {"merge 26"}));
+  EXPECT_TRUE(has(with(Json::array({"", "a"})), {"\"\"", "not in"}));
+  EXPECT_TRUE(has(refused(
+                      [](Json &j) {
+                        j["model"]["vocab"]["<0x41>a"] = 319;
+                        j["model"]["merges"].push_back("<0x41> a");
+                      },
+                      ExitCode::BadInput, 320),
+                  {"<0x41>", "byte token"}));
+}
+
+TEST(Tokenizer, Files) {
+  TemporaryFolder folder;
+  std::vector<std::string> warnings;
+  auto none = packTokenizer(folder.path, vocabSize, warnings);
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(none->has_value());
+
+  writeText(folder.file("tokenizer.json"), synthetic().dump());
+  auto some = packTokenizer(folder.path, vocabSize, warnings);
+  ASSERT_TRUE(some && some->has_value());
+
+  writeText(folder.file("tokenizer.json"), "");
+  auto empty = packTokenizer(folder.path, vocabSize, warnings);
+  ASSERT_FALSE(empty);
+  EXPECT_EQ(empty.error().code, ExitCode::BadInput);
+  EXPECT_TRUE(has(empty.error().message, {"tokenizer.json", "JSON"}));
+
+  TemporaryFolder other;
+  mkdir(other.file("tokenizer.json").c_str(), 0755);
+  EXPECT_FALSE(packTokenizer(other.path, vocabSize, warnings));
+}
+
+//===----------------------------------------------------------------------===//
+// Chat templates
+//===----------------------------------------------------------------------===//
+
+TEST(ChatTemplate, KnownOnes) {
+  std::vector<std::string> warnings;
+  // What the file says decides, not the model.
+  for (bool hint : {false, true}) {
+    auto small = readChatTemplate(source("examples/nano-e"), hint, warnings);
+    ASSERT_TRUE(small);
+    EXPECT_EQ(small->protocol, ChatProtocol::Small);
+    EXPECT_TRUE(small->known);
+    EXPECT_EQ(small->sha256.substr(0, 8), "3beb16a1");
+    auto large = readChatTemplate(source("examples/nano-m"), hint, warnings);
+    ASSERT_TRUE(large);
+    EXPECT_EQ(large->protocol, ChatProtocol::Large);
+    EXPECT_TRUE(large->known);
+  }
+  EXPECT_TRUE(warnings.empty());
+}
+
+TEST(ChatTemplate, NoneOthersAndTheConfig) {
+  TemporaryFolder folder;
+  std::vector<std::string> warnings;
+  auto read = [&](bool small) {
+    warnings.clear();
+    auto found = readChatTemplate(folder.path, small, warnings);
+    EXPECT_TRUE(found);
+    return *found;
+  };
+  EXPECT_EQ(read(true).protocol, ChatProtocol::None);
+  writeText(folder.file("tokenizer_config.json"), "{\"bos_token\": \"<bos>\"}");
+  EXPECT_EQ(read(true).protocol, ChatProtocol::None);
+  EXPECT_TRUE(warnings.empty());
+
+  std::string text = readText(source("examples/nano-m/chat_template.jinja"));
+  Json config = {{"chat_template", text}};
+  writeText(folder.file("tokenizer_config.json"), config.dump());
+  EXPECT_TRUE(read(true).known);
+  EXPECT_EQ(read(true).protocol, ChatProtocol::Large);
+  config["chat_template"] = {{{"name", "tool_use"}, {"template", "x"}},
+                             {{"name", "default"}, {"template", text}}};
+  writeText(folder.file("tokenizer_config.json"), config.dump());
+  EXPECT_TRUE(read(true).known);
+
+  // The .jinja file comes first; abc has a well-known hash.
+  writeText(folder.file("chat_template.jinja"), "abc");
+  ChatTemplate other = read(true);
+  EXPECT_FALSE(other.known);
+  EXPECT_EQ(other.protocol, ChatProtocol::Small);
+  EXPECT_EQ(other.sha256, "ba7816bf8f01cfea414140de5dae2223"
+                          "b00361a396177a9cb410ff61f20015ad");
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_TRUE(has(warnings[0], {"ba7816bf", "small"}));
+  EXPECT_EQ(read(false).protocol, ChatProtocol::Large);
+}
+
+TEST(ChatTemplate, Broken) {
+  TemporaryFolder folder;
+  std::vector<std::string> warnings;
+  for (const char *text : {"{", "{\"chat_template\": 3}",
+                           "{\"chat_template\": [{\"name\": \"other\"}]}"}) {
+    writeText(folder.file("tokenizer_config.json"), text);
+    auto found = readChatTemplate(folder.path, true, warnings);
+    ASSERT_FALSE(found) << text;
+    EXPECT_EQ(found.error().code, ExitCode::BadInput);
+    EXPECT_TRUE(has(found.error().message, {"tokenizer_config.json"}));
+  }
+}
+
+} // namespace
