@@ -183,8 +183,117 @@ def Expand : GemmacPass<"gemma-expand"> {
 
 //===-- stage select ------------------------------------------------------===//
 
+def GemmaToKernel : GemmacPass<"gemma-to-kernel"> {
+  let summary = "Replace fused ops by calls of the target's kernels";
+  let description = [{
+    Makes `@<segment>_few` (1 to 8 rows) and, for body and tail,
+    `@<segment>_many` of every segment and fills them by the recipe of the
+    target's device kind: the kernels that an op becomes, and the axis that each
+    runs over. Weights become packed weights: queries, keys and values of a layer
+    are one matrix (at the cut, where keys are computed in body and queries in
+    tail, views of one), gate and up alternate in blocks of 32 rows. A shape that
+    no kernel has is an error.
+
+    ```mlir
+    %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) {...}
+    // becomes, in class few
+    %x = kernel.call @norm_...(%h) weights([@n0]) over "all"(1)
+    %a = kernel.call @linear_geglu_...(%x) weights([@gate_up]) scalars [6144] over "blocks"(192)
+    %d = kernel.call @linear_...(%a) weights([@d]) scalars [1536] over "blocks"(96)
+    %y = kernel.call @add_norm_...(%h, %d) weights([@n1]) over "all"(1)
+    ```
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"x86-avx512\"",
+           "hardware (--list-targets of gemmac)">
+  ];
+  let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::kernel::KernelDialect",
+                           "::mlir::func::FuncDialect"];
+}
+
 //===-- stage plan --------------------------------------------------------===//
 
+def InsertBarriers : GemmacPass<"kernel-insert-barriers"> {
+  let summary = "Put barriers where workers depend on each other";
+  let description = [{
+    A barrier stands in front of a call that reads what another worker may have
+    written since the last barrier: a value, unless its producer ran `all` (a
+    private copy), or both calls have the same axis and units and touch only
+    their own parts; or a cache that was appended to. Nothing is moved. Running
+    it twice adds nothing.
+
+    ```mlir
+    %a = kernel.call @linear_...(%x) over "blocks"(160)
+    %q = kernel.call @rope_q_...(%a, %rope_local) over "all"(1)
+    // becomes
+    %a = kernel.call @linear_...(%x) over "blocks"(160)
+    kernel.barrier
+    %q = kernel.call @rope_q_...(%a, %rope_local) over "all"(1)
+    ```
+  }];
+  let dependentDialects = ["::mlir::kernel::KernelDialect"];
+}
+
+def AssignMemory : GemmacPass<"kernel-assign-memory"> {
+  let summary = "Place every result, weight and cache";
+  let description = [{
+    Gives each result a place: private (`worker`) for axis `all`, per split
+    (`key`) for attention partials, an io array for what the function returns,
+    otherwise per row (`row`). Values whose lives do not meet share bytes. Lives
+    of shared values are counted in phases (intervals between barriers), because
+    a worker may be anywhere in a phase while another is anywhere in the same.
+    An update in place keeps its operand's bytes where the operand dies. Sets
+    `kernel.memory` (bytes per unit of every class), and offsets of weights and
+    caches.
+
+    ```mlir
+    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars [1536] over "blocks"(96)
+    // becomes
+    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars [1536] over "blocks"(96) at ["row+10240"]
+    ```
+  }];
+  let dependentDialects = ["::mlir::kernel::KernelDialect"];
+}
+
+def VerifyPlan : GemmacPass<"kernel-verify-plan"> {
+  let summary = "Check a plan without trusting the planner";
+  let description = [{
+    For every pair of accesses to overlapping bytes, at least one a write, there
+    must be a reason why no worker sees the other halfway: a barrier, private
+    copies, worker 0 on both sides, or the same units each touching its own part.
+    No value may be overwritten before its last use. Places must be of the class
+    that the axis asks for, aligned and inside `kernel.memory`; units, scalars,
+    step arrays and weights must fit the shapes; weights and caches must not
+    overlap. Changes nothing.
+
+    ```mlir
+    %a = kernel.call @linear_...(%x) over "blocks"(160) at ["row+0"]
+    %q = kernel.call @rope_q_...(%a, %rope_local) over "all"(1) at ["worker+0"]
+    // error: expects a barrier after @linear_..., which writes the same bytes
+    ```
+  }];
+  let dependentDialects = ["::mlir::kernel::KernelDialect"];
+}
+
 //===-- stage native ------------------------------------------------------===//
+
+def KernelToLLVM : GemmacPass<"kernel-to-llvm"> {
+  let summary = "Lower a plan to straight-line LLVM functions";
+  let description = [{
+    Every segment becomes `@<segment>_<class>(ctx, worker)`: loads of the fields
+    of gm_ctx (runtime/abi.h), then calls of kernels with the addresses of their
+    operands and this worker's units, and barriers through the context. Kernels
+    are declared with the attributes `kernel.family`, `kernel.rows` and
+    `kernel.constants`; codegen adds the bodies. `@gm_model` is the table that
+    the runtime reads.
+
+    ```mlir
+    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars [1536] over "blocks"(96) at ["row+10240"]
+    // becomes
+    llvm.call @linear_...(%g_address, %weight, %d_address, %rows, %c1536, %begin, %end) : ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::kernel::KernelDialect", "::mlir::LLVM::LLVMDialect"];
+}
 
 #endif

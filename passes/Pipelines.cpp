@@ -35,15 +35,29 @@ void buildOptimizePipeline(OpPassManager &pm, const PipelineOptions &options) {
 
 //===-- select ------------------------------------------------------------===//
 
-void buildSelectPipeline(OpPassManager &pm, const PipelineOptions &options) {}
+void buildSelectPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  // The first pass that asks for the target.
+  GemmaToKernelOptions select;
+  select.target = options.target;
+  pm.addPass(createGemmaToKernel(select));
+}
 
 //===-- plan --------------------------------------------------------------===//
 
-void buildPlanPipeline(OpPassManager &pm, const PipelineOptions &options) {}
+void buildPlanPipeline(OpPassManager &pm, const PipelineOptions &options) {
+  // The calls are partitioned already; barriers come before memory, because
+  // liveness counts in the phases between them.
+  pm.addPass(createInsertBarriers());
+  pm.addPass(createAssignMemory());
+  // Always, not only in tests: a race would be a wrong token once a week.
+  pm.addPass(createVerifyPlan());
+}
 
 //===-- native ------------------------------------------------------------===//
 
-void buildNativePipeline(OpPassManager &pm, const PipelineOptions &options) {}
+void buildNativePipeline(OpPassManager &pm, const PipelineOptions &options) {
+  pm.addPass(createKernelToLLVM());
+}
 
 //===-- registration ------------------------------------------------------===//
 

@@ -76,11 +76,15 @@ CacheOp kernel::lookupCache(Operation *user, FlatSymbolRefAttr name) {
 }
 
 gemmac::KernelSpec kernel::specOf(DefOp def) {
+  return specOf(def.getFamily(), def.getRows(), def.getConstants());
+}
+
+gemmac::KernelSpec kernel::specOf(StringRef family, StringRef rows,
+                                  DictionaryAttr constants) {
   gemmac::KernelSpec spec;
-  spec.family = def.getFamily().str();
-  spec.rows =
-      def.getRows() == "few" ? gemmac::RowClass::Few : gemmac::RowClass::Many;
-  for (NamedAttribute attr : def.getConstants()) {
+  spec.family = family.str();
+  spec.rows = rows == "few" ? gemmac::RowClass::Few : gemmac::RowClass::Many;
+  for (NamedAttribute attr : constants) {
     std::string name = attr.getName().str();
     if (auto number = dyn_cast<IntegerAttr>(attr.getValue()))
       spec.constants.set(name, number.getInt());

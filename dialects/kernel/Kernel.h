@@ -53,6 +53,8 @@ CacheOp lookupCache(Operation *user, FlatSymbolRefAttr name);
 
 // kernel.def attributes as the plain KernelSpec of targets/Kernels.h.
 gemmac::KernelSpec specOf(DefOp def);
+gemmac::KernelSpec specOf(llvm::StringRef family, llvm::StringRef rows,
+                          DictionaryAttr constants);
 DictionaryAttr constantsAttr(MLIRContext *context,
                              const gemmac::Constants &constants);
 

@@ -1,0 +1,264 @@
+// kernel-assign-memory: a place for every result, an offset for every weight
+// and cache. Liveness counts phases (intervals between barriers), because a
+// worker may be anywhere in its phase while another is anywhere in the same:
+// two values share bytes only if a barrier stands between the last access of
+// one and the first of the other. Private slots (`worker`) are touched by one
+// worker only, so there the order of calls counts.
+#include "passes/Passes.h"
+#include "targets/Layouts.h"
+
+using namespace mlir;
+
+namespace gemmac {
+#define GEN_PASS_DEF_ASSIGNMEMORY
+#include "passes/Passes.h.inc"
+
+namespace {
+
+constexpr int64_t slotAlign = 64, sectionAlign = 65536;
+
+struct AssignMemory : impl::AssignMemoryBase<AssignMemory> {
+  void runOnOperation() override;
+};
+
+using Class = kernel::Place::Class;
+
+// Bytes that one value, or a chain of values updated in place, occupies.
+struct Slot {
+  Class place;
+  int64_t bytes;       // per unit of the class
+  int64_t first, last; // time of the first and last access
+  int64_t offset = -1;
+};
+
+Class classOf(kernel::CallOp call) {
+  if (call.getAxis() == "all")
+    return Class::Worker;
+  return call.getAxis() == "splits" ? Class::Key : Class::Row;
+}
+
+//===-- one function ------------------------------------------------------===//
+
+class FunctionPlanner {
+public:
+  explicit FunctionPlanner(func::FuncOp func) : func(func) {}
+  void run();
+
+private:
+  // Order of calls for private slots, phases for shared ones.
+  int64_t time(Class place, Operation *op) {
+    return place == Class::Worker ? position.lookup(op) : phase.lookup(op);
+  }
+  void number();
+  void makeSlots();
+  std::optional<unsigned> inPlaceOf(kernel::CallOp call, OpResult result);
+  bool isAloneInPhase(kernel::CallOp call, Value updated);
+  void layOut();
+  void write();
+
+  func::FuncOp func;
+  llvm::DenseMap<Operation *, int64_t> position, phase;
+  llvm::DenseMap<Value, StringRef> outputs; // value -> io name
+  llvm::DenseMap<Value, unsigned> slotOf;
+  std::vector<Slot> slots;
+};
+
+void FunctionPlanner::number() {
+  int64_t at = 0, phases = 0;
+  for (Operation &op : func.front()) {
+    phases += isa<kernel::BarrierOp>(op);
+    position[&op] = at++;
+    phase[&op] = phases;
+  }
+  auto returned = cast<func::ReturnOp>(func.front().getTerminator());
+  for (auto [index, value] : llvm::enumerate(returned.getOperands()))
+    if (auto name = func.getResultAttrOfType<StringAttr>(index, kernel::ioAttr))
+      outputs[value] = name.getValue();
+}
+
+// Whether every other access of `updated` in the phase of `call` is by the
+// worker that updates the same part, so that none sees half an update.
+bool FunctionPlanner::isAloneInPhase(kernel::CallOp call, Value updated) {
+  auto touchesOwnPart = [&](kernel::CallOp other, Access access) {
+    return phase.lookup(other) != phase.lookup(call) ||
+           (access == Access::Own && other.getAxis() == call.getAxis() &&
+            other.getUnits() == call.getUnits());
+  };
+  auto producer = updated.getDefiningOp<kernel::CallOp>();
+  unsigned number = cast<OpResult>(updated).getResultNumber();
+  if (!touchesOwnPart(producer,
+                      kernel::familyOf(producer)->results[number].access))
+    return false;
+  return llvm::all_of(updated.getUses(), [&](OpOperand &use) {
+    auto reader = dyn_cast<kernel::CallOp>(use.getOwner());
+    return reader &&
+           touchesOwnPart(
+               reader,
+               kernel::familyOf(reader)->inputs[use.getOperandNumber()].access);
+  });
+}
+
+// The slot whose bytes `result` takes over: that of its in-place operand, which
+// must be a value of the same kind that dies here.
+std::optional<unsigned> FunctionPlanner::inPlaceOf(kernel::CallOp call,
+                                                   OpResult result) {
+  int index =
+      kernel::familyOf(call)->results[result.getResultNumber()].inPlaceWith;
+  if (index < 0)
+    return std::nullopt;
+  Value updated = call.getInputs()[index];
+  auto slot = slotOf.find(updated);
+  if (slot == slotOf.end() || slots[slot->second].place != classOf(call) ||
+      updated.getType() != result.getType())
+    return std::nullopt;
+  int64_t uses = 0;
+  for (OpOperand &use : updated.getUses()) {
+    if (position.lookup(use.getOwner()) > position.lookup(call))
+      return std::nullopt;
+    uses += use.getOwner() == call;
+  }
+  if (uses != 1 ||
+      (classOf(call) != Class::Worker && !isAloneInPhase(call, updated)))
+    return std::nullopt;
+  return slot->second;
+}
+
+void FunctionPlanner::makeSlots() {
+  for (auto call : func.front().getOps<kernel::CallOp>())
+    for (OpResult result : call->getResults()) {
+      if (outputs.contains(result))
+        continue;
+      Class place = classOf(call);
+      int64_t from = time(place, call), to = from;
+      for (Operation *user : result.getUsers())
+        to = std::max(to, time(place, user));
+      if (std::optional<unsigned> slot = inPlaceOf(call, result)) {
+        slots[*slot].last = std::max(slots[*slot].last, to);
+        slotOf[result] = *slot;
+        continue;
+      }
+      int64_t bytes =
+          kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
+      if (place == Class::Worker)
+        bytes *= fewRows;
+      slotOf[result] = slots.size();
+      slots.push_back({place, roundUp(bytes, slotAlign), from, to});
+    }
+}
+
+// Largest first; each into the smallest hole that the slots alive at the same
+// time leave, else on top.
+void FunctionPlanner::layOut() {
+  std::vector<Slot *> order;
+  for (Slot &slot : slots)
+    order.push_back(&slot);
+  llvm::stable_sort(order, [](Slot *a, Slot *b) {
+    return std::tie(b->bytes, a->first) < std::tie(a->bytes, b->first);
+  });
+  for (Slot *slot : order) {
+    std::vector<std::pair<int64_t, int64_t>> taken;
+    for (Slot *other : order)
+      if (other->offset >= 0 && other->place == slot->place &&
+          other->first <= slot->last && slot->first <= other->last)
+        taken.push_back({other->offset, other->offset + other->bytes});
+    llvm::sort(taken);
+    int64_t end = 0, best = -1, smallest = 0;
+    for (auto [from, to] : taken) {
+      int64_t hole = from - end;
+      if (hole >= slot->bytes && (best < 0 || hole < smallest))
+        best = end, smallest = hole;
+      end = std::max(end, to);
+    }
+    slot->offset = best < 0 ? end : best;
+  }
+}
+
+void FunctionPlanner::write() {
+  Builder b(func.getContext());
+  for (auto call : func.front().getOps<kernel::CallOp>()) {
+    SmallVector<Attribute> places;
+    for (Value result : call.getResults()) {
+      kernel::Place place;
+      if (auto io = outputs.find(result); io != outputs.end()) {
+        place = {Class::Io, 0, io->second.str()};
+      } else {
+        const Slot &slot = slots[slotOf.lookup(result)];
+        place = {slot.place, slot.offset, ""};
+      }
+      places.push_back(b.getStringAttr(kernel::formatPlace(place)));
+    }
+    if (!places.empty())
+      call.setAtAttr(b.getArrayAttr(places));
+  }
+  auto most = [&](Class place) {
+    int64_t bytes = 0;
+    for (const Slot &slot : slots)
+      if (slot.place == place)
+        bytes = std::max(bytes, slot.offset + slot.bytes);
+    return b.getI64IntegerAttr(bytes);
+  };
+  func->setAttr(
+      kernel::memoryAttr,
+      b.getDictionaryAttr({b.getNamedAttr("fixed", most(Class::Fixed)),
+                           b.getNamedAttr("worker", most(Class::Worker)),
+                           b.getNamedAttr("row", most(Class::Row)),
+                           b.getNamedAttr("key", most(Class::Key))}));
+}
+
+void FunctionPlanner::run() {
+  number();
+  makeSlots();
+  layOut();
+  write();
+}
+
+//===-- weights and caches ------------------------------------------------===//
+
+// In the order of the module; what is read by row at random (experts, gathered
+// tables) starts at a page of its own.
+void placeWeights(ModuleOp module) {
+  Builder b(module.getContext());
+  int64_t end = 0;
+  for (auto weight : module.getOps<kernel::WeightOp>()) {
+    if (weight.getViewOf())
+      continue;
+    bool isSection = weight.getStack() > 1 || weight->hasAttr(kernel::pleMark);
+    end = roundUp(end, isSection ? sectionAlign : slotAlign);
+    weight.setOffsetAttr(b.getI64IntegerAttr(end));
+    end += weight.getBytes();
+    if (isSection)
+      end = roundUp(end, sectionAlign);
+  }
+  for (auto view : module.getOps<kernel::WeightOp>()) {
+    if (!view.getViewOf())
+      continue;
+    kernel::WeightOp base = kernel::lookupWeight(view, view.getViewOfAttr());
+    const Layout *layout = findLayout(view.getLayout().str());
+    view.setOffsetAttr(b.getI64IntegerAttr(
+        base.getOffset().value() +
+        layout->address((*view.getViewRows())[0], 0, view.getCols())));
+  }
+}
+
+void placeCaches(ModuleOp module) {
+  Builder b(module.getContext());
+  int64_t local = 0, global = 0;
+  for (auto cache : module.getOps<kernel::CacheOp>()) {
+    int64_t &end = cache.getTable() == "local" ? local : global;
+    cache.setOffsetAttr(b.getI64IntegerAttr(end));
+    end += cache.getKPage() + cache.getVPage();
+  }
+}
+
+} // namespace
+
+void AssignMemory::runOnOperation() {
+  ModuleOp module = getOperation();
+  placeWeights(module);
+  placeCaches(module);
+  for (auto func : module.getOps<func::FuncOp>())
+    if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
+      FunctionPlanner(func).run();
+}
+
+} // namespace gemmac

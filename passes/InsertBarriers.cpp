@@ -1,0 +1,116 @@
+// kernel-insert-barriers: a barrier in front of every call that touches what
+// another worker may have written, or that writes what another may still read,
+// since the last barrier. Values and caches only: reuse of bytes is the matter
+// of kernel-assign-memory. Must not know places.
+#include "passes/Passes.h"
+
+using namespace mlir;
+
+namespace gemmac {
+#define GEN_PASS_DEF_INSERTBARRIERS
+#include "passes/Passes.h.inc"
+
+namespace {
+
+struct InsertBarriers : impl::InsertBarriersBase<InsertBarriers> {
+  void runOnOperation() override;
+};
+
+// A call and its family.
+struct Access {
+  kernel::CallOp call;
+  const Family *family;
+};
+
+bool sameUnits(kernel::CallOp a, kernel::CallOp b) {
+  return a.getAxis() == b.getAxis() && a.getUnits() == b.getUnits();
+}
+
+// Whether worker w's share of `reader` only needs what worker w's share of
+// `writer` has written: private copies, worker 0 on both sides, or the same
+// units each touching its own part.
+bool staysWithWorker(Access writer, unsigned result, Access reader,
+                     unsigned input) {
+  if (writer.call.getAxis() == "all")
+    return true;
+  if (!sameUnits(writer.call, reader.call))
+    return false;
+  if (writer.call.getAxis() == "one")
+    return true;
+  return writer.family->results[result].access == gemmac::Access::Own &&
+         reader.family->inputs[input].access == gemmac::Access::Own;
+}
+
+class BarrierFinder {
+public:
+  explicit BarrierFinder(func::FuncOp func) : func(func) {
+    auto returned = cast<func::ReturnOp>(func.front().getTerminator());
+    for (auto [index, value] : llvm::enumerate(returned.getOperands()))
+      if (auto name =
+              func.getResultAttrOfType<StringAttr>(index, kernel::ioAttr))
+        outputs[value] = name;
+  }
+
+  void run() {
+    OpBuilder builder(func.getContext());
+    for (Operation &op : llvm::make_early_inc_range(func.front())) {
+      if (isa<kernel::BarrierOp>(op))
+        phase.clear();
+      auto call = dyn_cast<kernel::CallOp>(op);
+      if (!call)
+        continue;
+      Access access = {call, kernel::familyOf(call)};
+      if (llvm::any_of(phase, [&](Access earlier) {
+            return conflict(earlier, access);
+          })) {
+        builder.setInsertionPoint(call);
+        kernel::BarrierOp::create(builder, call.getLoc());
+        phase.clear();
+      }
+      phase.push_back(access);
+    }
+  }
+
+private:
+  bool conflict(Access earlier, Access later) {
+    for (auto [input, value] : llvm::enumerate(later.call.getInputs()))
+      if (value.getDefiningOp() == earlier.call &&
+          !staysWithWorker(earlier, cast<OpResult>(value).getResultNumber(),
+                           later, input))
+        return true;
+    if (earlier.call.getCacheAttr() &&
+        earlier.call.getCacheAttr() == later.call.getCacheAttr() &&
+        (earlier.family->writesCache || later.family->writesCache))
+      return true;
+    return overwritesInput(earlier, later);
+  }
+
+  // `later` writes an io buffer that `earlier` reads.
+  bool overwritesInput(Access earlier, Access later) {
+    for (Value result : later.call.getResults())
+      for (auto [index, value] : llvm::enumerate(earlier.call.getInputs())) {
+        auto argument = dyn_cast<BlockArgument>(value);
+        if (argument && outputs.contains(result) &&
+            func.getArgAttr(argument.getArgNumber(), kernel::ioAttr) ==
+                outputs.lookup(result) &&
+            !(sameUnits(earlier.call, later.call) &&
+              earlier.family->inputs[index].access == gemmac::Access::Own))
+          return true;
+      }
+    return false;
+  }
+
+  func::FuncOp func;
+  llvm::DenseMap<Value, Attribute> outputs;
+  SmallVector<Access> phase; // calls since the last barrier
+};
+
+} // namespace
+
+void InsertBarriers::runOnOperation() {
+  for (auto func : getOperation().getOps<func::FuncOp>())
+    if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
+      BarrierFinder(func).run();
+}
+
+} // namespace gemmac

@@ -1,0 +1,288 @@
+// Packed weights, caches and kernel bodies of the stage `select`.
+#include "passes/KernelSymbols.h"
+
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+namespace gemmac {
+
+KernelSymbols::KernelSymbols(ModuleOp module)
+    : module(module), builder(OpBuilder::atBlockBegin(module.getBody())) {
+  for (auto weight : module.getOps<gemma::WeightOp>()) {
+    tensors[weight.getSymName()] = weight;
+    names.insert(weight.getSymName());
+  }
+  for (auto cache : module.getOps<gemma::CacheOp>())
+    sourceCaches[cache.getSymName()] = cache;
+}
+
+std::string KernelSymbols::siblingName(FlatSymbolRefAttr tensor,
+                                       StringRef last) {
+  auto [prefix, own] = tensor.getValue().rsplit('.');
+  return own.empty() ? last.str() : (prefix + "." + last).str();
+}
+
+// Names of merged weights stay clear of the tensors' names, which single
+// weights keep.
+std::string KernelSymbols::unique(StringRef name) {
+  std::string result = name.str();
+  for (int i = 1; !names.insert(result).second; ++i)
+    result = llvm::formatv("{0}_{1}", name, i);
+  return result;
+}
+
+FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
+                                                 FlatSymbolRefAttr name,
+                                                 bool needsFormat) {
+  gemma::WeightOp weight = tensors.lookup(name.getValue());
+  if (!weight)
+    return user->emitError()
+           << "refers to weight " << name << ", which does not exist";
+  auto type = dyn_cast<RankedTensorType>(weight.getType());
+  if (!type || !type.hasStaticShape() || type.getRank() < 1 ||
+      type.getRank() > 3 || type.getNumElements() == 0)
+    return user->emitError()
+           << "expects weight " << name << " with 1 to 3 fixed sizes, got "
+           << weight.getType();
+  if (!needsFormat)
+    return weight;
+  for (auto [what, format] : {std::pair("format", weight.getFormat()),
+                              std::pair("act", weight.getAct())})
+    if (!format || (*format != "f32" && *format != "bf16"))
+      return user->emitError()
+             << "expects weight " << name << " with " << what
+             << " f32 or bf16, got " << (format ? *format : StringRef("none"));
+  return weight;
+}
+
+Attribute KernelSymbols::piece(gemma::WeightOp weight, int64_t begin,
+                               int64_t end) {
+  return builder.getDictionaryAttr(
+      {builder.getNamedAttr("tensor", weight.getFromAttr()),
+       builder.getNamedAttr("rows", builder.getDenseI64ArrayAttr({begin, end})),
+       builder.getNamedAttr("cols", builder.getDenseI64ArrayAttr(
+                                        {0, weight.dim(weight.rank() - 1)}))});
+}
+
+WeightRef KernelSymbols::add(const std::string &key, StringRef name,
+                             Location loc, ArrayAttr pieces, StringRef format,
+                             StringRef act, const Layout &layout, Shape shape) {
+  std::string symbol = created.insert(name).second ? name.str() : unique(name);
+  int64_t rows = shape.rows;
+  if (shape.interleave)
+    rows = 2 * roundUp(rows / 2, shape.interleave);
+  kernel::WeightOp::create(
+      builder, loc, builder.getStringAttr(symbol), pieces,
+      builder.getStringAttr(format), builder.getStringAttr(layout.name),
+      builder.getI64IntegerAttr(shape.rows),
+      builder.getI64IntegerAttr(shape.cols),
+      builder.getI64IntegerAttr(shape.stack),
+      builder.getI64IntegerAttr(shape.interleave),
+      builder.getI64IntegerAttr(layout.bytes(rows, shape.cols) * shape.stack),
+      FlatSymbolRefAttr(), DenseI64ArrayAttr(), IntegerAttr());
+  WeightRef ref = {FlatSymbolRefAttr::get(builder.getContext(), symbol),
+                   format.str(), act.str(), shape.rows, shape.cols};
+  return weights[key] = ref;
+}
+
+FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
+                                             FlatSymbolRefAttr name) {
+  FailureOr<gemma::WeightOp> weight = tensor(user, name, true);
+  if (failed(weight))
+    return failure();
+  unsigned rank = weight->rank();
+  return WeightRef{name, weight->getFormat()->str(), weight->getAct()->str(),
+                   rank > 1 ? weight->dim(rank - 2) : 1, weight->dim(rank - 1)};
+}
+
+FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
+                                           FlatSymbolRefAttr name) {
+  std::string key = "matrix " + name.getValue().str();
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  FailureOr<gemma::WeightOp> weight = tensor(user, name, true);
+  if (failed(weight))
+    return failure();
+  unsigned rank = weight->rank();
+  if (rank < 2)
+    return user->emitError() << "expects weight " << name
+                             << " to be a matrix, got " << weight->getType();
+  int64_t rows = weight->dim(rank - 2), stack = rank == 3 ? weight->dim(0) : 1;
+  std::string format = weight->getFormat()->str();
+  return add(key, name.getValue(), weight->getLoc(),
+             builder.getArrayAttr({piece(*weight, 0, rows)}), format,
+             weight->getAct()->str(), matrixLayout(format),
+             {rows, weight->dim(rank - 1), stack, 0});
+}
+
+FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,
+                                           ArrayRef<FlatSymbolRefAttr> parts) {
+  std::string key = "merged";
+  for (FlatSymbolRefAttr part : parts)
+    key += " " + part.getValue().str();
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  FailureOr<WeightRef> first = describe(user, parts.front());
+  if (failed(first))
+    return failure();
+  SmallVector<Attribute> pieces;
+  int64_t rows = 0;
+  for (FlatSymbolRefAttr part : parts) {
+    FailureOr<WeightRef> ref = describe(user, part);
+    if (failed(ref))
+      return failure();
+    if (ref->format != first->format || ref->act != first->act ||
+        ref->cols != first->cols)
+      return user->emitError()
+             << "unsupported: " << parts.front() << " is " << first->format
+             << " with " << first->cols << " columns and " << part << " is "
+             << ref->format << " with " << ref->cols
+             << "; they are stored as one matrix and must agree (--quant=bf16 "
+                "or "
+                "--quant=f32 makes the formats equal)";
+    pieces.push_back(piece(tensors.lookup(part.getValue()), 0, ref->rows));
+    rows += ref->rows;
+  }
+  return add(key, unique(name),
+             tensors.lookup(parts.front().getValue()).getLoc(),
+             builder.getArrayAttr(pieces), first->format, first->act,
+             matrixLayout(first->format), {rows, first->cols, 1, 0});
+}
+
+FailureOr<WeightRef>
+KernelSymbols::interleaved(Operation *user, StringRef name,
+                           ArrayRef<FlatSymbolRefAttr> parts) {
+  std::string key = "interleaved";
+  for (FlatSymbolRefAttr part : parts)
+    key += " " + part.getValue().str();
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  FailureOr<WeightRef> gate = describe(user, parts.front());
+  FailureOr<WeightRef> up = describe(user, parts.back());
+  if (failed(gate) || failed(up))
+    return failure();
+  gemma::WeightOp first = tensors.lookup(parts.front().getValue());
+  gemma::WeightOp last = tensors.lookup(parts.back().getValue());
+  bool isStack = parts.size() == 1;
+  if (first.rank() != (isStack ? 3 : 2) || last.rank() != first.rank() ||
+      (isStack && gate->rows % 2) || gate->rows != up->rows ||
+      gate->cols != up->cols || gate->format != up->format ||
+      gate->act != up->act)
+    return user->emitError()
+           << "unsupported: gate " << parts.front() << " (" << first.getType()
+           << ", " << gate->format << ") and up " << parts.back() << " ("
+           << last.getType() << ", " << up->format
+           << ") are stored interleaved and must have one shape and "
+              "format";
+  int64_t half = isStack ? gate->rows / 2 : gate->rows;
+  Attribute pieces[] = {piece(first, 0, half),
+                        isStack ? piece(first, half, 2 * half)
+                                : piece(last, 0, half)};
+  return add(key, isStack ? name.str() : unique(name), first.getLoc(),
+             builder.getArrayAttr(pieces), gate->format, gate->act,
+             matrixLayout(gate->format),
+             {2 * half, gate->cols, isStack ? first.dim(0) : 1, 32});
+}
+
+FailureOr<WeightRef> KernelSymbols::view(Operation *user, StringRef name,
+                                         const WeightRef &weight, int64_t begin,
+                                         int64_t end) {
+  std::string key =
+      llvm::formatv("view {0} {1} {2}", weight.name.getValue(), begin, end);
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  const Layout &layout = matrixLayout(weight.format);
+  if (begin % layout.rowGroup || (end != weight.rows && end % layout.rowGroup))
+    return user->emitError()
+           << "unsupported: rows [" << begin << ", " << end << ") of "
+           << weight.name << " do not begin and end at multiples of "
+           << layout.rowGroup;
+  std::string symbol = unique(name);
+  kernel::WeightOp::create(
+      builder, user->getLoc(), builder.getStringAttr(symbol), ArrayAttr(),
+      builder.getStringAttr(weight.format), builder.getStringAttr(layout.name),
+      builder.getI64IntegerAttr(end - begin),
+      builder.getI64IntegerAttr(weight.cols), builder.getI64IntegerAttr(1),
+      builder.getI64IntegerAttr(0),
+      builder.getI64IntegerAttr(layout.bytes(end - begin, weight.cols)),
+      weight.name, builder.getDenseI64ArrayAttr({begin, end}), IntegerAttr());
+  WeightRef ref = {FlatSymbolRefAttr::get(builder.getContext(), symbol),
+                   weight.format, weight.act, end - begin, weight.cols};
+  return weights[key] = ref;
+}
+
+FailureOr<WeightRef> KernelSymbols::vector(Operation *user,
+                                           FlatSymbolRefAttr name) {
+  std::string key = "vector " + name.getValue().str();
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  FailureOr<gemma::WeightOp> weight = tensor(user, name, false);
+  if (failed(weight))
+    return failure();
+  if (weight->rank() != 1)
+    return user->emitError() << "expects weight " << name
+                             << " to be a vector, got " << weight->getType();
+  return add(key, name.getValue(), weight->getLoc(),
+             builder.getArrayAttr({piece(*weight, 0, 1)}), "f32", "f32",
+             rowsLayout("f32"), {1, weight->dim(0), 1, 0});
+}
+
+FailureOr<WeightRef> KernelSymbols::gathered(Operation *user,
+                                             FlatSymbolRefAttr name) {
+  std::string key = "gathered " + name.getValue().str();
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  FailureOr<WeightRef> ref = describe(user, name);
+  if (failed(ref))
+    return failure();
+  gemma::WeightOp weight = tensors.lookup(name.getValue());
+  WeightRef added =
+      add(key, name.getValue(), weight.getLoc(),
+          builder.getArrayAttr({piece(weight, 0, ref->rows)}), ref->format,
+          ref->act, rowsLayout(ref->format), {ref->rows, ref->cols, 1, 0});
+  std::prev(builder.getInsertionPoint())
+      ->setAttr(kernel::pleMark, builder.getUnitAttr());
+  return added;
+}
+
+FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
+                                                FlatSymbolRefAttr name) {
+  if (auto it = caches.find(name.getValue()); it != caches.end())
+    return it->second;
+  gemma::CacheOp source = sourceCaches.lookup(name.getValue());
+  if (!source)
+    return user->emitError()
+           << "refers to cache " << name << ", which does not exist";
+  std::string format = source.getFormat() ? source.getFormat()->str() : "none";
+  if (format != "f32" && format != "bf16")
+    return user->emitError() << "expects cache " << name
+                             << " with format f32 or bf16, got " << format;
+  int64_t heads = source.getHeads(), dim = source.getDim();
+  if (heads < 1 || dim < 1 || dim % 32 || dim > 1024)
+    return user->emitError()
+           << "unsupported: cache " << name << " has " << heads
+           << " heads of size " << dim
+           << "; the head size must be a multiple of 32, at most 1024";
+  IntegerAttr page =
+      builder.getI64IntegerAttr(cachePageBytes(format, heads, dim));
+  auto cache = kernel::CacheOp::create(
+      builder, source.getLoc(), source.getSymNameAttr(),
+      builder.getStringAttr(source.getWindow() ? "local" : "global"),
+      source.getWindowAttr(), source.getHeadsAttr(), source.getDimAttr(),
+      builder.getStringAttr(format), page, page, IntegerAttr());
+  return caches[name.getValue()] = cache;
+}
+
+FlatSymbolRefAttr KernelSymbols::body(const KernelSpec &spec, Location loc) {
+  std::string symbol = kernelSymbol(spec);
+  if (bodies.insert(symbol).second)
+    kernel::DefOp::create(
+        builder, loc, builder.getStringAttr(symbol),
+        builder.getStringAttr(spec.family),
+        builder.getStringAttr(spec.rows == RowClass::Few ? "few" : "many"),
+        kernel::constantsAttr(builder.getContext(), spec.constants));
+  return FlatSymbolRefAttr::get(builder.getContext(), symbol);
+}
+
+} // namespace gemmac

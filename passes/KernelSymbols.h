@@ -1,0 +1,85 @@
+// The symbols of the stage `select`: which packed weights, caches and kernel
+// bodies the recipes have asked for. Knows layouts; must not know recipes or
+// row classes' schedules.
+#pragma once
+
+#include "dialects/gemma/Gemma.h"
+#include "dialects/kernel/Kernel.h"
+#include "targets/Layouts.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace gemmac {
+
+// A packed weight as a recipe sees it. `rows` and `cols` are logical.
+struct WeightRef {
+  mlir::FlatSymbolRefAttr name;
+  std::string format, act;
+  int64_t rows = 0, cols = 0;
+};
+
+// Creates kernel symbols on demand, each once, in front of the module's other
+// ops. Every request that cannot be met emits an error at `user` and fails.
+class KernelSymbols {
+public:
+  explicit KernelSymbols(mlir::ModuleOp module);
+
+  // Shape and formats of a checkpoint tensor, without packing it.
+  mlir::FailureOr<WeightRef> describe(mlir::Operation *user,
+                                      mlir::FlatSymbolRefAttr tensor);
+  // One matrix [out, in], or a stack [E, out, in].
+  mlir::FailureOr<WeightRef> matrix(mlir::Operation *user,
+                                    mlir::FlatSymbolRefAttr tensor);
+  // Matrices of one width and format below each other.
+  mlir::FailureOr<WeightRef>
+  merged(mlir::Operation *user, llvm::StringRef name,
+         llvm::ArrayRef<mlir::FlatSymbolRefAttr> tensors);
+  // gate and up in blocks of 32 rows: two matrices, or one stack of
+  // [E, 2F, in] whose rows 0..F-1 are the gate.
+  mlir::FailureOr<WeightRef>
+  interleaved(mlir::Operation *user, llvm::StringRef name,
+              llvm::ArrayRef<mlir::FlatSymbolRefAttr> tensors);
+  // Rows [begin, end) of a packed weight. The same bytes where the layout
+  // allows it.
+  mlir::FailureOr<WeightRef> view(mlir::Operation *user, llvm::StringRef name,
+                                  const WeightRef &weight, int64_t begin,
+                                  int64_t end);
+  // A vector or a scalar, in f32.
+  mlir::FailureOr<WeightRef> vector(mlir::Operation *user,
+                                    mlir::FlatSymbolRefAttr tensor);
+  // A table whose rows the runtime gathers; operand of no kernel.
+  mlir::FailureOr<WeightRef> gathered(mlir::Operation *user,
+                                      mlir::FlatSymbolRefAttr tensor);
+  mlir::FailureOr<mlir::kernel::CacheOp> cache(mlir::Operation *user,
+                                               mlir::FlatSymbolRefAttr name);
+  mlir::FlatSymbolRefAttr body(const KernelSpec &spec, mlir::Location loc);
+
+  // "layers.0.q" and "qkv" -> "layers.0.qkv".
+  static std::string siblingName(mlir::FlatSymbolRefAttr tensor,
+                                 llvm::StringRef last);
+
+private:
+  struct Shape {
+    int64_t rows, cols, stack, interleave;
+  };
+  mlir::FailureOr<mlir::gemma::WeightOp>
+  tensor(mlir::Operation *user, mlir::FlatSymbolRefAttr name, bool needsFormat);
+  mlir::Attribute piece(mlir::gemma::WeightOp tensor, int64_t begin,
+                        int64_t end);
+  WeightRef add(const std::string &key, llvm::StringRef name,
+                mlir::Location loc, mlir::ArrayAttr pieces,
+                llvm::StringRef format, llvm::StringRef act,
+                const Layout &layout, Shape shape);
+  std::string unique(llvm::StringRef name);
+
+  mlir::ModuleOp module;
+  mlir::OpBuilder builder;
+  llvm::StringMap<mlir::gemma::WeightOp> tensors;
+  llvm::StringMap<mlir::gemma::CacheOp> sourceCaches;
+  llvm::StringMap<WeightRef> weights; // by what they hold
+  llvm::StringMap<mlir::kernel::CacheOp> caches;
+  llvm::StringSet<> names, created, bodies;
+};
+
+} // namespace gemmac

@@ -1,0 +1,20 @@
+// What the stage `native` needs of the kernel dialect and tells codegen. Must
+// not know LLVM's own IR.
+#pragma once
+
+#include "targets/Kernels.h"
+
+#include <vector>
+
+namespace mlir {
+class ModuleOp;
+} // namespace mlir
+
+namespace gemmac {
+
+// The kernels that a module calls: its kernel.def ops before kernel-to-llvm,
+// the declarations that carry kernel.family, kernel.rows and kernel.constants
+// after it.
+std::vector<KernelSpec> kernelSpecs(mlir::ModuleOp module);
+
+} // namespace gemmac

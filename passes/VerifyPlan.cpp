@@ -1,0 +1,372 @@
+// kernel-verify-plan: checks a plan without trusting who made it. This file
+// looks at bytes: for every pair of accesses to overlapping bytes, at least one
+// of them a write, it must be clear why no worker can see the other halfway: a
+// barrier, private copies, worker 0 on both sides, or the same units each
+// touching its own part. Must not share liveness with kernel-assign-memory.
+#include "passes/VerifyPlan.h"
+
+#include "passes/Passes.h"
+#include "targets/Layouts.h"
+
+using namespace mlir;
+
+namespace gemmac {
+#define GEN_PASS_DEF_VERIFYPLAN
+#include "passes/Passes.h.inc"
+
+namespace {
+
+using Class = kernel::Place::Class;
+
+constexpr int64_t slotAlign = 64, sectionAlign = 65536;
+
+// Bytes that an access touches: [begin, end) per unit of a class, or all of the
+// buffer or cache `name`.
+struct Bytes {
+  Class place = Class::Fixed;
+  int64_t begin = 0, end = 0;
+  StringRef name = "";
+  bool isCache = false;
+
+  bool overlaps(const Bytes &other) const {
+    if (isCache != other.isCache || place != other.place)
+      return false;
+    if (isCache || place == Class::Io)
+      return name == other.name;
+    return begin < other.end && other.begin < end;
+  }
+};
+
+struct Touch {
+  kernel::CallOp call;
+  Bytes bytes;
+  bool isWrite;
+  gemmac::Access access;
+  Type type; // of the value; null for caches
+};
+
+// Why two accesses of one phase are safe although they touch the same bytes.
+bool isSafe(Touch a, Touch b) {
+  if (!a.bytes.isCache && a.bytes.place == Class::Worker)
+    return true; // private copies
+  if (a.call.getAxis() == "one" && b.call.getAxis() == "one")
+    return true; // worker 0 in program order
+  StringRef axis = a.call.getAxis();
+  return a.access == gemmac::Access::Own && b.access == gemmac::Access::Own &&
+         (axis == "rows" || axis == "blocks" || axis == "tiles") &&
+         axis == b.call.getAxis() && a.call.getUnits() == b.call.getUnits() &&
+         a.type == b.type && a.bytes.begin == b.bytes.begin;
+}
+
+class MemoryChecker {
+public:
+  explicit MemoryChecker(func::FuncOp func) : func(func) {}
+  LogicalResult run();
+
+private:
+  LogicalResult placeResults(kernel::CallOp call);
+  LogicalResult checkPlace(kernel::CallOp call, Value result,
+                           const kernel::Place &place);
+  LogicalResult checkInside(kernel::CallOp call, const Bytes &bytes,
+                            StringRef word);
+  LogicalResult checkSelf(kernel::CallOp call, const Family &family);
+  LogicalResult checkRaces(kernel::CallOp call, const Family &family);
+  LogicalResult checkAlive(kernel::CallOp call, Value value);
+  LogicalResult checkOutputs();
+  std::optional<Bytes> bytesOf(Value value);
+
+  func::FuncOp func;
+  llvm::DenseMap<Value, Bytes> places;
+  llvm::DenseMap<Value, size_t> definedAt; // number of writes before it
+  std::vector<Touch> phase;                // accesses since the last barrier
+  std::vector<std::pair<Value, Bytes>> writes; // all so far, in program order
+};
+
+std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
+  if (auto found = places.find(value); found != places.end())
+    return found->second;
+  auto argument = dyn_cast<BlockArgument>(value);
+  auto name = argument ? func.getArgAttrOfType<StringAttr>(
+                             argument.getArgNumber(), kernel::ioAttr)
+                       : StringAttr();
+  if (!name)
+    return std::nullopt;
+  return Bytes{.place = Class::Io, .name = name.getValue()};
+}
+
+//===-- places ------------------------------------------------------------===//
+
+LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
+                                         const Bytes &bytes, StringRef word) {
+  if (bytes.begin % slotAlign)
+    return call.emitOpError()
+           << "expects a place at a multiple of " << slotAlign << ", got "
+           << word << "+" << bytes.begin;
+  auto memory = func->getAttrOfType<DictionaryAttr>(kernel::memoryAttr);
+  int64_t size = memory.getAs<IntegerAttr>(word).getInt();
+  if (size % slotAlign)
+    return call.emitOpError()
+           << "expects " << word << " memory of a multiple of " << slotAlign
+           << " bytes, got " << size;
+  if (bytes.end > size)
+    return call.emitOpError()
+           << "expects places within " << size << " bytes of " << word
+           << " memory, got [" << bytes.begin << ", " << bytes.end << ")";
+  return success();
+}
+
+LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
+                                        const kernel::Place &place) {
+  StringRef axis = call.getAxis();
+  if (place.place == Class::Io) {
+    bool isReturned =
+        llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>);
+    if (!isReturned)
+      return call.emitOpError()
+             << "expects results at io " << place.name << " to be returned";
+    if (axis == "all")
+      return call.emitOpError()
+             << "expects a private place for the result of axis all, "
+                "got io "
+             << place.name;
+    places[result] = {
+        .place = Class::Io,
+        .name = StringAttr::get(func.getContext(), place.name).getValue()};
+    return success();
+  }
+  Class legal = axis == "all"      ? Class::Worker
+                : axis == "splits" ? Class::Key
+                                   : Class::Row;
+  if (place.place != legal)
+    return call.emitOpError()
+           << "expects the result of axis " << axis << " at "
+           << kernel::formatPlace({legal, 0, ""})
+                  .substr(0, kernel::formatPlace({legal, 0, ""}).find('+'))
+           << "+o, got " << kernel::formatPlace(place);
+  int64_t bytes = kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
+  if (legal == Class::Worker)
+    bytes *= fewRows;
+  if (legal == Class::Key) {
+    const Constants &constants =
+        kernel::specOf(kernel::lookupDef(call)).constants;
+    bytes = std::max(bytes, partialBytes(constants.integer("heads"),
+                                         constants.integer("hd")));
+  }
+  Bytes where = {
+      .place = legal, .begin = place.offset, .end = place.offset + bytes};
+  std::string text = kernel::formatPlace(place);
+  if (failed(checkInside(call, where, StringRef(text).split('+').first)))
+    return failure();
+  places[result] = where;
+  return success();
+}
+
+LogicalResult MemoryChecker::placeResults(kernel::CallOp call) {
+  if (call.getNumResults() == 0)
+    return success();
+  if (!call.getAt() || call.getAt()->size() != call.getNumResults())
+    return call.emitOpError("expects a place for every result");
+  for (auto [result, attr] : llvm::zip(call.getResults(), *call.getAt())) {
+    std::optional<kernel::Place> place =
+        kernel::parsePlace(cast<StringAttr>(attr).getValue());
+    if (!place)
+      return call.emitOpError() << "expects a place, got " << attr;
+    if (place->offset > (int64_t(1) << 50))
+      return call.emitOpError() << "expects an offset below 2^50, got " << attr;
+    if (failed(checkPlace(call, result, *place)))
+      return failure();
+  }
+  return success();
+}
+
+//===-- accesses ----------------------------------------------------------===//
+
+// One call may get the same bytes twice only for an update declared in place.
+LogicalResult MemoryChecker::checkSelf(kernel::CallOp call,
+                                       const Family &family) {
+  for (auto [r, result] : llvm::enumerate(call.getResults())) {
+    const Bytes &out = places[result];
+    for (auto [i, input] : llvm::enumerate(call.getInputs())) {
+      std::optional<Bytes> in = bytesOf(input);
+      if (!in || !in->overlaps(out))
+        continue;
+      bool isDeclared = family.results[r].inPlaceWith == int(i);
+      if (!isDeclared || in->begin != out.begin ||
+          input.getType() != result.getType())
+        return call.emitOpError()
+               << "expects result " << r << " apart from input " << i << " ("
+               << family.inputs[i].name << ")";
+    }
+    for (Value other : call.getResults().drop_front(r + 1))
+      if (places[other].overlaps(out))
+        return call.emitOpError("expects results at different bytes");
+  }
+  return success();
+}
+
+LogicalResult MemoryChecker::checkRaces(kernel::CallOp call,
+                                        const Family &family) {
+  std::vector<Touch> touches;
+  for (auto [i, input] : llvm::enumerate(call.getInputs()))
+    if (std::optional<Bytes> bytes = bytesOf(input))
+      touches.push_back(
+          {call, *bytes, false, family.inputs[i].access, input.getType()});
+  for (auto [r, result] : llvm::enumerate(call.getResults()))
+    touches.push_back({call, places[result], true, family.results[r].access,
+                       result.getType()});
+  if (call.getCacheAttr())
+    touches.push_back(
+        {call,
+         {.name = call.getCacheAttr().getValue(), .isCache = true},
+         family.writesCache,
+         gemmac::Access::Any,
+         {}});
+  for (Touch &now : touches)
+    for (Touch &before : phase) {
+      if (!(now.isWrite || before.isWrite) ||
+          !now.bytes.overlaps(before.bytes) || isSafe(before, now))
+        continue;
+      InFlightDiagnostic diag = call.emitOpError("expects a barrier after @")
+                                << before.call.getCallee() << ", which "
+                                << (before.isWrite ? "writes" : "reads")
+                                << " the same bytes";
+      diag.attachNote(before.call.getLoc()) << "the other access";
+      return diag;
+    }
+  phase.insert(phase.end(), touches.begin(), touches.end());
+  return success();
+}
+
+// No write since the definition of `value` has hit its bytes.
+LogicalResult MemoryChecker::checkAlive(kernel::CallOp call, Value value) {
+  std::optional<Bytes> bytes = bytesOf(value);
+  if (!bytes)
+    return call.emitOpError("expects inputs that are placed or step arrays");
+  for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
+    if (writes[i].first != value && writes[i].second.overlaps(*bytes))
+      return call.emitOpError()
+             << "reads a value that @"
+             << writes[i].first.getDefiningOp<kernel::CallOp>().getCallee()
+             << " has overwritten";
+  return success();
+}
+
+LogicalResult MemoryChecker::checkOutputs() {
+  auto returned = dyn_cast<func::ReturnOp>(func.front().getTerminator());
+  if (!returned)
+    return func.emitOpError("expects a return");
+  for (auto [index, value] : llvm::enumerate(returned.getOperands())) {
+    auto name = func.getResultAttrOfType<StringAttr>(index, kernel::ioAttr);
+    std::optional<Bytes> bytes = bytesOf(value);
+    if (!name || !bytes || bytes->place != Class::Io ||
+        bytes->name != name.getValue() || !value.getDefiningOp())
+      return returned.emitOpError()
+             << "expects result " << index << " at io "
+             << (name ? name.getValue() : StringRef("?"));
+    for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
+      if (writes[i].first != value && writes[i].second.overlaps(*bytes))
+        return returned.emitOpError()
+               << "returns io " << name.getValue() << ", which is overwritten";
+  }
+  return success();
+}
+
+LogicalResult MemoryChecker::run() {
+  for (Operation &op : func.front().without_terminator()) {
+    if (isa<kernel::BarrierOp>(op)) {
+      phase.clear();
+      continue;
+    }
+    auto call = dyn_cast<kernel::CallOp>(op);
+    if (!call)
+      return op.emitOpError("expects kernel.call and kernel.barrier only");
+    const Family &family = *kernel::familyOf(call);
+    if (failed(placeResults(call)))
+      return failure();
+    for (Value input : call.getInputs())
+      if (failed(checkAlive(call, input)))
+        return failure();
+    if (failed(checkSelf(call, family)) || failed(checkRaces(call, family)))
+      return failure();
+    for (Value result : call.getResults()) {
+      definedAt[result] = writes.size();
+      writes.push_back({result, places[result]});
+    }
+  }
+  return checkOutputs();
+}
+
+//===-- sections ----------------------------------------------------------===//
+
+struct Range {
+  int64_t begin, end;
+  Operation *op;
+};
+
+LogicalResult checkDisjoint(std::vector<Range> ranges, StringRef what) {
+  llvm::sort(ranges,
+             [](const Range &a, const Range &b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < ranges.size(); ++i)
+    if (ranges[i].begin < ranges[i - 1].end) {
+      InFlightDiagnostic diag = ranges[i].op->emitOpError("expects ")
+                                << what << " of its own, got offset "
+                                << ranges[i].begin << " below the end "
+                                << ranges[i - 1].end << " of another";
+      diag.attachNote(ranges[i - 1].op->getLoc()) << "the other one";
+      return diag;
+    }
+  return success();
+}
+
+} // namespace
+
+LogicalResult verifyPlannedMemory(func::FuncOp func) {
+  return MemoryChecker(func).run();
+}
+
+LogicalResult verifyPlannedSections(ModuleOp module) {
+  std::vector<Range> weights, pools[2];
+  for (Operation &op : *module.getBody()) {
+    auto weight = dyn_cast<kernel::WeightOp>(op);
+    auto cache = dyn_cast<kernel::CacheOp>(op);
+    if (!weight && !cache)
+      continue;
+    std::optional<uint64_t> offset =
+        weight ? weight.getOffset() : cache.getOffset();
+    if (!offset)
+      return op.emitOpError("expects an offset");
+    bool isSection =
+        weight && (weight.getStack() > 1 || weight->hasAttr(kernel::pleMark));
+    int64_t align = isSection ? sectionAlign : slotAlign;
+    if (*offset % align)
+      return op.emitOpError() << "expects an offset at a multiple of " << align
+                              << ", got " << *offset;
+    int64_t begin = *offset;
+    if (cache)
+      pools[cache.getTable() == "global"].push_back(
+          {begin, begin + int64_t(cache.getKPage() + cache.getVPage()), cache});
+    else if (!weight.getViewOf())
+      weights.push_back({begin, begin + int64_t(weight.getBytes()), weight});
+  }
+  if (failed(checkDisjoint(weights, "weight bytes")) ||
+      failed(checkDisjoint(pools[0], "cache pages")) ||
+      failed(checkDisjoint(pools[1], "cache pages")))
+    return failure();
+  return success();
+}
+
+namespace {
+
+struct VerifyPlan : impl::VerifyPlanBase<VerifyPlan> {
+  void runOnOperation() override {
+    bool ok = succeeded(verifyPlannedSections(getOperation()));
+    for (auto func : getOperation().getOps<func::FuncOp>())
+      ok = ok && succeeded(verifyPlannedCalls(func)) &&
+           succeeded(verifyPlannedMemory(func));
+    if (!ok)
+      signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace gemmac

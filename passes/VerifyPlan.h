@@ -1,0 +1,20 @@
+// The two halves of kernel-verify-plan that do not depend on each other. Both
+// emit an error at the offending op and fail.
+#pragma once
+
+#include "dialects/kernel/Kernel.h"
+
+namespace gemmac {
+
+// Units, scalars, weights and step arrays of every call agree with the shapes
+// and with each other; io names are the segment's.
+llvm::LogicalResult verifyPlannedCalls(mlir::func::FuncOp func);
+
+// Places are legal and inside kernel.memory; no two workers race; no value is
+// overwritten before its last use.
+llvm::LogicalResult verifyPlannedMemory(mlir::func::FuncOp func);
+
+// Weights and caches have offsets and do not overlap.
+llvm::LogicalResult verifyPlannedSections(mlir::ModuleOp module);
+
+} // namespace gemmac
