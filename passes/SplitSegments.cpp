@@ -1,14 +1,301 @@
+// Splits @step at the last write of keys and values into @body, @tail, @top and
+// @logits. Each is cut out of the step as the ops that its results need.
+#include "passes/Match.h"
 #include "passes/Passes.h"
 
+#include "mlir/IR/IRMapping.h"
+
+#include <algorithm>
+
 using namespace mlir;
+using namespace mlir::gemma;
 
 namespace gemmac {
 #define GEN_PASS_DEF_SPLITSEGMENTS
 #include "passes/Passes.h.inc"
+
+static constexpr int64_t topCount = 64; // ids that @top yields per row
+
 namespace {
+// What the step ends in: hidden -> logits -> softcap?.
+struct Ending {
+  Value hidden;
+  LogitsOp logits;
+  SoftcapOp softcap; // null: none
+};
+
+// Builds one segment out of ops of the step.
+struct Segment {
+  func::FuncOp function;
+  OpBuilder b;
+  IRMapping map;
+
+  Segment(func::FuncOp step, StringRef name, ArrayRef<Type> inputs,
+          ArrayRef<StringRef> names)
+      : b(step) {
+    function = func::FuncOp::create(b, step.getLoc(), name,
+                                    b.getFunctionType(inputs, {}));
+    function->setAttr(segmentAttr, b.getStringAttr(name));
+    for (auto [i, arg] : llvm::enumerate(names))
+      if (!arg.empty())
+        function.setArgAttr(i, argAttr, b.getStringAttr(arg));
+    b.setInsertionPointToStart(function.addEntryBlock());
+  }
+
+  // Clones the ops of `keep`, in their order.
+  void clone(ArrayRef<Operation *> keep) {
+    for (Operation *op : keep)
+      b.clone(*op, map);
+  }
+  void finish(Location loc, ValueRange results) {
+    func::ReturnOp::create(b, loc, results);
+    function.setType(
+        b.getFunctionType(function.getArgumentTypes(), TypeRange(results)));
+  }
+};
+
 struct SplitSegments : impl::SplitSegmentsBase<SplitSegments> {
   using Base::Base;
-  void runOnOperation() override {}
+  void runOnOperation() override;
+
+private:
+  LogicalResult findEnding();
+  LogicalResult findCut();
+  LogicalResult checkReads(ArrayRef<Operation *> tail);
+  void makeBody(ArrayRef<Operation *> ops);
+  void makeTail(ArrayRef<Operation *> ops);
+  void makeTop();
+  void makeLogits();
+
+  // The ops that `roots` need, in order; `stop` is not followed.
+  SmallVector<Operation *> slice(ArrayRef<Operation *> roots, Value stop);
+
+  func::FuncOp step;
+  Ending ending;
+  KvBlockOp cut;
+  SmallVector<Operation *> writes; // up to the cut
+  SmallVector<StringRef> argNames; // of the step
 };
 } // namespace
+
+LogicalResult SplitSegments::findEnding() {
+  auto result = cast<func::ReturnOp>(step.getBody().front().getTerminator());
+  if (result.getNumOperands() != 2)
+    return step.emitError()
+           << "expects the step to return hidden and logits, got "
+           << result.getNumOperands() << " values";
+  ending.hidden = result.getOperand(0);
+  Value logits = result.getOperand(1);
+  ending.softcap = logits.getDefiningOp<SoftcapOp>();
+  if (ending.softcap)
+    logits = ending.softcap.getX();
+  ending.logits = logits.getDefiningOp<LogitsOp>();
+  if (!ending.logits || ending.logits.getHidden() != ending.hidden ||
+      !isa_and_nonnull<RmsNormOp>(ending.hidden.getDefiningOp()))
+    return step.emitError(
+        "expects the step to return hidden, a norm, and the logits of hidden");
+  return success();
+}
+
+LogicalResult SplitSegments::findCut() {
+  for (Operation &op : step.getBody().front()) {
+    if (isMemoryEffectFree(&op) || isa<AttentionOp, AttentionBlockOp>(op))
+      continue;
+    if (!isa<KvBlockOp>(op)) {
+      InFlightDiagnostic diag =
+          op.emitError("expects keys and values to be written by kv_block");
+      if (auto why = op.getAttrOfType<StringAttr>(notFusedAttr))
+        diag << "; not fused: " << why.getValue();
+      return diag;
+    }
+    writes.push_back(&op);
+  }
+  if (writes.empty())
+    return step.emitError("expects a kv_block in the step");
+  cut = cast<KvBlockOp>(writes.back());
+  if (!cut.getH().getDefiningOp())
+    return cut.emitError("expects the residual to be computed in the step");
+  return success();
+}
+
+SmallVector<Operation *> SplitSegments::slice(ArrayRef<Operation *> roots,
+                                              Value stop) {
+  llvm::SmallPtrSet<Operation *, 32> needed;
+  SmallVector<Operation *> worklist(roots);
+  while (!worklist.empty()) {
+    Operation *op = worklist.pop_back_val();
+    if (!needed.insert(op).second)
+      continue;
+    for (Value operand : op->getOperands())
+      if (operand != stop && operand.getDefiningOp())
+        worklist.push_back(operand.getDefiningOp());
+  }
+  SmallVector<Operation *> ordered;
+  for (Operation &op : step.getBody().front())
+    if (needed.contains(&op))
+      ordered.push_back(&op);
+  return ordered;
+}
+
+static FlatSymbolRefAttr cacheOf(Operation *op) {
+  return TypeSwitch<Operation *, FlatSymbolRefAttr>(op)
+      .Case<AttentionOp, AttentionBlockOp, KvBlockOp>(
+          [](auto user) { return user.getCacheAttr(); })
+      .Default(FlatSymbolRefAttr());
+}
+
+// The tail reads caches after all writes; each read must have stood after the
+// writes of its cache already.
+LogicalResult SplitSegments::checkReads(ArrayRef<Operation *> tail) {
+  for (Operation *op : tail)
+    for (Operation *write : writes)
+      if (cacheOf(op) && cacheOf(op) == cacheOf(write) &&
+          op->isBeforeInBlock(write))
+        return op->emitError()
+               << "expects to stand after the kv_block that writes "
+               << cacheOf(op);
+  return success();
+}
+
+// Restricts ple_inputs to the layers whose columns are read.
+static void narrowInputs(func::FuncOp function) {
+  SmallVector<PleInputsOp> all;
+  function.walk([&](PleInputsOp op) { all.push_back(op); });
+  for (PleInputsOp op : all) {
+    int64_t width = op.getWidth(), first = INT64_MAX, last = 0;
+    bool slices = true;
+    for (Operation *user : op->getUsers()) {
+      auto columns = dyn_cast<ColumnsOp>(user);
+      slices &= columns && columns.getRange()[0] % width == 0 &&
+                columns.getRange()[1] % width == 0;
+      if (!slices)
+        break;
+      first = std::min(first, columns.getRange()[0] / width);
+      last = std::max(last, columns.getRange()[1] / width);
+    }
+    if (!slices || first >= last)
+      continue;
+    OpBuilder b(op);
+    int64_t begin = op.getLayers()[0];
+    op.setLayers({begin + first, begin + last});
+    auto type = op.getType();
+    op.getResult().setType(RankedTensorType::get(
+        {type.getDimSize(0), (last - first) * width}, b.getF32Type()));
+    for (Operation *user : op->getUsers()) {
+      auto columns = cast<ColumnsOp>(user);
+      columns.setRange({columns.getRange()[0] - first * width,
+                        columns.getRange()[1] - first * width});
+    }
+  }
+}
+
+void SplitSegments::makeBody(ArrayRef<Operation *> ops) {
+  Segment body(step, "body", step.getArgumentTypes(), argNames);
+  for (auto [from, to] :
+       llvm::zip(step.getArguments(), body.function.getArguments()))
+    body.map.map(from, to);
+  body.clone(ops);
+  body.finish(cut.getLoc(), body.map.lookup(cut.getH()));
+  narrowInputs(body.function);
+}
+
+void SplitSegments::makeTail(ArrayRef<Operation *> ops) {
+  Value resid = cut.getH();
+  SmallVector<Type> types = {resid.getType()};
+  OpBuilder b(step);
+  types.push_back(
+      RankedTensorType::get({ShapedType::kDynamic}, b.getI32Type()));
+  llvm::append_range(types, step.getArgumentTypes());
+  SmallVector<StringRef> names = {"resid", "want"};
+  llvm::append_range(names, argNames);
+  Segment tail(step, "tail", types, names);
+  for (auto [from, to] : llvm::zip(step.getArguments(),
+                                   tail.function.getArguments().drop_front(2)))
+    tail.map.map(from, to);
+  // The wanted rows of the residual; all other arrays hold these rows already.
+  auto taken = TakeOp::create(tail.b, resid.getLoc(), resid.getType(),
+                              tail.function.getArgument(0),
+                              tail.function.getArgument(1));
+  tail.map.map(resid, taken.getResult());
+  tail.clone(ops);
+  tail.finish(ending.hidden.getLoc(), tail.map.lookup(ending.hidden));
+  narrowInputs(tail.function);
+}
+
+void SplitSegments::makeTop() {
+  OpBuilder b(step);
+  int64_t vocab = columnsOf(ending.logits.getResult());
+  auto rows = [&](int64_t columns, Type element) {
+    return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
+  };
+  Segment top(
+      step, "top",
+      {ending.hidden.getType(), rows((vocab + 31) / 32, b.getI32Type())},
+      {"hidden", "mask"});
+  auto best = TopOp::create(
+      top.b, ending.logits.getLoc(),
+      TypeRange{rows(topCount, b.getI32Type()), rows(topCount, b.getF32Type())},
+      top.function.getArgument(0), top.function.getArgument(1),
+      ending.logits.getWeightAttr(),
+      ending.softcap ? ending.softcap.getCapAttr() : FloatAttr(),
+      b.getI64IntegerAttr(topCount));
+  top.finish(ending.logits.getLoc(), best.getResults());
+}
+
+void SplitSegments::makeLogits() {
+  Segment logits(step, "logits", {ending.hidden.getType()}, {"hidden"});
+  logits.map.map(ending.hidden, logits.function.getArgument(0));
+  Operation *last = ending.logits;
+  logits.b.clone(*last, logits.map);
+  if (ending.softcap)
+    logits.b.clone(*(last = ending.softcap), logits.map);
+  logits.finish(last->getLoc(), logits.map.lookup(last->getResult(0)));
+}
+
+void SplitSegments::runOnOperation() {
+  step = {};
+  writes.clear();
+  for (auto function : getOperation().getOps<func::FuncOp>()) {
+    auto segment = function->getAttrOfType<StringAttr>(segmentAttr);
+    if (!segment || segment.getValue() != "step")
+      continue;
+    if (step) {
+      function.emitError("expects one function with gemma.segment \"step\"");
+      return signalPassFailure();
+    }
+    step = function;
+  }
+  if (!step) // split already
+    return;
+  if (!step.getBody().hasOneBlock()) {
+    step.emitError("expects the step to be one block");
+    return signalPassFailure();
+  }
+  for (StringRef name : {"body", "tail", "top", "logits"})
+    if (getOperation().lookupSymbol(name)) {
+      step.emitError() << "expects no other symbol @" << name;
+      return signalPassFailure();
+    }
+  argNames.clear();
+  for (unsigned i = 0; i < step.getNumArguments(); ++i) {
+    auto name = step.getArgAttrOfType<StringAttr>(i, argAttr);
+    argNames.push_back(name ? name.getValue() : StringRef());
+  }
+  if (failed(findEnding()) || failed(findCut()))
+    return signalPassFailure();
+
+  Operation *residual = cut.getH().getDefiningOp();
+  SmallVector<Operation *> roots(writes);
+  roots.push_back(residual);
+  SmallVector<Operation *> body = slice(roots, Value());
+  SmallVector<Operation *> tail =
+      slice({ending.hidden.getDefiningOp()}, cut.getH());
+  if (failed(checkReads(tail)))
+    return signalPassFailure();
+  makeBody(body);
+  makeTail(tail);
+  makeTop();
+  makeLogits();
+  step.erase();
+}
 } // namespace gemmac

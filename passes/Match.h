@@ -1,0 +1,166 @@
+// Matching a group of primitives by data flow, and saying why a group is not
+// fused. Used by the gemma-fuse-* passes; must not know targets.
+#pragma once
+
+#include "dialects/gemma/Gemma.h"
+
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/Twine.h"
+
+#include <optional>
+#include <string>
+
+namespace gemmac {
+
+// Set on the root of a group that was not fused: the reason, for the contract
+// check at the end of the stage.
+inline constexpr llvm::StringLiteral notFusedAttr = "gemma.not_fused";
+
+// One attempt at a group. Every query returns null (or false) once something
+// does not fit and keeps the first reason.
+class Match {
+public:
+  explicit Match(mlir::Operation *root) : root(root) {}
+
+  // The `Op` that computes `value`.
+  template <typename Op>
+  Op producer(mlir::Value value, llvm::StringRef what) {
+    mlir::Operation *def = value ? value.getDefiningOp() : nullptr;
+    if (auto op = llvm::dyn_cast_or_null<Op>(def);
+        op && op->getBlock() == root->getBlock())
+      return op;
+    if (value)
+      fail("expects " + named(what, value) + " from " + Op::getOperationName() +
+           ", got " +
+           (def ? def->getName().getStringRef()
+                : llvm::StringRef("an argument")));
+    return {};
+  }
+
+  // The `Op` that is the only user of `value`.
+  template <typename Op>
+  Op user(mlir::Value value, llvm::StringRef what) {
+    if (!value || !single(value, what))
+      return {};
+    mlir::Operation *user = *value.user_begin();
+    if (auto op = llvm::dyn_cast<Op>(user);
+        op && op->getBlock() == root->getBlock())
+      return op;
+    fail("expects " + named(what, value) + " to go to " +
+         Op::getOperationName() + ", got " + user->getName().getStringRef());
+    return {};
+  }
+
+  // Nothing but the group may use an intermediate value.
+  bool single(mlir::Value value, llvm::StringRef what, unsigned uses = 1) {
+    unsigned count =
+        value ? std::distance(value.use_begin(), value.use_end()) : 0;
+    return value && (count == uses || fail(named(what, value) + " has " +
+                                           llvm::Twine(count) + " users"));
+  }
+
+  // A matrix product with all rows of its weight.
+  mlir::gemma::LinearOp linear(mlir::Value value, llvm::StringRef what) {
+    auto op = producer<mlir::gemma::LinearOp>(value, what);
+    return whole(op, what) ? op : mlir::gemma::LinearOp();
+  }
+  // The same, where it is the only user of `value`.
+  mlir::gemma::LinearOp linearUser(mlir::Value value, llvm::StringRef what) {
+    auto op = user<mlir::gemma::LinearOp>(value, what);
+    return whole(op, what) ? op : mlir::gemma::LinearOp();
+  }
+
+  // Checks a norm of groups of `size` columns, with or without a weight; all
+  // norms of a group have one eps. Passes null on.
+  mlir::gemma::RmsNormOp norm(mlir::gemma::RmsNormOp op, llvm::StringRef what,
+                              int64_t size, bool weighted = true) {
+    if (!op)
+      return {};
+    if (int64_t(op.getSize()) != size)
+      fail(named(what, op.getResult()) + " norms groups of " +
+           llvm::Twine(int64_t(op.getSize())) + ", expects " +
+           llvm::Twine(size));
+    else if (!!op.getWeightAttr() != weighted)
+      fail("expects " + named(what, op.getResult()) +
+           (weighted ? " to have a weight" : " to have no weight"));
+    else if (sameEps(op.getEps().convertToDouble(), what))
+      return op;
+    return {};
+  }
+
+  bool sameEps(double value, llvm::StringRef what) {
+    if (!eps)
+      eps = value;
+    return *eps == value || fail(llvm::Twine("eps of ") + what + " is " +
+                                 text(value) + ", expects " + text(*eps));
+  }
+
+  // Checks that two values are one.
+  bool same(mlir::Value a, mlir::Value b, llvm::StringRef what,
+            llvm::StringRef other) {
+    if (!a || !b)
+      return false;
+    return a == b ||
+           fail("expects " + named(what, a) + " to be " + named(other, b));
+  }
+
+  bool fail(const llvm::Twine &reason) {
+    if (why.empty())
+      why = reason.str();
+    return false;
+  }
+
+  // Says why on the root.
+  void decline() {
+    assert(!why.empty() && "a declined group has a reason");
+    root->setAttr(notFusedAttr, mlir::StringAttr::get(root->getContext(), why));
+    root->emitRemark() << "not fused: " << why;
+  }
+
+  static std::string text(double value) {
+    llvm::SmallString<32> digits;
+    llvm::APFloat(value).toString(digits, 9);
+    return digits.str().str();
+  }
+
+  std::optional<double> eps;
+
+private:
+  bool whole(mlir::gemma::LinearOp op, llvm::StringRef what) {
+    return op &&
+           (!op.getRows() || fail("expects " + named(what, op.getResult()) +
+                                  " to use all rows of " + op.getWeight()));
+  }
+
+  // `what` and, where the value has one, its name.
+  static std::string named(llvm::StringRef what, mlir::Value value) {
+    if (auto name = llvm::dyn_cast<mlir::NameLoc>(value.getLoc()))
+      return (what + " '" + name.getName().getValue() + "'").str();
+    return what.str();
+  }
+
+  mlir::Operation *root;
+  std::string why;
+};
+
+inline int64_t columnsOf(mlir::Value value) {
+  return llvm::cast<mlir::RankedTensorType>(value.getType()).getDimSize(1);
+}
+
+// Erases `op` and the producers of its operands as long as nothing uses them.
+inline void eraseDead(mlir::Operation *op) {
+  llvm::SmallSetVector<mlir::Operation *, 8> worklist;
+  worklist.insert(op);
+  while (!worklist.empty()) {
+    mlir::Operation *dead = worklist.pop_back_val();
+    if (!mlir::isOpTriviallyDead(dead))
+      continue;
+    for (mlir::Value operand : dead->getOperands())
+      if (mlir::Operation *def = operand.getDefiningOp())
+        worklist.insert(def);
+    dead->erase();
+  }
+}
+
+} // namespace gemmac

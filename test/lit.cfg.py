@@ -1,0 +1,56 @@
+# lit tests: files *.mlir and *.test, RUN lines in bash. The tools of the build
+# (gemma-opt, gemmac, ...) and of LLVM (FileCheck, not, split-file, count) are on
+# PATH; %python is Python 3, %src the repository, %inputs test/Inputs.
+import os
+import platform
+import shutil
+import sys
+
+import lit.formats
+
+config.name = "gemmac"
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["Inputs", "CMakeLists.txt"]
+config.test_format = lit.formats.ShTest(execute_external=True)
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.build_root, "test")
+
+config.environment["PATH"] = os.pathsep.join(
+    [os.path.join(config.build_root, "bin"), config.llvm_tools, os.environ.get("PATH", "")])
+config.environment["LC_ALL"] = "C.UTF-8"
+
+config.substitutions += [
+    ("%python", "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable),
+    ("%src", config.source_root),
+    ("%build", config.build_root),
+    ("%inputs", os.path.join(config.source_root, "test", "Inputs")),
+]
+
+# What this machine can run; a test that needs more is unsupported, not passed.
+def cpu_flags():
+    try:
+        with open("/proc/cpuinfo") as info:
+            for line in info:
+                if line.startswith(("flags", "Features")):
+                    return set(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return set()
+
+flags = cpu_flags()
+if {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16"} <= flags:
+    config.available_features.add("x86-avx512")
+if platform.machine() == "aarch64" and {"asimddp", "fphp"} <= flags:
+    config.available_features.add("arm-neon")
+for tool in ("qemu-aarch64", "qemu-x86_64"):
+    if shutil.which(tool):
+        config.available_features.add(tool)
+if shutil.which("clang-format-22"):
+    config.available_features.add("clang-format")
+if shutil.which("git") and os.path.isdir(os.path.join(config.source_root, ".git")):
+    config.available_features.add("git")
+if os.environ.get("GEMMAC_FULL") == "1":
+    config.available_features.add("full") # check-full: minutes, not seconds
+for name in ("GEMMAC_FULL", "HOME"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
