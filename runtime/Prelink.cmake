@@ -10,10 +10,10 @@ set(GM_RUNTIME_FLAGS
 set(GM_RUNTIME_ROOTS __libc_start_main memcpy memmove memset memcmp bcmp)
 
 function(gemmac_prelink ARCH TRIPLE LD)
-  find_program(${LD}_PROGRAM ${LD} REQUIRED)
+  find_program(GEMMAC_${ARCH}_LD ${LD} REQUIRED)
   set(OUT ${CMAKE_BINARY_DIR}/lib/gemmac/${ARCH})
   set(OBJECTS)
-  foreach(SOURCE ${GM_CORE_SOURCES} ${GM_APP_SOURCES})
+  foreach(SOURCE ${GM_CORE_SOURCES} ${GM_APP_SOURCES} start.cpp)
     set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${SOURCE}.o)
     get_filename_component(FOLDER ${OBJECT} DIRECTORY)
     file(MAKE_DIRECTORY ${FOLDER})
@@ -46,7 +46,7 @@ function(gemmac_prelink ARCH TRIPLE LD)
   file(MAKE_DIRECTORY ${OUT})
   add_custom_command(
     OUTPUT ${OUT}/runtime.o
-    COMMAND ${${LD}_PROGRAM} -r -S -o ${OUT}/runtime.o ${ROOTS} ${OBJECTS}
+    COMMAND ${GEMMAC_${ARCH}_LD} -r -S -o ${OUT}/runtime.o ${ROOTS} ${OBJECTS}
       --start-group ${ARCHIVES} --end-group
     COMMAND ${CMAKE_COMMAND} -E copy ${STARTS} ${OUT}
     DEPENDS ${OBJECTS}

@@ -1,0 +1,7 @@
+// Stands in for the start files of libc while the runtime is prelinked
+// (Prelink.cmake): without these, libc.a would contribute what belongs to
+// programs without start files. Weak, so the real ones win in a program.
+extern "C" {
+[[gnu::weak]] void _dl_relocate_static_pie() {}
+[[gnu::weak, gnu::visibility("hidden")]] void *__dso_handle = nullptr;
+}
