@@ -39,16 +39,20 @@ struct Int {
   static constexpr int value = N;
 };
 
+// Vectors at any address.
+template <class V>
+struct __attribute__((packed)) Unaligned {
+  V value;
+};
+
 template <class V, class T>
 GM_INLINE V load(const T *p) {
-  using Unaligned = V __attribute__((aligned(4)));
-  return *reinterpret_cast<const Unaligned *>(p);
+  return reinterpret_cast<const Unaligned<V> *>(p)->value;
 }
 
 template <class V, class T>
 GM_INLINE void store(T *p, V x) {
-  using Unaligned = V __attribute__((aligned(2)));
-  *reinterpret_cast<Unaligned *>(p) = x;
+  reinterpret_cast<Unaligned<V> *>(p)->value = x;
 }
 
 GM_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {

@@ -163,8 +163,10 @@ std::string runTopExperts(const Lookup &find, RowClass rowClass, int experts,
       double want =
           std::exp(logits[order[j]] - largest) / sum * scale[order[j]];
       double got = w.as<float>()[r * out + j];
+      // The difference of two logits is rounded once.
+      double tolerance = 4e-7 + 6e-8 * (largest - logits[order[j]]);
       if (ids.as<int32_t>()[r * top + j] != order[j] ||
-          !(std::abs(got - want) <= 5e-7 * want + 1e-36))
+          !(std::abs(got - want) <= tolerance * want + 1e-36))
         return text("row %d place %d: expects %d (%.8g), got %d (%.8g)", r, j,
                     order[j], want, ids.as<int32_t>()[r * top + j], got);
     }
