@@ -1,11 +1,10 @@
-// Reads tokenizer.json: the two large tables (vocab, merges) as events into one
-// pool of characters, everything else as a small tree; then checks that this is
-// the one kind of tokenizer that the runtime implements. Must not know the
-// layout of the packed form.
+// Checks that a tokenizer.json is the one kind of tokenizer that the runtime
+// implements and resolves its texts to ids. Must not know how the file is
+// spelled nor the layout of the packed form.
 #include "compiler/importer/Tokenizer.h"
 
 #include "compiler/importer/File.h"
-#include "compiler/importer/Json.h"
+#include "compiler/importer/TokenizerFile.h"
 #include "compiler/importer/TokenizerPack.h"
 
 #include <cstdio>
@@ -18,189 +17,11 @@ namespace {
 constexpr uint64_t mostBytes = uint64_t(1) << 30;      // of a tokenizer.json
 constexpr std::string_view spaceMark = "\xE2\x96\x81"; // U+2581
 
-// A string in the pool.
-struct Text {
-  uint32_t from, size;
-};
-
-struct VocabEntry {
-  Text text;
-  int64_t id;
-};
-
-struct MergeEntry {
-  Text left, right; // adjacent in the pool
-};
-
-class TokenizerEvents : public JsonEvents {
-public:
-  JsonValue root; // without model.vocab and model.merges
-  std::string pool;
-  std::vector<VocabEntry> vocab;
-  std::vector<MergeEntry> merges;
-  bool sawVocab = false, sawMerges = false;
-
-  bool null() override { return add(JsonValue::Kind::Null) != nullptr; }
-  bool boolean(bool value) override {
-    JsonValue *v = add(JsonValue::Kind::Bool);
-    return v && (v->boolean = value, true);
-  }
-  bool integer(int64_t value) override {
-    if (mode == Mode::Vocab) {
-      vocab.back().id = value;
-      return true;
-    }
-    JsonValue *v = add(JsonValue::Kind::Integer);
-    return v && (v->integer = value, true);
-  }
-  bool number(double value) override {
-    JsonValue *v = add(JsonValue::Kind::Number);
-    return v && (v->number = value, true);
-  }
-  bool string(std::string &value) override {
-    if (mode == Mode::Merges)
-      return addMerge(value);
-    if (mode == Mode::Pair)
-      return addPart(value);
-    JsonValue *v = add(JsonValue::Kind::String);
-    return v && (v->text = std::move(value), true);
-  }
-  bool key(std::string &value) override {
-    if (mode == Mode::Vocab)
-      vocab.push_back({keep(value), -1});
-    else
-      stack.back()->keys.push_back(std::move(value));
-    return true;
-  }
-  bool startObject() override {
-    if (mode == Mode::Tree && inModel("vocab")) {
-      mode = Mode::Vocab;
-      return sawVocab = add(JsonValue::Kind::Object, Mode::Vocab) != nullptr;
-    }
-    return open(JsonValue::Kind::Object);
-  }
-  bool endObject() override {
-    if (mode == Mode::Vocab)
-      mode = Mode::Tree;
-    else
-      stack.pop_back();
-    return true;
-  }
-  bool startArray() override {
-    if (mode == Mode::Tree && inModel("merges")) {
-      mode = Mode::Merges;
-      return sawMerges = add(JsonValue::Kind::Array, Mode::Merges) != nullptr;
-    }
-    if (mode == Mode::Merges) {
-      mode = Mode::Pair;
-      parts = 0;
-      return true;
-    }
-    return open(JsonValue::Kind::Array);
-  }
-  bool endArray() override {
-    if (mode == Mode::Pair) {
-      if (parts != 2)
-        return fail(mergeName() + " expects two pieces, got " +
-                    std::to_string(parts));
-      mode = Mode::Merges;
-      parts = 0;
-      return true;
-    }
-    if (mode == Mode::Merges)
-      mode = Mode::Tree;
-    else
-      stack.pop_back();
-    return true;
-  }
-
-private:
-  enum class Mode { Tree, Vocab, Merges, Pair };
-
-  bool fail(std::string why) {
-    problem = std::move(why);
-    return false;
-  }
-
-  std::string mergeName() const {
-    return "merge " + std::to_string(merges.size() - (parts > 0));
-  }
-
-  // The next value belongs to model.NAME.
-  bool inModel(std::string_view name) const {
-    return stack.size() == 2 && root.is(JsonValue::Kind::Object) &&
-           root.keys.back() == "model" &&
-           stack[1]->is(JsonValue::Kind::Object) &&
-           stack[1]->keys.back() == name;
-  }
-
-  Text keep(std::string_view text) {
-    Text kept{uint32_t(pool.size()), uint32_t(text.size())};
-    pool += text;
-    return kept;
-  }
-
-  // "left right"; pieces hold no space, except one that is a space alone.
-  bool addMerge(std::string_view text) {
-    size_t space = text.find(' ', 1);
-    parts = 0;
-    if (space == text.npos || space + 1 == text.size())
-      return fail(mergeName() + " expects \"left right\", got " +
-                  gemmac::quoted(text));
-    Text left = keep(text.substr(0, space));
-    merges.push_back({left, keep(text.substr(space + 1))});
-    return true;
-  }
-
-  bool addPart(std::string_view text) {
-    if (++parts == 1)
-      merges.push_back({keep(text), {}});
-    else if (parts == 2)
-      merges.back().right = keep(text);
-    return true;
-  }
-
-  // Adds a value to the innermost open one; `as` says which mode it may be in.
-  JsonValue *add(JsonValue::Kind kind, Mode as = Mode::Tree) {
-    if (mode == Mode::Vocab && as != mode) {
-      Text text = vocab.back().text;
-      fail("piece " +
-           gemmac::quoted(std::string_view(pool).substr(text.from, text.size)) +
-           " expects an id, got " + kindName(kind));
-      return nullptr;
-    }
-    if (mode != as) {
-      fail(mergeName() + " expects a string or a list of two, got " +
-           kindName(kind));
-      return nullptr;
-    }
-    if (++count > jsonTreeValues) {
-      fail("more than " + std::to_string(jsonTreeValues) +
-           " values beside vocab and merges");
-      return nullptr;
-    }
-    JsonValue *v = stack.empty() ? &root : &stack.back()->items.emplace_back();
-    v->kind = kind;
-    return v;
-  }
-  bool open(JsonValue::Kind kind) {
-    JsonValue *v = add(kind);
-    if (v)
-      stack.push_back(v);
-    return v != nullptr;
-  }
-
-  Mode mode = Mode::Tree;
-  int64_t parts = 0; // of the open merge
-  int64_t count = 0;
-  std::vector<JsonValue *> stack;
-};
-
 // Checks what was read and makes the model. Functions return false after
 // setting `error`.
 class Checker {
 public:
-  Checker(TokenizerEvents &file, std::string name,
+  Checker(const TokenizerFile &file, std::string name,
           std::vector<std::string> &warnings)
       : file(file), name(std::move(name)), warnings(warnings) {}
 
@@ -327,10 +148,6 @@ private:
                   "Fuse");
   }
 
-  std::string_view view(Text text) const {
-    return std::string_view(file.pool).substr(text.from, text.size);
-  }
-
   struct Added {
     std::string_view text;
     int64_t id;
@@ -384,8 +201,8 @@ private:
 
   bool collect(int64_t vocab) {
     ids.reserve(file.vocab.size());
-    for (const VocabEntry &entry : file.vocab)
-      ids.emplace(view(entry.text), entry.id);
+    for (const TokenizerFile::Piece &entry : file.vocab)
+      ids.emplace(file.view(entry.text), entry.id);
     std::vector<Added> added;
     if (!readAdded(added))
       return false;
@@ -400,8 +217,8 @@ private:
     model.pieces.resize(count);
     model.flags.resize(count, 0);
     model.inModel.resize(count, false);
-    for (const VocabEntry &entry : file.vocab) {
-      if (!place(view(entry.text), entry.id))
+    for (const TokenizerFile::Piece &entry : file.vocab) {
+      if (!place(file.view(entry.text), entry.id))
         return false;
       model.inModel[entry.id] = true;
     }
@@ -446,10 +263,10 @@ private:
 
   bool resolveMerges() {
     model.merges.reserve(file.merges.size());
-    for (const MergeEntry &entry : file.merges) {
+    for (const TokenizerFile::Merge &entry : file.merges) {
       std::string_view texts[] = {
-          view(entry.left), view(entry.right),
-          view({entry.left.from, entry.left.size + entry.right.size})};
+          file.view(entry.left), file.view(entry.right),
+          file.view({entry.left.from, entry.left.size + entry.right.size})};
       uint32_t found[3];
       for (int i = 0; i < 3; ++i) {
         auto hit = ids.find(texts[i]);
@@ -471,7 +288,7 @@ private:
     return true;
   }
 
-  TokenizerEvents &file;
+  const TokenizerFile &file;
   std::string name;
   std::vector<std::string> &warnings;
   std::unordered_map<std::string_view, int64_t> ids; // of model.vocab
@@ -487,10 +304,10 @@ packTokenizerText(std::string_view text, const std::string &name, int64_t vocab,
                  name + ": expects at most " + std::to_string(mostBytes) +
                      " bytes, got " + std::to_string(text.size())};
   try {
-    TokenizerEvents file;
-    if (Status read = readJson(text, name, file); !read)
-      return read.error();
-    Checker checker(file, name, warnings);
+    Result<TokenizerFile> file = readTokenizerFile(text, name);
+    if (!file)
+      return file.error();
+    Checker checker(*file, name, warnings);
     if (!checker.run(vocab))
       return checker.error;
     Result<std::vector<uint8_t>> blob = packTokenizerTables(checker.model);

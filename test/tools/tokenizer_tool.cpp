@@ -40,7 +40,7 @@ int compareMode(const gm::Tokenizer &tokenizer) {
     tokenizer.encode(text, false, without);
     nlohmann::json out = {with, without,
                           tokenizer.decode(with.data(), with.size(), true)};
-    std::cout << out.dump() << '\n';
+    std::cout << out.dump() << std::endl;
   }
   return 0;
 }
