@@ -81,22 +81,28 @@ LLVM::LLVMFunctionType signatureOf(const KernelSpec &spec,
   return LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types);
 }
 
-LLVM::LLVMFuncOp declare(OpBuilder &b, kernel::DefOp def) {
+// A declared body. Bodies are looked up here and not in the module: the
+// declaration has the symbol of its kernel.def.
+struct Body {
+  LLVM::LLVMFuncOp declaration;
+  const Family *family = nullptr;
+};
+
+Body declare(OpBuilder &b, kernel::DefOp def) {
   auto func = LLVM::LLVMFuncOp::create(
       b, def.getLoc(), def.getSymName(),
       signatureOf(kernel::specOf(def), b.getContext()));
   func->setAttr(familyAttr, def.getFamilyAttr());
   func->setAttr(kernel::rowsAttr, def.getRowsAttr());
   func->setAttr(constantsName, def.getConstantsAttr());
-  return func;
+  return {func, findFamily(def.getFamily().str())};
 }
 
 //===-- one segment -------------------------------------------------------===//
 
 class SegmentLowering {
 public:
-  SegmentLowering(func::FuncOp source,
-                  const llvm::StringMap<LLVM::LLVMFuncOp> &kernels)
+  SegmentLowering(func::FuncOp source, const llvm::StringMap<Body> &kernels)
       : source(source), kernels(kernels), top(source.getContext()),
         b(source.getContext()), loc(source.getLoc()) {
     MLIRContext *context = source.getContext();
@@ -136,7 +142,7 @@ private:
   Value unitsOf(kernel::CallOp op);
 
   func::FuncOp source;
-  const llvm::StringMap<LLVM::LLVMFuncOp> &kernels;
+  const llvm::StringMap<Body> &kernels;
   OpBuilder top, b;
   Location loc;
   Type ptr, i8, i32, i64;
@@ -303,7 +309,8 @@ std::pair<Value, Value> SegmentLowering::range(kernel::CallOp op) {
 
 void SegmentLowering::call(kernel::CallOp op) {
   loc = op.getLoc();
-  const Family &family = *kernel::familyOf(op);
+  Body body = kernels.lookup(op.getCallee());
+  const Family &family = *body.family;
   SmallVector<Value> args;
   for (Value input : op.getInputs())
     args.push_back(addressOf(input));
@@ -340,7 +347,7 @@ void SegmentLowering::call(kernel::CallOp op) {
     }));
   auto [begin, end] = range(op);
   args.append({begin, end});
-  LLVM::CallOp::create(b, loc, kernels.lookup(op.getCallee()), args);
+  LLVM::CallOp::create(b, loc, body.declaration, args);
 }
 
 void SegmentLowering::barrier(Location where) {
@@ -414,8 +421,8 @@ void makeTable(ModuleOp module, ArrayRef<Entry> entries) {
     Value value = LLVM::PoisonOp::create(b, loc, listType);
     for (auto [i, entry] : llvm::enumerate(entries)) {
       std::string name = ("gm_name_" + entry.segment).str();
-      for (auto [j, symbol] :
-           llvm::enumerate(ArrayRef<StringRef>{name, entry.few, entry.many}))
+      StringRef symbols[] = {name, entry.few, entry.many};
+      for (auto [j, symbol] : llvm::enumerate(symbols))
         value = LLVM::InsertValueOp::create(
             b, loc, value, addressOrNull(b, loc, symbol),
             ArrayRef<int64_t>{int64_t(i), int64_t(j)});
@@ -444,7 +451,7 @@ void makeTable(ModuleOp module, ArrayRef<Entry> entries) {
 void KernelToLLVM::runOnOperation() {
   ModuleOp module = getOperation();
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-  llvm::StringMap<LLVM::LLVMFuncOp> kernels;
+  llvm::StringMap<Body> kernels;
   for (auto def : llvm::to_vector(module.getOps<kernel::DefOp>()))
     kernels[def.getSymName()] = declare(b, def);
   SmallVector<Entry> entries;

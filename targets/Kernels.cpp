@@ -34,13 +34,20 @@ const std::string &Constants::text(const std::string &name) const {
 
 std::string kernelSymbol(const KernelSpec &spec) {
   std::string symbol = spec.family;
+  // `top_few` is the name of a segment.
+  if (spec.constants.all().empty())
+    symbol += "_kernel";
   for (const auto &[name, value] : spec.constants.all()) {
     symbol += '_';
     if (auto *number = std::get_if<int64_t>(&value)) {
       symbol += name.substr(0, 1) + std::to_string(*number);
     } else if (auto *real = std::get_if<double>(&value)) {
-      char text[40];
-      snprintf(text, sizeof text, "%.17g", *real);
+      char text[40]; // the shortest that reads back
+      for (int digits = 1; digits <= 17; ++digits) {
+        snprintf(text, sizeof text, "%.*g", digits, *real);
+        if (strtod(text, nullptr) == *real)
+          break;
+      }
       for (char c : std::string(text))
         symbol += c == '.' ? 'p' : c == '-' ? 'm' : c == '+' ? '_' : c;
     } else {

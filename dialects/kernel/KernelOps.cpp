@@ -382,7 +382,7 @@ LogicalResult Call::values() {
   if (op.getAt()->size() != op.getResults().size())
     return op.emitOpError()
            << "expects a place per result in at, got " << op.getAt()->size();
-  for (Attribute place : *op.getAt())
+  for (Attribute place : op.getAtAttr())
     if (!parsePlace(cast<StringAttr>(place).getValue()))
       return op.emitOpError()
              << "expects a place like \"row+64\" or \"io resid\", got "
