@@ -59,8 +59,9 @@ FailureOr<Tensor> Runner::ropeTable(StringRef name, const Step &step) {
       double frequency = std::pow(theta.getValueAsDouble(),
                                   -2.0 * double(i) / double(dim.getInt()));
       double angle = double(step.positions[r] + step.ropeOffset) * frequency;
-      table.row(r)[2 * i] = roundToF32(std::cos(angle));
-      table.row(r)[2 * i + 1] = roundToF32(std::sin(angle));
+      double *pair = table.row(r) + 2 * i;
+      pair[0] = exactRope ? std::cos(angle) : roundToF32(std::cos(angle));
+      pair[1] = exactRope ? std::sin(angle) : roundToF32(std::sin(angle));
     }
   return table;
 }

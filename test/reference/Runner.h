@@ -28,6 +28,8 @@ public:
   bool has(llvm::StringRef segment) { return bool(find(segment)); }
 
   Evaluator evaluator;
+  // Rope tables in double instead of rounded once to f32.
+  bool exactRope = false;
 
 private:
   using Arguments = std::map<std::string, Tensor>;

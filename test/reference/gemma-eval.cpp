@@ -76,6 +76,15 @@ cl::opt<std::string> logitsOut("logits", cl::desc("write f32 logits, raw"),
 cl::opt<bool> roundCaches("round-caches",
                           cl::desc("round keys and values to their format"),
                           cl::cat(category));
+cl::opt<bool> exactRope("exact-rope",
+                        cl::desc("do not round the rope tables to f32"),
+                        cl::cat(category));
+cl::opt<int64_t> prefill("prefill", cl::init(0),
+                         cl::desc("ids in the first step, then one per step"),
+                         cl::cat(category));
+cl::opt<bool> showIgnored("show-ignored",
+                          cl::desc("list tensors without a use"),
+                          cl::cat(category));
 cl::opt<bool> printImport("print-import", cl::desc("print the module"),
                           cl::cat(category));
 
@@ -107,8 +116,12 @@ OwningOpRef<ModuleOp> load(MLIRContext &context, const TensorSource *source,
   }
   for (const std::string &warning : binding->warnings)
     llvm::errs() << "warning: " << warning << "\n";
+  if (!showIgnored)
+    return module;
+  for (const std::string &remark : binding->remarks)
+    llvm::outs() << "remark: " << remark << "\n";
   for (const IgnoredTensor &ignored : binding->ignored)
-    llvm::errs() << "ignored: " << ignored.name << ": " << ignored.reason
+    llvm::outs() << "ignored: " << ignored.name << ": " << ignored.reason
                  << "\n";
   return module;
 }
@@ -151,22 +164,37 @@ void printRow(const char *name, const double *row, int64_t n) {
     llvm::outs() << llvm::format(" %.6f", row[i]);
 }
 
+void append(Tensor &all, const Tensor &rows) {
+  all.rows += rows.rows;
+  all.cols = rows.cols;
+  all.data.insert(all.data.end(), rows.data.begin(), rows.data.end());
+}
+
 // What the specification's golden table lists: argmax per position, the last
 // row's first logits and sums, each layer's output.
 int printIds(ModuleOp module, const WeightSource &weights,
              const std::vector<int64_t> &ids) {
   Runner runner(module, weights);
+  runner.exactRope = exactRope;
   runner.evaluator.roundCaches = roundCaches;
   std::map<int64_t, Tensor> hidden;
+  Tensor logits;
   runner.evaluator.observer = [&](StringRef name, const Tensor &tensor) {
     int64_t layer;
     if (name.consume_front("hidden.") && !name.getAsInteger(10, layer))
-      hidden[layer] = tensor;
+      append(hidden[layer], tensor);
   };
-  FailureOr<Output> output = runner.step(sequence(ids));
-  if (failed(output))
-    return 1;
-  const Tensor &logits = output->logits;
+  for (size_t at = 0; at < ids.size();) {
+    size_t n = prefill ? 1 : ids.size();
+    if (!at && prefill)
+      n = std::min<size_t>(size_t(prefill), ids.size());
+    std::vector<int64_t> part(ids.begin() + at, ids.begin() + at + n);
+    FailureOr<Output> output = runner.step(sequence(part, int64_t(at)));
+    if (failed(output))
+      return 1;
+    append(logits, output->logits);
+    at += n;
+  }
   llvm::outs() << "argmax";
   double all = 0;
   for (int64_t r = 0; r < logits.rows; ++r) {
@@ -235,7 +263,7 @@ int run(MLIRContext &context) {
     return 1;
   if (printImport) {
     OpPrintingFlags flags;
-    flags.enableDebugInfo(true, /*prettyForm=*/true);
+    flags.enableDebugInfo();
     module->print(llvm::outs(), flags);
     return 0;
   }
