@@ -68,7 +68,9 @@ TileKernel buildExpertsDown(const KernelSpec &spec,
       (pairNumber() / top * Index::parameter("stride") + Index::unit() * 16) *
       4;
   ImageParam weight =
-      tile.input("weights", Float(32), {{1, 1}}, pairNumber() * 4);
+      tile.input("weights", Float(32), {{1, 1}},
+                 pairNumber() / top * rowBytes("f32", top) +
+                     pairNumber() % top * 4);
   ImageParam before = tile.input("y", Float(32), {{16, 1}}, offset);
   Param<int32_t> j = tile.scalar(pairNumber() % top);
   Func y("y");
