@@ -126,17 +126,15 @@ GM_INLINE uint32_t visibleBits(bool bf16, int32_t word, int32_t lo,
   return even | odd;
 }
 
-// Adds words [k0, k1) of a page's keys to the outputs of N pairs in 32 (or 16)
-// dims; Masked: values of keys that a pair does not see are not used.
-template <bool Bf16, int N, bool Masked, bool Prefetch>
+// Adds words [k0, k1) of a page's keys, which all N pairs see, to their outputs
+// in 32 (or 16) dims. `p`: the first pair's weights of the page.
+template <bool Bf16, int N, bool Prefetch>
 GM_INLINE void weigh(f32x16 (&acc)[N][GM_VECTORS], const uint32_t *p,
-                     const uint32_t *v, const int32_t *lo, const int32_t *hi,
-                     int32_t page, int32_t k0, int32_t k1,
+                     const uint32_t *v, int32_t k0, int32_t k1,
                      const uint8_t *next) {
   const int32_t words = Bf16 ? GM_SPLIT_KEYS / 2 : GM_SPLIT_KEYS;
   const int32_t step = Bf16 ? 32 : 16, apart = Bf16 ? 16 : GM_PAGE_KEYS * 16;
-  const int32_t base = page * (words / SplitPages);
-  for (int32_t k = k0; k < k1; ++k) {
+  for (int64_t k = k0; k < k1; ++k) {
     u32x16 value[GM_VECTORS];
     GM_UNROLL
     for (int32_t j = 0; j < GM_VECTORS; ++j) {
@@ -146,14 +144,34 @@ GM_INLINE void weigh(f32x16 (&acc)[N][GM_VECTORS], const uint32_t *p,
     }
     GM_UNROLL
     for (int32_t i = 0; i < N; ++i) {
-      uint32_t x = p[i * words + base + k];
-      uint32_t bits = Masked ? visibleBits(Bf16, base + k, lo[i], hi[i]) : ~0u;
+      uint32_t x = p[i * words + k];
       GM_UNROLL
       for (int32_t j = 0; j < GM_VECTORS; ++j)
-        acc[i][j] = multiplyAdd<Bf16>(acc[i][j],
-                                      Masked ? value[j] & bits : value[j], x);
+        acc[i][j] = multiplyAdd<Bf16>(acc[i][j], value[j], x);
     }
   }
+}
+
+// The same for words that some pairs do not see (`lo`, `hi`: what they see of
+// the page): values there are not used, whatever they are.
+template <bool Bf16, int N>
+GM_INLINE void weighEdge(f32x16 (&acc)[N][GM_VECTORS], const uint32_t *p,
+                         const uint32_t *v, const int32_t *lo,
+                         const int32_t *hi, int32_t page, int32_t k0,
+                         int32_t k1) {
+  const int32_t words = Bf16 ? GM_SPLIT_KEYS / 2 : GM_SPLIT_KEYS;
+  const int32_t step = Bf16 ? 32 : 16, apart = Bf16 ? 16 : GM_PAGE_KEYS * 16;
+  GM_UNROLL
+  for (int32_t i = 0; i < N; ++i)
+    for (int64_t k = k0; k < k1; ++k) {
+      uint32_t bits = visibleBits(Bf16, k, lo[i] - page * GM_PAGE_KEYS,
+                                  hi[i] - page * GM_PAGE_KEYS);
+      GM_UNROLL
+      for (int32_t j = 0; j < GM_VECTORS; ++j)
+        acc[i][j] = multiplyAdd<Bf16>(
+            acc[i][j], load<u32x16>(v + j * apart + k * step) & bits,
+            p[i * words + k]);
+    }
 }
 
 // One page for N pairs: the words that all see without, those at the edges with
@@ -176,11 +194,12 @@ GM_INLINE void weighPage(f32x16 (&acc)[N][GM_VECTORS], const Chunk &c,
   const int32_t w0 = word(anyLo), w3 = word(anyHi + perWord - 1);
   const int32_t w1 = smaller(larger(word(allLo + perWord - 1), w0), w3);
   const int32_t w2 = smaller(larger(word(allHi), w1), w3);
-  const uint32_t *p = c.p + first * (GM_SPLIT_KEYS / perWord);
+  const uint32_t *p =
+      c.p + first * (GM_SPLIT_KEYS / perWord) + page * pageWords;
   const int32_t *lo = c.lo + first, *hi = c.hi + first;
-  weigh<Bf16, N, true, false>(acc, p, v, lo, hi, page, w0, w1, next);
-  weigh<Bf16, N, false, Prefetch>(acc, p, v, lo, hi, page, w1, w2, next);
-  weigh<Bf16, N, true, false>(acc, p, v, lo, hi, page, w2, w3, next);
+  weighEdge<Bf16, N>(acc, p, v, lo, hi, page, w0, w1);
+  weigh<Bf16, N, Prefetch>(acc, p, v, w1, w2, next);
+  weighEdge<Bf16, N>(acc, p, v, lo, hi, page, w2, w3);
 }
 
 template <int N, class F>

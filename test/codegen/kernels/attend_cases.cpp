@@ -50,7 +50,7 @@ public:
 
   std::vector<uint8_t> runMany(Attend f);
   std::vector<uint8_t> runFew(Attend f, Merge merge);
-  std::string compare(const std::vector<uint8_t> &y) const;
+  std::string compare(const std::vector<uint8_t> &y);
   // Keys and values of a position that its slot's table maps.
   void poison(int slot, int pos);
 
@@ -63,8 +63,10 @@ private:
   int firstKey(int p) const {
     return s.window ? std::max(0, p - s.window + 1) : 0;
   }
-  float key(int slot, int pos, int head, int d) const;
-  float value(int slot, int pos, int head, int d) const;
+  // The numbers of a head at a position, after rounding; a page of a ring holds
+  // only the last position that was put there.
+  std::vector<float> read(const std::vector<uint8_t> &pool, bool keys, int slot,
+                          int pos, int head) const;
   void fill(Random &random, int slot, int pos);
   int64_t elements(int r) const { return int64_t(r) * s.heads * s.hd; }
 
@@ -137,14 +139,15 @@ void Step::poison(int slot, int pos) {
     }
 }
 
-float Step::key(int slot, int pos, int head, int d) const {
-  return get(s.cache, &k[table[slot * stride + pos / 64] * pageBytes +
-                         keyAddress(s.cache, s.hd, head, pos % 64, d)]);
-}
-
-float Step::value(int slot, int pos, int head, int d) const {
-  return get(s.cache, &v[table[slot * stride + pos / 64] * pageBytes +
-                         valueAddress(s.cache, s.hd, head, pos % 64, d)]);
+std::vector<float> Step::read(const std::vector<uint8_t> &pool, bool keys,
+                              int slot, int pos, int head) const {
+  const uint8_t *page = &pool[table[slot * stride + pos / 64] * pageBytes];
+  std::vector<float> numbers;
+  for (int d = 0; d < s.hd; ++d)
+    numbers.push_back(
+        get(s.cache, page + (keys ? keyAddress : valueAddress)(
+                                s.cache, s.hd, head, pos % 64, d)));
+  return numbers;
 }
 
 std::vector<uint8_t> Step::runMany(Attend f) {
@@ -190,42 +193,58 @@ std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
   return {y.data(), y.data() + elements(rows) * elementBytes(s.act)};
 }
 
-std::string Step::compare(const std::vector<uint8_t> &y) const {
+std::vector<double> attention(const std::vector<float> &q,
+                              const std::vector<std::vector<float>> &k,
+                              const std::vector<std::vector<float>> &v,
+                              size_t from, size_t to) {
+  std::vector<double> weights, y(q.size());
+  double top = -1e300, sum = 0;
+  for (size_t j = from; j < to; ++j) {
+    double score = 0;
+    for (size_t d = 0; d < q.size(); ++d)
+      score += double(q[d]) * k[j][d];
+    weights.push_back(score);
+    top = std::max(top, score);
+  }
+  for (double &w : weights)
+    sum += w = std::exp(w - top);
+  for (size_t j = from; j < to; ++j)
+    for (size_t d = 0; d < q.size(); ++d)
+      y[d] += weights[j - from] / sum * v[j][d];
+  return y;
+}
+
+std::string Step::compare(const std::vector<uint8_t> &y) {
   double limit = s.cache == "f32" ? 1e-5 : 4e-3;
   if (s.act == "bf16")
     limit += 4e-3;
-  double worst = 0;
+  const int bytes = int(elementBytes(s.cache));
   for (const gm_tile &t : tiles)
-    for (int i = 0; i < t.rows; ++i)
-      for (int h = 0; h < s.heads; ++h) {
-        int p = t.pos0 + i, from = firstKey(p), kv = h / s.group;
-        int64_t row = elements(t.row0 + i) + h * s.hd;
-        const uint8_t *query =
-            const_cast<Step *>(this)->q.data() + row * elementBytes(s.cache);
-        std::vector<double> w;
-        double top = -1e300, sum = 0;
-        for (int j = from; j <= p; ++j) {
-          double score = 0;
-          for (int d = 0; d < s.hd; ++d)
-            score += double(get(s.cache, query + d * elementBytes(s.cache))) *
-                     key(t.slot, j, kv, d);
-          w.push_back(score);
-          top = std::max(top, score);
-        }
-        for (double &x : w)
-          sum += x = std::exp(x - top);
-        for (int d = 0; d < s.hd; ++d) {
-          double want = 0;
-          for (int j = from; j <= p; ++j)
-            want += w[j - from] / sum * value(t.slot, j, kv, d);
-          double got = get(s.act, &y[(row + d) * elementBytes(s.act)]);
-          double error = std::abs(got - want) / std::max(1.0, std::abs(want));
-          if (!(error <= limit))
-            return text("row %d head %d dim %d: expects %.8g, got %.8g",
-                        t.row0 + i, h, d, want, got);
-          worst = std::max(worst, error);
-        }
+    for (int kv = 0; kv < s.kvHeads(); ++kv) {
+      std::vector<std::vector<float>> keys, values; // from `start` on
+      const int start = firstKey(t.pos0);
+      for (int j = start; j < t.pos0 + t.rows; ++j) {
+        keys.push_back(read(k, true, t.slot, j, kv));
+        values.push_back(read(v, false, t.slot, j, kv));
       }
+      for (int i = 0; i < t.rows; ++i)
+        for (int h = kv * s.group; h < (kv + 1) * s.group; ++h) {
+          const int64_t at = elements(t.row0 + i) + h * s.hd;
+          std::vector<float> query;
+          for (int d = 0; d < s.hd; ++d)
+            query.push_back(get(s.cache, q.data() + (at + d) * bytes));
+          const size_t from = firstKey(t.pos0 + i) - start,
+                       to = t.pos0 + i + 1 - start;
+          std::vector<double> want = attention(query, keys, values, from, to);
+          for (int d = 0; d < s.hd; ++d) {
+            double got = get(s.act, &y[(at + d) * elementBytes(s.act)]);
+            if (!(std::abs(got - want[d]) <=
+                  limit * std::max(1.0, std::abs(want[d]))))
+              return text("row %d head %d dim %d: expects %.8g, got %.8g",
+                          t.row0 + i, h, d, want[d], got);
+          }
+        }
+    }
   return "";
 }
 

@@ -21,3 +21,11 @@ TEST(BodyKernels, Append) { runCases(appendCases()); }
 TEST(BodyKernels, Top) { runCases(topCases()); }
 TEST(BodyKernels, TopExperts) { runCases(topExpertsCases()); }
 TEST(BodyKernels, MoeSort) { runCases(moeSortCases()); }
+
+TEST(BodyKernels, Arm) {
+#ifdef BODY_ARM_COMMAND
+  EXPECT_EQ(system(BODY_ARM_COMMAND), 0);
+#else
+  GTEST_SKIP() << "no qemu-aarch64 or no cross libc";
+#endif
+}
