@@ -50,12 +50,17 @@ Result<TileKernel> makeTileKernel(const KernelSpec &spec,
       once, [] { Halide::set_custom_compile_time_error_reporter(&reporter); });
   auto builder = builders().find(spec.family);
   assert(builder != builders().end() && "not a Halide family");
-  try {
-    return builder->second(spec, target);
-  } catch (const std::exception &error) {
+  auto fail = [&](const char *reason) {
     return Error{ExitCode::Unsupported, "cannot make kernel '" +
                                             kernelSymbol(spec) + "' for " +
-                                            target.name + ": " + error.what()};
+                                            target.name + ": " + reason};
+  };
+  try {
+    return builder->second(spec, target);
+  } catch (const Halide::Error &error) { // not a std::exception
+    return fail(error.what());
+  } catch (const std::exception &error) {
+    return fail(error.what());
   }
 }
 
