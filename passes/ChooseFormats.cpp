@@ -104,7 +104,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                             ArrayRef<StringRef> allowed) {
     if (llvm::is_contained(allowed, value))
       return success();
-    return getOperation().emitError()
+    return emitError(getOperation().getLoc())
            << "expects " << name << " " << llvm::join(allowed, ", ") << ", got "
            << value;
   }
@@ -131,11 +131,13 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       if (bf16 || wanted(weight) == "f32")
         ++counts[(bf16 ? "bf16, " : "f32, ") + reason(weight)];
       else
-        weight.emitRemark() << "format f32: it shares a kernel with @"
-                            << it->second.getSymName();
+        emitRemark(weight.getLoc())
+            << "@" << weight.getSymName()
+            << " has format f32: it shares a kernel with @"
+            << it->second.getSymName();
     }
     for (auto &[text, count] : counts)
-      getOperation().emitRemark()
+      emitRemark(getOperation().getLoc())
           << count << (count == 1 ? " matrix in " : " matrices in ") << text;
   }
 

@@ -8,6 +8,8 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -115,13 +117,19 @@ public:
   void decline() {
     assert(!why.empty() && "a declined group has a reason");
     root->setAttr(notFusedAttr, mlir::StringAttr::get(root->getContext(), why));
-    root->emitRemark() << "not fused: " << why;
+    mlir::emitRemark(root->getLoc())
+        << root->getName().getStringRef() << " not fused: " << why;
   }
 
+  // The shortest digits that read back.
   static std::string text(double value) {
-    llvm::SmallString<32> digits;
-    llvm::APFloat(value).toString(digits, 9);
-    return digits.str().str();
+    char digits[32];
+    for (int precision = 1; precision <= 17; ++precision) {
+      snprintf(digits, sizeof digits, "%.*g", precision, value);
+      if (strtod(digits, nullptr) == value)
+        break;
+    }
+    return digits;
   }
 
   std::optional<double> eps;

@@ -81,7 +81,7 @@ private:
 LogicalResult SplitSegments::findEnding() {
   auto result = cast<func::ReturnOp>(step.getBody().front().getTerminator());
   if (result.getNumOperands() != 2)
-    return step.emitError()
+    return emitError(step.getLoc())
            << "expects the step to return hidden and logits, got "
            << result.getNumOperands() << " values";
   ending.hidden = result.getOperand(0);
@@ -92,7 +92,8 @@ LogicalResult SplitSegments::findEnding() {
   ending.logits = logits.getDefiningOp<LogitsOp>();
   if (!ending.logits || ending.logits.getHidden() != ending.hidden ||
       !isa_and_nonnull<RmsNormOp>(ending.hidden.getDefiningOp()))
-    return step.emitError(
+    return emitError(
+        step.getLoc(),
         "expects the step to return hidden, a norm, and the logits of hidden");
   return success();
 }
@@ -111,7 +112,7 @@ LogicalResult SplitSegments::findCut() {
     writes.push_back(&op);
   }
   if (writes.empty())
-    return step.emitError("expects a kv_block in the step");
+    return emitError(step.getLoc(), "expects a kv_block in the step");
   cut = cast<KvBlockOp>(writes.back());
   if (!cut.getH().getDefiningOp())
     return cut.emitError("expects the residual to be computed in the step");
@@ -260,7 +261,8 @@ void SplitSegments::runOnOperation() {
     if (!segment || segment.getValue() != "step")
       continue;
     if (step) {
-      function.emitError("expects one function with gemma.segment \"step\"");
+      emitError(function.getLoc(),
+                "expects one function with gemma.segment \"step\"");
       return signalPassFailure();
     }
     step = function;
@@ -268,12 +270,12 @@ void SplitSegments::runOnOperation() {
   if (!step) // split already
     return;
   if (!step.getBody().hasOneBlock()) {
-    step.emitError("expects the step to be one block");
+    emitError(step.getLoc(), "expects the step to be one block");
     return signalPassFailure();
   }
   for (StringRef name : {"body", "tail", "top", "logits"})
     if (getOperation().lookupSymbol(name)) {
-      step.emitError() << "expects no other symbol @" << name;
+      emitError(step.getLoc()) << "expects no other symbol @" << name;
       return signalPassFailure();
     }
   argNames.clear();

@@ -1,0 +1,641 @@
+// Every rule of the verifiers, one case each.
+// RUN: gemma-opt %s --split-input-file --verify-diagnostics
+
+// expected-error @below {{expects a static tensor of f32 with 1 to 3 dimensions, got 'tensor<?x4xf32>'}}
+gemma.weight @w from "w" : tensor<?x4xf32>
+
+// -----
+
+// expected-error @below {{expects a static tensor of f32 with 1 to 3 dimensions, got 'tensor<4xbf16>'}}
+gemma.weight @w from "w" : tensor<4xbf16>
+
+// -----
+
+// expected-error @below {{expects a static tensor of f32 with 1 to 3 dimensions, got 'i32'}}
+gemma.weight @w from "w" : i32
+
+// -----
+
+// expected-error @below {{expects 1 to 2^50 elements, got 'tensor<0x4xf32>'}}
+gemma.weight @w from "w" : tensor<0x4xf32>
+
+// -----
+
+// expected-error @below {{expects 1 to 2^50 elements}}
+gemma.weight @w from "w" : tensor<1000000000x1000000000x1000000000xf32>
+
+// -----
+
+// expected-error @below {{expects source to be f32 or f16 or bf16, got "i8"}}
+gemma.weight @w from "w" : tensor<4xf32> {source = "i8"}
+
+// -----
+
+// expected-error @below {{expects format to be f32 or bf16, got "f16"}}
+gemma.weight @w from "w" : tensor<4xf32> {format = "f16"}
+
+// -----
+
+// expected-error @below {{expects act to be f32 or bf16, got "q8"}}
+gemma.weight @w from "w" : tensor<4xf32> {act = "q8"}
+
+// -----
+
+// expected-error @below {{expects window >= 0, got -1}}
+gemma.cache @c {window = -1 : i64, heads = 1 : i64, dim = 16 : i64, form = "kv"}
+
+// -----
+
+// expected-error @below {{expects heads in [1, 1048576], got 0}}
+gemma.cache @c {window = 0 : i64, heads = 0 : i64, dim = 16 : i64, form = "kv"}
+
+// -----
+
+// expected-error @below {{expects an even dim in [2, 1048576], got 15}}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 15 : i64, form = "kv"}
+
+// -----
+
+// expected-error @below {{expects form to be kv, got "k"}}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "k"}
+
+// -----
+
+// expected-error @below {{expects format to be f32 or bf16, got "q8"}}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "kv", format = "q8"}
+
+// -----
+
+// expected-error @below {{expects gemma.segment to be step, body, tail, top or logits, got "start"}}
+func.func private @f() attributes {gemma.segment = "start"}
+
+// -----
+
+// expected-error @below {{expects gemma.arg of argument 0 to be the name of a step array, got "id"}}
+func.func private @f(tensor<?xi32> {gemma.arg = "id"})
+
+// -----
+
+// expected-error @below {{expects gemma.segment to be a string on a func.func}}
+module attributes {gemma.segment = "step"} {}
+
+// -----
+
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects table to name a gemma.weight, got @nothing}}
+  %y = gemma.embed %ids, @nothing {scale = 1.0} : tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects table to name a gemma.weight, got @kv}}
+  %y = gemma.embed %ids, @kv {scale = 1.0} : tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects table @d of shape [?, ?], got [48]}}
+  %y = gemma.embed %ids, @d {scale = 1.0} : tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects result to have 48 columns, got 47}}
+  %y = gemma.embed %ids, @embed {scale = 1.0} : tensor<?xi32> -> tensor<?x47xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects columns [a, b) with 0 <= a < b <= 48, got [40, 49)}}
+  %y = gemma.embed %ids, @embed {scale = 1.0, columns = array<i64: 40, 49>} : tensor<?xi32> -> tensor<?x9xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects soft rows exactly with soft_mode "row"}}
+  %y = gemma.embed %ids, @embed {scale = 1.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects soft_mode to be row or zero, got "maybe"}}
+  %y = gemma.embed %ids, @embed {scale = 1.0, soft_mode = "maybe"} : tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%ids: tensor<?xi32>) {
+  // expected-error @below {{expects a finite scale}}
+  %y = gemma.embed %ids, @embed {scale = 0x7FF0000000000000 : f64} : tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%ids: tensor<3xi32>) {
+  // expected-error @below {{expects operands and results with the same number of rows}}
+  %y = gemma.embed %ids, @embed {scale = 1.0} : tensor<3xi32> -> tensor<4x48xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects size to divide 48 columns, got 36}}
+  %y = gemma.rms_norm %h {eps = 1.0e-6, size = 36} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects size to divide 48 columns, got 0}}
+  %y = gemma.rms_norm %h {eps = 1.0e-6, size = 0} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects a positive eps, got 0}}
+  %y = gemma.rms_norm %h {eps = 0.0, size = 48} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @hd from "hd" : tensor<16xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects weight @hd of shape [48], got [16]}}
+  %y = gemma.rms_norm %h weight @hd {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x?xf32>) {
+  // expected-error @below {{operand #0 must be rows of f32 with a static number of columns}}
+  %y = gemma.rms_norm %h {eps = 1.0e-6, size = 48} : tensor<?x?xf32>
+  return
+}
+
+// -----
+
+gemma.weight @q from "q" : tensor<64x48xf32>
+func.func @f(%h: tensor<?x47xf32>) {
+  // expected-error @below {{expects weight @q of shape [?, 47], got [64, 48]}}
+  %y = gemma.linear %h, @q : tensor<?x47xf32> -> tensor<?x64xf32>
+  return
+}
+
+// -----
+
+gemma.weight @q from "q" : tensor<64x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects result to have 64 columns, got 63}}
+  %y = gemma.linear %h, @q : tensor<?x48xf32> -> tensor<?x63xf32>
+  return
+}
+
+// -----
+
+gemma.weight @q from "q" : tensor<64x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects rows [a, b) with 0 <= a < b <= 64, got [8, 8)}}
+  %y = gemma.linear %h, @q {rows = array<i64: 8, 8>} : tensor<?x48xf32> -> tensor<?x8xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects an even dim that divides 48 columns, got 15}}
+  %y = gemma.rope %h, %rope {dim = 15, pairs = 8} : tensor<?x48xf32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects pairs in [1, 8], got 9}}
+  %y = gemma.rope %h, %rope {dim = 16, pairs = 9} : tensor<?x48xf32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects a rope table of rows x 7 x 2, got [?, 8, 2]}}
+  %y = gemma.rope %h, %rope {dim = 16, pairs = 7} : tensor<?x48xf32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%k: tensor<?x32xf32>, %v: tensor<?x16xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) {
+  // expected-error @below {{expects v to have 32 columns, got 16}}
+  gemma.append %k, %v at (%slot, %pos) to @kv : tensor<?x32xf32>, tensor<?x16xf32>, tensor<?xi32>, tensor<?xi32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+func.func @f(%k: tensor<?x32xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) {
+  // expected-error @below {{expects cache to name a gemma.cache, got @d}}
+  gemma.append %k, %k at (%slot, %pos) to @d : tensor<?x32xf32>, tensor<?x32xf32>, tensor<?xi32>, tensor<?xi32>
+  return
+}
+
+// -----
+
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) {
+  // expected-error @below {{expects columns of q to be a multiple of 32 (2 heads of 16 in the cache), got 48}}
+  %y = gemma.attention %h at (%slot, %pos) over @kv : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects exactly one of weight and factor}}
+  %y = gemma.scale %h : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @one from "one" : tensor<1xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects exactly one of weight and factor}}
+  %y = gemma.scale %h by @one {factor = 2.0 : f64} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects weight @d of shape [1], got [48]}}
+  %y = gemma.scale %h by @d : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects range [a, b) with 0 <= a < b <= 48, got [-1, 3)}}
+  %y = gemma.columns %h {range = array<i64: -1, 3>} : tensor<?x48xf32> -> tensor<?x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects result to have 2 columns, got 3}}
+  %y = gemma.columns %h {range = array<i64: 1, 3>} : tensor<?x48xf32> -> tensor<?x3xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
+  // expected-error @below {{expects result to have 48 columns, got 47}}
+  %y = gemma.take %h, %ids : tensor<?x48xf32>, tensor<?xi32> -> tensor<?x47xf32>
+  return
+}
+
+// -----
+
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects a positive cap, got -1}}
+  %y = gemma.softcap %h {cap = -1.0 : f64} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects top in [1, 80], got 81}}
+  %w, %e = gemma.router %h, @gate, @d {eps = 1.0e-6, factor = 0.1, top = 81} : tensor<?x48xf32> -> tensor<?x81xf32>, tensor<?x81xi32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects ids to have 3 columns, got 2}}
+  %w, %e = gemma.router %h, @gate, @d {eps = 1.0e-6, factor = 0.1, top = 3} : tensor<?x48xf32> -> tensor<?x3xf32>, tensor<?x2xi32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects weights to have 3 columns, got 2}}
+  %w, %e = gemma.router %h, @gate, @d {eps = 1.0e-6, factor = 0.1, top = 3} : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x3xi32>
+  return
+}
+
+// -----
+
+gemma.weight @gu from "gu" : tensor<6x40x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x21xf32>
+gemma.weight @pe from "pe" : tensor<6xf32>
+func.func @f(%h: tensor<?x48xf32>, %w: tensor<?x2xf32>, %e: tensor<?x2xi32>) {
+  // expected-error @below {{expects down @ed of shape [6, 48, 20], got [6, 48, 21]}}
+  %y = gemma.experts %h, %w, %e gate_up(@gu) down(@ed) per_expert(@pe) : tensor<?x48xf32>, tensor<?x2xf32>, tensor<?x2xi32>
+  return
+}
+
+// -----
+
+gemma.weight @gu from "gu" : tensor<6x41x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x20xf32>
+gemma.weight @pe from "pe" : tensor<6xf32>
+func.func @f(%h: tensor<?x48xf32>, %w: tensor<?x2xf32>, %e: tensor<?x2xi32>) {
+  // expected-error @below {{expects gate_up with an even number of rows, got 41}}
+  %y = gemma.experts %h, %w, %e gate_up(@gu) down(@ed) per_expert(@pe) : tensor<?x48xf32>, tensor<?x2xf32>, tensor<?x2xi32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects result to have 100 columns, got 99}}
+  %y = gemma.logits %h, @embed : tensor<?x48xf32> -> tensor<?x99xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%h: tensor<?x48xf32>, %m: tensor<?x3xi32>) {
+  // expected-error @below {{expects mask to have 4 columns, got 3}}
+  %i, %v = gemma.top %h, @embed mask(%m : tensor<?x3xi32>) {count = 4} : tensor<?x48xf32> -> tensor<?x4xi32>, tensor<?x4xf32>
+  return
+}
+
+// -----
+
+gemma.weight @embed from "embed" : tensor<100x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects values to have 4 columns, got 5}}
+  %i, %v = gemma.top %h, @embed {count = 4} : tensor<?x48xf32> -> tensor<?x4xi32>, tensor<?x5xf32>
+  return
+}
+
+// -----
+
+gemma.weight @t from "t" : tensor<90x24xf32>
+gemma.weight @p from "p" : tensor<24x48xf32>
+gemma.weight @n from "n" : tensor<8xf32>
+func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
+  // expected-error @below {{expects layers [a, b) with 0 <= a < b <= 3, got [0, 4)}}
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@n) {layers = array<i64: 0, 4>, width = 8, eps = 1.0e-6, token_scale = 3.0, context_scale = 0.5, scale = 0.75} : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x32xf32>
+  return
+}
+
+// -----
+
+gemma.weight @t from "t" : tensor<90x24xf32>
+gemma.weight @p from "p" : tensor<24x48xf32>
+gemma.weight @n from "n" : tensor<8xf32>
+func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
+  // expected-error @below {{expects width to divide 24 rows of proj, got 7}}
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@n) {layers = array<i64: 0, 2>, width = 7, eps = 1.0e-6, token_scale = 3.0, context_scale = 0.5, scale = 0.75} : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x14xf32>
+  return
+}
+
+// -----
+
+gemma.weight @t from "t" : tensor<90x24xf32>
+gemma.weight @p from "p" : tensor<24x48xf32>
+gemma.weight @n from "n" : tensor<8xf32>
+func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
+  // expected-error @below {{expects result to have 16 columns, got 24}}
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@n) {layers = array<i64: 0, 2>, width = 8, eps = 1.0e-6, token_scale = 3.0, context_scale = 0.5, scale = 0.75} : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x24xf32>
+  return
+}
+
+// -----
+
+gemma.weight @q from "q" : tensor<64x48xf32>
+gemma.weight @p from "p" : tensor<24x48xf32>
+gemma.weight @n from "n" : tensor<8xf32>
+func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
+  // expected-error @below {{expects table @q of shape [?, 24], got [64, 48]}}
+  %y = gemma.ple_inputs %ids, %h table(@q) proj(@p) norm(@n) {layers = array<i64: 0, 2>, width = 8, eps = 1.0e-6, token_scale = 3.0, context_scale = 0.5, scale = 0.75} : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x16xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @hd from "hd" : tensor<16xf32>
+gemma.weight @q from "q" : tensor<64x48xf32>
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects k @q of shape [32, 48], got [64, 48]}}
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@q) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @hd from "hd" : tensor<16xf32>
+gemma.weight @q from "q" : tensor<64x48xf32>
+gemma.weight @k from "k" : tensor<32x48xf32>
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects v @q of shape [32, 48], got [64, 48]}}
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) v(@q) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @k from "k" : tensor<32x48xf32>
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects k_norm @d of shape [16], got [48]}}
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) k_norm(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @hd from "hd" : tensor<16xf32>
+gemma.weight @o from "o" : tensor<48x64xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects rows of q to be a multiple of 32 (2 heads of 16 in the cache), got 80}}
+  %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@gate) q_norm(@hd) o(@o) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @hd from "hd" : tensor<16xf32>
+gemma.weight @q from "q" : tensor<64x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects o @down of shape [48, 64], got [48, 80]}}
+  %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@q) q_norm(@hd) o(@down) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @hd from "hd" : tensor<16xf32>
+gemma.weight @q from "q" : tensor<64x48xf32>
+gemma.weight @o from "o" : tensor<48x64xf32>
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
+  // expected-error @below {{expects pairs in [1, 8], got 0}}
+  %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@q) q_norm(@hd) o(@o) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 0} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @one from "one" : tensor<1xf32>
+gemma.weight @q from "q" : tensor<64x48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects up @q of shape [80, 48], got [64, 48]}}
+  %y = gemma.ffn_block %h pre(@d) gate(@gate) up(@q) down(@down) post(@d) scale(@one) {eps = 1.0e-6} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @one from "one" : tensor<1xf32>
+gemma.weight @o from "o" : tensor<48x64xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects down @o of shape [48, 80], got [48, 64]}}
+  %y = gemma.ffn_block %h pre(@d) gate(@gate) up(@gate) down(@o) post(@d) scale(@one) {eps = 1.0e-6} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects scale @d of shape [1], got [48]}}
+  %y = gemma.ffn_block %h pre(@d) gate(@gate) up(@gate) down(@down) post(@d) scale(@d) {eps = 1.0e-6} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+gemma.weight @gu from "gu" : tensor<6x40x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x20xf32>
+gemma.weight @pe from "pe" : tensor<6xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects gate_up @gu of shape [80, ?, 48], got [6, 40, 48]}}
+  %y = gemma.moe_block %h pre(@d) gate(@gate) up(@gate) down(@down) post_dense(@d) router(@gate) router_scale(@d) pre_experts(@d) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@d) post(@d) {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+gemma.weight @gu from "gu" : tensor<6x40x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x20xf32>
+gemma.weight @r from "r" : tensor<6x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects per_expert @d of shape [6], got [48]}}
+  %y = gemma.moe_block %h pre(@d) gate(@gate) up(@gate) down(@down) post_dense(@d) router(@r) router_scale(@d) pre_experts(@d) gate_up(@gu) experts_down(@ed) per_expert(@d) post_experts(@d) post(@d) {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @hd from "hd" : tensor<16xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+gemma.weight @gu from "gu" : tensor<6x40x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x20xf32>
+gemma.weight @pe from "pe" : tensor<6xf32>
+gemma.weight @r from "r" : tensor<6x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects post @hd of shape [48], got [16]}}
+  %y = gemma.moe_block %h pre(@d) gate(@gate) up(@gate) down(@down) post_dense(@d) router(@r) router_scale(@d) pre_experts(@d) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@d) post(@hd) {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+gemma.weight @gu from "gu" : tensor<6x40x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x20xf32>
+gemma.weight @pe from "pe" : tensor<6xf32>
+gemma.weight @r from "r" : tensor<6x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects top in [1, 6], got 7}}
+  %y = gemma.moe_block %h pre(@d) gate(@gate) up(@gate) down(@down) post_dense(@d) router(@r) router_scale(@d) pre_experts(@d) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@d) post(@d) {eps = 1.0e-6, factor = 0.144, top = 7} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @plp from "plp" : tensor<48x8xf32>
+func.func @f(%h: tensor<?x48xf32>, %p: tensor<?x8xf32>) {
+  // expected-error @below {{expects gate @gate of shape [8, 48], got [80, 48]}}
+  %y = gemma.ple_block %h, %p gate(@gate) proj(@plp) post(@d) {eps = 1.0e-6} : tensor<?x48xf32>, tensor<?x8xf32>
+  return
+}
