@@ -18,7 +18,7 @@ static std::vector<int32_t> narrow(const std::vector<int64_t> &ids) {
 static flatbuffers::Offset<fb::Model> writeModel(Builder &b,
                                                  const ManifestInput &in) {
   const ModelFacts &m = in.model;
-  auto type = b.CreateString(m.modelType), variant = b.CreateString(m.variant),
+  auto type = b.CreateString(m.type), variant = b.CreateString(m.variant),
        name = b.CreateString(m.name);
   uint64_t parameters = 0;
   for (const auto &[tensor, hash] : in.hashes.sources) {

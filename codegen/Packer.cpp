@@ -146,9 +146,9 @@ public:
           return false;
         int64_t rows = std::min(slab, memberRows - row);
         buffer.assign(rows * rowBytes, 0);
-        for (int64_t r = 0; r < rows; ++r)
-          if (row + r < weight.rows)
-            fillRow(member, row, r);
+        populate(member, row, std::min(row + rows, weight.rows));
+        for (int64_t r = 0; r < rows; r += layout.rowGroup)
+          fillGroup(member, row, r);
         hashSources(member, std::min(row + rows, weight.rows), tensorHashes);
         XXH3_64bits_update(output, buffer.data(), buffer.size());
         if (!write(shared.base + weight.offset +
@@ -198,49 +198,56 @@ private:
            sourceBytes(tensors[piece]->type);
   }
 
-  // Stores row `first + r` of a member into the slab that starts at `first`.
-  void fillRow(int64_t member, int64_t first, int64_t r) {
-    RowOrigin from = origin(first + r);
+  // The bytes of row `row` of a member in the weight's format: in the source
+  // itself or, converted, in `scratch`. Null: a padding row.
+  const uint8_t *rowData(int64_t member, int64_t row,
+                         std::vector<uint32_t> &scratch) {
+    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
     if (from.piece < 0)
-      return;
+      return nullptr;
     const Piece &piece = weight.pieces[from.piece];
-    const SourceTensor &tensor = *tensors[from.piece];
-    const uint8_t *data = tensor.data +
+    SourceType type = tensors[from.piece]->type;
+    const uint8_t *data = tensors[from.piece]->data +
                           sourceOffset(from.piece, member, from.row) +
-                          piece.col0 * sourceBytes(tensor.type);
+                          piece.col0 * sourceBytes(type);
+    if (type == (weight.format == "f32" ? SourceType::F32 : SourceType::BF16))
+      return data;
     int64_t n = piece.col1 - piece.col0;
-    // A slab starts at a multiple of the row group, so addresses are relative.
-    if (weight.format == "f32") {
-      row32.resize(n);
-      toFloat(tensor.type, data, n, row32.data());
-      scatter<float>(row32.data(), n, r);
-    } else {
-      row16.resize(n);
-      toBf16(tensor.type, data, n, row16.data());
-      scatter<uint16_t>(row16.data(), n, r);
-    }
+    scratch.resize(n);
+    if (weight.format == "f32")
+      toFloat(type, data, n, reinterpret_cast<float *>(scratch.data()));
+    else
+      toBf16(type, data, n, reinterpret_cast<uint16_t *>(scratch.data()));
+    return reinterpret_cast<uint8_t *>(scratch.data());
   }
 
-  template <typename T>
-  void scatter(const T *from, int64_t n, int64_t r) {
+  // Stores the row group that starts at row `first + r` of a member into the
+  // slab that starts at `first`, a multiple of the row group.
+  void fillGroup(int64_t member, int64_t first, int64_t r) {
     uint8_t *to = buffer.data() + layout.address(r, 0, weight.cols);
-    int64_t step =
-        layout.rowGroup * layout.colGroup * sizeof(T); // one column group
-    int64_t whole = n / layout.colGroup;
-    size_t bytes = layout.colGroup * sizeof(T);
+    int64_t bytes = weight.cols * elementBytes(weight.format);
+    const uint8_t *rows[16];
+    assert(layout.rowGroup <= 16);
+    for (int64_t i = 0; i < layout.rowGroup; ++i)
+      rows[i] = rowData(member, first + r + i, converted[i]);
     if (layout.rowGroup == 1) {
-      memcpy(to, from, n * sizeof(T));
+      if (rows[0])
+        memcpy(to, rows[0], bytes);
       return;
     }
-    if (bytes == 4)
-      for (int64_t i = 0; i < whole; ++i)
-        memcpy(to + i * step, reinterpret_cast<const char *>(from) + i * 4, 4);
-    else
-      for (int64_t i = 0; i < whole; ++i)
-        memcpy(to + i * step, from + i * layout.colGroup, bytes);
-    for (int64_t c = whole * layout.colGroup; c < n; ++c)
-      memcpy(buffer.data() + layout.address(r, c, weight.cols), from + c,
-             sizeof(T));
+    // Every layout of groups keeps units of 4 bytes of a row together.
+    assert(layout.colGroup * elementBytes(weight.format) == 4);
+    constexpr int64_t block = 16;
+    for (int64_t u = 0; u * 4 < bytes; u += block)
+      for (int64_t i = 0; i < layout.rowGroup; ++i) {
+        uint32_t units[block] = {};
+        if (!rows[i])
+          continue;
+        int64_t left = std::min<int64_t>(block * 4, bytes - u * 4);
+        memcpy(units, rows[i] + u * 4, left);
+        for (int64_t v = 0; v * 4 < left; ++v)
+          memcpy(to + ((u + v) * layout.rowGroup + i) * 4, &units[v], 4);
+      }
   }
 
   // The source rows [0, row) of a member have been used; hashes up to there.
@@ -297,17 +304,24 @@ private:
     return true;
   }
 
-  // Gives the source pages of the packed rows back, so that memory stays small.
+  // Source pages of rows [row0, row1) of a member: read ahead in one call
+  // instead of a fault each, and given back once packed, so that memory stays
+  // small.
+  void populate(int64_t member, int64_t row0, int64_t row1) {
+    advise(member, row0, row1, MADV_POPULATE_READ);
+  }
   void dropPages(int64_t member, int64_t row0, int64_t row1) {
+    advise(member, row0, row1, MADV_DONTNEED);
+  }
+  void advise(int64_t member, int64_t row0, int64_t row1, int advice) {
     for (size_t i = 0; i < tensors.size(); ++i) {
-      auto begin = reinterpret_cast<uintptr_t>(
-          tensors[i]->data + sourceOffset(i, member, usedRow(i, row0)));
-      auto end = reinterpret_cast<uintptr_t>(
-          tensors[i]->data + sourceOffset(i, member, usedRow(i, row1)));
-      begin = begin / 4096 * 4096;
-      end = end / 4096 * 4096;
-      if (end > begin)
-        madvise(reinterpret_cast<void *>(begin), end - begin, MADV_DONTNEED);
+      auto address = [&](int64_t row) {
+        auto at = reinterpret_cast<uintptr_t>(
+            tensors[i]->data + sourceOffset(i, member, usedRow(i, row)));
+        return at / 4096 * 4096;
+      };
+      if (uintptr_t begin = address(row0), end = address(row1); end > begin)
+        madvise(reinterpret_cast<void *>(begin), end - begin, advice);
     }
   }
 
@@ -325,8 +339,7 @@ private:
   XXH3_state_t *output;
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
-  std::vector<float> row32;
-  std::vector<uint16_t> row16;
+  std::vector<uint32_t> converted[16]; // rows of a group that were converted
 };
 
 // Weights that share a source tensor are packed by one thread, in plan order.

@@ -27,6 +27,8 @@ using namespace mlir;
 
 namespace gemmac {
 
+static LogicalResult report(Diagnostic &diagnostic, bool remarks);
+
 namespace {
 
 using BuildStage = void (*)(OpPassManager &, const PipelineOptions &);
@@ -105,7 +107,7 @@ Status Compilation::readInputs() {
     return sampling.error();
   generation = *sampling;
   module = importGemma4(context, model);
-  if (o.compileTo.empty() || hasWeights()) {
+  if ((o.compileTo.empty() && o.emit.empty()) || hasWeights()) {
     auto opened = openCheckpoint(o.input, warnings);
     if (!opened)
       return opened.error();
@@ -149,6 +151,8 @@ Status Compilation::print(const std::string &path,
 
 Status Compilation::runStage(const Stage &stage) {
   if (stage.build) {
+    ScopedDiagnosticHandler handler(
+        &context, [&](Diagnostic &d) { return report(d, o.remarks); });
     PassManager pm(&context);
     PipelineOptions options;
     options.quant = o.quant;
@@ -302,6 +306,24 @@ Status Compilation::makeProgram() {
         : o.weights == "external" ? ", in a file of their own"
                                   : "");
   return Done{};
+}
+
+// Diagnostics of passes in gemmac's own form; remarks only when asked for.
+static LogicalResult report(Diagnostic &diagnostic, bool remarks) {
+  DiagnosticSeverity severity = diagnostic.getSeverity();
+  if (severity == DiagnosticSeverity::Remark && !remarks)
+    return success();
+  const char *kind = severity == DiagnosticSeverity::Error     ? "error"
+                     : severity == DiagnosticSeverity::Warning ? "warning"
+                     : severity == DiagnosticSeverity::Remark  ? "remark"
+                                                               : "note";
+  llvm::errs() << "gemmac: " << kind << ": ";
+  if (!isa<UnknownLoc>(diagnostic.getLocation()))
+    llvm::errs() << diagnostic.getLocation() << ": ";
+  llvm::errs() << diagnostic.str() << "\n";
+  for (Diagnostic &note : diagnostic.getNotes())
+    (void)report(note, remarks);
+  return success();
 }
 
 ExitCode runDriver(const DriverOptions &options) {

@@ -62,12 +62,12 @@ int main(int argc, char **argv) {
          "untouched while the checkpoint and formats stay the same")
       ->check(CLI::IsMember({"embedded", "external"}))
       ->capture_default_str();
-  app.add_option(
-         "--compile-to", o.compileTo,
-         "stop after a stage and print it; import .. plan need no weights")
+  app.add_option("--compile-to", o.compileTo,
+                 "stop after a stage and print it; needs no weights")
       ->check(CLI::IsMember({"import", "optimize", "select", "plan", "native"}))
       ->type_name("STAGE");
-  app.add_option("--emit", o.emit, "write the code alone instead of a program")
+  app.add_option("--emit", o.emit,
+                 "write the code alone instead of a program; needs no weights")
       ->check(CLI::IsMember({"llvm", "asm", "obj"}));
   app.add_option(
          "--dump-to", o.dumpTo,
