@@ -71,8 +71,8 @@ func.func private @f() attributes {gemma.segment = "start"}
 
 // -----
 
-// expected-error @below {{expects gemma.arg of argument 0 to be the name of a step array, got "id"}}
-func.func private @f(tensor<?xi32> {gemma.arg = "id"})
+// expected-error @below {{expects gemma.arg of argument 0 to be the name of a step array, got ""}}
+func.func private @f(tensor<?xi32> {gemma.arg = ""})
 
 // -----
 

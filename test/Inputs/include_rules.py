@@ -1,0 +1,65 @@
+"""Checks which folder includes which: include_rules.py ROOT. Prints each
+include that is not allowed and exits 1 if there is one."""
+import os
+import re
+import sys
+
+# What compiler and runtime share.
+CONTRACTS = ["runtime/abi.h", "runtime/file.h", "runtime/manifest_generated.h",
+             "runtime/tokenizer_blob.h"]
+# Folder -> our own folders (or files) that it may include besides itself, and
+# which of the big libraries it may know.
+RULES = {
+    "dialects": (["targets"], ["mlir", "llvm"]),
+    "targets": ([], []),
+    "passes": (["dialects", "targets"], ["mlir", "llvm"]),
+    "codegen/kernels": (["targets", "codegen", "compiler/Result.h", "runtime/abi.h"], ["halide"]),
+    "codegen": (["passes", "dialects", "targets", "compiler/Result.h"] + CONTRACTS,
+                ["mlir", "llvm", "lld", "halide", "flatbuffers"]),
+    "compiler": (["codegen", "passes", "dialects", "targets"] + CONTRACTS,
+                 ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI"]),
+    "runtime": ([], ["flatbuffers"]),
+}
+# Contract files that belong to a folder of another layer: the lowering of calls
+# lays out gm_ctx.
+EXTRA = {"passes": ["runtime/abi.h"]}
+OURS = ("dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
+LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
+             "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
+             "nlohmann": "nlohmann", "CLI": "CLI"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+
+
+def allowed(folder, name):
+    own, libraries = RULES[folder]
+    first = name.split("/")[0]
+    if first in LIBRARIES:
+        return LIBRARIES[first] in libraries
+    if first not in OURS or "/" not in name:
+        return True  # the standard library, or a file beside this one
+    if name == folder or name.startswith(folder.split("/")[0] + "/"):
+        return True
+    return any(name == path or name.startswith(path + "/")
+               for path in own + EXTRA.get(folder, []))
+
+
+def main(root):
+    bad = 0
+    for folder in RULES:
+        for where, dirs, files in os.walk(os.path.join(root, folder)):
+            for name in sorted(files):
+                path = os.path.relpath(os.path.join(where, name), root)
+                if not name.endswith((".cpp", ".h", ".c", ".td")):
+                    continue
+                if folder == "codegen" and path.startswith("codegen/kernels/"):
+                    continue  # has rules of its own
+                with open(os.path.join(where, name), encoding="utf-8") as text:
+                    for number, line in enumerate(text, 1):
+                        match = INCLUDE.match(line)
+                        if match and not allowed(folder, match.group(1)):
+                            bad += 1
+                            print(f"{path}:{number}: {folder} may not include {match.group(1)}")
+    return 1 if bad else 0
+
+
+sys.exit(main(sys.argv[1]))
