@@ -34,6 +34,11 @@ struct Chunk {
   MergeFactors factors[ChunkPairs];
 };
 
+// Most pairs of a chunk: the scratch stays below half a megabyte of stack.
+GM_INLINE int32_t chunkPairs() {
+  return gm_hd <= 512 ? ChunkPairs : larger(ChunkPairs * 512 / gm_hd, 1);
+}
+
 GM_INLINE int32_t firstVisible(int32_t p) {
   return gm_window > 0 ? larger(0, p - gm_window + 1) : 0;
 }
@@ -334,7 +339,7 @@ GM_INLINE void start(Chunk &c, const void *q, const gm_tile &t, int32_t head,
                      int32_t first) {
   const int32_t words = Bf16 ? gm_hd / 2 : gm_hd;
   c.first = first;
-  c.count = smaller(t.rows * gm_group - first, ChunkPairs);
+  c.count = smaller(t.rows * gm_group - first, chunkPairs());
   c.pos0 = t.pos0;
   for (int32_t i = 0; i < c.count; ++i) {
     const int32_t pair = first + i;
@@ -374,7 +379,7 @@ GM_INLINE void few(Chunk &c, const Operands &x, int32_t unit) {
   const gm_split &piece = x.pieces[unit / kvHeads];
   const gm_tile &t = x.tile[piece.tile];
   aim(c, x, t, head);
-  for (int32_t first = 0; first < t.rows * gm_group; first += ChunkPairs) {
+  for (int32_t first = 0; first < t.rows * gm_group; first += chunkPairs()) {
     start<Bf16>(c, x.q, t, head, first);
     split<Bf16, true>(c, piece.key0 / GM_SPLIT_KEYS * GM_SPLIT_KEYS);
     for (int32_t i = 0; i < c.count; ++i) {
@@ -396,7 +401,7 @@ GM_INLINE void many(Chunk &c, const Operands &x, int32_t unit) {
   const int32_t kvHeads = gm_heads / gm_group, head = unit % kvHeads;
   const gm_tile &t = x.tile[unit / kvHeads];
   aim(c, x, t, head);
-  for (int32_t first = 0; first < t.rows * gm_group; first += ChunkPairs) {
+  for (int32_t first = 0; first < t.rows * gm_group; first += chunkPairs()) {
     start<Bf16>(c, x.q, t, head, first);
     for (int32_t i = 0; i < c.count; ++i)
       c.merged[i] = {GM_LOWEST, 0};
@@ -424,14 +429,16 @@ GM_INLINE void many(Chunk &c, const Operands &x, int32_t unit) {
 #define GM_SCRATCH(c)                                                          \
   Chunk c;                                                                     \
   c.q = static_cast<uint32_t *>(__builtin_alloca_with_align(                   \
-      sizeof(uint32_t) * ChunkPairs * gm_hd / (gm_cache_bf16 ? 2 : 1), 512));  \
-  c.s = static_cast<float *>(__builtin_alloca_with_align(                      \
-      sizeof(float) * ChunkPairs * GM_SPLIT_KEYS, 512));                       \
-  c.p = static_cast<uint32_t *>(__builtin_alloca_with_align(                   \
-      sizeof(uint32_t) * ChunkPairs * GM_SPLIT_KEYS / (gm_cache_bf16 ? 2 : 1), \
+      sizeof(uint32_t) * chunkPairs() * gm_hd / (gm_cache_bf16 ? 2 : 1),       \
       512));                                                                   \
+  c.s = static_cast<float *>(__builtin_alloca_with_align(                      \
+      sizeof(float) * chunkPairs() * GM_SPLIT_KEYS, 512));                     \
+  c.p = static_cast<uint32_t *>(                                               \
+      __builtin_alloca_with_align(sizeof(uint32_t) * chunkPairs() *            \
+                                      GM_SPLIT_KEYS / (gm_cache_bf16 ? 2 : 1), \
+                                  512));                                       \
   c.o = static_cast<float *>(                                                  \
-      __builtin_alloca_with_align(sizeof(float) * ChunkPairs * gm_hd, 512))
+      __builtin_alloca_with_align(sizeof(float) * chunkPairs() * gm_hd, 512))
 
 extern "C" void gm_few(const void *q, const gm_tile *tile,
                        const gm_split *pieces, const uint8_t *k,

@@ -123,19 +123,23 @@ std::string runAppend(const Lookup &find, const Shape &s, RowClass rowClass,
             vColumn = shared ? kColumn : kColumn + s.heads * s.hd;
   const int stride = 4, pages = 9;
   std::vector<int32_t> table = {5, 3, 8, 1, 2, 7, 0, 6, 5, 4, 3, 2};
+  for (int32_t &entry : table)
+    entry += firstPage;
   Rows in(s, rows, kColumn + 2 * s.heads * s.hd, 11);
   const int64_t page = cachePageBytes(s.cache, s.heads, s.hd);
   Buffer k(size_t(pages * page)), v(size_t(pages * page));
   for (auto [a, b] : {std::pair(1, 3), std::pair(0, 1), std::pair(2, 2)})
-    f(in.x.data(), in.rope.data(), tiles.data(), in.w.data(), k.data(),
-      v.data(), table.data(), stride, rows, in.stride, kColumn, vColumn, a, b);
+    f(in.x.data(), in.rope.data(), tiles.data(), in.w.data(),
+      poolOf(k.data(), page), poolOf(v.data(), page), table.data(), stride,
+      rows, in.stride, kColumn, vColumn, a, b);
   std::vector<uint8_t> touched(pages * page, 0), touchedV(touched);
   const int bytes = int(elementBytes(s.cache));
   for (const gm_tile &t : tiles)
     for (int i = 0; i < t.rows; ++i)
       for (int h = 0; h < s.heads; ++h) {
         const int r = t.row0 + i, p = t.pos0 + i;
-        const int64_t base = table[t.slot * stride + p / 64] * page;
+        const int64_t base =
+            (table[t.slot * stride + p / 64] - firstPage) * page;
         const float *from = in.row(r) + h * s.hd;
         std::vector<double> wantK =
             reference(s, from + kColumn, in.w.as<float>(), in.turn(s, r));

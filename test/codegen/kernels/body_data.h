@@ -103,6 +103,15 @@ std::string text(const char *format, T... values) {
   return out;
 }
 
+// Page numbers of the cases start here, and pools are addressed that far before
+// their memory, so that offsets pass 2^31.
+inline const int32_t firstPage = 1 << 18;
+
+inline uint8_t *poolOf(uint8_t *memory, int64_t pageBytes) {
+  return reinterpret_cast<uint8_t *>(reinterpret_cast<uintptr_t>(memory) -
+                                     firstPage * pageBytes);
+}
+
 inline const float notANumber = std::numeric_limits<float>::quiet_NaN();
 
 } // namespace gemmac::test

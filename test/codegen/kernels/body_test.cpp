@@ -3,7 +3,12 @@
 #include "test/codegen/kernels/body_cases.h"
 #include "test/codegen/kernels/body_jit.h"
 
+#include "codegen/BodyKernels.h"
+
 #include <gtest/gtest.h>
+
+#include <map>
+#include <sstream>
 
 using namespace gemmac;
 using namespace gemmac::test;
@@ -28,4 +33,102 @@ TEST(BodyKernels, Arm) {
 #else
   GTEST_SKIP() << "no qemu-aarch64 or no cross libc";
 #endif
+}
+
+TEST(BodyKernels, EveryTargetHasThem) {
+  for (const Target &target : targets())
+    for (const char *family : {"append", "attend", "merge", "moe_sort",
+                               "rope_q", "top", "top_experts", "top_merge"}) {
+      EXPECT_TRUE(findFamily(family)) << family;
+      EXPECT_TRUE(hasBodyKernel(family, target))
+          << family << " for " << target.name;
+    }
+  EXPECT_FALSE(hasBodyKernel("linear", x86Avx512()));
+}
+
+namespace {
+
+struct Loop {
+  int dots = 0, broadcasts = 0, instructions = 0, spills = 0, calls = 0;
+};
+
+bool has(const std::string &line, const char *what) {
+  return line.find(what) != std::string::npos;
+}
+
+// The innermost loops of a function: from a label to a jump back to it, with no
+// other such pair inside.
+std::vector<Loop> innerLoops(const std::string &assembly) {
+  std::vector<std::string> lines;
+  std::map<std::string, size_t> labels;
+  std::vector<std::pair<size_t, size_t>> ranges;
+  std::istringstream stream(assembly);
+  for (std::string line; std::getline(stream, line); lines.push_back(line)) {
+    if (line.rfind(".L", 0) == 0)
+      labels[line.substr(0, line.find(':'))] = lines.size();
+    size_t target = line.find(".L");
+    if (line.rfind("\tj", 0) == 0 && target != std::string::npos)
+      if (auto it = labels.find(
+              line.substr(target, line.find_first_of(" \t#", target) - target));
+          it != labels.end())
+        ranges.push_back({it->second, lines.size()});
+  }
+  std::vector<Loop> loops;
+  for (auto [from, to] : ranges) {
+    bool inner = true;
+    for (auto [a, b] : ranges)
+      inner &= !(from <= a && b <= to && (a != from || b != to));
+    Loop loop;
+    for (size_t i = from; i <= to && inner; ++i) {
+      bool code = lines[i].rfind("\t", 0) == 0 && lines[i][1] != '.' &&
+                  lines[i][1] != '#';
+      loop.instructions += code;
+      loop.dots += has(lines[i], "vdpbf16ps");
+      loop.broadcasts +=
+          has(lines[i], "vbroadcastss") || has(lines[i], "vpbroadcastd");
+      loop.spills += has(lines[i], "%zmm") && has(lines[i], "(%rsp)");
+      loop.calls += has(lines[i], "\tcall");
+    }
+    if (inner)
+      loops.push_back(loop);
+  }
+  return loops;
+}
+
+} // namespace
+
+// Scores and weighted values of eight pairs: 16 dots, 8 broadcasts, 2 loads and
+// a few more; no inner loop of attend spills or calls.
+TEST(BodyKernels, AttendInnerLoops) {
+  for (RowClass rows : {RowClass::Few, RowClass::Many})
+    for (int64_t hd : {256, 512}) {
+      KernelSpec spec = {"attend", rows, {}};
+      spec.constants.set("heads", int64_t(8))
+          .set("hd", hd)
+          .set("group", int64_t(8));
+      spec.constants.set("window", int64_t(512))
+          .set("cache", "bf16")
+          .set("act", "bf16");
+      int hot = 0;
+      for (const Loop &loop : innerLoops(bodyAssembly(spec, "x86-avx512"))) {
+        EXPECT_EQ(loop.calls, 0) << kernelSymbol(spec);
+        if (!loop.dots)
+          continue;
+        EXPECT_EQ(loop.spills, 0) << kernelSymbol(spec);
+        if (loop.dots == 16) {
+          ++hot;
+          EXPECT_LE(loop.instructions, 34) << kernelSymbol(spec);
+          EXPECT_LE(loop.broadcasts, 8) << kernelSymbol(spec);
+        }
+      }
+      EXPECT_EQ(hot, 2) << kernelSymbol(spec);
+    }
+}
+
+// The symbol is the only definition that others can see.
+TEST(BodyKernels, Symbols) {
+  KernelSpec spec = {"top", RowClass::Few, {}};
+  std::string assembly = bodyAssembly(spec, "arm-neon");
+  EXPECT_TRUE(has(assembly, ("\t.globl\t" + kernelSymbol(spec)).c_str()));
+  EXPECT_FALSE(has(assembly, "gm_"));
 }
