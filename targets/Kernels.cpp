@@ -42,8 +42,8 @@ std::string kernelSymbol(const KernelSpec &spec) {
     if (auto *number = std::get_if<int64_t>(&value)) {
       symbol += name.substr(0, 1) + std::to_string(*number);
     } else if (auto *real = std::get_if<double>(&value)) {
-      char text[40]; // the shortest that reads back
-      for (int digits = 1; digits <= 17; ++digits) {
+      char text[40]; // short, and reads back
+      for (int digits = 6; digits <= 17; ++digits) {
         snprintf(text, sizeof text, "%.*g", digits, *real);
         if (strtod(text, nullptr) == *real)
           break;

@@ -1,0 +1,42 @@
+// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-select --kernel-plan --kernel-native -o %t.mlir
+// RUN: FileCheck %s < %t.mlir
+// RUN: gemma-opt %t.mlir | diff %t.mlir -
+// RUN: not gemma-opt %S/Inputs/shared-layers.mlir --gemma-select --kernel-native 2>&1 | FileCheck %s --check-prefix=UNPLANNED
+// UNPLANNED: expects a planned segment (run the stage plan first)
+
+// The C signature of targets/Kernels.h: inputs, weights, results, rows,
+// scalars, begin, end; with a cache its pools and pages.
+// CHECK: llvm.func @linear_bf16_bf16_k64_few(!llvm.ptr, !llvm.ptr, !llvm.ptr, i32, i32, i32, i32)
+// CHECK-SAME: kernel.constants = {act = "bf16", format = "bf16", k = 64 : i64}, kernel.family = "linear", kernel.rows = "few"
+// CHECK: llvm.func @append_{{.*}}_few(!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, i32, i32, i32, i32, i32, i32, i32)
+
+// CHECK-LABEL: llvm.func @body_few(%arg0: !llvm.ptr, %arg1: i32)
+// CHECK: %[[ZERO:.*]] = llvm.mlir.constant(0 : i32)
+// CHECK: %[[IDS:.*]] = llvm.load
+// CHECK: llvm.call @embed_bf16_k64_8_few(%[[IDS]], %{{.*}}, %{{.*}}, %[[ROWS:.*]], %[[ZERO]], %[[ROWS]])
+// This worker's share of the units.
+// CHECK: %[[BLOCKS:.*]] = llvm.mlir.constant(2 : i64)
+// CHECK: llvm.mul %[[BLOCKS]], %[[CUT0:.*]] : i64
+// CHECK: %[[B:.*]] = llvm.trunc
+// CHECK: llvm.mul %[[BLOCKS]], %[[CUT1:.*]] : i64
+// CHECK: %[[E:.*]] = llvm.trunc
+// CHECK: llvm.call @linear_bf16_bf16_k64_few({{.*}}, %[[B]], %[[E]])
+// CHECK: llvm.call %[[BARRIER:.*]](%arg0, %arg1) : !llvm.ptr, (!llvm.ptr, i32) -> ()
+// CHECK: llvm.call @attend_{{.*}}
+// CHECK-NEXT: llvm.call %[[BARRIER]](%arg0, %arg1)
+// Worker 0 alone copies the residual.
+// CHECK: %[[FIRST:.*]] = llvm.icmp "eq" %arg1, %[[ZERO]]
+// CHECK: %[[END:.*]] = llvm.select %[[FIRST]], %[[ROWS]], %[[ZERO]]
+// CHECK: llvm.call @copy_k64_few(%{{.*}}, %{{.*}}, %[[ROWS]], %[[ZERO]], %[[END]])
+// CHECK: llvm.return
+
+// A null pointer where the tile form has no list of pieces.
+// CHECK-LABEL: llvm.func @body_many
+// CHECK: %[[NULL:.*]] = llvm.mlir.zero : !llvm.ptr
+// CHECK: llvm.call @attend_{{.*}}_many(%{{.*}}, %{{.*}}, %[[NULL]],
+
+// CHECK: llvm.mlir.global internal constant @gm_name_body("body\00")
+// CHECK: llvm.mlir.global internal constant @gm_entries
+// CHECK: llvm.mlir.global external constant @gm_model
+// CHECK: llvm.mlir.constant(4 : i32)
+// CHECK-NOT: kernel.call
