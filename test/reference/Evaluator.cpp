@@ -110,14 +110,26 @@ void Evaluator::observe(Operation *op, StringRef suffix, StringRef name,
 FailureOr<std::vector<Tensor>>
 Evaluator::run(func::FuncOp function,
                const std::map<std::string, Tensor> &arguments) {
-  values.clear();
+  std::vector<Tensor> list;
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     auto name = function.getArgAttrOfType<StringAttr>(i, "gemma.arg");
     auto found = name ? arguments.find(name.str()) : arguments.end();
     if (found == arguments.end())
       return function.emitError("argument ") << i << " has no value", failure();
-    values[function.getArgument(i)] = found->second;
+    list.push_back(found->second);
   }
+  return run(function, std::move(list));
+}
+
+FailureOr<std::vector<Tensor>> Evaluator::run(func::FuncOp function,
+                                              std::vector<Tensor> arguments) {
+  values.clear();
+  if (arguments.size() != function.getNumArguments())
+    return function.emitError("expects ")
+               << function.getNumArguments() << " arguments",
+           failure();
+  for (auto [argument, tensor] : llvm::zip(function.getArguments(), arguments))
+    values[argument] = std::move(tensor);
   for (Operation &op : function.front().without_terminator())
     if (failed(runOp(&op)))
       return failure();

@@ -40,7 +40,9 @@ public:
   Evaluator(mlir::ModuleOp module, WeightSource weights)
       : module(module), weights(std::move(weights)) {}
 
-  // Runs `function`; `arguments` by the name in gemma.arg.
+  // Runs `function`; arguments in order, or by the name in gemma.arg.
+  mlir::FailureOr<std::vector<Tensor>> run(mlir::func::FuncOp function,
+                                           std::vector<Tensor> arguments);
   mlir::FailureOr<std::vector<Tensor>>
   run(mlir::func::FuncOp function,
       const std::map<std::string, Tensor> &arguments);

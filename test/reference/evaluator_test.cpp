@@ -27,7 +27,7 @@ protected:
   }
 
   std::vector<Tensor> run(const std::string &text,
-                          std::map<std::string, Tensor> arguments) {
+                          std::vector<Tensor> arguments) {
     if (!evaluator) {
       module = parseSourceString<ModuleOp>(text, &context);
       if (!module)
@@ -60,12 +60,11 @@ TEST_F(EvaluatorTest, EmbedTakesSoftRowsUnscaled) {
   weights["e"] = tensor(2, 2, {1, 2, 3, 4});
   auto y = run(R"(
     gemma.weight @e from "e" : tensor<2x2xf32>
-    func.func @f(%ids: tensor<?xi32> {gemma.arg = "ids"}, %soft: tensor<?x2xf32> {gemma.arg = "soft"}) -> tensor<?x2xf32> {
+    func.func @f(%ids: tensor<?xi32>, %soft: tensor<?x2xf32>) -> tensor<?x2xf32> {
       %y = gemma.embed %ids, @e soft(%soft : tensor<?x2xf32>) {scale = 10.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x2xf32>
       return %y : tensor<?x2xf32>
     })",
-               {{"ids", tensor(3, 1, {1, -2, -1})},
-                {"soft", tensor(2, 2, {5, 6, 7, 8})}});
+               {tensor(3, 1, {1, -2, -1}), tensor(2, 2, {5, 6, 7, 8})});
   expectNear(y.at(0), {30, 40, 7, 8, 5, 6});
 }
 
@@ -73,11 +72,11 @@ TEST_F(EvaluatorTest, EmbedOfPerLayerTableReadsRowZeroForSoftTokens) {
   weights["e"] = tensor(2, 4, {1, 2, 3, 4, 5, 6, 7, 8});
   auto y = run(R"(
     gemma.weight @e from "e" : tensor<2x4xf32>
-    func.func @f(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x2xf32> {
+    func.func @f(%ids: tensor<?xi32>) -> tensor<?x2xf32> {
       %y = gemma.embed %ids, @e {scale = 2.0, columns = array<i64: 1, 3>, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x2xf32>
       return %y : tensor<?x2xf32>
     })",
-               {{"ids", tensor(2, 1, {1, -1})}});
+               {tensor(2, 1, {1, -1})});
   expectNear(y.at(0), {12, 14, 4, 6});
 }
 
@@ -85,23 +84,22 @@ TEST_F(EvaluatorTest, RmsNormIsPerGroupAndTakesTheWeightAsItIs) {
   weights["w"] = tensor(1, 2, {2, 3});
   auto y = run(R"(
     gemma.weight @w from "w" : tensor<2xf32>
-    func.func @f(%x: tensor<?x4xf32> {gemma.arg = "x"}) -> tensor<?x4xf32> {
+    func.func @f(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
       %y = gemma.rms_norm %x weight @w {eps = 0.5, size = 2 : i64} : tensor<?x4xf32>
       return %y : tensor<?x4xf32>
     })",
-               {{"x", tensor(1, 4, {1, 0, 3, 4})}});
+               {tensor(1, 4, {1, 0, 3, 4})});
   double second = std::sqrt(13.0); // mean of squares 12.5, eps 0.5
   expectNear(y.at(0), {2, 0, 6 / second, 12 / second});
 }
 
 TEST_F(EvaluatorTest, RopePairsHalvesAndPassesTheRest) {
-  auto y =
-      run(R"(
-    func.func @f(%x: tensor<?x4xf32> {gemma.arg = "x"}, %t: tensor<?x1x2xf32> {gemma.arg = "t"}) -> tensor<?x4xf32> {
+  auto y = run(R"(
+    func.func @f(%x: tensor<?x4xf32>, %t: tensor<?x1x2xf32>) -> tensor<?x4xf32> {
       %y = gemma.rope %x, %t {dim = 4 : i64, pairs = 1 : i64} : tensor<?x4xf32>, tensor<?x1x2xf32>
       return %y : tensor<?x4xf32>
     })",
-          {{"x", tensor(1, 4, {1, 2, 3, 4})}, {"t", tensor(1, 2, {0.6, 0.8})}});
+               {tensor(1, 4, {1, 2, 3, 4}), tensor(1, 2, {0.6, 0.8})});
   expectNear(y.at(0), {0.6 - 3 * 0.8, 2, 3 * 0.6 + 0.8, 4});
 }
 
@@ -109,8 +107,8 @@ TEST_F(EvaluatorTest, RopePairsHalvesAndPassesTheRest) {
 // of the values in its interval.
 const char attention[] = R"(
   gemma.cache @kv {window = 2 : i64, heads = 1 : i64, dim = 2 : i64, form = "kv"}
-  func.func @f(%q: tensor<?x2xf32> {gemma.arg = "q"}, %v: tensor<?x2xf32> {gemma.arg = "v"}, %slot: tensor<?xi32> {gemma.arg = "slot"},
-               %pos: tensor<?xi32> {gemma.arg = "pos"}, %end: tensor<?xi32> {gemma.arg = "end"}) -> tensor<?x2xf32> {
+  func.func @f(%q: tensor<?x2xf32>, %v: tensor<?x2xf32>, %slot: tensor<?xi32>,
+               %pos: tensor<?xi32>, %end: tensor<?xi32>) -> tensor<?x2xf32> {
     %k = gemma.scale %v {factor = 0.0} : tensor<?x2xf32>
     gemma.append %k, %v at (%slot, %pos) to @kv : tensor<?x2xf32>, tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
     %y = gemma.attention %q at (%slot, %pos) over @kv end(%end : tensor<?xi32>) : tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
@@ -119,49 +117,40 @@ const char attention[] = R"(
 
 TEST_F(EvaluatorTest, AttentionSeesTheWindowAndTheBlock) {
   // The last row of the first step belongs to another sequence.
-  auto y = run(attention, {{"q", tensor(4, 2, {1, 1, 1, 1, 1, 1, 1, 1})},
-                           {"v", tensor(4, 2, {2, 0, 4, 0, 8, 0, 0, 5})},
-                           {"slot", tensor(4, 1, {0, 0, 0, 3})},
-                           {"pos", tensor(4, 1, {0, 1, 2, 0})},
-                           {"end", tensor(4, 1, {3, 0, 0, 0})}});
+  auto y =
+      run(attention,
+          {tensor(4, 2, {1, 1, 1, 1, 1, 1, 1, 1}),
+           tensor(4, 2, {2, 0, 4, 0, 8, 0, 0, 5}), tensor(4, 1, {0, 0, 0, 3}),
+           tensor(4, 1, {0, 1, 2, 0}), tensor(4, 1, {3, 0, 0, 0})});
   expectNear(y.at(0), {14.0 / 3, 0, 3, 0, 6, 0, 0, 5});
   // Rewriting position 2 replaces what was there.
-  y = run(attention, {{"q", tensor(1, 2, {1, 1})},
-                      {"v", tensor(1, 2, {6, 0})},
-                      {"slot", tensor(1, 1, {0})},
-                      {"pos", tensor(1, 1, {2})},
-                      {"end", tensor(1, 1, {0})}});
+  y = run(attention, {tensor(1, 2, {1, 1}), tensor(1, 2, {6, 0}),
+                      tensor(1, 1, {0}), tensor(1, 1, {2}), tensor(1, 1, {0})});
   expectNear(y.at(0), {5, 0});
 }
 
 TEST_F(EvaluatorTest, AttentionScoresAreNotScaled) {
-  auto y = run(R"(
+  auto y = run(
+      R"(
     gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 2 : i64, form = "kv"}
-    func.func @f(%k: tensor<?x2xf32> {gemma.arg = "k"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}) -> tensor<?x2xf32> {
+    func.func @f(%k: tensor<?x2xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) -> tensor<?x2xf32> {
       gemma.append %k, %k at (%slot, %pos) to @kv : tensor<?x2xf32>, tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
       %y = gemma.attention %k at (%slot, %pos) over @kv : tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
       return %y : tensor<?x2xf32>
     })",
-               {{"k", tensor(2, 2, {1, 0, 0, 1})},
-                {"slot", tensor(2, 1, {0, 0})},
-                {"pos", tensor(2, 1, {0, 1})}});
+      {tensor(2, 2, {1, 0, 0, 1}), tensor(2, 1, {0, 0}), tensor(2, 1, {0, 1})});
   double p = 1 / (1 + std::exp(1.0)); // weight of the score 0 beside a score 1
   expectNear(y.at(0), {1, 0, p, 1 - p});
 }
 
 TEST_F(EvaluatorTest, AttentionRefusesWhatWasNeverWritten) {
-  run(attention, {{"q", Tensor(0, 2)},
-                  {"v", Tensor(0, 2)},
-                  {"slot", Tensor(0, 1)},
-                  {"pos", Tensor(0, 1)},
-                  {"end", Tensor(0, 1)}});
+  run(attention,
+      {Tensor(0, 2), Tensor(0, 2), Tensor(0, 1), Tensor(0, 1), Tensor(0, 1)});
   ScopedDiagnosticHandler quiet(&context, [](Diagnostic &) {});
   auto function = *module->getOps<func::FuncOp>().begin();
-  EXPECT_TRUE(failed(evaluator->run(function, {{"q", Tensor(1, 2)},
-                                               {"v", Tensor(1, 2)},
-                                               {"slot", Tensor(1, 1)},
-                                               {"pos", tensor(1, 1, {7})},
-                                               {"end", Tensor(1, 1)}})));
+  EXPECT_TRUE(
+      failed(evaluator->run(function, {Tensor(1, 2), Tensor(1, 2), Tensor(1, 1),
+                                       tensor(1, 1, {7}), Tensor(1, 1)})));
 }
 
 TEST_F(EvaluatorTest, RouterPrefersTheLowerIdAndNormalisesTheChosen) {
@@ -170,11 +159,11 @@ TEST_F(EvaluatorTest, RouterPrefersTheLowerIdAndNormalisesTheChosen) {
   auto y = run(R"(
     gemma.weight @proj from "p" : tensor<3x1xf32>
     gemma.weight @scale from "s" : tensor<1xf32>
-    func.func @f(%x: tensor<?x1xf32> {gemma.arg = "x"}) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
+    func.func @f(%x: tensor<?x1xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
       %w, %e = gemma.router %x, @proj, @scale {eps = 3.0, factor = 0.5, top = 2 : i64} : tensor<?x1xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
       return %w, %e : tensor<?x2xf32>, tensor<?x2xi32>
     })",
-               {{"x", tensor(2, 1, {1, -1})}});
+               {tensor(2, 1, {1, -1})});
   // z = x / sqrt(1 + 3) * 2 * 0.5 = x / 2.
   double p = 1 / (1 + std::exp(-0.5));
   expectNear(y.at(0), {0.5, 0.5, p, 1 - p});
@@ -187,11 +176,11 @@ TEST_F(EvaluatorTest, TopLeavesMaskedIdsOutAndFillsTheRest) {
   auto y = run(
       R"(
     gemma.weight @e from "e" : tensor<16x1xf32>
-    func.func @f(%h: tensor<?x1xf32> {gemma.arg = "h"}, %m: tensor<?x1xi32> {gemma.arg = "m"}) -> (tensor<?x3xi32>, tensor<?x3xf32>) {
+    func.func @f(%h: tensor<?x1xf32>, %m: tensor<?x1xi32>) -> (tensor<?x3xi32>, tensor<?x3xf32>) {
       %i, %v = gemma.top %h, @e mask(%m : tensor<?x1xi32>) {cap = 2.0, count = 3 : i64} : tensor<?x1xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
       return %i, %v : tensor<?x3xi32>, tensor<?x3xf32>
     })",
-      {{"h", tensor(2, 1, {1, 1})}, {"m", tensor(2, 1, {0b11011, 0b00100})}});
+      {tensor(2, 1, {1, 1}), tensor(2, 1, {0b11011, 0b00100})});
   auto cap = [](double x) { return 2 * std::tanh(x / 2); };
   expectNear(y.at(0), {1, 3, 4, 2, -1, -1});
   expectNear(y.at(1), {cap(5), cap(5), cap(3), cap(2), -1e30, -1e30});
@@ -202,17 +191,16 @@ TEST_F(EvaluatorTest, ExpertsApplyTheirScaleAfterDown) {
   weights["gu"] = tensor(4, 1, {100, 1, 100, 3});
   weights["d"] = tensor(2, 1, {1, 0.5});
   weights["p"] = tensor(1, 2, {10, 2});
-  auto y = run(R"(
+  auto y = run(
+      R"(
     gemma.weight @gu from "gu" : tensor<2x2x1xf32>
     gemma.weight @d from "d" : tensor<2x1x1xf32>
     gemma.weight @p from "p" : tensor<2xf32>
-    func.func @f(%x: tensor<?x1xf32> {gemma.arg = "x"}, %w: tensor<?x2xf32> {gemma.arg = "w"}, %e: tensor<?x2xi32> {gemma.arg = "e"}) -> tensor<?x1xf32> {
+    func.func @f(%x: tensor<?x1xf32>, %w: tensor<?x2xf32>, %e: tensor<?x2xi32>) -> tensor<?x1xf32> {
       %y = gemma.experts %x, %w, %e gate_up(@gu) down(@d) per_expert(@p) : tensor<?x1xf32>, tensor<?x2xf32>, tensor<?x2xi32>
       return %y : tensor<?x1xf32>
     })",
-               {{"x", tensor(1, 1, {2})},
-                {"w", tensor(1, 2, {0.75, 0.25})},
-                {"e", tensor(1, 2, {1, 0})}});
+      {tensor(1, 1, {2}), tensor(1, 2, {0.75, 0.25}), tensor(1, 2, {1, 0})});
   // Expert 0: 200 * 2 = 400; expert 1: 200 * 6 / 2 = 600.
   expectNear(y.at(0), {0.75 * 2 * 600 + 0.25 * 10 * 400});
 }
