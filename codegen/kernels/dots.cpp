@@ -64,6 +64,8 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
     pairs.push_back(RVar());
     this->steps.push_back(kk.x);
   }
+  totals = Func("totals");
+  totals(o, p, b, r) = sums(o, p, b, r);
 }
 
 void Dots::definePairs(ImageParam x, ImageParam w) {
@@ -112,7 +114,7 @@ void Dots::scheduleUpdate(int stage) {
   update.vectorize(inner).unroll(outer).unroll(p).unroll(b).unroll(r);
 }
 
-void Dots::schedule(Func y) {
+void Dots::schedule(Func y, bool longEpilogue) {
   int64_t registers = sumRegisters(tile.target), lanes = tile.lanes();
   int64_t perLane = tile.rows * shape.parts; // vectors per `lanes` outputs
   bool allBlocks =
@@ -120,20 +122,27 @@ void Dots::schedule(Func y) {
   int64_t columns =
       std::min<int64_t>(16, std::max<int64_t>(1, registers / perLane) * lanes);
 
-  // Steps outside (if not all fits), one step unrolled inside.
+  // Steps outside (if not all fits), one step inside.
   Var step("step"), within("within"), outer("yo"), inner("yi");
   y.split(o, step, within, int(columns))
-      .split(within, outer, inner, int(lanes));
-  y.vectorize(inner).unroll(outer).unroll(r);
-  if (allBlocks) {
-    y.reorder(inner, outer, b, r, step).unroll(b);
-    sums.compute_at(y, step);
-  } else {
+      .split(within, outer, inner, int(lanes))
+      .vectorize(inner);
+  if (allBlocks)
+    y.reorder(inner, outer, b, r, step);
+  else
     y.reorder(inner, outer, r, step, b);
-    sums.compute_at(y, step);
+  auto unrollAll = [&](Func f) {
+    f.compute_at(y, step).store_in(MemoryType::Stack);
+    f.vectorize(o, int(lanes)).unroll(o).unroll(p).unroll(b).unroll(r);
+  };
+  unrollAll(sums);
+  if (longEpilogue) {
+    unrollAll(totals);
+  } else {
+    y.unroll(outer).unroll(r);
+    if (allBlocks)
+      y.unroll(b);
   }
-  sums.store_in(MemoryType::Stack);
-  sums.vectorize(o, int(lanes)).unroll(o).unroll(p).unroll(b).unroll(r);
   for (int stage = 0; stage < int(steps.size()); ++stage)
     scheduleUpdate(stage);
 }

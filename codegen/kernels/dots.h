@@ -24,11 +24,12 @@ public:
   Dots(TileBuilder &tile, const DotShape &shape);
 
   Halide::Var o, b, r;
-  Halide::Expr sum(int part) const { return sums(o, part, b, r); }
+  Halide::Expr sum(int part) const { return totals(o, part, b, r); }
 
   // Schedules y(o, b, r), which uses sums, and the sums inside it, so that the
-  // sums of one step stay in registers.
-  void schedule(Halide::Func y);
+  // sums of one step stay in registers. With a long epilogue they then pass
+  // through the stack to a loop, instead of the epilogue being unrolled.
+  void schedule(Halide::Func y, bool longEpilogue);
 
 private:
   void definePairs(Halide::ImageParam x, Halide::ImageParam w);
@@ -37,7 +38,7 @@ private:
   TileBuilder &tile;
   DotShape shape;
   Halide::Var p;
-  Halide::Func sums;
+  Halide::Func sums, totals;
   std::vector<Halide::RVar> pairs, steps; // of each update; pairs may be empty
 };
 

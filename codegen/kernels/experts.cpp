@@ -39,7 +39,7 @@ TileKernel buildExpertsUp(const KernelSpec &spec,
                         Index::unit() * (4 * groupBytes(format, k))});
   Func y("y");
   y(dots.o, dots.b, dots.r) = encode(gelu(dots.sum(0)) * dots.sum(1), act);
-  dots.schedule(y);
+  dots.schedule(y, true);
   Index offset =
       (pairNumber() * roundUp(f, 32) + Index::unit() * 32) * elementBytes(act);
   tile.output(y, "y", {{16, 1}, {2, 16}, {1, 32}}, offset);
@@ -67,16 +67,15 @@ TileKernel buildExpertsDown(const KernelSpec &spec,
   Index offset =
       (pairNumber() / top * Index::parameter("stride") + Index::unit() * 16) *
       4;
-  ImageParam weight =
-      tile.input("weights", Float(32), {{1, 1}},
-                 pairNumber() / top * rowBytes("f32", top) +
-                     pairNumber() % top * 4);
+  ImageParam weight = tile.input("weights", Float(32), {{1, 1}},
+                                 pairNumber() / top * rowBytes("f32", top) +
+                                     pairNumber() % top * 4);
   ImageParam before = tile.input("y", Float(32), {{16, 1}}, offset);
   Param<int32_t> j = tile.scalar(pairNumber() % top);
   Func y("y");
   y(dots.o, dots.b, dots.r) =
       select(j == 0, 0.0f, before(dots.o)) + weight(0) * dots.sum(0);
-  dots.schedule(y);
+  dots.schedule(y, false);
   tile.output(y, "y", {{16, 1}, {1, 16}, {1, 16}}, offset);
   kernel.tiles.push_back(tile.finish());
   return kernel;

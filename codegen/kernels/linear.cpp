@@ -39,7 +39,7 @@ static TileKernel buildBlocks(const KernelSpec &spec,
                        .x = Index::row() * rowBytes(act, k),
                        .w = Index::unit() * groupBytes(format, k)});
       Func y = epilogue(tile, spec, dots);
-      dots.schedule(y);
+      dots.schedule(y, spec.family != "linear");
       storeBlocks(tile, y, elementBytes(resultEncoding));
       kernel.tiles.push_back(tile.finish());
     }
@@ -109,7 +109,7 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
                      .w = Index::unit() * (4 * groupBytes(format, k))});
     Func y("y");
     y(dots.o, dots.b, dots.r) = encode(gelu(dots.sum(0)) * dots.sum(1), act);
-    dots.schedule(y);
+    dots.schedule(y, true);
     Index offset =
         (Index::row() * Index::parameter("stride") + Index::unit() * 32) *
         elementBytes(act);
