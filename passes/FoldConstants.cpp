@@ -104,7 +104,7 @@ struct FoldConstants : impl::FoldConstantsBase<FoldConstants> {
   void runOnOperation() override {
     SmallVector<ScaleOp> scalars;
     SmallVector<RmsNormOp> norms;
-    getOperation().walk([&](Operation *op) {
+    walk([&](Operation *op) {
       if (auto norm = dyn_cast<RmsNormOp>(op))
         norms.push_back(norm);
       if (auto inputs = dyn_cast<PleInputsOp>(op))
@@ -114,29 +114,37 @@ struct FoldConstants : impl::FoldConstantsBase<FoldConstants> {
       foldIntoEps(norm);
     while (ScaleOp scale = nextFactor())
       foldFactors(scale);
-    getOperation().walk([&](ScaleOp op) {
-      if (op.getWeightAttr())
-        scalars.push_back(op);
+    walk([&](Operation *op) {
+      if (auto scale = dyn_cast<ScaleOp>(op); scale && scale.getWeightAttr())
+        scalars.push_back(scale);
     });
     for (ScaleOp op : scalars)
       foldScalar(op);
   }
 
+  // Entry blocks only: in a block that is never reached a value may depend on
+  // itself, and folding it would not end.
+  void walk(llvm::function_ref<void(Operation *)> visit) {
+    getOperation().walk([&](Operation *op) {
+      if (op->getBlock() && op->getBlock()->isEntryBlock())
+        visit(op);
+    });
+  }
+
   // A scale by a constant that still folds.
   ScaleOp nextFactor() {
     ScaleOp found;
-    getOperation().walk([&](ScaleOp op) {
-      if (!op.getFactor())
-        return WalkResult::advance();
-      auto inner = op.getX().getDefiningOp<ScaleOp>();
-      bool folds = op.getFactor()->isExactlyValue(1.0) ||
+    walk([&](Operation *op) {
+      auto scale = dyn_cast<ScaleOp>(op);
+      if (found || !scale || !scale.getFactor())
+        return;
+      auto inner = scale.getX().getDefiningOp<ScaleOp>();
+      bool folds = scale.getFactor()->isExactlyValue(1.0) ||
                    (inner && inner.getFactor() &&
                     std::isfinite(inner.getFactor()->convertToDouble() *
-                                  op.getFactor()->convertToDouble()));
-      if (!folds)
-        return WalkResult::advance();
-      found = op;
-      return WalkResult::interrupt();
+                                  scale.getFactor()->convertToDouble()));
+      if (folds)
+        found = scale;
     });
     return found;
   }

@@ -42,8 +42,11 @@ def Gemma_Dialect : Dialect {
 
 class Gemma_Op<string mnemonic, list<Trait> traits = []>
     : Op<Gemma_Dialect, mnemonic, traits>;
+// Ops that compute stand in functions: there values dominate their uses.
+class Gemma_ComputeOp<string mnemonic, list<Trait> traits = []>
+    : Gemma_Op<mnemonic, !listconcat([HasParent<"::mlir::func::FuncOp">], traits)>;
 class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
-    : Gemma_Op<mnemonic, !listconcat([Pure], traits)>;
+    : Gemma_ComputeOp<mnemonic, !listconcat([Pure], traits)>;
 
 // Ops that name weights or caches check the symbols' shapes.
 def Gemma_Symbols : DeclareOpInterfaceMethods<SymbolUserOpInterface>;
@@ -184,7 +187,7 @@ def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
   let hasVerifier = 1;
 }
 
-def AppendOp : Gemma_Op<"append", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
   let summary = "write keys and values of this step into a cache";
   let description = [{
     Row r writes its key `k[r]` and value `v[r]` (`[Hk, hd]` flattened) at
@@ -202,7 +205,7 @@ def AppendOp : Gemma_Op<"append", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
   }];
 }
 
-def AttentionOp : Gemma_Op<"attention", [Gemma_Symbols, MemoryEffects<[MemRead]>,
+def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[MemRead]>,
                                          AllTypesMatch<["q", "result"]>]> {
   let summary = "attention of this step's queries over a cache";
   let description = [{
@@ -434,7 +437,7 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
   }];
 }
 
-def KvBlockOp : Gemma_Op<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
   let summary = "compute and store keys and values of one layer";
   let description = [{
     ```
@@ -461,7 +464,7 @@ def KvBlockOp : Gemma_Op<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWrite]>]>
   }];
 }
 
-def AttentionBlockOp : Gemma_Op<"attention_block",
+def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
     [Gemma_Symbols, MemoryEffects<[MemRead]>, AllTypesMatch<["h", "result"]>]> {
   let summary = "attention with its norms, projections and residual";
   let description = [{

@@ -105,7 +105,7 @@ def CacheOp : Kernel_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
   let hasVerifier = 1;
 }
 
-def CallOp : Kernel_Op<"call", [DeclareOpInterfaceMethods<SymbolUserOpInterface>,
+def CallOp : Kernel_Op<"call", [HasParent<"::mlir::func::FuncOp">, DeclareOpInterfaceMethods<SymbolUserOpInterface>,
                                 MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "run all units of one kernel";
   let description = [{
@@ -143,7 +143,7 @@ def CallOp : Kernel_Op<"call", [DeclareOpInterfaceMethods<SymbolUserOpInterface>
   }];
 }
 
-def BarrierOp : Kernel_Op<"barrier", [MemoryEffects<[MemRead, MemWrite]>]> {
+def BarrierOp : Kernel_Op<"barrier", [HasParent<"::mlir::func::FuncOp">, MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "all workers arrive; earlier writes are visible";
   let description = [{
     ```mlir

@@ -639,3 +639,9 @@ func.func @f(%h: tensor<?x48xf32>, %p: tensor<?x8xf32>) {
   %y = gemma.ple_block %h, %p gate(@gate) proj(@plp) post(@d) {eps = 1.0e-6} : tensor<?x48xf32>, tensor<?x8xf32>
   return
 }
+
+// -----
+
+// Only functions compute; elsewhere a value could depend on itself.
+// expected-error @below {{expects parent op 'func.func'}}
+%y = gemma.scale %y {factor = 1.0 : f64} : tensor<?x48xf32>

@@ -501,3 +501,8 @@ func.func private @f(tensor<?xi32> {kernel.io = ""})
 
 // expected-error @below {{expects kernel.io of result 0 to be the name of an array, got 3}}
 func.func private @f() -> (tensor<?xi32> {kernel.io = 3})
+
+// -----
+
+// expected-error @below {{expects parent op 'func.func'}}
+kernel.barrier
