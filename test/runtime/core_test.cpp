@@ -1,0 +1,340 @@
+// The core without steps: opening of good and broken files, the memory plan,
+// sampling.
+#include "test/runtime/fake_model.h"
+
+#include "runtime/abi.h"
+#include "runtime/file.h"
+
+#include <cstring>
+#include <filesystem>
+#include <gtest/gtest.h>
+#include <random>
+#include <unistd.h>
+
+using namespace gm;
+
+namespace {
+
+class Folder : public testing::Test {
+protected:
+  void SetUp() override {
+    char name[] = "/tmp/gm_core_test.XXXXXX";
+    folder = mkdtemp(name);
+  }
+  void TearDown() override {
+    close_file(file);
+    std::filesystem::remove_all(folder);
+  }
+  // Opens these bytes as a program.
+  Status open(const std::string &bytes) {
+    close_file(file);
+    fake::write_file(folder + "/program", bytes);
+    return open_file((folder + "/program").c_str(), file);
+  }
+  void expect(const Status &s, Code code, const char *part) {
+    EXPECT_EQ(s.code, code) << s.text;
+    EXPECT_NE(strstr(s.text, part), nullptr) << s.text;
+  }
+
+  std::string folder;
+  File file;
+};
+
+gm_trailer trailer_of(const std::string &bytes) {
+  gm_trailer t;
+  memcpy(&t, bytes.data() + bytes.size() - sizeof t, sizeof t);
+  return t;
+}
+
+std::string with_trailer(std::string bytes, const gm_trailer &t) {
+  memcpy(bytes.data() + bytes.size() - sizeof t, &t, sizeof t);
+  return bytes;
+}
+
+using Open = Folder;
+
+TEST_F(Open, GoodFile) {
+  ASSERT_TRUE(open(fake::program_bytes()).ok());
+  EXPECT_EQ(file.manifest->model()->vocab(), fake::VOCAB);
+  EXPECT_EQ(file.tokenizer.data, nullptr);
+  EXPECT_EQ(file.code_bytes, 65536u);
+}
+
+TEST_F(Open, StrippedOrCut) {
+  std::string bytes = fake::program_bytes();
+  expect(open(bytes.substr(0, 65536)), BAD_INPUT, "stripped");
+  expect(open(bytes.substr(0, bytes.size() - 1)), BAD_INPUT, "stripped");
+  expect(open(""), BAD_INPUT, "stripped");
+  expect(open("x"), BAD_INPUT, "stripped");
+}
+
+TEST_F(Open, Absent) {
+  expect(open_file((folder + "/none").c_str(), file), BAD_INPUT, "none");
+}
+
+TEST_F(Open, OtherVersionNamesBoth) {
+  std::string bytes = fake::program_bytes();
+  gm_trailer t = trailer_of(bytes);
+  t.abi = 77;
+  Status s = open(with_trailer(bytes, t));
+  expect(s, BAD_INPUT, "version 77");
+  expect(s, BAD_INPUT, ("version " + std::to_string(GM_ABI)).c_str());
+  expect(open(fake::program_bytes([](auto &p) { p.abi = 78; })), BAD_INPUT,
+         "version 78");
+}
+
+TEST_F(Open, OffsetsOutsideTheFile) {
+  const std::string bytes = fake::program_bytes();
+  const uint64_t values[] = {1,          65536, bytes.size(), bytes.size() * 2,
+                             1ull << 63, ~0ull, ~0ull - 4096};
+  uint64_t gm_trailer::*const fields[] = {
+      &gm_trailer::weights_offset,   &gm_trailer::weights_bytes,
+      &gm_trailer::tokenizer_offset, &gm_trailer::tokenizer_bytes,
+      &gm_trailer::manifest_offset,  &gm_trailer::manifest_bytes};
+  for (auto field : fields)
+    for (uint64_t value : values) {
+      gm_trailer t = trailer_of(bytes);
+      if (t.*field == value)
+        continue;
+      t.*field = value;
+      Status s = open(with_trailer(bytes, t));
+      // Harmless: an empty section anywhere, or a tokenizer somewhere inside.
+      bool harmless = field == &gm_trailer::tokenizer_offset ||
+                      field == &gm_trailer::tokenizer_bytes ||
+                      field == &gm_trailer::weights_offset;
+      if (!s.ok() || !harmless)
+        EXPECT_EQ(s.code, BAD_INPUT) << value;
+    }
+}
+
+TEST_F(Open, MutatedManifestNeverCrashes) {
+  const std::string good = fake::program_bytes();
+  gm_trailer t = trailer_of(good);
+  std::mt19937 rng(1);
+  int refused = 0;
+  for (int i = 0; i < 2000; ++i) {
+    std::string bytes = good;
+    for (int j = 0; j < 1 + i % 8; ++j)
+      bytes[t.manifest_offset + rng() % t.manifest_bytes] = char(rng());
+    Status s = open(bytes);
+    refused += !s.ok();
+    Plan plan;
+    if (s.ok())
+      (void)make_plan(file, Options(), plan);
+  }
+  EXPECT_GT(refused, 100);
+}
+
+TEST_F(Open, AbsurdManifest) {
+  expect(open(fake::program_bytes([](auto &p) { p.model->vocab = 0; })),
+         BAD_INPUT, "out of range");
+  expect(open(fake::program_bytes([](auto &p) { p.model->window = -5; })),
+         BAD_INPUT, "out of range");
+  expect(open(fake::program_bytes([](auto &p) { p.model.reset(); })), BAD_INPUT,
+         "no model");
+  expect(open(fake::program_bytes([](auto &p) { p.memory.clear(); })),
+         BAD_INPUT, "memory");
+  expect(open(fake::program_bytes([](auto &p) { p.memory[0]->row = ~0ull; })),
+         BAD_INPUT, "memory");
+  expect(open(fake::program_bytes([](auto &p) { p.ple->rows = 3; })), BAD_INPUT,
+         "embedding");
+  expect(open(fake::program_bytes([](auto &p) { p.ple->offset = 190000; })),
+         BAD_INPUT, "embedding");
+  expect(open(fake::program_bytes(
+             [](auto &p) { p.ple->slices[1]->bytes = 4081; })),
+         BAD_INPUT, "slices");
+  expect(open(fake::program_bytes([](auto &p) { p.weights_bytes = 5; })),
+         BAD_INPUT, "embedding");
+}
+
+TEST_F(Open, MissingFeature) {
+  expect(open(fake::program_bytes(
+             [](auto &p) { p.target->required = {"unheard-of"}; })),
+         MACHINE, "unheard-of");
+}
+
+TEST_F(Open, ExternalWeights) {
+  auto external = [](auto &p) {
+    p.external = true;
+    p.external_name = "w";
+  };
+  expect(open(fake::program_bytes(external)), BAD_INPUT,
+         "needs this weight file");
+  fake::write_file(folder + "/w", fake::weights_bytes("other"));
+  Status s = open(fake::program_bytes(external));
+  expect(s, BAD_INPUT, "'other'");
+  expect(s, BAD_INPUT, "'0123456789abcdef'");
+  fake::write_file(folder + "/w", fake::weights_bytes("0123456789abcdef"));
+  ASSERT_TRUE(open(fake::program_bytes(external)).ok());
+  EXPECT_NE(file.weights_fd, file.fd);
+  expect(open(fake::program_bytes([](auto &p) {
+           p.external = true;
+           p.external_name = "../w";
+         })),
+         BAD_INPUT, "external");
+}
+
+using Planning = Folder;
+
+TEST_F(Planning, TotalIsTheSumAndFollowsTheFormula) {
+  ASSERT_TRUE(open(fake::program_bytes()).ok());
+  Options o;
+  o.context = 1000;
+  o.batch = 20;
+  o.threads = 3;
+  o.slots = 2;
+  Plan p;
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  uint64_t sum = 0;
+  for (int i = 0; i < p.terms; ++i)
+    sum += p.term[i].bytes;
+  EXPECT_EQ(p.total, sum);
+  EXPECT_EQ(p.rows, 24);
+  EXPECT_EQ(p.splits, 4);
+  EXPECT_EQ(p.ring, 64); // round64(40 - 1 + 24)
+  EXPECT_EQ(p.pages[GM_LOCAL], 1);
+  EXPECT_EQ(p.pages[GM_GLOBAL], 16);
+  EXPECT_EQ(p.term[0].bytes, 2u * 1 * 1024);
+  EXPECT_EQ(p.term[1].bytes,
+            65536 - 2048 + 2u * 16 * 1024); // aligned to a page
+  // The table of per-layer embeddings is not counted.
+  for (int i = 0; i < p.terms; ++i)
+    if (!strcmp(p.term[i].name, "weights"))
+      EXPECT_LT(p.term[i].bytes, 65536u * 9 - 100 * 4096 + 3 * 65536);
+}
+
+TEST_F(Planning, RingIsLongEnoughForRollback) {
+  ASSERT_TRUE(open(fake::program_bytes()).ok());
+  for (int batch : {1, 8, 9, 17, 100, 500}) {
+    Options o;
+    o.batch = batch;
+    Plan p;
+    ASSERT_TRUE(make_plan(file, o, p).ok());
+    EXPECT_GE(p.ring, fake::WINDOW - 1 + std::max(batch, 8));
+    EXPECT_LT(p.ring, fake::WINDOW - 1 + std::max(batch, 8) + 8 + 64);
+  }
+}
+
+TEST_F(Planning, Limits) {
+  ASSERT_TRUE(open(fake::program_bytes()).ok());
+  Plan p;
+  Options o;
+  o.context = fake::MAX_CONTEXT + 1;
+  expect(make_plan(file, o, p), USAGE, "2048");
+  o = Options();
+  o.threads = 100000;
+  expect(make_plan(file, o, p), USAGE, "256");
+  o = Options();
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  EXPECT_EQ(p.context, fake::MAX_CONTEXT);
+  EXPECT_EQ(p.batch, 512);
+}
+
+TEST_F(Planning, TooLargeNamesTheLargestThatFits) {
+  // A page of 4 GiB per cache: some contexts fit, the maximum does not.
+  const uint64_t page = std::min<uint64_t>(available_memory() / 8, 4ull << 30);
+  ASSERT_TRUE(open(fake::program_bytes([&](auto &p) {
+                p.caches[1]->k_page = page;
+              })).ok());
+  Plan p;
+  Options o;
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  Status s = check_plan(file, o, p);
+  expect(s, RESOURCES, "the largest");
+  const char *number = strstr(s.text, "-c ");
+  ASSERT_NE(number, nullptr);
+  o.context = atoll(number + 3);
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  EXPECT_TRUE(check_plan(file, o, p).ok());
+  o.context += 64;
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  EXPECT_FALSE(check_plan(file, o, p).ok());
+  // Sizes that overflow 64 bits saturate.
+  ASSERT_TRUE(open(fake::program_bytes([&](auto &p) {
+                p.caches[1]->k_page = 1ull << 45;
+                p.memory[0]->row = 1ull << 46;
+              })).ok());
+  o = Options();
+  o.slots = 4096;
+  o.batch = 1 << 20;
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  EXPECT_EQ(p.total, UINT64_MAX);
+  expect(check_plan(file, o, p), RESOURCES, "no context fits");
+}
+
+//===- sampling
+//------------------------------------------------------------===//
+
+std::vector<double> frequencies(const std::vector<float> &logits,
+                                const Sampling &s, bool top) {
+  Random random = {42};
+  std::vector<double> count(logits.size());
+  std::vector<Candidate> scratch(logits.size());
+  int32_t ids[GM_TOP];
+  float values[GM_TOP];
+  const int draws = 200000;
+  for (int i = 0; i < draws; ++i) {
+    int32_t id;
+    if (top) { // the fixture's logits descend
+      for (int j = 0; j < GM_TOP; ++j) {
+        ids[j] = j < int(logits.size()) ? j : -1;
+        values[j] = j < int(logits.size()) ? logits[size_t(j)] : -1e30f;
+      }
+      id = sample_top(ids, values, s, random);
+    } else {
+      id = sample_logits(logits.data(), int64_t(logits.size()), nullptr, s,
+                         random, scratch.data());
+    }
+    count[size_t(id)] += 1.0 / draws;
+  }
+  return count;
+}
+
+TEST(Sampling, DrawsFollowTheDistribution) {
+  const std::vector<float> logits = {2.0f, 1.5f, 1.0f, 0.0f, -1.0f};
+  struct {
+    Sampling s;
+    size_t kept;
+  } const cases[] = {
+      {{1, 0, 1, 0}, 5},    {{0.5, 0, 1, 0}, 5}, {{1, 3, 1, 0}, 3},
+      {{1, 0, 0.8, 0}, 3}, // 0.45 + 0.27 < 0.8 <= 0.45 + 0.27 + 0.17
+      {{1, 0, 1, 0.3}, 3}, // e^-1 >= 0.3 > e^-2
+      {{1, 2, 0.99, 0}, 2},
+  };
+  for (const auto &c : cases)
+    for (bool top : {false, true}) {
+      double sum = 0;
+      for (size_t i = 0; i < c.kept; ++i)
+        sum += std::exp(logits[i] / c.s.temperature);
+      std::vector<double> f = frequencies(logits, c.s, top);
+      for (size_t i = 0; i < logits.size(); ++i)
+        EXPECT_NEAR(
+            f[i], i < c.kept ? std::exp(logits[i] / c.s.temperature) / sum : 0,
+            0.005)
+            << c.s.temperature << " " << c.s.top_k << " " << c.s.top_p << " "
+            << c.s.min_p << " " << i;
+    }
+}
+
+TEST(Sampling, GreedyTakesTheLowestIdOfEqualOnes) {
+  std::vector<float> logits = {1, 3, 3, 2};
+  Candidate scratch[4];
+  Random random;
+  EXPECT_EQ(sample_logits(logits.data(), 4, nullptr, {}, random, scratch), 1);
+  uint32_t mask = 0b1101;
+  EXPECT_EQ(sample_logits(logits.data(), 4, &mask, {}, random, scratch), 2);
+  mask = 0;
+  EXPECT_EQ(sample_logits(logits.data(), 4, &mask, {}, random, scratch), -1);
+}
+
+TEST(Sampling, SeedsRepeat) {
+  Random a = {7}, b = {7}, c = {8};
+  uint64_t first = a.next();
+  EXPECT_EQ(first, b.next());
+  EXPECT_NE(first, c.next());
+  Random zero = {0};
+  EXPECT_EQ(zero.next(),
+            0xE220A8397B1DCDAFull); // the published first value of splitmix64
+}
+
+} // namespace

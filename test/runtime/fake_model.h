@@ -1,0 +1,42 @@
+// A model for tests of the runtime core, without a compiler: the "generated
+// code" (gm_model) hashes what attention would read, through the same tiles,
+// splits, page tables, partials and slot classes as real kernels. A wrong
+// address, a missing page or a lost barrier changes the hash.
+#pragma once
+
+#include "runtime/gemma.h"
+#include "runtime/manifest_generated.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace fake {
+
+enum : int {
+  VOCAB = 100,
+  HIDDEN = 8,
+  WINDOW = 40,
+  MAX_CONTEXT = 2048,
+  PLE_ROW = 4096
+};
+
+using Change = std::function<void(gemmac::manifest::ProgramT &)>;
+
+// The bytes of a program file without an ELF part. `change` edits the manifest
+// before it is written.
+std::string program_bytes(const Change &change = nullptr);
+// Of an external weight file.
+std::string weights_bytes(const std::string &id);
+
+void write_file(const std::string &path, const std::string &bytes);
+
+// Final hidden state of the last of `ids` (positions from 0), by plain loops.
+std::vector<float> expected_hidden(const std::vector<int32_t> &ids);
+float expected_logit(const float *hidden, int id);
+
+// What the segments found wrong since the last call; empty if nothing.
+std::string complaints();
+
+} // namespace fake
