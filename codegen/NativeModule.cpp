@@ -5,6 +5,7 @@
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "dialects/kernel/Kernel.h"
+#include "targets/Layouts.h"
 
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -71,6 +72,12 @@ ProgramPlan readPlan(ModuleOp planned) {
       w.interleave = weight.getInterleave(), w.bytes = weight.getBytes();
       w.offset = weight.getOffset().value_or(0);
       w.pieces = readPieces(weight);
+      // Interleaved pieces are padded to whole blocks, each on its own.
+      if (w.interleave) {
+        w.rows = 0;
+        for (const Piece &piece : w.pieces)
+          w.rows += roundUp(piece.row1 - piece.row0, w.interleave);
+      }
       w.ple = weight->hasAttr("ple");
       plan.weights.push_back(std::move(w));
     } else if (auto cache = dyn_cast<kernel::CacheOp>(op)) {

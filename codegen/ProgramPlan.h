@@ -14,7 +14,8 @@ struct Piece {
   int64_t row0 = 0, row1 = 0, col0 = 0, col1 = 0;
 };
 
-// A kernel.weight that is no view (KernelOps.td).
+// A kernel.weight that is no view (KernelOps.td). `rows` are those of one stack
+// member; with an interleave they count each piece in whole blocks.
 struct PackedWeight {
   std::string name, format, layout;
   int64_t rows = 0, cols = 0, stack = 1, interleave = 0;

@@ -1,0 +1,191 @@
+// Attention on CPUs: split by keys with partial results and a merge in class
+// `few`; over tiles of rows, merging as it goes, in class `many`. The
+// arithmetic is the same.
+#include "passes/CpuRecipe.h"
+
+namespace gemmac::cpu {
+
+// The attention_block of the same layer, which shares the norm and the cache;
+// null if another layer owns the queries' input.
+static gemma::AttentionBlockOp queriesOf(gemma::KvBlockOp kv) {
+  gemma::AttentionBlockOp found;
+  kv->getParentOfType<ModuleOp>().walk([&](gemma::AttentionBlockOp block) {
+    if (block.getNorm() == kv.getNorm() && block.getCache() == kv.getCache())
+      found = block;
+  });
+  return found;
+}
+
+static gemma::KvBlockOp keysOf(gemma::AttentionBlockOp block) {
+  gemma::KvBlockOp found;
+  block->getParentOfType<ModuleOp>().walk([&](gemma::KvBlockOp kv) {
+    if (block.getNorm() == kv.getNorm() && block.getCache() == kv.getCache())
+      found = kv;
+  });
+  return found;
+}
+
+// Both read one residual in one function: one product serves them.
+static bool together(gemma::KvBlockOp kv, gemma::AttentionBlockOp block) {
+  return kv && block && kv->getBlock() == block->getBlock() &&
+         kv.getH() == block.getH() && kv.getEps() == block.getEps();
+}
+
+// q | k | v below each other; v is absent where K = V.
+static FailureOr<WeightRef> packedQkv(KernelSymbols &symbols, Operation *user,
+                                      gemma::AttentionBlockOp block,
+                                      gemma::KvBlockOp kv) {
+  SmallVector<FlatSymbolRefAttr> parts;
+  if (block)
+    parts.push_back(block.getQAttr());
+  parts.push_back(kv.getKAttr());
+  if (kv.getV())
+    parts.push_back(kv.getVAttr());
+  std::string last =
+      std::string(block ? "q" : "") + "k" + (kv.getV() ? "v" : "");
+  return symbols.merged(user, KernelSymbols::siblingName(parts.front(), last),
+                        parts);
+}
+
+LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
+  gemma::AttentionBlockOp block = queriesOf(op);
+  FailureOr<WeightRef> packed = packedQkv(c.symbols, op, block, op);
+  FailureOr<WeightRef> k = c.symbols.describe(op, op.getKAttr());
+  FailureOr<WeightRef> in = c.symbols.vector(op, op.getNormAttr());
+  FailureOr<WeightRef> kNorm = c.symbols.vector(op, op.getKNormAttr());
+  FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
+  FailureOr<Value> tile = ioArg("tile");
+  if (failed(packed) || failed(k) || failed(in) || failed(kNorm) ||
+      failed(cache) || failed(tile))
+    return failure();
+  int64_t heads = cache->getHeads(), hd = cache->getDim();
+  if (k->rows != heads * hd)
+    return op.emitError("expects ") << op.getKAttr() << " with " << heads * hd
+                                    << " rows, got " << k->rows;
+  int64_t column = 0; // of k in the product
+  WeightRef w = *packed;
+  if (block) {
+    int64_t queries = packed->rows - k->rows * (op.getV() ? 2 : 1);
+    if (together(op, block)) {
+      column = queries;
+    } else {
+      std::string name = (w.name.getValue() + "_kv").str();
+      FailureOr<WeightRef> part = c.symbols.view(op, name, w, queries, w.rows);
+      if (failed(part))
+        return failure();
+      w = *part;
+    }
+  }
+  double eps = op.getEps().convertToDouble();
+  Value product = linear(norm(at(op.getH()), in->name, eps, w.act), w);
+  if (together(op, block))
+    c.products[block] = product;
+  call({.family = "append",
+        .constants = Constants()
+                         .set("heads", heads)
+                         .set("hd", hd)
+                         .set("pairs", int64_t(op.getPairs()))
+                         .set("eps", eps)
+                         .set("cache", cache->getFormat().str()),
+        .inputs = {product, at(op.getTable()), *tile},
+        .weights = {kNorm->name},
+        .scalars = {stride(product), column,
+                    op.getV() ? column + k->rows : column},
+        .cache = op.getCacheAttr()},
+       Axis::Tiles);
+  return success();
+}
+
+LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
+  if (op.getEnd())
+    return op.emitError("unsupported: attention to image blocks");
+  FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
+  FailureOr<WeightRef> q = c.symbols.describe(op, op.getQAttr());
+  FailureOr<WeightRef> o = c.symbols.matrix(op, op.getOAttr());
+  FailureOr<WeightRef> qNorm = c.symbols.vector(op, op.getQNormAttr());
+  if (failed(cache) || failed(q) || failed(o) || failed(qNorm))
+    return failure();
+  int64_t hd = cache->getDim(), kvHeads = cache->getHeads(),
+          heads = q->rows / hd;
+  if (q->rows % hd || heads % kvHeads || heads == 0)
+    return op.emitError("unsupported: ")
+           << op.getQAttr() << " has " << q->rows
+           << " rows, which are no multiple of " << kvHeads
+           << " K/V heads of size " << hd;
+  double eps = op.getEps().convertToDouble();
+  Value h = at(op.getH()), product = c.products.lookup(op);
+  if (!product) {
+    FailureOr<WeightRef> w = failure();
+    if (gemma::KvBlockOp kv = keysOf(op)) {
+      // The cut layer: keys in body, queries in tail, one packed matrix.
+      w = packedQkv(c.symbols, op, op, kv);
+      if (succeeded(w))
+        w = c.symbols.view(op, (w->name.getValue() + "_q").str(), *w, 0,
+                           q->rows);
+    } else {
+      w = c.symbols.matrix(op, op.getQAttr());
+    }
+    FailureOr<WeightRef> in = c.symbols.vector(op, op.getNormAttr());
+    if (failed(w) || failed(in))
+      return failure();
+    product = linear(norm(h, in->name, eps, w->act), *w);
+  }
+  Value roped = rowOp({.family = "rope_q",
+                       .constants = Constants()
+                                        .set("heads", heads)
+                                        .set("hd", hd)
+                                        .set("pairs", int64_t(op.getPairs()))
+                                        .set("eps", eps)
+                                        .set("cache", cache->getFormat().str()),
+                       .inputs = {product, at(op.getTable())},
+                       .weights = {qNorm->name},
+                       .scalars = {stride(product), 0},
+                       .results = {rowsOf(cache->getFormat(), heads * hd)}})[0];
+  Value a = attend(roped, *cache, heads, o->act);
+  if (!a)
+    return failure();
+  return addNorm(h, linear(a, *o), op.getPostAttr(), std::nullopt, eps,
+                 op.getResult());
+}
+
+// The attention itself, rounded to `act`; null after an error.
+Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
+                        StringRef act) {
+  std::string kind = cache.getTable().str();
+  FailureOr<Value> tile = ioArg("tile");
+  FailureOr<Value> split = ioArg("split_" + kind),
+                   parts = ioArg("parts_" + kind);
+  if (failed(tile) || failed(split) || failed(parts))
+    return {};
+  int64_t kvHeads = cache.getHeads(), hd = cache.getDim();
+  auto constants = Constants()
+                       .set("heads", heads)
+                       .set("hd", hd)
+                       .set("group", heads / kvHeads)
+                       .set("window", int64_t(cache.getWindow()))
+                       .set("cache", cache.getFormat().str());
+  auto name = FlatSymbolRefAttr::get(cache.getSymNameAttr());
+  if (!c.few())
+    return call({.family = "attend",
+                 .constants = constants.set("act", act.str()),
+                 .inputs = {q, *tile},
+                 .results = {rowsOf(act, heads * hd)},
+                 .cache = name},
+                Axis::Tiles, kvHeads)[0];
+  // Partials are f32 whatever reads the merged result.
+  Value partials = call({.family = "attend",
+                         .constants = constants.set("act", "f32"),
+                         .inputs = {q, *tile, *split},
+                         .results = {rowsOf("f32", heads * (hd + 2))},
+                         .cache = name},
+                        Axis::Splits, kvHeads)[0];
+  return call(
+      {.family = "merge",
+       .constants =
+           Constants().set("heads", heads).set("hd", hd).set("act", act.str()),
+       .inputs = {partials, *parts},
+       .results = {rowsOf(act, heads * hd)}},
+      Axis::Blocks, heads * hd / 32)[0];
+}
+
+} // namespace gemmac::cpu

@@ -1,0 +1,132 @@
+// Feed-forward blocks on CPUs: the gated MLP, and the mixture of experts beside
+// it, which is divided by output rows and never by expert.
+#include "passes/CpuRecipe.h"
+
+namespace gemmac::cpu {
+
+constexpr int64_t maxExperts = 1024, maxTop = 64;
+
+LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
+  FailureOr<WeightRef> pre = c.symbols.vector(op, op.getPreAttr());
+  FailureOr<WeightRef> gateUp = c.symbols.interleaved(
+      op, KernelSymbols::siblingName(op.getGateAttr(), "gate_up"),
+      {op.getGateAttr(), op.getUpAttr()});
+  FailureOr<WeightRef> down = c.symbols.matrix(op, op.getDownAttr());
+  if (failed(pre) || failed(gateUp) || failed(down))
+    return failure();
+  if (gateUp->act != down->act)
+    return op.emitError("unsupported: ")
+           << op.getGateAttr() << " multiplies " << gateUp->act
+           << " activations and " << op.getDownAttr() << " " << down->act;
+  double eps = op.getEps().convertToDouble();
+  Value h = at(op.getH());
+  Value x = norm(h, pre->name, eps, gateUp->act);
+  Value y = linear(geglu(x, *gateUp, down->act), *down);
+  return addNorm(h, y, op.getPostAttr(), op.getScale(), eps, op.getResult());
+}
+
+LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
+  KernelSymbols &s = c.symbols;
+  auto vector = [&](FlatSymbolRefAttr name) { return s.vector(op, name); };
+  auto pre = vector(op.getPreAttr()),
+       routerScale = vector(op.getRouterScaleAttr()),
+       preExperts = vector(op.getPreExpertsAttr()),
+       perExpert = vector(op.getPerExpertAttr()),
+       postDense = vector(op.getPostDenseAttr()),
+       postExperts = vector(op.getPostExpertsAttr()),
+       post = vector(op.getPostAttr());
+  auto gateUp = s.interleaved(
+      op, KernelSymbols::siblingName(op.getGateAttr(), "dense_gate_up"),
+      {op.getGateAttr(), op.getUpAttr()});
+  auto down = s.matrix(op, op.getDownAttr()),
+       router = s.matrix(op, op.getRouterAttr());
+  auto up = s.interleaved(op, op.getGateUp(), {op.getGateUpAttr()});
+  auto expertsDown = s.matrix(op, op.getExpertsDownAttr());
+  if (failed(pre) || failed(routerScale) || failed(preExperts) ||
+      failed(perExpert) || failed(postDense) || failed(postExperts) ||
+      failed(post) || failed(gateUp) || failed(down) || failed(router) ||
+      failed(up) || failed(expertsDown))
+    return failure();
+  int64_t k = columns(op.getH()), experts = router->rows, chosen = op.getTop();
+  int64_t width = up->rows / 2;
+  if (experts > maxExperts || chosen < 1 || chosen > std::min(experts, maxTop))
+    return op.emitError("unsupported: ")
+           << chosen << " of " << experts << " experts; at most " << maxTop
+           << " of " << maxExperts << " are";
+  if (router->format != "f32" || router->act != "f32")
+    return op.emitError("expects router ")
+           << op.getRouterAttr() << " in f32, got " << router->format;
+  std::string act = gateUp->act;
+  if (down->act != act || up->act != act || expertsDown->act != act)
+    return op.emitError(
+        "unsupported: the experts' and the dense matrices multiply "
+        "activations of different formats (--quant=bf16 or --quant=f32 "
+        "makes them equal)");
+  double eps = op.getEps().convertToDouble();
+  Value h = at(op.getH());
+  ValueRange x =
+      rowOp({.family = "norms3",
+             .constants = Constants()
+                              .set("k", k)
+                              .set("eps", eps)
+                              .set("act", act)
+                              .set("factor", op.getFactor().convertToDouble()),
+             .inputs = {h},
+             .weights = {pre->name, routerScale->name, preExperts->name},
+             .results = {rowsOf(act, k), rowsOf("f32", k), rowsOf(act, k)}});
+  Value scores = linear(x[1], *router);
+  Value g = geglu(x[0], *gateUp, act);
+  auto counts = Constants().set("experts", experts).set("top", chosen);
+  ValueRange choice =
+      rowOp({.family = "top_experts",
+             .constants = counts,
+             .inputs = {scores},
+             .weights = {perExpert->name},
+             .results = {rowsOf("f32", chosen), rowsOf("i32", chosen)}});
+  Value order = call({.family = "moe_sort",
+                      .constants = counts,
+                      .inputs = {choice[1]},
+                      .results = {rowsOf("i32", chosen)}},
+                     c.few() ? Axis::All : Axis::One)[0];
+  Value e = call({.family = "experts_up",
+                  .constants = Constants(counts)
+                                   .set("k", k)
+                                   .set("f", width)
+                                   .set("format", up->format)
+                                   .set("act", act),
+                  .inputs = {x[2], choice[1], order},
+                  .weights = {up->name},
+                  .results = {rowsOf(act, chosen * rowStride(act, width))}},
+                 Axis::Blocks, roundUp(width, 32) / 32)[0];
+  Value dense = linear(g, *down);
+  Value sum = call({.family = "experts_down",
+                    .constants = Constants(counts)
+                                     .set("k", expertsDown->cols)
+                                     .set("n", expertsDown->rows)
+                                     .set("format", expertsDown->format)
+                                     .set("act", act),
+                    .inputs = {e, choice[1], choice[0], order},
+                    .weights = {expertsDown->name},
+                    .scalars = {rowStride("f32", expertsDown->rows)},
+                    .results = {rowsOf("f32", expertsDown->rows)}},
+                   Axis::Blocks, roundUp(expertsDown->rows, 16) / 16)[0];
+  Call last = {.family = "add_norm3",
+               .constants =
+                   Constants()
+                       .set("k", k)
+                       .set("eps", eps)
+                       .set("scaled", int64_t(op.getScale().has_value())),
+               .inputs = {h, dense, sum},
+               .weights = {postDense->name, postExperts->name, post->name},
+               .results = {rowsOf("f32", k)}};
+  if (op.getScale()) {
+    auto scale = vector(op.getScaleAttr());
+    if (failed(scale))
+      return failure();
+    last.weights.push_back(scale->name);
+  }
+  c.values.map(op.getResult(), rowOp(last)[0]);
+  return success();
+}
+
+} // namespace gemmac::cpu
