@@ -1,0 +1,191 @@
+// Drives generated code through the core, for what no command can ask for:
+// other slots in the same step, rolling back. Linked by a test with the object
+// of `gemmac --emit=obj`; usage: STEP_DRIVER PROGRAM, where PROGRAM is the file
+// of the same model (weights and manifest). The logits of a row must have the
+// same bits whatever surrounds it.
+#include "runtime/gemma.h"
+#include "runtime/manifest_generated.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <vector>
+
+using namespace gm;
+
+namespace {
+
+void demand(const Status &s, const char *what) {
+  if (s.ok())
+    return;
+  fprintf(stderr, "FAIL: %s: %s\n", what, s.text);
+  exit(1);
+}
+
+using Logits = std::vector<float>;
+
+// Owns an engine; collects the logits of the wanted rows of each step.
+class Session {
+public:
+  Session(const File &file, const Options &options)
+      : vocab(file.manifest->model()->vocab()) {
+    Plan plan;
+    demand(make_plan(file, options, plan), "plan");
+    demand(start(file, options, plan, engine), "start");
+  }
+  ~Session() { stop(engine); }
+
+  const std::vector<Logits> &run(const std::vector<Row> &rows) {
+    got.clear();
+    Job job;
+    job.rows = rows.data();
+    job.count = int32_t(rows.size());
+    job.output = Output::Logits;
+    job.sink = [](void *self, const Group &g) {
+      Session &me = *static_cast<Session *>(self);
+      for (int32_t r = 0; r < g.rows; ++r)
+        me.got.emplace_back(g.logits + r * g.logits_stride,
+                            g.logits + r * g.logits_stride + me.vocab);
+    };
+    job.user = this;
+    demand(step(*engine, job), "step");
+    return got;
+  }
+
+private:
+  int64_t vocab;
+  Engine *engine = nullptr;
+  std::vector<Logits> got;
+};
+
+class Driver {
+public:
+  explicit Driver(const char *path) {
+    demand(open_file(path, file), "open");
+    vocab = file.manifest->model()->vocab();
+    window = file.manifest->model()->window();
+    for (int i = 0; i < 4 * window + 200; ++i)
+      ids.push_back(random_id());
+  }
+
+  void make_reference() {
+    Options o;
+    o.threads = 1;
+    o.batch = 64;
+    Session session(file, o);
+    for (size_t at = 0; at < ids.size(); at += 64) {
+      std::vector<Row> rows;
+      for (size_t i = at; i < std::min(at + 64, ids.size()); ++i)
+        rows.push_back({ids[i], 0, int32_t(i), true});
+      for (const Logits &l : session.run(rows))
+        reference.push_back(l);
+    }
+  }
+
+  // Slot 1 holds the text, in pieces of random length; slots 0, 2, 3 hold
+  // others, which begin anew now and then.
+  void other_slots(int most) {
+    Options o;
+    o.threads = 3;
+    o.batch = 4 * most;
+    o.slots = 4;
+    o.poison = true;
+    Session session(file, o);
+    int32_t noise[4] = {0, 0, 0, 0};
+    for (size_t at = 0; at < ids.size();) {
+      std::vector<Row> rows;
+      size_t begin = at;
+      int first = int(rng() % 4);
+      for (int i = 0; i < 4; ++i) {
+        int slot = (first + i) % 4, n = 1 + int(rng() % unsigned(most));
+        if (slot != 1 && (noise[slot] + n > 2 * window || rng() % 20 == 0))
+          noise[slot] = 0;
+        for (; n > 0; --n)
+          if (slot != 1)
+            rows.push_back({random_id(), slot, noise[slot]++, false});
+          else if (at < ids.size()) {
+            rows.push_back({ids[at], slot, int32_t(at), true});
+            ++at;
+          }
+      }
+      compare("other slots", begin, session.run(rows));
+    }
+  }
+
+  // At every position: three rows of something else, back by three, the text.
+  void rollback() {
+    Options o;
+    o.threads = 2;
+    o.batch = 8;
+    o.poison = true;
+    Session session(file, o);
+    for (size_t at = 0; at < ids.size(); ++at) {
+      int32_t pos = int32_t(at);
+      session.run({{ids[at], 0, pos, true},
+                   {random_id(), 0, pos + 1, true},
+                   {random_id(), 0, pos + 2, false},
+                   {random_id(), 0, pos + 3, true}});
+      compare("rollback", at, session.run({{ids[at], 0, pos, true}}));
+    }
+  }
+
+  // Workers one after another between barriers, in random orders.
+  void orders() {
+    for (uint64_t seed = 1; seed <= 4; ++seed) {
+      Options o;
+      o.threads = int64_t(seed) + 1;
+      o.batch = seed % 2 ? 5 : 40;
+      o.shuffle = seed;
+      o.poison = true;
+      Session session(file, o);
+      for (size_t at = 0; at < ids.size(); at += size_t(o.batch)) {
+        std::vector<Row> rows;
+        for (size_t i = at; i < std::min(at + size_t(o.batch), ids.size()); ++i)
+          rows.push_back({ids[i], 0, int32_t(i), true});
+        compare("orders", at, session.run(rows));
+      }
+    }
+  }
+
+  int finish() const {
+    printf("%s: %zu rows, %d comparisons, %d differ\n", wrong ? "FAIL" : "PASS",
+           ids.size(), compared, wrong);
+    return wrong ? 1 : 0;
+  }
+
+private:
+  int32_t random_id() { return int32_t(rng() % unsigned(vocab)); }
+
+  void compare(const char *what, size_t first, const std::vector<Logits> &got) {
+    for (size_t i = 0; i < got.size(); ++i) {
+      const Logits &expected = reference[first + i];
+      ++compared;
+      if (memcmp(got[i].data(), expected.data(),
+                 expected.size() * sizeof(float)) == 0)
+        continue;
+      if (++wrong <= 5)
+        printf("%s: row %zu differs\n", what, first + i);
+    }
+  }
+
+  File file;
+  int vocab = 0, window = 0, compared = 0, wrong = 0;
+  std::mt19937 rng{11};
+  std::vector<int32_t> ids;
+  std::vector<Logits> reference;
+};
+
+} // namespace
+
+int main(int argc, char **argv) {
+  if (argc != 2)
+    return fprintf(stderr, "usage: %s PROGRAM\n", argv[0]), 2;
+  Driver driver(argv[1]);
+  driver.make_reference();
+  driver.other_slots(2);
+  driver.other_slots(30);
+  driver.rollback();
+  driver.orders();
+  return driver.finish();
+}
