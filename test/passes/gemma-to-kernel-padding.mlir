@@ -1,0 +1,20 @@
+// RUN: gemma-opt %s --gemma-select --kernel-plan | FileCheck %s
+
+// A gate of 48 rows fills two blocks of 32 and so does up: 128 packed rows of
+// 64 columns in bf16, although the pieces have 96. The result's rows are 48
+// wide and 64 apart.
+// CHECK: kernel.weight @l.gate_up {bytes = 16384 : i64,{{.*}} rows = 96 : i64
+// CHECK-LABEL: func.func @body_few
+// CHECK: kernel.call @linear_geglu_bf16_bf16_k64_few(%{{.*}}) weights([@l.gate_up]) scalars [64] over "blocks"(2) {{.*}} -> tensor<?x48xbf16>
+// CHECK: kernel.call @linear_bf16_bf16_k48_few
+
+gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
+gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @l.gate from "g" : tensor<48x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @l.up from "u" : tensor<48x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @l.down from "d" : tensor<64x48xf32> {act = "bf16", format = "bf16"}
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %y = gemma.ffn_block %h pre(@n) gate(@l.gate) up(@l.up) down(@l.down) post(@n) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
