@@ -47,7 +47,7 @@ private:
   void call(const Tile &tile);
   Value *makeBuffer(const Tile &tile, size_t argument);
   Value *address(const TileArgument &argument);
-  AllocaInst *stack(uint64_t bytes);
+  AllocaInst *stack(uint64_t bytes, uint64_t alignment = 8);
 
   Module &module;
   const TileKernel &kernel;
@@ -166,6 +166,10 @@ void Driver::emit() {
   std::set<int64_t> rows;
   for (const Tile &tile : kernel.tiles)
     rows.insert(tile.rows);
+  int64_t sumBytes = 0;
+  for (const Tile &tile : kernel.tiles)
+    sumBytes = std::max(sumBytes, tile.sumBytes);
+  pointers[tileSums] = stack(uint64_t(sumBytes), 64);
   Value *begin = evaluate(kernel.rows.begin), *end = evaluate(kernel.rows.end);
   Value *count = builder.CreateSub(end, begin);
   // Nothing to do is legal.
@@ -214,10 +218,10 @@ void Driver::emitUnits(int64_t rows) {
   });
 }
 
-AllocaInst *Driver::stack(uint64_t bytes) {
+AllocaInst *Driver::stack(uint64_t bytes, uint64_t alignment) {
   IRBuilder<> top(entry, entry->begin());
   AllocaInst *memory = top.CreateAlloca(top.getInt8Ty(), top.getInt64(bytes));
-  memory->setAlignment(Align(8));
+  memory->setAlignment(Align(alignment));
   return memory;
 }
 
@@ -275,6 +279,8 @@ void Driver::call(const Tile &tile) {
       arguments.push_back(makeBuffer(tile, i));
   }
   builder.CreateCall(callee, arguments);
+  if (tile.epilogue)
+    call(*tile.epilogue);
 }
 
 // f32 to the bits of the nearest bf16, ties to even: an IR conversion, so that
@@ -292,12 +298,31 @@ static void defineRounding(Module &module) {
   round->addFnAttr(Attribute::AlwaysInline);
 }
 
-static void internalizeTiles(Module &module) {
+static bool linkTile(Linker &linker, const Tile &tile,
+                     const gemmac::Target &target, LLVMContext &context) {
+  auto parsed =
+      parseBitcodeFile(MemoryBufferRef(tile.bitcode, tile.symbol), context);
+  if (!parsed)
+    return consumeError(parsed.takeError()), false;
+  sanitizeModule(**parsed, target);
+  bool failed = linker.linkInModule(std::move(*parsed));
+  assert(!failed && "tiles define the same symbol");
+  return !failed;
+}
+
+// Everything but the driver is internal and inlined, except epilogues.
+static void internalizeTiles(Module &module, const TileKernel &kernel) {
+  std::set<std::string> epilogues;
+  for (const Tile &tile : kernel.tiles)
+    if (tile.epilogue)
+      epilogues.insert(tile.epilogue->symbol);
   for (Function &function : module)
     if (!function.isDeclaration()) {
+      bool epilogue = epilogues.count(function.getName().str());
       function.setLinkage(GlobalValue::InternalLinkage);
       function.removeFnAttr(Attribute::NoInline);
-      function.addFnAttr(Attribute::AlwaysInline);
+      function.addFnAttr(epilogue ? Attribute::NoInline
+                                  : Attribute::AlwaysInline);
     }
   for (GlobalVariable &variable : module.globals())
     if (!variable.isDeclaration() && !variable.getName().starts_with("llvm."))
@@ -313,20 +338,14 @@ Result<std::unique_ptr<Module>> compileHalideKernel(const KernelSpec &spec,
   auto module = std::make_unique<Module>(kernelSymbol(spec), context);
   setTarget(*module, target);
   Linker linker(*module);
-  for (const Tile &tile : kernel->tiles) {
-    auto parsed =
-        parseBitcodeFile(MemoryBufferRef(tile.bitcode, tile.symbol), context);
-    if (!parsed)
-      return Error{ExitCode::Unsupported,
-                   "cannot read the bitcode of kernel '" + kernelSymbol(spec) +
-                       "': " + toString(parsed.takeError())};
-    sanitizeModule(**parsed, target);
-    bool failed = linker.linkInModule(std::move(*parsed));
-    assert(!failed && "tiles define the same symbol");
-    (void)failed;
-  }
+  for (const Tile &tile : kernel->tiles)
+    for (const Tile *part : {&tile, tile.epilogue.get()})
+      if (part && !linkTile(linker, *part, target, context))
+        return Error{ExitCode::Unsupported,
+                     "cannot read the bitcode of kernel '" +
+                         kernelSymbol(spec) + "'"};
   defineRounding(*module);
-  internalizeTiles(*module);
+  internalizeTiles(*module, *kernel);
   Driver(*module, spec, *kernel).emit();
   return module;
 }

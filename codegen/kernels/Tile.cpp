@@ -72,11 +72,12 @@ static std::string bitcodeOf(Module module) {
   return bytes;
 }
 
-Tile TileBuilder::finish() {
+Tile TileBuilder::finish(const std::string &suffix) {
   Tile tile;
   tile.rows = rows;
   tile.units = units;
-  tile.symbol = "tile_" + std::to_string(rows) + "x" + std::to_string(units);
+  tile.symbol =
+      "tile_" + std::to_string(rows) + "x" + std::to_string(units) + suffix;
   tile.arguments = inputArguments;
   tile.arguments.insert(tile.arguments.end(), outputArguments.begin(),
                         outputArguments.end());

@@ -92,7 +92,14 @@ struct Tile {
   std::string symbol; // of its function, which takes the arguments in order
   std::string bitcode;
   std::vector<TileArgument> arguments;
+  // Called after the tile, never inlined: constants of a long epilogue, hoisted
+  // out of the loops, would push the sums of the tile out of the registers. It
+  // takes them from the operand `tileSums`, `sumBytes` on the stack.
+  std::shared_ptr<const Tile> epilogue;
+  int64_t sumBytes = 0;
 };
+
+inline const char *const tileSums = "#sums";
 
 // begin, begin + step, ... below end.
 struct LoopRange {

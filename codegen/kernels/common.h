@@ -26,7 +26,7 @@ public:
   void output(Halide::Func func, const std::string &operand,
               const std::vector<Dim> &dims, const Index &offset);
 
-  Tile finish();
+  Tile finish(const std::string &suffix = "");
 
   const Target &target;
   const int64_t rows, units;

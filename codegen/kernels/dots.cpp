@@ -16,9 +16,17 @@ static int64_t vectorsPerBlock(const gemmac::Target &target) {
   return 64 / target.vectorBytes;
 }
 
+// Streams of weights read at once: with several vectors each, more of them
+// would leave too few registers for operands.
+static int64_t mostStreams(const gemmac::Target &target) {
+  return vectorsPerBlock(target) > 1 ? 2 : 4;
+}
+
 int64_t blocksInRegisters(const gemmac::Target &target, int64_t rows) {
   int64_t blocks = sumRegisters(target) / (rows * vectorsPerBlock(target));
-  return blocks >= 4 ? 4 : blocks >= 2 ? 2 : 1;
+  return std::min(mostStreams(target), blocks >= 4   ? int64_t(4)
+                                       : blocks >= 2 ? 2
+                                                     : 1);
 }
 
 std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
@@ -64,8 +72,6 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
     pairs.push_back(RVar());
     this->steps.push_back(kk.x);
   }
-  totals = Func("totals");
-  totals(o, p, b, r) = sums(o, p, b, r);
 }
 
 void Dots::definePairs(ImageParam x, ImageParam w) {
@@ -114,37 +120,62 @@ void Dots::scheduleUpdate(int stage) {
   update.vectorize(inner).unroll(outer).unroll(p).unroll(b).unroll(r);
 }
 
-void Dots::schedule(Func y, bool longEpilogue) {
+void Dots::schedule(Func y) {
   int64_t registers = sumRegisters(tile.target), lanes = tile.lanes();
   int64_t perLane = tile.rows * shape.parts; // vectors per `lanes` outputs
   bool allBlocks =
-      perLane * shape.blocks * vectorsPerBlock(tile.target) <= registers;
+      perLane * shape.blocks * vectorsPerBlock(tile.target) <= registers &&
+      shape.blocks * shape.parts <= mostStreams(tile.target);
   int64_t columns =
       std::min<int64_t>(16, std::max<int64_t>(1, registers / perLane) * lanes);
 
-  // Steps outside (if not all fits), one step inside.
+  // Steps outside (if not all fits), one step unrolled inside.
   Var step("step"), within("within"), outer("yo"), inner("yi");
   y.split(o, step, within, int(columns))
-      .split(within, outer, inner, int(lanes))
-      .vectorize(inner);
+      .split(within, outer, inner, int(lanes));
+  std::vector<VarOrRVar> order = {inner, outer};
+  if (y.dimensions() == 4)
+    order.push_back(p);
+  for (Var v :
+       allBlocks ? std::vector<Var>{b, r, step} : std::vector<Var>{r, step, b})
+    order.push_back(v);
+  y.reorder(order).vectorize(inner).unroll(outer).unroll(r);
   if (allBlocks)
-    y.reorder(inner, outer, b, r, step);
-  else
-    y.reorder(inner, outer, r, step, b);
-  auto unrollAll = [&](Func f) {
-    f.compute_at(y, step).store_in(MemoryType::Stack);
-    f.vectorize(o, int(lanes)).unroll(o).unroll(p).unroll(b).unroll(r);
-  };
-  unrollAll(sums);
-  if (longEpilogue) {
-    unrollAll(totals);
-  } else {
-    y.unroll(outer).unroll(r);
-    if (allBlocks)
-      y.unroll(b);
-  }
+    y.unroll(b);
+  if (y.dimensions() == 4)
+    y.unroll(p);
+  sums.compute_at(y, step).store_in(MemoryType::Stack);
+  sums.vectorize(o, int(lanes)).unroll(o).unroll(p).unroll(b).unroll(r);
   for (int stage = 0; stage < int(steps.size()); ++stage)
     scheduleUpdate(stage);
+}
+
+std::vector<Dim> Dots::sumDims() const {
+  return {{16, 1},
+          {shape.parts, 16},
+          {shape.blocks, 16 * shape.parts},
+          {tile.rows, 16 * shape.parts * shape.blocks}};
+}
+
+Expr Dots::stored(TileBuilder &epilogue, int part) {
+  if (!storedSums.defined())
+    storedSums = epilogue.input(tileSums, Float(32), sumDims(), 0);
+  return storedSums(o, part, b, r);
+}
+
+void Dots::scheduleEpilogue(TileBuilder &epilogue, Func y) {
+  y.vectorize(o, epilogue.lanes());
+}
+
+Tile Dots::finish(TileBuilder &epilogue) {
+  Func result("result");
+  result(o, p, b, r) = sums(o, p, b, r);
+  schedule(result);
+  tile.output(result, tileSums, sumDims(), 0);
+  Tile product = tile.finish();
+  product.sumBytes = 16 * shape.parts * shape.blocks * tile.rows * 4;
+  product.epilogue = std::make_shared<Tile>(epilogue.finish("_epilogue"));
+  return product;
 }
 
 } // namespace gemmac

@@ -24,29 +24,41 @@ public:
   Dots(TileBuilder &tile, const DotShape &shape);
 
   Halide::Var o, b, r;
-  Halide::Expr sum(int part) const { return totals(o, part, b, r); }
+  Halide::Expr sum(int part) const { return sums(o, part, b, r); }
 
-  // Schedules y(o, b, r), which uses sums, and the sums inside it, so that the
-  // sums of one step stay in registers. With a long epilogue they then pass
-  // through the stack to a loop, instead of the epilogue being unrolled.
-  void schedule(Halide::Func y, bool longEpilogue);
+  // Schedules y(o, b, r), a short function of the sums, and the sums inside it,
+  // so that the sums of one step stay in registers.
+  void schedule(Halide::Func y);
+
+  // For a long epilogue: the tile stores its sums; y(o, b, r) is computed from
+  // `stored` by a tile of its own, which `finish` attaches.
+  Halide::Expr stored(TileBuilder &epilogue, int part);
+  void scheduleEpilogue(TileBuilder &epilogue, Halide::Func y);
+  Tile finish(TileBuilder &epilogue);
 
 private:
   void definePairs(Halide::ImageParam x, Halide::ImageParam w);
   void scheduleUpdate(int stage);
+  std::vector<Dim> sumDims() const;
 
   TileBuilder &tile;
   DotShape shape;
   Halide::Var p;
-  Halide::Func sums, totals;
+  Halide::Func sums;
+  Halide::ImageParam storedSums;
   std::vector<Halide::RVar> pairs, steps; // of each update; pairs may be empty
 };
+
+// A tile of 32 outputs of gelu(gate) * up, for the rows at byte `x`, the matrix
+// at `member` bytes of W (gate and up interleaved 32:32), the results at `y`.
+Tile gegluTile(const KernelSpec &spec, const Target &target, int64_t rows,
+               const Index &x, const Index &member, const Index &y,
+               const Dim &yRows);
 
 // Bytes from one 16-row group of W to the next.
 int64_t groupBytes(const std::string &format, int64_t k);
 
-// Blocks of 16 outputs that a tile of `rows` rows computes in registers: at
-// most 4, so that few streams of weights are read at once.
+// Blocks of 16 outputs that a tile of `rows` rows computes in registers.
 int64_t blocksInRegisters(const Target &target, int64_t rows);
 
 // The row tiles of a class: all of the target for few, the largest for many.

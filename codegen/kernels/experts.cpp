@@ -27,23 +27,11 @@ TileKernel buildExpertsUp(const KernelSpec &spec,
   int64_t top = spec.constants.integer("top");
   int64_t member = matrixLayout(format).bytes(2 * roundUp(f, 32), k);
   TileKernel kernel = pairLoops(spec);
-  TileBuilder tile(target);
-  Dots dots(tile, {.k = k,
-                   .format = format,
-                   .act = act,
-                   .blocks = 2,
-                   .parts = 2,
-                   .partGroups = 2,
-                   .x = pairNumber() / top * rowBytes(act, k),
-                   .w = expert() * member +
-                        Index::unit() * (4 * groupBytes(format, k))});
-  Func y("y");
-  y(dots.o, dots.b, dots.r) = encode(gelu(dots.sum(0)) * dots.sum(1), act);
-  dots.schedule(y, true);
-  Index offset =
+  Index y =
       (pairNumber() * roundUp(f, 32) + Index::unit() * 32) * elementBytes(act);
-  tile.output(y, "y", {{16, 1}, {2, 16}, {1, 32}}, offset);
-  kernel.tiles.push_back(tile.finish());
+  kernel.tiles.push_back(gegluTile(spec, target, 1,
+                                   pairNumber() / top * rowBytes(act, k),
+                                   expert() * member, y, {1, 32}));
   return kernel;
 }
 
@@ -75,7 +63,7 @@ TileKernel buildExpertsDown(const KernelSpec &spec,
   Func y("y");
   y(dots.o, dots.b, dots.r) =
       select(j == 0, 0.0f, before(dots.o)) + weight(0) * dots.sum(0);
-  dots.schedule(y, false);
+  dots.schedule(y);
   tile.output(y, "y", {{16, 1}, {1, 16}, {1, 16}}, offset);
   kernel.tiles.push_back(tile.finish());
   return kernel;

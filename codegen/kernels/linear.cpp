@@ -6,7 +6,8 @@ using namespace Halide;
 
 namespace gemmac {
 
-using Epilogue = Func (*)(TileBuilder &, const KernelSpec &, Dots &);
+// The result y(o, b, r) of a tile; `tail` is the builder of its epilogue.
+using Epilogue = Func (*)(TileBuilder &tail, const KernelSpec &, Dots &);
 
 // y(o, b, r) of a tile lies at row * stride + unit * 16 elements.
 static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
@@ -16,54 +17,63 @@ static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
               offset);
 }
 
+static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
+                      int64_t rows, int64_t blocks,
+                      const std::string &resultEncoding, Epilogue epilogue) {
+  const std::string &format = spec.constants.text("format");
+  const std::string &act = spec.constants.text("act");
+  int64_t k = spec.constants.integer("k");
+  TileBuilder tile(target, rows, blocks), tail(target, rows, blocks);
+  Dots dots(tile, {.k = k,
+                   .format = format,
+                   .act = act,
+                   .blocks = blocks,
+                   .x = Index::row() * rowBytes(act, k),
+                   .w = Index::unit() * groupBytes(format, k)});
+  if (epilogue) {
+    Func y = epilogue(tail, spec, dots);
+    dots.scheduleEpilogue(tail, y);
+    storeBlocks(tail, y, elementBytes(resultEncoding));
+    return dots.finish(tail);
+  }
+  Func y("y");
+  y(dots.o, dots.b, dots.r) = dots.sum(0);
+  dots.schedule(y);
+  storeBlocks(tile, y, elementBytes(resultEncoding));
+  return tile.finish();
+}
+
 // Units are blocks of 16 outputs, several per tile where they fit.
 static TileKernel buildBlocks(const KernelSpec &spec,
                               const gemmac::Target &target,
                               const std::string &resultEncoding,
                               Epilogue epilogue) {
-  const std::string &format = spec.constants.text("format"),
-                    &act = spec.constants.text("act");
-  int64_t k = spec.constants.integer("k");
   TileKernel kernel;
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most = blocksInRegisters(target, rows);
     for (int64_t blocks :
-         most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1}) {
-      TileBuilder tile(target, rows, blocks);
-      Dots dots(tile, {.k = k,
-                       .format = format,
-                       .act = act,
-                       .blocks = blocks,
-                       .x = Index::row() * rowBytes(act, k),
-                       .w = Index::unit() * groupBytes(format, k)});
-      Func y = epilogue(tile, spec, dots);
-      dots.schedule(y, spec.family != "linear");
-      storeBlocks(tile, y, elementBytes(resultEncoding));
-      kernel.tiles.push_back(tile.finish());
-    }
+         most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
+      kernel.tiles.push_back(
+          buildTile(spec, target, rows, blocks, resultEncoding, epilogue));
   }
   return kernel;
 }
 
 TileKernel buildLinear(const KernelSpec &spec, const gemmac::Target &target) {
-  return buildBlocks(spec, target, "f32",
-                     [](TileBuilder &, const KernelSpec &, Dots &dots) {
-                       Func y("y");
-                       y(dots.o, dots.b, dots.r) = dots.sum(0);
-                       return y;
-                     });
+  return buildBlocks(spec, target, "f32", nullptr);
 }
 
 TileKernel buildLogits(const KernelSpec &spec, const gemmac::Target &target) {
+  if (spec.constants.real("cap") <= 0)
+    return buildBlocks(spec, target, "f32", nullptr);
   return buildBlocks(spec, target, "f32",
-                     [](TileBuilder &, const KernelSpec &spec, Dots &dots) {
+                     [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
                        float cap = float(spec.constants.real("cap"));
-                       Expr sum = dots.sum(0);
                        Func y("y");
                        y(dots.o, dots.b, dots.r) =
-                           cap > 0 ? cap * tanhOf(sum / cap) : sum;
+                           cap * tanhOf(dots.stored(tail, 0) / cap);
                        return y;
                      });
 }
@@ -72,16 +82,16 @@ TileKernel buildLinearPle(const KernelSpec &spec,
                           const gemmac::Target &target) {
   return buildBlocks(
       spec, target, spec.constants.text("act"),
-      [](TileBuilder &tile, const KernelSpec &spec, Dots &dots) {
+      [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
         Index offset = (Index::row() * Index::parameter("ple_stride") +
                         Index::parameter("column") + Index::unit() * 16) *
                        4;
-        ImageParam ple = tile.input(
+        ImageParam ple = tail.input(
             "ple", Float(32),
-            {{16, 1}, {tile.units, 16}, {tile.rows, 0, "ple_stride"}}, offset);
+            {{16, 1}, {tail.units, 16}, {tail.rows, 0, "ple_stride"}}, offset);
         Func y("y");
         y(dots.o, dots.b, dots.r) =
-            encode(gelu(dots.sum(0)) * ple(dots.o, dots.b, dots.r),
+            encode(gelu(dots.stored(tail, 0)) * ple(dots.o, dots.b, dots.r),
                    spec.constants.text("act"));
         return y;
       });
@@ -91,32 +101,41 @@ TileKernel buildLinearPle(const KernelSpec &spec,
 // groups 4u + 2 and 4u + 3.
 TileKernel buildLinearGeglu(const KernelSpec &spec,
                             const gemmac::Target &target) {
-  const std::string &format = spec.constants.text("format"),
-                    &act = spec.constants.text("act");
+  const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
   TileKernel kernel;
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
-  for (int64_t rows : rowTiles(target, spec.rows)) {
-    TileBuilder tile(target, rows, 1);
-    Dots dots(tile, {.k = k,
-                     .format = format,
-                     .act = act,
-                     .blocks = 2,
-                     .parts = 2,
-                     .partGroups = 2,
-                     .x = Index::row() * rowBytes(act, k),
-                     .w = Index::unit() * (4 * groupBytes(format, k))});
-    Func y("y");
-    y(dots.o, dots.b, dots.r) = encode(gelu(dots.sum(0)) * dots.sum(1), act);
-    dots.schedule(y, true);
-    Index offset =
+  for (int64_t rows : rowTiles(target, spec.rows))
+    kernel.tiles.push_back(gegluTile(
+        spec, target, rows, Index::row() * rowBytes(act, k), 0,
         (Index::row() * Index::parameter("stride") + Index::unit() * 32) *
-        elementBytes(act);
-    tile.output(y, "y", {{16, 1}, {2, 16}, {rows, 0, "stride"}}, offset);
-    kernel.tiles.push_back(tile.finish());
-  }
+            elementBytes(act),
+        {rows, 0, "stride"}));
   return kernel;
+}
+
+Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
+               int64_t rows, const Index &x, const Index &member,
+               const Index &y, const Dim &yRows) {
+  const std::string &format = spec.constants.text("format");
+  const std::string &act = spec.constants.text("act");
+  int64_t k = spec.constants.integer("k");
+  TileBuilder tile(target, rows), tail(target, rows);
+  Dots dots(tile, {.k = k,
+                   .format = format,
+                   .act = act,
+                   .blocks = 2,
+                   .parts = 2,
+                   .partGroups = 2,
+                   .x = x,
+                   .w = member + Index::unit() * (4 * groupBytes(format, k))});
+  Func result("y");
+  result(dots.o, dots.b, dots.r) =
+      encode(gelu(dots.stored(tail, 0)) * dots.stored(tail, 1), act);
+  dots.scheduleEpilogue(tail, result);
+  tail.output(result, "y", {{16, 1}, {2, 16}, yRows}, y);
+  return dots.finish(tail);
 }
 
 } // namespace gemmac

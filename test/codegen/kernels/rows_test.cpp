@@ -1,9 +1,11 @@
 // The families that work row by row: values against double, untouched padding,
 // and the same bits whatever the row class, the neighbours and the range.
+#include "codegen/KernelJit.h"
 #include "test/codegen/kernels/KernelRunner.h"
 
 #include <cmath>
 #include <cstring>
+#include <sys/mman.h>
 
 using namespace gemmac;
 
@@ -314,6 +316,37 @@ TEST_P(Rows, PleFinish) {
         expectPadding(result, rows, width, "f32");
       }
     }
+}
+
+// A table of more than 2^31 elements: offsets are 64 bits wide. Sparse memory,
+// of which one row is touched.
+TEST(RowsAlone, EmbedBeyondFourGigabytes) {
+  std::string reason = KernelRunner::whyNot("x86-avx512");
+  if (!reason.empty())
+    GTEST_SKIP() << reason;
+  int64_t k = 8960, vocab = 262144,
+          bytes = matrixLayout("bf16").bytes(vocab, k);
+  void *table = mmap(nullptr, size_t(bytes), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (table == MAP_FAILED)
+    GTEST_SKIP() << "no address space for a sparse table of " << bytes
+                 << " bytes";
+  int32_t id = int32_t(vocab - 3);
+  for (int64_t j = 0; j < k; ++j) {
+    uint16_t bits = roundToBf16(float(j + 1));
+    memcpy((char *)table + matrixLayout("bf16").address(id, j, k), &bits, 2);
+  }
+  KernelSpec spec{"embed", RowClass::Few, {}};
+  spec.constants.set("k", k).set("format", "bf16").set("scale", 2.0);
+  auto kernel = KernelJit::create(spec, *findTarget("x86-avx512"));
+  ASSERT_TRUE(bool(kernel)) << kernel.error().message;
+  std::vector<float> y(size_t(8 * k), -1.0f);
+  void *pointers[] = {&id, table, y.data()};
+  int32_t integers[] = {1, 0, 1};
+  (*kernel)->call(pointers, integers);
+  for (int64_t j = 0; j < k; ++j)
+    ASSERT_EQ(y[size_t(j)], 2 * fromBf16(roundToBf16(float(j + 1)))) << j;
+  munmap(table, size_t(bytes));
 }
 
 } // namespace
