@@ -1,0 +1,255 @@
+"""Runs a program (environment variable PROGRAM, compiled from examples/nano-e)
+with good and bad arguments in an empty working folder and checks exit codes,
+messages and files."""
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+PROGRAM = os.environ["PROGRAM"]
+failures = 0
+
+
+def fail(text):
+    global failures
+    failures += 1
+    print("FAIL: " + text)
+
+
+def call(args, limit="", stdin=b"", program=PROGRAM):
+    command = [program] + args
+    if limit:
+        command = ["bash", "-c", limit + '; exec "$@"', "bash"] + command
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=60)
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def refused(code, parts, args, **more):
+    rc, out, err = call(args, **more)
+    missing = [p for p in parts if p not in err]
+    if rc != code or missing or not err.startswith("error: ") or err.count("\n") != 1:
+        fail(f"{args} {more}: exit {rc}, expected {code}; message {err!r} lacks {missing}")
+
+
+def good(args, **more):
+    rc, out, err = call(args, **more)
+    if rc != 0:
+        fail(f"{args} {more}: exit {rc}: {err}")
+    return out
+
+
+def write(name, content):
+    with open(name, "wb") as f:
+        f.write(content if isinstance(content, bytes) else content.encode())
+
+
+def check_refusals():
+    write("letters", "1 2 x")
+    write("large", "1 2 2048")
+    write("negative", "1 -2")
+    write("empty", "")
+    write("long", "1 " * 9000)
+    write("latin1", b"caf\xe9")
+    rc, _, err = call([])
+    if rc != 2 or "usage:" not in err:
+        fail(f"no arguments: exit {rc}")
+    refused(2, ["--nope", "run --help"], ["run", "-p", "x", "--nope"])
+    refused(2, ["--nope", "eval --help"], ["eval", "--nope"])
+    refused(2, ["-n", "a value"], ["run", "-p", "x", "-n"])
+    refused(2, ["-n", "'abc'", "whole number"], ["run", "-p", "x", "-n", "abc"])
+    refused(2, ["-n", "'5x'"], ["run", "-p", "x", "-n", "5x"])
+    refused(2, ["--temp", "at least 0", "'-1'"], ["run", "-p", "x", "--temp", "-1"])
+    refused(2, ["--temp", "'nan'"], ["run", "-p", "x", "--temp", "nan"])
+    refused(2, ["--top-p", "from 0 to 1"], ["run", "-p", "x", "--top-p=1.5"])
+    refused(2, ["-t", "from 1 to 256", "'0'"], ["run", "-p", "x", "-t", "0"])
+    refused(2, ["-b", "'0'"], ["run", "-p", "x", "-b", "0"])
+    refused(2, ["-s", "'-3'"], ["run", "-p", "x", "-s", "-3"])
+    refused(2, ["8192", "9000"], ["run", "-p", "x", "-c", "9000"])
+    refused(2, ["--json takes no value"], ["info", "--json=1"])
+    refused(2, ["'more'"], ["info", "more"])
+    refused(2, ["got none"], ["run"])
+    refused(2, ["got several"], ["run", "-p", "x", "-f", "letters"])
+    refused(2, ["twice"], ["one", "-p", "two"])
+    refused(2, ["got none"], ["eval"])
+    refused(2, ["got both"], ["eval", "-f", "letters", "--tokens", "letters"])
+    refused(2, ["empty"], [""])
+    refused(2, ["'empty' is empty"], ["run", "-f", "empty"])
+    refused(2, ["'empty' holds no token ids"], ["run", "--tokens", "empty"])
+    refused(2, ["excludes --raw"], ["x", "--raw", "--system", "y"])
+    refused(3, ["'none'", "No such file"], ["run", "-f", "none"])
+    refused(3, ["'latin1'", "0xE9", "offset 3"], ["run", "-f", "latin1"])
+    refused(3, ["'letters'", "entry 2", "'x'"], ["run", "--tokens", "letters"])
+    refused(3, ["entry 2 is 2048", "0 to 2047"], ["eval", "--tokens", "large"])
+    refused(3, ["entry 1 is -2"], ["run", "--tokens", "-"], stdin=b"1 -2")
+    refused(1, ["9000", "8192"], ["run", "--tokens", "long"])
+    refused(1, ["9000", "8192"], ["eval", "--tokens", "long"])
+    write("hundred", "5 " * 100)
+    refused(1, ["100", "99"], ["run", "--tokens", "hundred", "-c", "99"])
+    refused(1, ["100", "99"], ["eval", "--tokens", "hundred", "-c", "99"])
+    refused(5, ["largest", "-c ", "-b "], ["x", "-b", "8192"], limit="ulimit -v 100000")
+
+
+def check_memory_advice():
+    """What the refusal names fits; a little more does not."""
+    limit = "ulimit -v 100000"
+    _, _, err = call(["x", "-b", "8192", "--temp", "0"], limit=limit)
+    context, batch = (int(re.search(flag + r" (\d+)", err).group(1)) for flag in ("-c", "-b"))
+    good(["x", "--temp", "0", "-n", "1", "-b", "8192", "-c", str(context - 64)], limit=limit)
+    good(["x", "--temp", "0", "-n", "1", "-b", str(batch - 64)], limit=limit)
+    refused(5, ["largest"], ["x", "-b", str(batch + 64)], limit=limit)
+
+
+def check_files():
+    """Outputs appear complete or not at all."""
+    write("hundred", "5 " * 100)
+    before = set(os.listdir("."))
+    refused(5, ["/dev/full", "No space"], ["eval", "--tokens", "hundred", "--logits", "/dev/full"])
+    refused(5, ["none/x"], ["eval", "--tokens", "hundred", "--hidden", "none/x"])
+    refused(5, ["'out'", "too large"], ["eval", "--tokens", "hundred", "--logits", "out"], limit="ulimit -f 100")
+    rc, _, err = call(["eval", "--tokens", "hundred"], limit="exec >/dev/full")
+    if rc != 5:
+        fail(f"full standard output: exit {rc}")
+    if set(os.listdir(".")) != before:
+        fail(f"left behind: {set(os.listdir('.')) - before}")
+    good(["eval", "--tokens", "hundred", "--logits", "logits", "--hidden", "hidden"])
+    for name, columns in ("logits", 2048), ("hidden", 160):
+        data = open(name, "rb").read()
+        n = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:8 + n])
+        if header != {name: {"dtype": "F32", "shape": [100, columns], "data_offsets": [0, 400 * columns]}}:
+            fail(f"{name}: header {header}")
+        if len(data) != 8 + n + 400 * columns or n % 8:
+            fail(f"{name}: {len(data)} bytes")
+
+
+def check_broken_programs():
+    data = open(PROGRAM, "rb").read()
+    write("stripped", data[:struct.unpack("<Q", data[-104:-96])[0]])  # up to the weights
+    write("cut", data[:-1])
+    write("version", data[:-16] + struct.pack("<i", 99) + data[-12:])
+    for name in "stripped", "cut", "version":
+        os.chmod(name, 0o755)
+    refused(3, ["stripped"], ["x"], program="./stripped")
+    refused(3, ["stripped"], ["x"], program="./cut")
+    refused(3, ["version 99", "version 1"], ["x"], program="./version")
+
+
+def check_run():
+    greedy = good(["run", "-p", "What is the capital of France?", "--temp", "0"])
+    if "Paris" not in greedy or not greedy.endswith("\n"):
+        fail(f"greedy: {greedy!r}")
+    for same in (["What is the capital of France?", "--temp", "0", "-t", "1"],
+                 ["run", "-f", "-", "--temp=0", "-b", "3"]):
+        if good(same, stdin=b"What is the capital of France?") != greedy:
+            fail(f"{same} differs")
+    ids = good(["What is the capital of France?", "--temp", "0", "--print-tokens"])
+    if not re.fullmatch(r"\d+( \d+)*\n", ids):
+        fail(f"ids: {ids!r}")
+    stop = ids.split()[-1]
+    going_on = good(["What is the capital of France?", "--temp", "0", "--print-tokens", "--ignore-eos", "-n", "40"])
+    if len(going_on.split()) != 40 or going_on.split()[:len(ids.split())] != ids.split():
+        fail("--ignore-eos")
+    info = json.loads(good(["info", "--json"]))
+    if int(stop) not in info["sampling"]["stop"]:
+        fail(f"does not end in a stop id: {ids}")
+    if good(["x", "-n", "0"]) != "":
+        fail("-n 0 printed something")
+    _, out, err = call(["x", "-n", "3"])
+    if not re.fullmatch(r"seed: \d+\n", err):
+        fail(f"random seed: {err!r}")
+    tokens = ["x", "-n", "20", "--print-tokens", "--ignore-eos", "--temp", "2"]
+    a, b, c = (good(tokens + ["-s", s, "--top-k", k]) for s, k in (("1", "0"), ("1", "0"), ("2", "0")))
+    if a != b or a == c:
+        fail("seeds")
+    if good(tokens + ["-s", "1", "--top-k", "1"]) != good(["x", "-n", "20", "--print-tokens", "--ignore-eos", "--temp", "0"]):
+        fail("top-k 1 is not greedy")
+    # The context ends the generation: 12 + 1 ids after 100 in a context of 112.
+    write("hundred", "5 " * 100)
+    if len(good(["run", "--tokens", "hundred", "-c", "112", "--temp", "0", "--ignore-eos", "--print-tokens"]).split()) != 13:
+        fail("end of the context")
+
+
+def check_eval():
+    write("text", "The capital of France is Paris.")
+    lines = good(["eval", "-f", "text"]).splitlines()
+    values = {line.split()[0]: float(line.split()[1]) for line in lines}
+    if list(values) != ["tokens", "nll", "mean", "ppl"]:
+        fail(f"eval printed {lines}")
+    if json.loads(good(["eval", "-f", "text", "--json"])) != values:
+        fail("eval --json differs")
+    if abs(values["mean"] * values["tokens"] - values["nll"]) > 1e-9:
+        fail("mean")
+    for same in ["-b", "1"], ["-t", "5"], ["--test-nan"], ["-t", "3", "--test-order", "4"]:
+        if good(["eval", "-f", "text"] + same).splitlines() != lines:
+            fail(f"eval {same} differs")
+    # Positions are relative: an offset changes rounding alone.
+    moved = json.loads(good(["eval", "-f", "text", "--json", "--rope-offset", "1000"]))
+    if abs(moved["mean"] - values["mean"]) > 0.05:
+        fail(f"--rope-offset: mean {moved['mean']} instead of {values['mean']}")
+    write("one", "7")
+    if good(["eval", "--tokens", "one"]).splitlines()[0] != "tokens 0":
+        fail("one token")
+
+
+def check_info():
+    info = json.loads(good(["info", "--json", "-c", "1000", "-b", "64", "-t", "3"]))
+    if sum(info["memory"].values()) != info["total_bytes"]:
+        fail("total_bytes is not the sum")
+    if (info["plan"]["context"], info["plan"]["batch"], info["plan"]["threads"]) != (1000, 64, 3):
+        fail(f"plan {info['plan']}")
+    if not any("hash" in s for s in info["sources"]) or not any("ignored" in s for s in info["sources"]):
+        fail("sources")
+    text = good(["info", "-c", "1000", "-b", "64", "-t", "3"])
+    for name, value in list(info["memory"].items()) + [("total", info["total_bytes"])]:
+        if not re.search(rf"\b{name}\s+{value}\b", text):
+            fail(f"info lacks {name} {value}")
+    # Resident memory stays below, whatever runs.
+    write("many", " ".join(str(i * 7919 % 2048) for i in range(3000)))
+    for args in ["-b", "64"], ["-b", "512", "-t", "1"], ["-b", "1", "-c", "3000"]:
+        total = json.loads(good(["info", "--json"] + args))["total_bytes"]
+        if not os.path.exists("/usr/bin/time"):
+            continue
+        done = subprocess.run(["/usr/bin/time", "-f", "%M", PROGRAM, "eval", "--tokens", "many"] + args,
+                              capture_output=True, text=True)
+        used = int(done.stderr.split()[-1]) * 1024
+        if used > total:
+            fail(f"{args}: resident {used}, planned {total}")
+
+
+def check_interrupt():
+    process = subprocess.Popen([PROGRAM, "x", "--ignore-eos", "--temp", "0", "-n", "1000000"], stdout=subprocess.PIPE)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    if process.returncode != 0 or not out.endswith(b"\n"):
+        fail(f"interrupt: exit {process.returncode}, {out[-20:]!r}")
+
+
+def check_help():
+    for command in "run", "eval", "info":
+        text = good([command, "--help"])
+        for flag in "-t", "-c", "-b":
+            if flag not in text:
+                fail(f"{command} --help lacks {flag}")
+        if "test" in text or "rope" in text:
+            fail(f"{command} --help shows hidden flags")
+        if command not in good(["--help"]):
+            fail(f"--help lacks {command}")
+    if "nano-e" not in good(["--version"]):
+        fail("--version")
+
+
+def main():
+    for check in (check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
+                  check_info, check_interrupt, check_help):
+        check()
+    print("FAIL" if failures else "PASS")
+    sys.exit(1 if failures else 0)
+
+
+main()
