@@ -31,7 +31,7 @@ struct ManifestInput {
   const ProgramPlan &plan;
   const TensorSource &source;
   const std::vector<IgnoredTensor> &ignored;
-  std::string weightFormat; // --quant
+  std::string weightFormat; // of the embedding
   std::string cacheFormat;
   std::string weightsId;
   std::string externalName; // empty: weights are embedded

@@ -55,6 +55,7 @@ private:
                llvm::function_ref<void(llvm::raw_ostream &)> write);
   Status writeCode();
   Status makeProgram();
+  std::string matrixFormat() const;
   ManifestInput manifestInput(const ChatTemplate &chat);
   void warn(const std::vector<std::string> &lines);
   bool hasWeights() const;
@@ -225,6 +226,14 @@ Status Compilation::writeCode() {
   return print(o.output, [&](llvm::raw_ostream &stream) { stream << *code; });
 }
 
+// What most bytes are stored as: the format of the embedding.
+std::string Compilation::matrixFormat() const {
+  for (const PackedWeight &weight : plan.weights)
+    if (weight.name == "embed")
+      return weight.format;
+  return "";
+}
+
 ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
   auto rope = [](const RopeConfig &r) {
     return RopeFacts{r.theta, r.dim, r.pairs};
@@ -251,7 +260,7 @@ ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
           .plan = plan,
           .source = *source,
           .ignored = binding.ignored,
-          .weightFormat = o.quant,
+          .weightFormat = matrixFormat(),
           .cacheFormat = plan.caches.empty() ? "" : plan.caches[0].format,
           .weightsId = weightsId(plan, *source),
           .externalName = "",

@@ -4,7 +4,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <unistd.h>
 
 using namespace gemmac;
 
@@ -19,6 +22,15 @@ examples:
 exit codes: 0 ok, 2 usage, 3 broken input file, 4 unsupported model or feature,
 5 not enough memory, disk or permission, 6 this machine lacks what is needed)";
 
+// Checkpoints are mapped; one that shrinks while it is read ends here. Files
+// under a temporary name have been removed by then.
+void onBusError(int) {
+  const char text[] = "gemmac: error: a file of the checkpoint became shorter "
+                      "while it was read; compile again\n";
+  [[maybe_unused]] ssize_t n = write(STDERR_FILENO, text, strlen(text));
+  _exit(int(ExitCode::BadInput));
+}
+
 int listTargets() {
   const Target *host = findTarget("host");
   for (const Target &target : targets())
@@ -30,6 +42,7 @@ int listTargets() {
 } // namespace
 
 int main(int argc, char **argv) {
+  signal(SIGBUS, onBusError);
   CLI::App app{
       "gemmac: compiles a Gemma 4 checkpoint into one standalone program"};
   app.name("gemmac");
