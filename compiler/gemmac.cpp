@@ -31,6 +31,20 @@ void onBusError(int) {
   _exit(int(ExitCode::BadInput));
 }
 
+// A signal that the parent ignores (nohup, a shell's background job) stays
+// ignored: blocked, so that nobody's handler for removing files sees it.
+void blockIgnoredSignals() {
+  sigset_t ignored;
+  sigemptyset(&ignored);
+  for (int number : {SIGINT, SIGHUP, SIGTERM, SIGPIPE}) {
+    struct sigaction action;
+    if (sigaction(number, nullptr, &action) == 0 &&
+        action.sa_handler == SIG_IGN)
+      sigaddset(&ignored, number);
+  }
+  sigprocmask(SIG_BLOCK, &ignored, nullptr);
+}
+
 int listTargets() {
   const Target *host = findTarget("host");
   for (const Target &target : targets())
@@ -42,6 +56,7 @@ int listTargets() {
 } // namespace
 
 int main(int argc, char **argv) {
+  blockIgnoredSignals();
   signal(SIGBUS, onBusError);
   CLI::App app{
       "gemmac: compiles a Gemma 4 checkpoint into one standalone program"};
