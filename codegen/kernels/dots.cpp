@@ -8,25 +8,31 @@ int64_t groupBytes(const std::string &format, int64_t k) {
   return matrixLayout(format).bytes(16, k);
 }
 
-// Half of the registers hold sums, the rest operands.
-static int64_t sumRegisters(const gemmac::Target &target) {
-  return target.vectorRegisters / 2;
-}
 static int64_t vectorsPerBlock(const gemmac::Target &target) {
   return 64 / target.vectorBytes;
 }
 
-// Streams of weights read at once: with several vectors each, more of them
-// would leave too few registers for operands.
-static int64_t mostStreams(const gemmac::Target &target) {
-  return vectorsPerBlock(target) > 1 ? 2 : 4;
+// Vectors of weights per step of k, a power of two: each has `rows` sums in
+// registers. Without a pair dot product a vector of bf16 pairs becomes two.
+// More than four streams of x86 or two blocks of ARM gain nothing.
+static int64_t weightVectors(const gemmac::Target &target,
+                             const std::string &format, int64_t rows) {
+  int64_t registers = target.vectorRegisters;
+  bool widened = format == "bf16" && !target.bf16Dot;
+  int64_t vectors = target.vectorBytes == 64 ? 4 : 8;
+  auto fits = [&] {
+    return widened ? vectors * (rows + 2) <= registers * 3 / 4
+                   : vectors * rows <= registers / 2;
+  };
+  while (vectors > 1 && !fits())
+    vectors /= 2;
+  return vectors;
 }
 
-int64_t blocksInRegisters(const gemmac::Target &target, int64_t rows) {
-  int64_t blocks = sumRegisters(target) / (rows * vectorsPerBlock(target));
-  return std::min(mostStreams(target), blocks >= 4   ? int64_t(4)
-                                       : blocks >= 2 ? 2
-                                                     : 1);
+int64_t blocksInRegisters(const gemmac::Target &target,
+                          const std::string &format, int64_t rows) {
+  return std::max<int64_t>(1, weightVectors(target, format, rows) /
+                                  vectorsPerBlock(target));
 }
 
 std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
@@ -121,13 +127,12 @@ void Dots::scheduleUpdate(int stage) {
 }
 
 void Dots::schedule(Func y) {
-  int64_t registers = sumRegisters(tile.target), lanes = tile.lanes();
-  int64_t perLane = tile.rows * shape.parts; // vectors per `lanes` outputs
+  int64_t vectors = weightVectors(tile.target, shape.format, tile.rows);
+  int64_t lanes = tile.lanes();
   bool allBlocks =
-      perLane * shape.blocks * vectorsPerBlock(tile.target) <= registers &&
-      shape.blocks * shape.parts <= mostStreams(tile.target);
-  int64_t columns =
-      std::min<int64_t>(16, std::max<int64_t>(1, registers / perLane) * lanes);
+      shape.parts * shape.blocks * vectorsPerBlock(tile.target) <= vectors;
+  int64_t columns = std::min<int64_t>(
+      16, std::max<int64_t>(1, vectors / shape.parts) * lanes);
 
   // Steps outside (if not all fits), one step unrolled inside.
   Var step("step"), within("within"), outer("yo"), inner("yi");

@@ -59,7 +59,8 @@ Tile gegluTile(const KernelSpec &spec, const Target &target, int64_t rows,
 int64_t groupBytes(const std::string &format, int64_t k);
 
 // Blocks of 16 outputs that a tile of `rows` rows computes in registers.
-int64_t blocksInRegisters(const Target &target, int64_t rows);
+int64_t blocksInRegisters(const Target &target, const std::string &format,
+                          int64_t rows);
 
 // The row tiles of a class: all of the target for few, the largest for many.
 std::vector<int64_t> rowTiles(const Target &target, RowClass rows);

@@ -52,7 +52,8 @@ static TileKernel buildBlocks(const KernelSpec &spec,
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
   for (int64_t rows : rowTiles(target, spec.rows)) {
-    int64_t most = blocksInRegisters(target, rows);
+    int64_t most =
+        blocksInRegisters(target, spec.constants.text("format"), rows);
     for (int64_t blocks :
          most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
       kernel.tiles.push_back(
