@@ -22,10 +22,10 @@ static cl::opt<bool> list("list", cl::desc("List the families and targets"),
                           cl::cat(category));
 static cl::opt<std::string> familyName("family", cl::desc("Kernel family"),
                                        cl::cat(category));
-static cl::opt<std::string> constantList(
-    "constants",
-    cl::desc("NAME=VALUE,... (integers, reals with a point, words)"),
-    cl::cat(category));
+static cl::opt<std::string>
+    constantList("constants",
+                 cl::desc("NAME=VALUE,...; --list names those of a family"),
+                 cl::cat(category));
 static cl::opt<std::string> rowsName("rows", cl::desc("Row class: few or many"),
                                      cl::init("few"), cl::cat(category));
 static cl::opt<std::string> targetName("target",
@@ -59,25 +59,46 @@ static int listFamilies() {
   return 0;
 }
 
-// "k=64,eps=1.0e-6,act=bf16": what reads as an integer is one, else a real,
-// else a word.
+static bool isOneOf(llvm::StringRef name,
+                    std::initializer_list<llvm::StringRef> names) {
+  return llvm::is_contained(names, name);
+}
+
+// Sets one constant; its name says its type. False if the value is none.
+static bool setConstant(Constants &constants, llvm::StringRef name,
+                        llvm::StringRef value) {
+  if (isOneOf(name, {"format", "act", "cache"})) {
+    constants.set(name.str(), value.str());
+    return isOneOf(value, {"f32", "bf16"});
+  }
+  if (isOneOf(name, {"eps", "scale", "factor", "cap", "token_scale"})) {
+    double real;
+    if (value.getAsDouble(real))
+      return false;
+    constants.set(name.str(), real);
+    return true;
+  }
+  int64_t integer, least = isOneOf(name, {"scaled", "window"}) ? 0 : 1;
+  if (value.getAsInteger(10, integer))
+    return false;
+  constants.set(name.str(), integer);
+  return integer >= least && integer <= 1 << 20;
+}
+
+// "k=64,eps=1.0e-6,act=bf16"
 static Result<Constants> parseConstants(const std::string &text) {
   Constants constants;
   llvm::SmallVector<llvm::StringRef> parts;
   llvm::StringRef(text).split(parts, ',', -1, false);
   for (llvm::StringRef part : parts) {
     auto [name, value] = part.split('=');
-    int64_t integer;
-    double real;
-    if (name.empty() || value.empty())
-      return Error{ExitCode::Usage,
-                   "--constants expects NAME=VALUE, got '" + part.str() + "'"};
-    if (!value.getAsInteger(10, integer))
-      constants.set(name.str(), integer);
-    else if (!value.getAsDouble(real))
-      constants.set(name.str(), real);
-    else
-      constants.set(name.str(), value.str());
+    if (name.empty() || value.empty() || !setConstant(constants, name, value))
+      return Error{
+          ExitCode::Usage,
+          "--constants expects NAME=VALUE with an integer of 1 to 1048576, a "
+          "real (eps, scale, factor, cap, token_scale) or f32|bf16 (format, "
+          "act, cache), got '" +
+              part.str() + "'"};
   }
   return constants;
 }
@@ -139,6 +160,12 @@ static int bench(const KernelSpec &spec, const Target &target) {
     return fail(ExitCode::Usage,
                 "bench times linear, logits and linear_geglu, got '" +
                     spec.family + "'");
+  int mostRows = spec.rows == RowClass::Few ? int(fewRows) : 4096;
+  if (benchRows < 1 || benchRows > mostRows || benchBlocks < 1 ||
+      benchBlocks > 65536)
+    return fail(ExitCode::Usage, "bench expects -n of 1 to " +
+                                     std::to_string(mostRows) +
+                                     " rows and --blocks of 1 to 65536");
   if (findTarget("host") != &target)
     return fail(ExitCode::Machine,
                 "this machine cannot run code for target " + target.name);

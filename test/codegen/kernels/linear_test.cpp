@@ -192,7 +192,8 @@ TEST_P(Linear, Bf16) {
 
 TEST_P(Linear, Logits) {
   for (std::string format : {"f32", "bf16"})
-    for (double cap : {0.0, 30.0, 0.5}) {
+    for (double cap : arm() ? std::vector<double>{30.0}
+                            : std::vector<double>{0.0, 30.0, 0.5}) {
       Product p("logits", format, 64, 48, 8, random);
       p.cap = cap;
       testProduct(p, GetParam(), false);
