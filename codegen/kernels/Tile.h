@@ -101,7 +101,7 @@ struct Tile {
 
 inline const char *const tileSums = "#sums";
 
-// begin, begin + step, ... below end.
+// From begin, a tile's rows or units at a time, below end.
 struct LoopRange {
   Index begin, end;
 };

@@ -49,13 +49,12 @@ Halide::Expr encode(Halide::Expr e, const std::string &encoding);
 
 //---- arithmetic: f32, no infinities
 
-// x * tanh-gelu'(x): x * sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), which equals
-// 0.5 x (1 + tanh(..)).
+// gelu with tanh, 0.5 x (1 + tanh(u)), written x / (1 + exp(-2u)).
 Halide::Expr gelu(Halide::Expr x);
 Halide::Expr tanhOf(Halide::Expr x);
 
-// (sum of f(j)^2 / k + eps)^(-1/2) over j < k in one fixed order. The Func has
-// no dimensions; `schedule` must be called after its consumer is scheduled.
+// (sum of f(j)^2 / k + eps)^(-1/2) over j < k in one fixed order, computed
+// before its consumers.
 struct InverseRms {
   Halide::Func value;
   Halide::Expr operator()() const { return value(); }
