@@ -55,6 +55,7 @@ private:
                llvm::function_ref<void(llvm::raw_ostream &)> write);
   Status writeCode();
   Status makeProgram();
+  void printModule(llvm::raw_ostream &stream);
   std::string matrixFormat() const;
   ManifestInput manifestInput(const ChatTemplate &chat);
   void warn(const std::vector<std::string> &lines);
@@ -150,6 +151,12 @@ Status Compilation::print(const std::string &path,
   return Done{};
 }
 
+// Values are printed under the names that the importer gave them.
+void Compilation::printModule(llvm::raw_ostream &stream) {
+  module->print(stream, OpPrintingFlags().printNameLocAsPrefix(true));
+  stream << "\n";
+}
+
 Status Compilation::runStage(const Stage &stage) {
   if (stage.build) {
     ScopedDiagnosticHandler handler(
@@ -168,7 +175,7 @@ Status Compilation::runStage(const Stage &stage) {
   if (o.dumpTo.empty())
     return Done{};
   return print(o.dumpTo + "/" + stage.name + ".mlir",
-               [&](llvm::raw_ostream &stream) { stream << *module << "\n"; });
+               [&](llvm::raw_ostream &stream) { printModule(stream); });
 }
 
 Status Compilation::run() {
@@ -208,9 +215,8 @@ Status Compilation::run() {
     if (Status done = runStage(stage); !done)
       return done;
     if (o.compileTo == stage.name)
-      return print(o.output, [&](llvm::raw_ostream &stream) {
-        stream << *module << "\n";
-      });
+      return print(o.output,
+                   [&](llvm::raw_ostream &stream) { printModule(stream); });
   }
   return o.emit.empty() ? makeProgram() : writeCode();
 }

@@ -72,8 +72,8 @@ void addArguments(RecipeContext &context, Block *entry,
       type = from.getType();
     if (!type)
       continue;
-    Value value =
-        entry->addArgument(type, from ? from.getLoc() : source.getLoc());
+    Value value = entry->addArgument(
+        type, NameLoc::get(StringAttr::get(source.getContext(), name)));
     names.push_back(name);
     context.io[name] = value;
     if (from)

@@ -36,10 +36,12 @@ struct Segment {
     function = func::FuncOp::create(b, step.getLoc(), name,
                                     b.getFunctionType(inputs, {}));
     function->setAttr(segmentAttr, b.getStringAttr(name));
-    for (auto [i, arg] : llvm::enumerate(names))
-      if (!arg.empty())
-        function.setArgAttr(i, argAttr, b.getStringAttr(arg));
     b.setInsertionPointToStart(function.addEntryBlock());
+    for (auto [i, arg] : llvm::enumerate(names))
+      if (!arg.empty()) {
+        function.setArgAttr(i, argAttr, b.getStringAttr(arg));
+        function.getArgument(i).setLoc(NameLoc::get(b.getStringAttr(arg)));
+      }
   }
 
   // Clones the ops of `keep`, in their order.

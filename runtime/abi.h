@@ -42,13 +42,14 @@ typedef struct gm_split {
 } gm_split;
 
 typedef struct gm_ctx {
-  int32_t abi;        /* GM_ABI */
+  int32_t abi; /* GM_ABI */
   int32_t workers;
-  int32_t rows;       /* of this step */
-  int32_t max_rows;   /* C' = most rows, a multiple of 8: scale of the class `row` */
+  int32_t rows; /* of this step */
+  int32_t
+      max_rows; /* C' = most rows, a multiple of 8: scale of the class `row` */
   int32_t max_splits; /* most splits of a row: scale of the class `key` */
   int32_t tiles;
-  int32_t splits[2];  /* local, global; used by class few only */
+  int32_t splits[2]; /* local, global; used by class few only */
 
   /* workers + 1 cut points, 0 .. 65536: worker w computes the units
    * [n * cut[w] >> 16, n * cut[w + 1] >> 16) of n. */
@@ -56,35 +57,38 @@ typedef struct gm_ctx {
 
   const uint8_t *weights; /* the weight section */
   uint8_t *fixed;         /* class `fixed`: address = fixed + offset */
-  uint8_t *worker;        /* class `worker`: worker + w * worker_stride + offset */
-  uint8_t *row;           /* class `row`: row + offset * max_rows */
-  uint8_t *key;           /* class `key`: key + offset * GM_FEW_ROWS * max_splits, then
-                             [row][part] */
+  uint8_t *worker; /* class `worker`: worker + w * worker_stride + offset */
+  uint8_t *row;    /* class `row`: row + offset * max_rows */
+  uint8_t *key;    /* class `key`: key + offset * GM_FEW_ROWS * max_splits, then
+                      [row][part] */
   int64_t worker_stride;
 
   /* Page pools of local and global caches. Pool of a cache: cache[kind] +
    * offset * pool_pages[kind], K first. */
   uint8_t *cache[2];
   int64_t pool_pages[2];
-  /* Page of position p of slot s: page[kind][s * page_stride[kind] + p / 64]. */
+  /* Page of position p of slot s: page[kind][s * page_stride[kind] + p / 64].
+   */
   const int32_t *page[2];
   int32_t page_stride[2];
 
   /* Step arrays, indexed by row. */
   const int32_t *ids, *slot, *pos;
-  const int32_t *end;    /* end of the visible interval; only models with image blocks */
-  const int32_t *want;   /* tail: index of the row in the body's resid */
-  const float *rope[2];  /* [rows][pairs][2] cos, sin; local, global */
-  const uint8_t *ple;    /* gathered per-layer-embedding rows of this segment's layers */
+  const int32_t
+      *end; /* end of the visible interval; only models with image blocks */
+  const int32_t *want;  /* tail: index of the row in the body's resid */
+  const float *rope[2]; /* [rows][pairs][2] cos, sin; local, global */
+  const uint8_t
+      *ple; /* gathered per-layer-embedding rows of this segment's layers */
   const gm_tile *tile;
   const gm_split *split[2];
   const int32_t *parts[2]; /* per row: splits of its tile */
   const uint32_t *mask;    /* [rows][ceil(V / 32)] allowed ids, or null: all */
 
   /* Inputs and outputs of segments. */
-  float *resid;      /* [max_rows][D] body -> tail; rows rowStride(f32, D) apart */
-  float *hidden;     /* [max_rows][D] tail -> top, logits; after the final norm */
-  float *logits;     /* [8][V] rows rowStride(f32, V) apart */
+  float *resid;  /* [max_rows][D] body -> tail; rows rowStride(f32, D) apart */
+  float *hidden; /* [max_rows][D] tail -> top, logits; after the final norm */
+  float *logits; /* [8][V] rows rowStride(f32, V) apart */
   int32_t *top_ids;  /* [8][64], -1 where there are fewer */
   float *top_values; /* [8][64] softcapped logits, descending */
 

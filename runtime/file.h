@@ -16,7 +16,7 @@
 enum { GM_SECTION_ALIGN = 65536, GM_WEIGHT_ALIGN = 64 };
 
 typedef struct gm_trailer {
-  uint64_t weights_offset, weights_bytes; /* from the start of the file */
+  uint64_t weights_offset, weights_bytes;     /* from the start of the file */
   uint64_t tokenizer_offset, tokenizer_bytes; /* 0 bytes: no tokenizer */
   uint64_t manifest_offset, manifest_bytes;
   char weights_id[40]; /* hex digits, zero padded */

@@ -1,8 +1,10 @@
 /* Calls one kernel on another machine: operands from a file, results to a file.
    Linked with the object of compileCallable (codegen/KernelJit.h). File, all
-   little-endian: i64 buffers, i64 bytes of each, i64 pointers, i64 buffer of each
+   little-endian: i64 buffers, i64 bytes of each, i64 pointers, i64 buffer of
+   each
    (-1: null), i64 integers, i64 each, the buffers' contents. Result: the
-   buffers' contents. `guard` bytes before a buffer are not shown to the kernel. */
+   buffers' contents. `guard` bytes before a buffer are not shown to the kernel.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +41,8 @@ int main(int argc, char **argv) {
     integers[i] = (int32_t)number();
   for (int64_t i = 0; i < count; ++i) {
     buffers[i] = aligned_alloc(64, (size_t)(bytes[i] + 63) / 64 * 64);
-    if (!buffers[i] || fread(buffers[i], 1, (size_t)bytes[i], in) != (size_t)bytes[i])
+    if (!buffers[i] ||
+        fread(buffers[i], 1, (size_t)bytes[i], in) != (size_t)bytes[i])
       return 3;
   }
   for (int64_t i = 0; i < pointer_count; ++i)
