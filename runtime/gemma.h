@@ -152,6 +152,8 @@ void stop(Engine *engine);
 // long as the sliding caches still hold what that position sees (at least
 // `batch` rows back), or anew at 0. Nothing is changed if the job is refused.
 Status step(Engine &engine, const Job &job);
+// Whether slot `slot` may go on at position `pos`.
+bool can_continue(const Engine &engine, int32_t slot, int64_t pos);
 
 // Rows written to a slot so far.
 int64_t slot_length(const Engine &engine, int32_t slot);

@@ -3,6 +3,7 @@
 #include "runtime/app/tokenizer.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -99,7 +100,8 @@ Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
       only_positional = true;
       continue;
     }
-    if (only_positional || argument.size() < 2 || argument[0] != '-') {
+    if (only_positional || argument.size() < 2 || argument[0] != '-' ||
+        isdigit((unsigned char)argument[1])) { // a negative number
       std::vector<std::string> *target = syntax.positional.target;
       if (!target || target->size() == syntax.positional.most)
         return failure(

@@ -161,14 +161,17 @@ Status check_length(size_t ids, int64_t context) {
 //===- signals
 //-------------------------------------------------------------===//
 
-static volatile sig_atomic_t caught = 0;
+static volatile sig_atomic_t caught = 0, ending = 0;
 
-bool interrupted() { return caught; }
+bool interrupted() { return caught || ending; }
 void clear_interrupt() { caught = 0; }
+bool terminated() { return ending; }
 
 void watch_signals() {
   struct sigaction action = {};
-  action.sa_handler = [](int) { caught = 1; };
+  action.sa_handler = [](int number) {
+    (number == SIGTERM ? ending : caught) = 1;
+  };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   signal(SIGXFSZ, SIG_IGN); // a file size limit is an error of write

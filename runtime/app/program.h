@@ -56,6 +56,8 @@ Status check_length(size_t ids, int64_t context);
 // True after SIGINT or SIGTERM; watch_signals makes them only set this.
 bool interrupted();
 void clear_interrupt();
+// True after SIGTERM, for ever.
+bool terminated();
 void watch_signals();
 
 } // namespace gm

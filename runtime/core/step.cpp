@@ -30,16 +30,13 @@ Status check_row(const Engine &e, const Row &row, int32_t index) {
   return {};
 }
 
-// May slot `s` go on at `pos`? Keys of sliding layers from the window's start
-// on must not have been overwritten by the ring.
 Status check_start(const Engine &e, const Row &row) {
   const Slot &s = e.slots[row.slot];
   if (row.pos > s.length)
     return failure(RUN_ERROR,
                    "slot %d has %lld rows, cannot go on at position %d",
                    row.slot, (long long)s.length, row.pos);
-  int64_t oldest = std::max<int64_t>(0, row.pos - e.window + 1);
-  if (row.pos > 0 && oldest + e.plan.ring < s.written)
+  if (!can_continue(e, row.slot, row.pos))
     return failure(
         RUN_ERROR,
         "slot %d cannot go back to position %d from %lld: the sliding window's "
@@ -266,6 +263,14 @@ Group results(const Engine &e, const Job &job, int32_t first) {
 }
 
 } // namespace
+
+// Keys of sliding layers from the window's start on must not have been
+// overwritten by the ring.
+bool can_continue(const Engine &e, int32_t slot, int64_t pos) {
+  const Slot &s = e.slots[slot];
+  int64_t oldest = std::max<int64_t>(0, pos - e.window + 1);
+  return pos <= s.length && (pos == 0 || oldest + e.plan.ring >= s.written);
+}
 
 Status step(Engine &e, const Job &job) {
   if (Status s = check_job(e, job); !s.ok())

@@ -1,0 +1,267 @@
+// `PROGRAM chat`: a conversation, line by line. Each turn renders the whole
+// conversation and computes only what the caches do not hold yet.
+#include "runtime/app/commands.h"
+#include "runtime/app/line_input.h"
+#include "runtime/app/sampling_flags.h"
+#include "runtime/app/template.h"
+#include "runtime/manifest_generated.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <unistd.h>
+
+namespace gm {
+namespace {
+
+struct Request {
+  Options machine;
+  SamplingFlags sampling;
+  std::optional<std::string> system;
+  int64_t most = -1;
+
+  Syntax syntax();
+};
+
+Syntax Request::syntax() {
+  Syntax s = {"chat",
+              "Holds a conversation: each line of the standard input is a "
+              "turn. Ctrl-C stops an answer;\nlines that are commands: /help, "
+              "/reset, /quit.",
+              {},
+              {}};
+  s.flags = {
+      {"--predict", "-n", "N",
+       "most tokens of an answer (default: until it stops or the context is "
+       "full)",
+       &most, -1, 1 << 30},
+      {"--system", "", "TEXT", "a system turn before the conversation",
+       &system},
+  };
+  for (std::vector<Flag> more : {sampling.flags(), machine_flags(machine)})
+    s.flags.insert(s.flags.end(), more.begin(), more.end());
+  return s;
+}
+
+const char commands_help[] =
+    "/reset   forget the conversation (a system turn stays)\n"
+    "/quit    end; so does the end of the input (Ctrl-D)\n"
+    "/help    print this\n"
+    "Ctrl-C stops an answer; pressed again at the prompt it ends the chat.\n";
+
+class Chat {
+public:
+  Chat(Program &program, const Request &request, const GenerateOptions &options)
+      : program(program), request(request), generator(program, options) {
+    reset();
+  }
+
+  void reset() {
+    messages.clear();
+    if (request.system)
+      messages.push_back(text_message("system", *request.system));
+  }
+  // Prints the answer to `text`. A refused turn is not part of the
+  // conversation.
+  Status turn(const std::string &text);
+
+private:
+  Status encode(std::vector<int32_t> &ids) const;
+  Status generate(const std::vector<int32_t> &ids, std::string &answer,
+                  End &end);
+
+  Program &program;
+  const Request &request;
+  Generator generator;
+  std::vector<Message> messages;
+  std::vector<int32_t> held; // what the caches hold: generator.length() ids
+};
+
+Status Chat::encode(std::vector<int32_t> &ids) const {
+  ChatOptions options;
+  options.large = program.manifest().chat() == gemmac::manifest::Chat_Large;
+  std::string rendered;
+  std::string problem = render_chat(messages, {}, options, rendered);
+  if (!problem.empty())
+    return failure(BAD_INPUT, "the conversation cannot be rendered: %s",
+                   problem.c_str());
+  program.tokenizer.encode(rendered, true, ids);
+  if (ids.size() > size_t(program.plan.context))
+    return failure(RUN_ERROR,
+                   "the conversation has %zu tokens, but the context holds "
+                   "%lld; start anew with /reset, or chat with a larger -c",
+                   ids.size(), (long long)program.plan.context);
+  return {};
+}
+
+// Streams the answer. Goes on after the longest beginning of `ids` that the
+// caches hold; at least the last token is computed, for its logits.
+Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
+                      End &end) {
+  size_t most = std::min(held.size(), ids.size() - 1), same = 0;
+  while (same < most && held[same] == ids[same])
+    ++same;
+  if (!can_continue(*program.engine, 0, int64_t(same)))
+    same = 0;
+  generator.rewind(int64_t(same));
+  held = ids;
+
+  OutputSplitter splitter(program.tokenizer);
+  std::string thought;
+  size_t shown = 0;
+  auto show = [&] {
+    fwrite(answer.data() + shown, 1, answer.size() - shown, stdout);
+    fflush(stdout);
+    shown = answer.size();
+  };
+  Status s = generator.run(
+      {ids.begin() + ptrdiff_t(same), ids.end()},
+      [&](int32_t id) {
+        held.push_back(id);
+        if (id < int32_t(program.tokenizer.vocab()) && !generator.is_stop(id))
+          splitter.push(id, answer, thought);
+        thought.clear();
+        show();
+      },
+      end);
+  splitter.flush(answer, thought);
+  show();
+  held.resize(size_t(generator.length()));
+  return s;
+}
+
+Status Chat::turn(const std::string &text) {
+  messages.push_back(text_message("user", text));
+  std::vector<int32_t> ids;
+  if (Status s = encode(ids); !s.ok()) {
+    messages.pop_back();
+    return s;
+  }
+  std::string answer;
+  End end = End::Stop;
+  Status s = generate(ids, answer, end);
+  fputc('\n', stdout);
+  if (!s.ok())
+    return s;
+  if (answer.empty() && end == End::Interrupted)
+    messages.pop_back(); // as if it had not been asked
+  else
+    messages.push_back(text_message("assistant", answer));
+  if (end == End::Context)
+    return failure(RUN_ERROR,
+                   "the answer is cut off: the context of %lld tokens is full; "
+                   "start anew with /reset, or chat with a larger -c",
+                   (long long)program.plan.context);
+  return finish_output();
+}
+
+// What a line asks for; text starts a turn.
+Status handle(Chat &chat, std::string_view line, bool &quit) {
+  std::string text(trim(line));
+  if (text.empty())
+    return {};
+  // One word after the slash, so that paths are text.
+  if (text[0] != '/' || text.find_first_of(" \t/", 1) != text.npos) {
+    if (Status s = check_text(text, "the line"); !s.ok())
+      return s;
+    return chat.turn(text);
+  }
+  if (text == "/quit")
+    return quit = true, Status{};
+  if (text == "/reset")
+    return chat.reset(), Status{};
+  if (text == "/help")
+    return fputs(commands_help, stdout), finish_output();
+  return failure(USAGE, "unknown command '%.100s'; /help lists them",
+                 text.c_str());
+}
+
+// On a terminal a mistake is shown and the conversation goes on; a script ends
+// with it.
+Status converse(Chat &chat) {
+  bool terminal = isatty(0), quit = false;
+  int pressed = 0; // signals since the last line
+  LineInput input;
+  std::string line;
+  while (!quit) {
+    if (terminal)
+      fputs("> ", stdout), fflush(stdout);
+    Input kind;
+    if (Status s = input.next(line, kind); !s.ok())
+      return s;
+    if (kind == Input::End) {
+      if (terminal)
+        fputc('\n', stdout);
+      break;
+    }
+    if (kind == Input::Signal) {
+      clear_interrupt();
+      if (terminal)
+        fputc('\n', stdout);
+      if (terminated() || ++pressed > 1)
+        break;
+      fputs("press Ctrl-C again or type /quit to end\n", stderr);
+      continue;
+    }
+    pressed = 0;
+    release_signals();
+    Status s = handle(chat, line, quit);
+    hold_signals();
+    pressed = interrupted();
+    clear_interrupt();
+    if (terminated())
+      break;
+    if (!s.ok() && (!terminal || s.code == RESOURCES))
+      return s;
+    report(s);
+  }
+  return finish_output();
+}
+
+Status check_system(const Request &request) {
+  if (!request.system)
+    return {};
+  return check_text(*request.system, "--system");
+}
+
+Status chat(Request &request) {
+  if (Status s = check_system(request); !s.ok())
+    return s;
+  Program program;
+  if (Status s = program.open(); !s.ok())
+    return s;
+  if (Status s = program.need_tokenizer(); !s.ok())
+    return s;
+  if (program.manifest().chat() == gemmac::manifest::Chat_None)
+    return failure(UNSUPPORTED,
+                   "chat needs a chat template, but this program's checkpoint "
+                   "has none (a base model); use 'run', which continues text");
+  GenerateOptions options;
+  options.sampling = request.sampling.resolve(program);
+  options.most = request.most;
+  request.machine.all_logits = !top_is_enough(options.sampling);
+  watch_signals();
+  hold_signals(); // the workers are started with them held
+  if (Status s = program.start(request.machine); !s.ok())
+    return s;
+  options.random = request.sampling.random(options.sampling);
+  if (isatty(0))
+    fprintf(stderr, "a context of %lld tokens; /help lists the commands\n",
+            (long long)program.plan.context);
+  Chat conversation(program, request, options);
+  return converse(conversation);
+}
+
+} // namespace
+
+int chat_main(const Invocation &call) {
+  Request request;
+  Syntax syntax = request.syntax();
+  bool help;
+  if (Status s = parse(syntax, call.arguments, help); !s.ok())
+    return report(s);
+  if (help)
+    return print_help(call.program, syntax), report(finish_output());
+  return report(chat(request));
+}
+
+} // namespace gm
