@@ -181,6 +181,7 @@ static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
                                        const std::vector<uint8_t> &manifest) {
   trailer.manifest_offset = file.end = (file.end + 63) / 64 * 64;
   trailer.manifest_bytes = manifest.size();
+  trailer.checksum = gm_checksum(trailer, manifest.data());
   if (Status s = file.append(manifest.data(), manifest.size()); !s)
     return s;
   return file.append(&trailer, sizeof trailer);

@@ -21,8 +21,22 @@ typedef struct gm_trailer {
   uint64_t manifest_offset, manifest_bytes;
   char weights_id[40]; /* hex digits, zero padded */
   int32_t abi;         /* GM_ABI */
-  uint32_t reserved;
-  char magic[8]; /* GM_TRAILER_MAGIC */
+  uint32_t checksum;   /* gm_checksum of this trailer and the manifest */
+  char magic[8];       /* GM_TRAILER_MAGIC */
 } gm_trailer;
+
+/* FNV-1a over the trailer, its checksum counted as 0, then its manifest: no
+ * single damaged byte of the two goes unnoticed. */
+static inline uint32_t gm_checksum(gm_trailer trailer, const void *manifest) {
+  const uint8_t *part[2] = {(const uint8_t *)&trailer,
+                            (const uint8_t *)manifest};
+  const uint64_t bytes[2] = {sizeof trailer, trailer.manifest_bytes};
+  uint32_t hash = 2166136261u;
+  trailer.checksum = 0;
+  for (int p = 0; p < 2; ++p)
+    for (uint64_t i = 0; i < bytes[p]; ++i)
+      hash = (hash ^ part[p][i]) * 16777619u;
+  return hash;
+}
 
 #endif

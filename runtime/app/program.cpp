@@ -65,10 +65,10 @@ Status Program::start(const Options &options) {
 Status Program::need_tokenizer() const {
   if (has_tokenizer())
     return {};
-  return failure(
-      UNSUPPORTED,
-      "this program has no tokenizer, because its checkpoint had no "
-      "tokenizer.json when it was compiled; give ids with --tokens FILE");
+  return failure(UNSUPPORTED,
+                 "this program has no tokenizer, because its checkpoint had no "
+                 "tokenizer.json when it was compiled; it "
+                 "knows ids alone, see --tokens of 'run' and 'eval'");
 }
 
 int64_t Program::vocab() const { return manifest().model()->vocab(); }

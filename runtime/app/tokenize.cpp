@@ -131,11 +131,8 @@ Status detokenize(DetokenizeRequest &request) {
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
-  if (!program.has_tokenizer())
-    return failure(UNSUPPORTED,
-                   "this program has no tokenizer, because its checkpoint had "
-                   "no tokenizer.json when it was compiled; add one to the "
-                   "checkpoint and make the program again with gemmac");
+  if (Status s = program.need_tokenizer(); !s.ok())
+    return s;
   std::string words;
   for (const std::string &id : request.ids)
     words += (words.empty() ? "" : " ") + id;

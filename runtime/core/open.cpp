@@ -177,6 +177,8 @@ Status read_manifest(File &file, const gm_trailer &trailer) {
                              trailer.manifest_bytes, section, file.mapped[1]);
       !s.ok())
     return s;
+  if (gm_checksum(trailer, section.data) != trailer.checksum)
+    return bad_manifest(file, "its checksum differs from the trailer's");
   flatbuffers::Verifier verifier(section.data, section.bytes, 64, 16u << 20);
   if (!mf::VerifyProgramBuffer(verifier))
     return bad_manifest(file, "not a valid flatbuffer");
@@ -224,7 +226,7 @@ Status open_external(File &file) {
   if (trailer.weights_bytes != p.weights_bytes() ||
       !inside(trailer.weights_offset, trailer.weights_bytes,
               size - sizeof trailer) ||
-      trailer.weights_offset % GM_SECTION_ALIGN)
+      trailer.weights_offset != 0)
     return failure(
         BAD_INPUT,
         "'%s' is damaged: expected %llu bytes of weights, found %llu", path,

@@ -48,6 +48,7 @@ gm_trailer trailer_of(const std::string &bytes) {
 
 std::string with_trailer(std::string bytes, const gm_trailer &t) {
   memcpy(bytes.data() + bytes.size() - sizeof t, &t, sizeof t);
+  fake::seal(bytes);
   return bytes;
 }
 
@@ -116,6 +117,7 @@ TEST_F(Open, MutatedManifestNeverCrashes) {
     std::string bytes = good;
     for (int j = 0; j < 1 + i % 8; ++j)
       bytes[t.manifest_offset + rng() % t.manifest_bytes] = char(rng());
+    fake::seal(bytes);
     Status s = open(bytes);
     refused += !s.ok();
     Plan plan;
@@ -123,6 +125,16 @@ TEST_F(Open, MutatedManifestNeverCrashes) {
       (void)make_plan(file, Options(), plan);
   }
   EXPECT_GT(refused, 100);
+}
+
+TEST_F(Open, EveryDamagedByteIsNoticed) {
+  const std::string good = fake::program_bytes();
+  for (size_t at = trailer_of(good).manifest_offset; at < good.size();
+       at += 11) {
+    std::string bytes = good;
+    bytes[at] ^= char(1 << at % 8);
+    EXPECT_EQ(open(bytes).code, BAD_INPUT) << at;
+  }
 }
 
 TEST_F(Open, AbsurdManifest) {

@@ -309,7 +309,19 @@ std::string program_bytes(const Change &change) {
   file.append(reinterpret_cast<const char *>(builder.GetBufferPointer()),
               builder.GetSize());
   append_trailer(file, t);
+  seal(file);
   return file;
+}
+
+void seal(std::string &file) {
+  gm_trailer t;
+  char *end = file.data() + file.size() - sizeof t;
+  memcpy(&t, end, sizeof t);
+  if (t.manifest_offset > file.size() ||
+      t.manifest_bytes > file.size() - t.manifest_offset)
+    return;
+  t.checksum = gm_checksum(t, file.data() + t.manifest_offset);
+  memcpy(end, &t, sizeof t);
 }
 
 std::string weights_bytes(const std::string &id) {

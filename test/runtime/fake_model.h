@@ -30,6 +30,9 @@ std::string program_bytes(const Change &change = nullptr);
 // Of an external weight file.
 std::string weights_bytes(const std::string &id);
 
+// After a change of trailer or manifest: the checksum that fits them, if the
+// manifest lies inside.
+void seal(std::string &file);
 void write_file(const std::string &path, const std::string &bytes);
 
 // Final hidden state of the last of `ids` (positions from 0), by plain loops.
