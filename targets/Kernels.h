@@ -109,8 +109,9 @@ struct Family {
 
 // One parameter of a body's C signature.
 struct Parameter {
-  std::string name; // an operand's, or k_pool, v_pool, pages, page_stride,
-                    // rows, max_splits, a scalar's, begin, end
+  // An operand's name, or k_pool, v_pool, pages, page_stride, rows, max_splits,
+  // a scalar's, begin, end.
+  std::string name;
   bool pointer; // else i32
 };
 
