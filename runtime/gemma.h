@@ -32,8 +32,7 @@ struct [[nodiscard]] Status {
 [[gnu::format(printf, 2, 3)]] Status failure(Code code, const char *format,
                                              ...);
 
-//===- the program file
-//----------------------------------------------------===//
+//===- the program file ---------------------------------------------------===//
 
 struct Span {
   const uint8_t *data = nullptr;
@@ -61,8 +60,7 @@ void close_file(File &file);
 // Names the first of the features `names` that this CPU or OS lacks.
 Status check_features(const char *const *names, int count);
 
-//===- the memory plan
-//-----------------------------------------------------===//
+//===- the memory plan ----------------------------------------------------===//
 
 struct Options {
   int64_t context = 0;     // 0: min(model maximum, 8192)
@@ -107,8 +105,7 @@ Status check_plan(const File &file, const Options &options, const Plan &plan);
 uint64_t available_memory();
 int64_t default_threads();
 
-//===- steps
-//---------------------------------------------------------------===//
+//===- steps --------------------------------------------------------------===//
 
 // Token `id` at position `pos` of sequence `slot`. Rows of a slot stand
 // together in consecutive ascending positions.
@@ -161,8 +158,7 @@ int64_t slot_length(const Engine &engine, int32_t slot);
 struct Candidate;
 Candidate *candidates(Engine &engine);
 
-//===- sampling
-//------------------------------------------------------------===//
+//===- sampling -----------------------------------------------------------===//
 
 struct Sampling {
   double temperature = 0; // 0: greedy

@@ -76,8 +76,7 @@ int64_t Program::max_context() const {
   return manifest().model()->max_context();
 }
 
-//===- inputs
-//--------------------------------------------------------------===//
+//===- inputs -------------------------------------------------------------===//
 
 Status read_input(const std::string &path, std::string &bytes) {
   enum : size_t { LIMIT = 256u << 20, STEP = 1u << 16 };
@@ -158,8 +157,7 @@ Status check_length(size_t ids, int64_t context) {
       ids, (long long)context);
 }
 
-//===- signals
-//-------------------------------------------------------------===//
+//===- signals ------------------------------------------------------------===//
 
 static volatile sig_atomic_t caught = 0, ending = 0;
 

@@ -22,8 +22,7 @@ void write(const std::string &out) {
   fwrite(out.data(), 1, out.size(), stdout);
 }
 
-//===- tokenize
-//------------------------------------------------------------===//
+//===- tokenize -----------------------------------------------------------===//
 
 struct TokenizeRequest {
   Options machine;
@@ -98,8 +97,7 @@ Status tokenize(TokenizeRequest &request) {
   return finish_output();
 }
 
-//===- detokenize
-//----------------------------------------------------------===//
+//===- detokenize ---------------------------------------------------------===//
 
 struct DetokenizeRequest {
   Options machine;

@@ -310,8 +310,7 @@ Status check_plan(const File &file, const Options &options, const Plan &plan) {
                  double(plan.total) * mib, double(have) * mib, advice);
 }
 
-//===- start
-//---------------------------------------------------------------===//
+//===- start --------------------------------------------------------------===//
 
 namespace {
 

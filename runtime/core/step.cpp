@@ -12,8 +12,7 @@
 namespace gm {
 namespace {
 
-//===- checks
-//--------------------------------------------------------------===//
+//===- checks -------------------------------------------------------------===//
 
 Status check_row(const Engine &e, const Row &row, int32_t index) {
   if (row.id < 0 || row.id >= e.vocab)
@@ -81,8 +80,7 @@ void advance_slots(Engine &e, const Job &job) {
   }
 }
 
-//===- step arrays
-//---------------------------------------------------------===//
+//===- step arrays --------------------------------------------------------===//
 
 void fill_rows(Step &s, const Job &job, const int32_t *rows, int32_t count) {
   s.ctx.rows = count;
@@ -208,8 +206,7 @@ void poison(const Engine &e) {
   }
 }
 
-//===- running
-//-------------------------------------------------------------===//
+//===- running ------------------------------------------------------------===//
 
 // Segments one after the other, a barrier between them.
 struct Sequence {

@@ -142,8 +142,7 @@ void Threads::stop() {
   started = 0;
 }
 
-//===- workers one after another
-//-------------------------------------------===//
+//===- workers one after another ------------------------------------------===//
 
 struct Threads::Fibers {
   ucontext_t scheduler, worker[MAX_THREADS];

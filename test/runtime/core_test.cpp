@@ -274,8 +274,7 @@ TEST_F(Planning, TooLargeNamesTheLargestThatFits) {
   expect(check_plan(file, o, p), RESOURCES, "no context fits");
 }
 
-//===- sampling
-//------------------------------------------------------------===//
+//===- sampling -----------------------------------------------------------===//
 
 std::vector<double> frequencies(const std::vector<float> &logits,
                                 const Sampling &s, bool top) {

@@ -52,8 +52,7 @@ void check(const char *what, int64_t got, int64_t expected) {
     complain(what, got, expected);
 }
 
-//===- the "generated code"
-//------------------------------------------------===//
+//===- the "generated code" -----------------------------------------------===//
 
 int share(const gm_ctx *c, int64_t n, int w) {
   return int(n * c->cut[w] >> 16);
@@ -212,8 +211,7 @@ const gm_entry entries[] = {{"body", body, body},
                             {"top", top, nullptr},
                             {"logits", logits, nullptr}};
 
-//===- the file
-//------------------------------------------------------------===//
+//===- the file -----------------------------------------------------------===//
 
 mf::ProgramT make_manifest() {
   mf::ProgramT p;
