@@ -46,7 +46,11 @@ const char commands_help[] =
     "/reset   forget the conversation (a system turn stays)\n"
     "/quit    end; so does the end of the input (Ctrl-D)\n"
     "/help    print this\n"
-    "Ctrl-C stops an answer; pressed again at the prompt it ends the chat.\n";
+    "Ctrl-C stops an answer; pressed again, or twice at the prompt, it ends "
+    "the "
+    "chat.\n";
+
+const char ending_help[] = "press Ctrl-C again or type /quit to end\n";
 
 class Chat {
 public:
@@ -140,8 +144,10 @@ Status Chat::turn(const std::string &text) {
   End end = End::Stop;
   Status s = generate(ids, answer, end);
   fputc('\n', stdout);
-  if (!s.ok())
+  if (!s.ok()) {
+    messages.pop_back();
     return s;
+  }
   if (answer.empty() && end == End::Interrupted)
     messages.pop_back(); // as if it had not been asked
   else
@@ -155,14 +161,14 @@ Status Chat::turn(const std::string &text) {
 }
 
 // What a line asks for; text starts a turn.
-Status handle(Chat &chat, std::string_view line, bool &quit) {
+Status handle(Chat &chat, const std::string &line, bool &quit) {
   std::string text(trim(line));
   if (text.empty())
     return {};
+  if (Status s = check_text(line, "the line"); !s.ok())
+    return s;
   // One word after the slash, so that paths are text.
   if (text[0] != '/' || text.find_first_of(" \t/", 1) != text.npos) {
-    if (Status s = check_text(text, "the line"); !s.ok())
-      return s;
     return chat.turn(text);
   }
   if (text == "/quit")
@@ -199,17 +205,20 @@ Status converse(Chat &chat) {
         fputc('\n', stdout);
       if (terminated() || ++pressed > 1)
         break;
-      fputs("press Ctrl-C again or type /quit to end\n", stderr);
+      fputs(ending_help, stderr);
       continue;
     }
     pressed = 0;
     release_signals();
     Status s = handle(chat, line, quit);
     hold_signals();
-    pressed = interrupted();
-    clear_interrupt();
     if (terminated())
       break;
+    if (interrupted()) {
+      pressed = 1;
+      clear_interrupt();
+      fputs(ending_help, stderr);
+    }
     if (!s.ok() && (!terminal || s.code == RESOURCES))
       return s;
     report(s);

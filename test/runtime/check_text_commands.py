@@ -1,0 +1,531 @@
+"""Checks tokenize, detokenize, chat and streaming of programs, and programs
+that are damaged or lack something.
+
+check_text_commands.py GEMMAC EXAMPLES TINY
+
+EXAMPLES holds nano-e, nano-m and eval; TINY is a checkpoint without tokenizer.
+Works in the current folder, which is empty."""
+import json
+import os
+import pty
+import random
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+GEMMAC, EXAMPLES, TINY = sys.argv[1:4]
+GREEDY = ["--temp", "0"]
+failures = 0
+
+
+def fail(text):
+    global failures
+    failures += 1
+    print("FAIL: " + text)
+
+
+def expect(what, got, wanted):
+    if got != wanted:
+        fail(f"{what}: got {got!r}, expected {wanted!r}")
+
+
+def call(program, args, stdin=b"", limit=""):
+    command = ["./" + program] + [str(a) for a in args]
+    if limit:
+        command = ["bash", "-c", limit + '; exec "$@"', "bash"] + command
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+
+
+def good(program, args, **more):
+    rc, out, err = call(program, args, **more)
+    if rc:
+        fail(f"{program} {args} {more}: exit {rc}: {err}")
+    return out.decode()
+
+
+def refused(code, words, program, args, **more):
+    rc, out, err = call(program, args, **more)
+    missing = [w for w in words if w not in err]
+    if rc != code or missing or err.count("error: ") != 1:
+        fail(f"{program} {args} {more}: exit {rc}, expected {code}; {err!r} lacks {missing}")
+    return out.decode()
+
+
+def write(name, content):
+    with open(name, "wb") as f:
+        f.write(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+def compile_program(folder, output, *flags):
+    subprocess.run([GEMMAC, "-q", folder, "-o", output, *flags], check=True, capture_output=True)
+
+
+def items(model):
+    with open(os.path.join(EXAMPLES, "eval", "answers.jsonl")) as lines:
+        return [item for item in map(json.loads, lines) if item["id"].startswith(model)]
+
+
+# tokenize and detokenize
+
+
+def check_tokenize():
+    text = "Hello <|turn>wörld\n\n\t\u4e2d\U0001f600 <bos>  end \n"
+    ids = good("nano-e", ["tokenize", "-p", text])
+    expect("one line", ids.count("\n"), 1)
+    write("text", text)
+    for args, stdin in ([text], b""), (["-f", "text"], b""), (["-f", "-"], text.encode()), (["-c", 4, text], b""):
+        expect(f"tokenize {args}", good("nano-e", ["tokenize"] + args, stdin=stdin), ids)
+    for args, stdin in (ids.split(), b""), (["-f", "-"], ids.encode()), (["-f", write("ids", ids)], b""):
+        expect(f"detokenize {args}", good("nano-e", ["detokenize"] + args, stdin=stdin), text)
+    plain = good("nano-e", ["tokenize", "--no-special", text])
+    if plain == ids or good("nano-e", ["detokenize"] + plain.split()) != text:
+        fail("--no-special")
+    special = {p["content"]: p["id"] for p in
+               json.load(open(os.path.join(EXAMPLES, "nano-e", "tokenizer.json")))["added_tokens"]}
+    for token in "<bos>", "<|turn>":
+        if str(special[token]) not in ids.split() or str(special[token]) in plain.split():
+            fail(f"special token {token}")
+    lines = [line.split("\t") for line in good("nano-e", ["tokenize", "--pieces", text]).splitlines()]
+    expect("ids of --pieces", [line[0] for line in lines], ids.split())
+    pieces = [json.loads(line[1]) for line in lines]
+    if "<|turn>" not in pieces or not any("\u2581" in p for p in pieces) or "<0xF0>" not in pieces:
+        fail(f"pieces {pieces}")
+    for model in "nano-e", "nano-m":
+        for item in items(model)[::8]:
+            prompt = good(model, ["detokenize"] + item["prompt_ids"])
+            expect(item["id"], good(model, ["tokenize", prompt]).split(), [str(i) for i in item["prompt_ids"]])
+
+
+def check_tokenize_refusals():
+    write("empty", "")
+    write("latin1", b"caf\xe9")
+    for command in "tokenize", "detokenize":
+        refused(2, ["--nope"], "nano-e", [command, "--nope"])
+        refused(2, ["none"], "nano-e", [command])
+        refused(2, ["'empty'"], "nano-e", [command, "-f", "empty"])
+        refused(3, ["'none'", "No such file"], "nano-e", [command, "-f", "none"])
+        help_text = good("nano-e", [command, "--help"])
+        if any(flag not in help_text for flag in ("-f", "-c", "-t", "-b")) or "rope" in help_text:
+            fail(f"{command} --help")
+    refused(2, ["empty"], "nano-e", ["tokenize", ""])
+    refused(2, ["several"], "nano-e", ["tokenize", "x", "-p", "y"])
+    refused(2, ["both"], "nano-e", ["detokenize", "1", "-f", "empty"])
+    refused(2, ["'y'"], "nano-e", ["tokenize", "x", "y"])
+    refused(3, ["'latin1'", "0xE9", "offset 3"], "nano-e", ["tokenize", "-f", "latin1"])
+    refused(3, ["0xFF", "offset 1"], "nano-e", ["tokenize", b"a\xff".decode(errors="surrogateescape")])
+    refused(3, ["entry 1 is 2048", "0 to 2047"], "nano-e", ["detokenize", "5", "2048"])
+    refused(3, ["entry 0 is -1"], "nano-e", ["detokenize", "-1"])
+    refused(3, ["'x'"], "nano-e", ["detokenize", "5", "x"])
+    # Nothing of the model is allocated.
+    limit = "ulimit -v 20000"
+    refused(5, [], "nano-e", ["x", "-n", "1"], limit=limit)
+    ids = good("nano-e", ["tokenize", "a b"], limit=limit)
+    expect("detokenize in little memory", good("nano-e", ["detokenize"] + ids.split(), limit=limit), "a b")
+
+
+# Streaming: what the tokens say, never a part of a character.
+
+
+class Vocabulary:
+    def __init__(self, folder):
+        data = json.load(open(os.path.join(folder, "tokenizer.json")))
+        self.piece = {i: p for p, i in data["model"]["vocab"].items()}
+        self.special = set()
+        for token in data["added_tokens"]:
+            self.piece[token["id"]] = token["content"]
+            if token["special"]:
+                self.special.add(token["id"])
+
+    def byte(self, i):
+        piece = self.piece[i]
+        return bytes([int(piece[3:5], 16)]) if piece.startswith("<0x") and len(piece) == 6 else None
+
+    def stream(self, ids):
+        """Runs of byte tokens become characters as they are completed; from the first
+        byte on that cannot be UTF-8 each byte of the run is one U+FFFD."""
+        out, pending, broken = "", b"", False
+        for i in ids:
+            if i in self.special:
+                continue
+            byte = self.byte(i)
+            if byte is None:
+                out += "\ufffd" * len(pending) + self.piece[i].replace("\u2581", " ")
+                pending, broken = b"", False
+            elif broken:
+                out += "\ufffd"
+            else:
+                pending += byte
+                try:
+                    out, pending = out + pending.decode(), b""
+                except UnicodeDecodeError as problem:
+                    if problem.reason != "unexpected end of data":
+                        out, pending, broken = out + "\ufffd" * len(pending), b"", True
+        return out + "\ufffd" * len(pending)
+
+
+def check_streaming():
+    vocabulary = Vocabulary(os.path.join(EXAMPLES, "nano-e"))
+    for seed in 1, 2, 3:
+        args = ["run", "--raw", "-p", "x", "-n", 600, "-s", seed, "--temp", 50, "--top-k", 0, "--top-p", 1,
+                "--ignore-eos"]
+        ids = [int(i) for i in good("nano-e", args + ["--print-tokens"]).split()]
+        stop = set(json.loads(good("nano-e", ["info", "--json"]))["sampling"]["stop"])
+        if not any(vocabulary.byte(i) for i in ids):
+            fail("no byte tokens were drawn: the check shows nothing")
+        process = subprocess.Popen(["./nano-e"] + [str(a) for a in args], stdout=subprocess.PIPE)
+        parts = []
+        while part := os.read(process.stdout.fileno(), 1 << 16):
+            parts.append(part)
+        process.wait()
+        for part in parts:
+            try:
+                part.decode()
+            except UnicodeDecodeError:
+                fail(f"seed {seed}: part {part!r} ends inside a character")
+        if len(parts) < 3:
+            fail(f"seed {seed}: {len(parts)} parts are no stream")
+        expect(f"streamed text, seed {seed}", b"".join(parts).decode(),
+               vocabulary.stream(i for i in ids if i not in stop) + "\n")
+    # One U+FFFD per byte of what is not UTF-8.
+    byte = {vocabulary.byte(i): i for i in vocabulary.piece if vocabulary.byte(i)}
+    expect("broken bytes", good("nano-e", ["detokenize"] + [byte[b] for b in (b"\xe4", b"\xb8", b"\xff")]), "\ufffd" * 3)
+
+
+# chat
+
+
+def render(model, turns, system=None):
+    """The prompt of a conversation: user, model, user, ... (plain text only)."""
+    text = "<bos>" + (f"<|turn>system\n{system}<turn|>\n" if system else "")
+    for i, turn in enumerate(turns):
+        text += f"<|turn>{'model' if i % 2 else 'user'}\n{turn}<turn|>\n"
+    return text + "<|turn>model\n" + ("<|channel>thought\n<channel|>" if model == "nano-m" else "")
+
+
+def expected_chat(model, questions, system=None, args=()):
+    """The same conversation, each turn computed from the beginning by `run`."""
+    turns, answers = [], ""
+    for question in questions:
+        turns.append(question)
+        write("prompt", render(model, turns, system))
+        write("ids", good(model, ["tokenize", "-f", "prompt"]))
+        answer = good(model, ["run", "--tokens", "ids", *GREEDY, *args])
+        answers += answer
+        turns.append(answer.strip())
+    return answers
+
+
+QUESTIONS = ["Hello, I am Oscar.", "Thank you!", "What is the capital of France?", "Tell me a story about a cat.",
+             "How do you spell white?", "What does a snake say?", "I like the fruit mango the most.", "Count from 3 to 9.",
+             "Do you remember my name?", "What is my favourite fruit?"]
+
+
+def check_chat():
+    for model in "nano-e", "nano-m":
+        # Longer than the sliding window; with few rows per step the ring is short,
+        # so that going back far starts again. nano-m would tell stories for ever.
+        most = ["-n", "60"]
+        wanted = expected_chat(model, QUESTIONS, args=most)
+        script = "\n".join(QUESTIONS).encode()
+        for args in [], ["-b", "8"], ["-b", "64", "-t", "3"]:
+            expect(f"{model} chat {args}", good(model, ["chat", *GREEDY, *most, *args], stdin=script), wanted)
+        expect(f"{model} chat -n 5", good(model, ["chat", *GREEDY, "-n", "5"], stdin=script),
+               expected_chat(model, QUESTIONS, args=["-n", "5"]))
+        system = "Always write in upper case."
+        expect(f"{model} chat --system",
+               good(model, ["chat", *GREEDY, *most, "--system", system], stdin=script),
+               expected_chat(model, QUESTIONS, system, most))
+        # Empty lines and line ends of other systems mean nothing; /reset forgets.
+        script = b"\r\n\nHello, I am Oscar.\r\nDo you remember my name?\n/reset\n  Do you remember my name?\n\n"
+        expect(f"{model} /reset", good(model, ["chat", *GREEDY, *most], stdin=script),
+               expected_chat(model, QUESTIONS[:1] + QUESTIONS[8:9], args=most) +
+               expected_chat(model, QUESTIONS[8:9], args=most))
+        expect(f"{model} /quit", good(model, ["chat", *GREEDY], stdin=b"/quit\nHello"), "")
+    if "Oscar" not in good("nano-e", ["chat", *GREEDY], stdin=b"Hello, I am Oscar.\nDo you remember my name?").splitlines()[1]:
+        fail("the name is not remembered")
+    sampled = ["chat", "-s", "5", "--temp", "1.5"]
+    a, b = (good("nano-e", sampled, stdin=b"Tell me a story.\nTell me a story.") for _ in range(2))
+    expect("same seed", a, b)
+
+
+def check_run():
+    question, system = "What is the capital of France?", "Always write in upper case."
+    for model in "nano-e", "nano-m":
+        for args, ids in ([], [question]), (["--system", system], [question]):
+            write("prompt", render(model, ids, system if args else None))
+            tokens = good(model, ["tokenize", "-f", "prompt"]).encode()
+            expect(f"{model} run {args} is the rendered prompt", good(model, ["run", "-p", question, *args, *GREEDY]),
+                   good(model, ["run", "--tokens", "-", *GREEDY], stdin=tokens))
+        five = ["-p", question, "--ignore-eos", "-n", 5]
+        greedy = good(model, ["run", *five, *GREEDY, "--print-tokens"])
+        expect(f"{model} -n 5", len(greedy.split()), 5)
+        text = good(model, ["detokenize"] + greedy.split())
+        expect(f"{model} ids are the text", good(model, ["run", *five, *GREEDY]), text + "\n")
+        for one in ["--top-k", 1], ["--min-p", 1], ["--top-p", 0], ["--top-k", 0, "--min-p", 1]:
+            expect(f"{model} {one} is greedy",
+                   good(model, ["run", *five, "--temp", 3, "-s", 7, "--print-tokens", *one]), greedy)
+
+
+def check_thoughts():
+    """Thoughts are neither shown nor kept."""
+    thought = False
+    for item in items("nano-e"):
+        if item["kind"] != "arith_think":
+            continue
+        prompt = good("nano-e", ["detokenize"] + item["prompt_ids"])
+        question = prompt.split("<|turn>user\n")[1].split("<turn|>")[0]
+        system = prompt.split("<|turn>system\n")[1].split("<turn|>")[0]
+        write("ids", " ".join(str(i) for i in item["prompt_ids"]))
+        raw = good("nano-e", ["run", "--tokens", "ids", "--print-tokens", *GREEDY]).split()
+        text = good("nano-e", ["detokenize"] + raw)
+        thought |= "<|channel>" in text
+        answer = text.split("<channel|>")[-1].split("<turn|>")[0]
+        shown = good("nano-e", ["chat", *GREEDY, "--system", system], stdin=question.encode())
+        expect(f"answer of {item['id']}", shown.strip(), answer.strip())
+        turns = [question, answer.strip(), question]
+        write("prompt", render("nano-e", turns, system))
+        write("ids", good("nano-e", ["tokenize", "-f", "prompt"]))
+        raw = good("nano-e", ["run", "--tokens", "ids", "--print-tokens", *GREEDY]).split()
+        second = good("nano-e", ["detokenize"] + raw).split("<channel|>")[-1].split("<turn|>")[0]
+        both = good("nano-e", ["chat", *GREEDY, "--system", system], stdin=f"{question}\n{question}".encode())
+        expect(f"second answer of {item['id']}", both, shown + second.strip() + "\n")
+        if thought:
+            return
+    fail("no thought was generated: the check shows nothing")
+
+
+def check_chat_refusals():
+    one = b"What is the capital of France?\n"
+    refused(2, ["--nope"], "nano-e", ["chat", "--nope"])
+    refused(2, ["'more'"], "nano-e", ["chat", "more"])
+    refused(2, ["--raw"], "nano-e", ["chat", "--raw"])
+    refused(2, ["--system"], "nano-e", ["chat", "--system", ""])
+    refused(3, ["--system", "offset 0"], "nano-e", ["chat", "--system", b"\xff".decode(errors="surrogateescape")])
+    refused(5, ["-b "], "nano-e", ["chat", "-b", "8192"], limit="ulimit -v 100000")
+    refused(2, ["/nope", "/help"], "nano-e", ["chat", *GREEDY], stdin=b"/nope\n" + one)
+    refused(3, ["0xFF", "offset 3"], "nano-e", ["chat", *GREEDY], stdin=b" a \xff\n")
+    # Too long a question; an answer that is cut off.
+    refused(1, ["8", "/reset", "-c"], "nano-e", ["chat", *GREEDY, "-c", "8"], stdin=one)
+    asked = len(good("nano-e", ["tokenize", render("nano-e", [one.decode().strip()])]).split())
+    out = refused(1, ["cut off", str(asked + 2), "/reset", "-c"], "nano-e", ["chat", *GREEDY, "-c", asked + 2], stdin=one)
+    whole = good("nano-e", ["chat", *GREEDY], stdin=one)
+    if not out.strip() or not whole.startswith(out.strip()) or out == whole:
+        fail(f"cut off answer {out!r} of {whole!r}")
+    expect("no input", good("nano-e", ["chat"]), "")
+    help_text = good("nano-e", ["chat", "--help"])
+    for word in "--system", "--temp", "--seed", "-n", "-c", "-b", "-t", "/reset", "/quit", "/help":
+        if word not in help_text:
+            fail(f"chat --help lacks {word}")
+    expect("full standard output", call("nano-e", ["chat", *GREEDY], stdin=one, limit="exec >/dev/full")[0], 5)
+
+
+class Conversation:
+    """A running chat on pipes, or with a terminal as input."""
+
+    def __init__(self, args, terminal=False):
+        self.input, stdin = pty.openpty() if terminal else os.pipe()[::-1]
+        self.process = subprocess.Popen(["./nano-e", "chat"] + [str(a) for a in args], stdin=stdin,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.close(stdin)
+        self.text = {"stdout": "", "stderr": ""}
+
+    def say(self, line):
+        os.write(self.input, line.encode() + b"\n")
+
+    def wait(self, words, stream="stdout"):
+        """Reads until the words have come; gives what came up to their end."""
+        pipe, until = getattr(self.process, stream), time.time() + 30
+        while words not in self.text[stream]:
+            if not select.select([pipe], [], [], max(0, until - time.time()))[0]:
+                fail(f"{words!r} did not come, only {self.text[stream]!r}")
+                return ""
+            part = os.read(pipe.fileno(), 1 << 16)
+            if not part:
+                fail(f"the chat ended before {words!r}")
+                return ""
+            self.text[stream] += part.decode()
+        before, _, self.text[stream] = self.text[stream].partition(words)
+        return before + words
+
+    def end(self, close=True):
+        if close:
+            os.close(self.input)
+        try:
+            out, err = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            fail("the chat does not end")
+            return "", ""
+        expect("exit code of the chat", self.process.returncode, 0)
+        return self.text["stdout"] + out.decode(), self.text["stderr"] + err.decode()
+
+
+def check_terminal():
+    chat = Conversation([*GREEDY, "-c", 60], terminal=True)
+    chat.wait("> ")
+    chat.say("Hello, I am Oscar.")
+    chat.wait("Oscar.\n> ")
+    chat.say("/nope")
+    chat.wait("/nope", "stderr")
+    chat.wait("> ")
+    chat.say("Tell me a story about a cat. " * 8)
+    chat.wait("/reset", "stderr")
+    chat.wait("> ")
+    chat.say("Do you remember my name?")
+    chat.wait("Oscar.\n> ")
+    chat.say("/reset")
+    chat.wait("> ")
+    chat.say("What is the capital of France?")
+    chat.wait("Paris.\n> ")
+    chat.say("\x04")  # end of the input
+    chat.end()
+
+
+def check_signals():
+    # A hot model babbles for long; a seed with a long answer.
+    for seed in range(1, 50):
+        args = ["-s", seed, "--temp", 100, "--top-k", 0, "--top-p", 1]
+        whole = good("nano-e", ["chat", *args], stdin=b"Hello")
+        if len(whole) > 6000:
+            break
+    chat = Conversation(args)
+    chat.say("Hello")
+    first = os.read(chat.process.stdout.fileno(), 4).decode(errors="ignore")
+    chat.process.send_signal(signal.SIGINT)
+    chat.say("/help")
+    part = first + chat.wait("/reset ")
+    part = part[: -len("\n/reset ")]
+    if not whole.startswith(first) or len(part) >= len(whole) - 1 or part[4:200] not in whole:
+        fail(f"Ctrl-C did not stop the answer: {len(part)} of {len(whole)} characters")
+    chat.say("/quit")
+    chat.end()
+    # At the prompt: the first is explained, the second ends.
+    for terminal in False, True:
+        chat = Conversation(GREEDY, terminal)
+        chat.say("/help")
+        chat.wait("ends the chat.\n")
+        chat.process.send_signal(signal.SIGINT)
+        chat.wait("again", "stderr")
+        chat.say("What is the capital of France?")
+        chat.wait("Paris.\n")
+        chat.process.send_signal(signal.SIGINT)
+        chat.wait("again", "stderr")
+        chat.process.send_signal(signal.SIGINT)
+        chat.end(close=False)
+        os.close(chat.input)
+    chat = Conversation(GREEDY)
+    chat.say("/help")
+    chat.wait("ends the chat.\n")
+    chat.process.send_signal(signal.SIGTERM)
+    chat.end(close=False)
+    os.close(chat.input)
+
+
+# Programs that lack something
+
+
+def check_without_tokenizer():
+    compile_program(TINY, "tiny")
+    write("some", "5 6 7")
+    for args in (["tokenize", "x"], ["detokenize", "1"], ["chat"], ["x"], ["run", "-p", "x"], ["eval", "-f", "some"]):
+        refused(4, ["tokenizer.json", "--tokens"], "tiny", args)
+    ids = good("tiny", ["run", "--tokens", "some", "-n", "5", "--ignore-eos", *GREEDY]).split()
+    if len(ids) != 5 or not all(i.isdigit() for i in ids):
+        fail(f"ids of a program without tokenizer: {ids}")
+    expect("eval", good("tiny", ["eval", "--tokens", "some"]).splitlines()[0], "tokens 2")
+    good("tiny", ["info"])
+
+
+def check_without_template():
+    shutil.copytree(os.path.join(EXAMPLES, "nano-e"), "base")
+    os.remove("base/chat_template.jinja")
+    config = json.load(open("base/tokenizer_config.json"))
+    config.pop("chat_template", None)
+    write("base/tokenizer_config.json", json.dumps(config))
+    compile_program("base", "base-program")
+    refused(4, ["template", "run"], "base-program", ["chat"], stdin=b"x")
+    refused(4, ["--system", "template"], "base-program", ["x", "--system", "y"])
+    expect("a base model", good("base-program", ["The capital of", *GREEDY, "-n", "8"]),
+           good("nano-e", ["The capital of", *GREEDY, "-n", "8", "--raw"]))
+    expect("--raw adds <bos> once", good("nano-e", ["<bos>The capital of", *GREEDY, "-n", "8", "--raw"]),
+           good("nano-e", ["The capital of", *GREEDY, "-n", "8", "--raw"]))
+
+
+def check_external():
+    nano = os.path.join(EXAMPLES, "nano-e")
+    compile_program(nano, "ext", "--weights=external")
+    answer = good("ext", ["What is the capital of France?", *GREEDY])
+    expect("external weights", answer, good("nano-e", ["What is the capital of France?", *GREEDY]))
+    weights = open("ext.weights", "rb").read()
+    for what, data, words in (("cut", weights[:-1], ["trailer"]), ("short", weights[:1000] + weights[-104:], ["damaged"]),
+                              ("tiny", b"x", ["trailer"])):
+        write("ext.weights", data)
+        refused(3, ["ext.weights"] + words, "ext", ["x"])
+    os.remove("ext.weights")
+    refused(3, ["ext.weights", "beside it"], "ext", ["x"])
+    other = bytearray(weights)
+    other[-56] ^= 1  # the id
+    write("ext.weights", other)
+    refused(3, ["ext.weights", "compiled for"], "ext", ["x"])
+
+
+# Damage
+
+
+def check_damage():
+    """No damaged byte of trailer and manifest crashes or changes anything."""
+    shutil.copy("nano-e", "damaged")
+    size = os.path.getsize("damaged")
+    with open("damaged", "rb") as f:
+        f.seek(size - 104)
+        trailer = f.read()
+        manifest, length = struct.unpack_from("<QQ", trailer, 32)
+        draw = random.Random(5)
+        places = [size - 104 + i for i in range(104)] + [manifest + draw.randrange(length) for _ in range(200)]
+        old = {}
+        for at in places:
+            f.seek(at)
+            old[at] = f.read(1)
+    def put(at, byte):
+        with open("damaged", "r+b") as f:
+            f.seek(at)
+            f.write(byte)
+
+    for at in places:
+        put(at, bytes([old[at][0] ^ 1 << draw.randrange(8)]))
+        refused(3, ["damaged"], "damaged", ["x", "-n", "1"])
+        put(at, old[at])
+    expect("undamaged again", good("damaged", ["x", "-n", "5", *GREEDY]), good("nano-e", ["x", "-n", "5", *GREEDY]))
+    # In the tokenizer: wrong ids at worst.
+    tokenizer, length = struct.unpack_from("<QQ", trailer, 16)
+    data = bytearray(open("nano-e", "rb").read())
+    for i in range(30):
+        broken = bytearray(data)
+        for _ in range(1 if i % 2 else 1000):
+            broken[tokenizer + draw.randrange(128 if i % 3 == 0 else length)] = draw.randrange(256)
+        write("damaged", broken)
+        for args in ["tokenize", "Hello <|turn>wörld"], ["detokenize", "5", "700", "2047"], ["chat", *GREEDY, "-n", "5"]:
+            rc, _, err = call("damaged", args, stdin=b"Hello\nHello")
+            if rc not in (0, 1, 3, 4):
+                fail(f"damaged tokenizer, {args}: exit {rc}: {err}")
+
+
+def main():
+    for model in "nano-e", "nano-m":
+        compile_program(os.path.join(EXAMPLES, model), model)
+    for name, check in sorted(globals().items()):
+        if name.startswith("check_") and (len(sys.argv) < 5 or name in sys.argv[4:]):
+            start = time.time()
+            check()
+            print(f"{name}: {time.time() - start:.1f} s")
+    print("FAIL" if failures else "PASS")
+    sys.exit(1 if failures else 0)
+
+
+main()
