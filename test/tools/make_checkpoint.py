@@ -128,4 +128,5 @@ def main():
                   open(os.path.join(a.out, "model.safetensors.index.json"), "w"))
 
 
-main()
+if __name__ == "__main__":
+    main()

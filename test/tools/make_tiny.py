@@ -196,4 +196,5 @@ def main():
         json.dump({"metadata": {}, "weight_map": names}, file)
 
 
-main()
+if __name__ == "__main__":
+    main()

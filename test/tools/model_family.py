@@ -1,0 +1,197 @@
+"""Random members of the model family: a legal configuration and weights from a
+seed, written as a checkpoint in one of the forms that checkpoints have. Must not
+know how they are compiled or checked."""
+import json
+import os
+import random
+
+import numpy as np
+
+import make_checkpoint
+import make_tiny
+
+DTYPES = ("bf16", "f16", "f32")
+
+
+def layer_types(r, layers):
+    kind = r.choice(["default", "global", "sliding", "mixed", "mixed", "first", "fourth"])
+    glob = {"default": lambda i: i % 6 == 5, "global": lambda i: True, "sliding": lambda i: False,
+            "mixed": lambda i: r.random() < 0.4, "first": lambda i: i == 0, "fourth": lambda i: i % 4 == 3}[kind]
+    types = ["full_attention" if glob(i) else "sliding_attention" for i in range(layers)]
+    return kind == "default", types
+
+
+def most_shared(types):
+    """How many of the last layers can read another layer's keys and values."""
+    return max(n for n in range(len(types)) if set(types[len(types) - n:]) <= set(types[:len(types) - n]))
+
+
+def rope(r, glob, dim):
+    if r.random() < (0.8 if glob else 0.2):
+        return {"rope_type": "proportional", "rope_theta": r.choice([1e6, 1e5, 5e6]),
+                "partial_rotary_factor": r.choice([0.25, 0.25, 0.5, 1.0])}
+    return {"rope_type": "default", "rope_theta": r.choice([1e4, 1e4, 5e5, 1000.0])}
+
+
+def heads(r, t):
+    """Query heads, K/V heads and head sizes; at most 2,048 lanes of queries."""
+    t["head_dim"] = r.choice([32, 32, 64, 96, 128, 256])
+    t["global_head_dim"] = r.choice([32, 64, 64, 96, 128, 256, 512])
+    widest = max(t["head_dim"], t["global_head_dim"])
+    h = t["num_attention_heads"] = r.choice([n for n in (1, 2, 3, 4, 5, 6, 8, 12, 16) if n * widest <= 2048])
+    divisors = [n for n in range(1, h + 1) if h % n == 0]
+    t["num_key_value_heads"] = r.choice(divisors)
+    t["attention_k_eq_v"] = r.random() < 0.5
+    t["num_global_key_value_heads"] = r.choice(divisors) if t["attention_k_eq_v"] else None
+    return divisors
+
+
+def text_config(r):
+    """What the decoder is, in the older spelling, and whether layer_types is the default."""
+    layers = r.choice([1, 1, 2, 3, 4, 5, 6, 6, 7, 8, 12])
+    default, types = layer_types(r, layers)
+    forced = types[-1] == "sliding_attention" # and a reader takes full_attention
+    written = list(types)
+    types[-1] = "full_attention"
+    t = {"num_hidden_layers": layers, "layer_types": types,
+         "hidden_size": r.choice([48, 64, 72, 96, 100, 128, 130, 160, 256, 33, 75]),
+         "intermediate_size": r.choice([40, 64, 96, 100, 128, 33, 320]),
+         "vocab_size": r.choice([70, 101, 128, 256, 1000, 2048, 17]), "sliding_window": r.choice([1, 2, 8, 64, 100, 512]),
+         "max_position_embeddings": r.choice([1024, 4096, 131072]), "hidden_activation": "gelu_pytorch_tanh"}
+    heads(r, t)
+    t["num_kv_shared_layers"] = r.choice([0, 0, most_shared(types), r.randint(0, most_shared(types))])
+    t["use_double_wide_mlp"] = r.random() < 0.4
+    p = t["hidden_size_per_layer_input"] = r.choice([0, 0, 16, 32, 48])
+    if p:
+        t["vocab_size_per_layer_input"] = t["vocab_size"] + r.choice([0, 0, 5])
+    t["enable_moe_block"] = r.random() < 0.4
+    if t["enable_moe_block"]:
+        t["num_experts"] = r.choice([2, 3, 4, 8, 16, 33, 64])
+        t["top_k_experts"] = r.choice([1, 2, r.randint(1, 8), 8])
+        t["top_k_experts"] = min(t["top_k_experts"], t["num_experts"])
+        t["moe_intermediate_size"] = r.choice([24, 40, 32, 64, 33])
+    if r.random() < 0.8:
+        t["rms_norm_eps"] = r.choice([1e-6, 1e-5, 1e-8, 1e-3])
+    if r.random() < 0.8:
+        t["final_logit_softcapping"] = r.choice([30.0, 5.0, 50.0, None])
+    if r.random() < 0.7:
+        t["rope_parameters"] = {"sliding_attention": rope(r, False, t["head_dim"]),
+                                "full_attention": rope(r, True, t["global_head_dim"])}
+    t["tie_word_embeddings"] = r.random() < 0.7
+    return t, None if default and r.random() < 0.5 else written if forced else types
+
+
+def respell(r, t):
+    """The newer spelling: a map from layers to what differs, in place."""
+    shape = {"head_dim": t.pop("global_head_dim")}
+    kv = t.pop("num_global_key_value_heads")
+    if t["attention_k_eq_v"] and kv:
+        shape["num_key_value_heads"] = kv
+    glob = [i for i, kind in enumerate(t["layer_types"]) if kind == "full_attention"]
+    digits = len(str(glob[-1]))
+    t["per_layer_config"] = {f"{i:0{digits}}": dict(shape) for i in glob}
+
+
+def generation(r, vocab):
+    ids = lambda n: sorted(r.sample(range(vocab), n))
+    g = {"eos_token_id": r.choice([1, ids(3), ids(max(1, vocab // 20))])}
+    if r.random() < 0.6:
+        g["suppress_tokens"] = ids(max(1, vocab // 8))
+    return g
+
+
+class Model:
+    """A configuration (`text`: what it means; `root`: config.json) and its checkpoint."""
+
+    def __init__(self, seed):
+        r = self.r = random.Random(seed)
+        self.text, written = text_config(r)
+        self.generation = generation(r, self.text["vocab_size"]) if r.random() < 0.7 else None
+        kind = r.choice(["gemma4", "gemma4", "gemma4_text", "gemma4_unified"])
+        t = self.text
+        if kind == "gemma4_unified": # knows no such keys
+            t.update(hidden_size_per_layer_input=0, enable_moe_block=False)
+        if r.random() < 0.4:
+            respell(r, t)
+        file = dict(t)
+        if kind == "gemma4_unified" and r.random() < 0.5:
+            file.update(hidden_size_per_layer_input=16, enable_moe_block=True, num_experts=4, top_k_experts=2)
+        file.pop("layer_types")
+        if written:
+            file["layer_types"] = written
+        flat = kind == "gemma4_text"
+        file["model_type"] = kind if flat else kind + "_text"
+        self.prefix = "model." if flat or r.random() < 0.2 else "model.language_model."
+        self.root = file if flat else {"model_type": kind, "text_config": file,
+                                       "tie_word_embeddings": t["tie_word_embeddings"]}
+        self.dead_kv = r.random() < 0.5
+        self.stored_head = not t["tie_word_embeddings"] or r.random() < 0.2
+        self.dtype = r.choice(["bf16", "bf16", "f32", "f16", "mixed"])
+        self.shards = r.choice([1, 1, 2, 4])
+        self.loud = r.choice([1.0, 1.0, 4.0]) # how far logits reach
+        self.seed = seed
+
+    def describe(self):
+        t = self.text
+        kinds = "".join("G" if k == "full_attention" else "s" for k in t["layer_types"])
+        return (f"{self.root['model_type']} {kinds} D{t['hidden_size']} H{t['num_attention_heads']}/"
+                f"{t['num_key_value_heads']} hd{t['head_dim']}/"
+                f"{t.get('global_head_dim') or next(iter(t['per_layer_config'].values()))['head_dim']}"
+                f"{' K=V' if t['attention_k_eq_v'] else ''} W{t['sliding_window']} F{t['intermediate_size']}"
+                f" V{t['vocab_size']} P{t['hidden_size_per_layer_input']} shared{t['num_kv_shared_layers']}"
+                f"{' E%d/%d/%d' % (t['num_experts'], t['top_k_experts'], t['moe_intermediate_size']) if t['enable_moe_block'] else ''}"
+                f" {self.dtype} x{self.shards}")
+
+    def values(self, name, shape, rng):
+        x = rng.standard_normal(shape, dtype=np.float32)
+        if name.endswith("k_norm.weight"):
+            return (1 + 0.2 * x) * np.float32(2 / np.sqrt(shape[0])) # scores of deviation 2
+        if name.endswith("layer_scalar"):
+            return 0.7 + 0.1 * x
+        if "embed_tokens_per_layer" in name:
+            return 0.1 * x
+        if len(shape) == 1:
+            return (self.loud if name == "norm.weight" else 1) * (1 + 0.2 * x)
+        return x / np.float32(np.sqrt(shape[-1]))
+
+    def tensors(self, rng):
+        for name, shape in make_checkpoint.tensors(self.text, self.dead_kv):
+            kind = self.dtype if self.dtype != "mixed" else self.r.choice(DTYPES)
+            yield self.prefix + name, kind, shape, encode(self.values(name, shape, rng), kind)
+
+    def write(self, folder, salt=0):
+        """`salt` makes other weights of the same shapes."""
+        os.makedirs(folder, exist_ok=True)
+        for name in os.listdir(folder):
+            os.remove(os.path.join(folder, name))
+        entries = list(self.tensors(np.random.default_rng([self.seed, salt])))
+        if self.stored_head:
+            _, kind, shape, data = entries[0]
+            entries.append(("lm_head.weight", kind, shape, data if self.text["tie_word_embeddings"] else
+                            data[len(data) // 2 & -4:] + data[:len(data) // 2 & -4]))
+        dump(folder, "config.json", self.root)
+        if self.generation:
+            dump(folder, "generation_config.json", self.generation)
+        self.r.shuffle(entries)
+        if self.shards == 1:
+            return make_tiny.write(os.path.join(folder, "model.safetensors"), entries)
+        names = {}
+        for s in range(self.shards):
+            file_name = f"model-{s + 1:05}-of-{self.shards:05}.safetensors"
+            make_tiny.write(os.path.join(folder, file_name), entries[s::self.shards])
+            names.update((entry[0], file_name) for entry in entries[s::self.shards])
+        dump(folder, "model.safetensors.index.json", {"metadata": {}, "weight_map": names})
+
+
+def dump(folder, name, value):
+    with open(os.path.join(folder, name), "w") as f:
+        json.dump(value, f, indent=1)
+
+
+def encode(values, kind):
+    if kind == "f32":
+        return values.astype("<f4").tobytes()
+    if kind == "f16":
+        return values.astype("<f2").tobytes()
+    bits = values.astype("<f4").view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2").tobytes()

@@ -1,0 +1,234 @@
+#!/usr/bin/python3
+"""Compiles random models of the family and compares what the programs say with
+the reference evaluator (gemma-eval, in double).
+
+  random_models.py SEEDS [--arm] [--stages] [--external] [--keep FOLDER]
+
+SEEDS: "3", "0-99" or "1,5,7". For each seed: --quant=f32 logits within 1e-3 of
+the evaluator; the default formats near it on average; both bitwise equal for
+other workers and chunks; greedy generation equal to the argmax of eval's logits,
+with stop ids, suppressed ids, -n and a full context. --arm: the same logits on
+arm-neon under qemu-aarch64. --stages: each stage read back by gemma-opt gives
+the stages after it. --external: weights in a file of their own, reused."""
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import model_family
+import safetensors
+
+STAGES = [("import", None), ("optimize", "gemma-optimize"), ("select", "gemma-select"), ("plan", "kernel-plan"),
+          ("native", "kernel-native")]
+SURROUNDINGS = [(2, 512), (1, 1), (1, 64), (3, 7), (8, 64)] # workers, chunk
+
+
+class Wrong(Exception):
+    pass
+
+
+def expect(holds, what):
+    if not holds:
+        raise Wrong(what)
+
+
+def call(command, code=0, limit=240):
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise Wrong(f"{' '.join(command)}: no end after {limit} s") from None
+    expect(done.returncode == code,
+           f"{' '.join(command)}: ended with {done.returncode}, expected {code}: {(done.stderr + done.stdout)[-600:]}")
+    return done.stdout
+
+
+def compile_model(folder, out, *options):
+    call(["gemmac", "-q", folder, "-o", out, *options])
+    return out
+
+
+def write_ids(folder, ids):
+    path = os.path.join(folder, "ids")
+    with open(path, "w") as f:
+        f.write(" ".join(map(str, ids)))
+    return path
+
+
+class Case:
+    def __init__(self, seed, folder, a):
+        self.a, self.folder = a, folder
+        self.model = model_family.Model(seed)
+        self.checkpoint = os.path.join(folder, "model")
+        self.model.write(self.checkpoint)
+        self.r = random.Random(seed)
+        self.vocab = self.model.text["vocab_size"]
+        size = sum(os.path.getsize(os.path.join(self.checkpoint, f)) for f in os.listdir(self.checkpoint))
+        lengths = [1, 2, 9, 17, 40, 66, 130] if size > 4e6 else [1, 9, 17, 65, 130, 257, 300, 520, 700]
+        self.ids = self.random_ids(self.r.choice(lengths))
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def random_ids(self, n):
+        return [self.r.randrange(self.vocab) for _ in range(n)]
+
+    def reference(self):
+        call(["gemma-eval", f"--import={self.checkpoint}", f"--ids-file={write_ids(self.folder, self.ids)}",
+              f"--logits={self.path('ref')}"])
+        return np.fromfile(self.path("ref"), np.float32).reshape(len(self.ids), self.vocab)
+
+    def logits(self, program, ids, workers, chunk, run=()):
+        call([*run, program, "eval", "--tokens", write_ids(self.folder, ids), "--logits", self.path("out"),
+              "-t", str(workers), "-b", str(chunk)])
+        got = np.array(safetensors.File(self.path("out"))["logits"])
+        expect(got.shape == (len(ids), self.vocab), f"logits of shape {got.shape}")
+        expect(np.isfinite(got).all(), "logits are not finite")
+        return got
+
+    def same_bits(self, program, some):
+        first = None
+        for workers, chunk in some:
+            got = self.logits(program, self.ids, workers, chunk)
+            first = got if first is None else first
+            rows = np.flatnonzero((got.view(np.uint32) != first.view(np.uint32)).any(axis=1))
+            expect(not rows.size, f"{program}: rows {rows[:5]} differ with {workers} workers, chunks of {chunk}")
+        return first
+
+    def exact(self, got, what):
+        difference = np.abs(got.astype(np.float64) - self.expected)
+        row, column = np.unravel_index(difference.argmax(), difference.shape)
+        expect(difference.max() <= 1e-3,
+               f"{what}: off by {difference.max():.3g} at row {row} of {len(got)}, logit {column}; "
+               f"{(difference.max(axis=1) > 1e-3).sum()} rows are off")
+        return difference.max()
+
+    def near(self, got, what):
+        share = np.abs(got - self.expected).mean() / max(1e-9, self.expected.std())
+        text = self.model.text
+        chosen = text["enable_moe_block"] and text["top_k_experts"] < text["num_experts"]
+        # Another expert is another model; else rounding is all that differs.
+        expect(share <= (0.6 if chosen else 0.1), f"{what}: mean difference is {share:.3f} of the logits' deviation")
+        return share
+
+    # Greedy ids by argmax of eval's logits on the program's own text.
+    def check_greedy(self, program, prompt, most, *options):
+        out = call([program, "run", "--tokens", write_ids(self.folder, prompt), "--temp", "0", "--print-tokens",
+                    "-n", str(most), *options])
+        got = list(map(int, out.split()))
+        g = self.model.generation or {}
+        stop = g.get("eos_token_id", 1)
+        stop = [] if "--ignore-eos" in options else stop if isinstance(stop, list) else [stop]
+        expect(bool(got) and len(got) <= most, f"-n {most} gave {len(got)} ids")
+        logits = self.logits(program, prompt + got, 2, 64)[len(prompt) - 1:-1].copy()
+        logits[:, g.get("suppress_tokens", [])] = -np.inf
+        best = logits.argmax(axis=1).tolist()
+        expect(best == got, f"{program}: greedy ids {got}, argmax of eval {best}")
+        ends = [i for i, x in enumerate(got) if x in stop]
+        expect(ends[:1] == [len(got) - 1] if ends else True, f"went on after a stop id: {got}, stops {stop}")
+        return got, bool(ends)
+
+    def check_generation(self, program):
+        self.check_greedy(program, self.random_ids(1), 12, "--ignore-eos")
+        self.check_greedy(program, self.random_ids(self.r.choice([3, 20, 100])), 40)
+        prompt = self.random_ids(5)
+        got, _ = self.check_greedy(program, prompt, 100, "--ignore-eos", "-c", "12")
+        expect(len(got) == 8, f"a context of 12 after a prompt of 5 gave {len(got)} ids")
+        got, _ = self.check_greedy(program, prompt, 100, "-c", "5")
+        expect(len(got) == 1, f"a full context gave {len(got)} ids")
+        ids = write_ids(self.folder, prompt)
+        call([program, "run", "--tokens", ids, "-c", "4", "--print-tokens"], 1)
+        expect(call([program, "run", "--tokens", ids, "-n", "0", "--print-tokens"]) == "", "-n 0 printed something")
+        sampled = [call([program, "run", "--tokens", ids, "-n", "9", "-s", "7", "-t", str(t), "--print-tokens"])
+                   for t in (1, 3)]
+        expect(sampled[0] == sampled[1], f"seed 7 gave {sampled}")
+        expect(not set(map(int, sampled[0].split())) & set((self.model.generation or {}).get("suppress_tokens", [])),
+               f"sampled a suppressed id: {sampled[0]}")
+
+    def check_stages(self, *options):
+        quant = next((o[8:] for o in options if o.startswith("--quant=")), "none")
+        target = next((o[9:] for o in options if o.startswith("--target=")), "x86-avx512")
+        text = {}
+        for stage, _ in STAGES:
+            call(["gemmac", "-q", self.checkpoint, f"--compile-to={stage}", *options, "-o", self.path(stage)])
+            text[stage] = call(["gemma-opt", self.path(stage)]) # names of values are not kept
+            expect("func.func" in text[stage] or "llvm.func" in text[stage], f"stage {stage} has no function")
+        for (stage, _), (following, pipeline) in zip(STAGES, STAGES[1:]):
+            again = call(["gemma-opt", self.path(stage), f"--{pipeline}=quant={quant} target={target}"])
+            expect(again == text[following], f"stage {stage} read back gives another {following}")
+
+    def check_external(self):
+        program = compile_model(self.checkpoint, self.path("ext"), "--weights=external")
+        blob = self.path("ext.weights")
+        before, ids = os.stat(blob), self.ids[:20]
+        first = self.logits(program, ids, 2, 64)
+        expect((first == self.logits(self.path("none"), ids, 2, 64)).all(), "external weights give other logits")
+        compile_model(self.checkpoint, program, "--weights=external")
+        after = os.stat(blob)
+        expect((before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns),
+               "an equal checkpoint wrote its weights again")
+        os.rename(program, self.path("old"))
+        self.model.write(self.checkpoint, salt=1)
+        compile_model(self.checkpoint, program, "--weights=external")
+        expect((first != self.logits(program, ids, 2, 64)).any(), "another checkpoint, the same logits")
+        os.rename(program, self.path("new"))
+        os.rename(self.path("old"), program)
+        call([program, "eval", "--tokens", write_ids(self.folder, self.ids[:1] * 2)], 3)
+
+    def run(self):
+        self.expected = self.reference()
+        limit = np.abs(self.expected).max()
+        some = self.r.sample(SURROUNDINGS, 5 if len(self.ids) > 9 else 3)
+        target = "--target=x86-avx512"
+        exact = self.exact(self.same_bits(compile_model(self.checkpoint, self.path("f32"), "--quant=f32", target), some),
+                           "f32")
+        none = compile_model(self.checkpoint, self.path("none"), target)
+        share = self.near(self.same_bits(none, some), "default")
+        self.check_generation(self.r.choice([self.path("f32"), none]))
+        if self.a.stages:
+            self.check_stages(self.r.choice(["--quant=f32", "--quant=none", "--quant=bf16"]),
+                              self.r.choice([target, "--target=arm-neon"]))
+        if self.a.arm:
+            self.ids, self.expected = self.ids[:40], self.expected[:40]
+            for quant, check in (("f32", self.exact), ("none", self.near)):
+                program = compile_model(self.checkpoint, self.path("arm"), "--quant=" + quant, "--target=arm-neon")
+                check(self.logits(program, self.ids, 2, 7, ["qemu-aarch64"]), "arm " + quant)
+        if self.a.external:
+            self.check_external()
+        return f"{len(self.expected)} rows to {limit:.1f}: f32 {exact:.1e}, default {share:.4f}"
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("seeds")
+    for flag in ("arm", "stages", "external"):
+        p.add_argument("--" + flag, action="store_true")
+    p.add_argument("--keep", help="where models and programs of failing seeds stay")
+    a = p.parse_args()
+    seeds = []
+    for part in a.seeds.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    bad = 0
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            if a.keep:
+                folder = os.path.join(a.keep, str(seed))
+                os.makedirs(folder, exist_ok=True)
+            case = Case(seed, folder, a)
+            try:
+                print(f"ok {seed}: {case.run()} | {case.model.describe()}", flush=True)
+            except Wrong as wrong:
+                bad += 1
+                print(f"FAIL {seed}: {wrong} | {case.model.describe()}", flush=True)
+    print(f"{len(seeds) - bad} of {len(seeds)} models good")
+    print("PASS" if seeds and not bad else "FAIL")
+    sys.exit(0 if seeds and not bad else 1)
+
+
+if __name__ == "__main__":
+    main()
