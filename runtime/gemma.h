@@ -4,6 +4,7 @@
 // above it (runtime/app) and see only this header.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace gemmac::manifest {
@@ -102,8 +103,13 @@ Status make_plan(const File &file, const Options &options, Plan &plan);
 // Fails if the plan does not fit in what the machine or the control group has
 // left, naming the largest context and batch that do.
 Status check_plan(const File &file, const Options &options, const Plan &plan);
+
+//===- this machine (runtime/host) ----------------------------------------===//
+
 uint64_t available_memory();
 int64_t default_threads();
+// The path of the running program; false if nothing says it.
+bool program_path(char *path, size_t size);
 
 //===- steps --------------------------------------------------------------===//
 

@@ -48,7 +48,7 @@ struct Engine {
   int64_t jobs;
 
   int64_t vocab, hidden_stride, logits_stride, window, pairs[2];
-  int ple_fd;
+  int ple_fd = -1;
   uint64_t ple_table, ple_row_bytes; // position in ple_fd; 0 bytes: no table
 
   Span arena, weights; // everything allocated; reserved addresses of weights

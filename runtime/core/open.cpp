@@ -7,28 +7,15 @@
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
-#include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace gm {
-
 namespace mf = gemmac::manifest;
-
-Status failure(Code code, const char *format, ...) {
-  Status status;
-  status.code = code;
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(status.text, sizeof status.text, format, arguments);
-  va_end(arguments);
-  return status;
-}
 
 namespace {
 
@@ -49,23 +36,6 @@ Status open_for_reading(const char *path, int &fd, uint64_t &size) {
                    "cannot open '%s': %s", path, strerror(errno));
   size = uint64_t(st.st_size);
   return {};
-}
-
-Status find_itself(File &file, uint64_t &size) {
-  // /proc may be absent (chroot); the kernel also passes the path it executed.
-  ssize_t n = readlink("/proc/self/exe", file.path, sizeof file.path - 1);
-  if (n > 0) {
-    file.path[n] = 0;
-    if (open_for_reading("/proc/self/exe", file.fd, size).ok())
-      return {};
-  }
-  const char *name = reinterpret_cast<const char *>(getauxval(AT_EXECFN));
-  if (!name)
-    return failure(
-        RESOURCES,
-        "cannot find the program's own file: no /proc and no AT_EXECFN");
-  snprintf(file.path, sizeof file.path, "%s", name);
-  return open_for_reading(file.path, file.fd, size);
 }
 
 Status read_trailer(int fd, const char *path, uint64_t size,
@@ -250,10 +220,16 @@ Status read_file(const char *path, File &file) {
   uint64_t size = 0;
   if (path)
     snprintf(file.path, sizeof file.path, "%s", path);
-  if (Status s = path ? open_for_reading(path, file.fd, size)
-                      : find_itself(file, size);
-      !s.ok())
-    return s;
+  else if (!program_path(file.path, sizeof file.path))
+    return failure(RESOURCES, "cannot find the program's own file: no /proc "
+                              "and no AT_EXECFN");
+  // A running program may have been renamed or removed meanwhile.
+  Status opened =
+      open_for_reading(path ? path : "/proc/self/exe", file.fd, size);
+  if (!opened.ok() && !path)
+    opened = open_for_reading(file.path, file.fd, size);
+  if (!opened.ok())
+    return opened;
   gm_trailer t;
   if (Status s = read_trailer(file.fd, file.path, size, t); !s.ok())
     return s;

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -165,6 +166,17 @@ int64_t physical_cores(const cpu_set_t &mask) {
 }
 
 } // namespace
+
+bool program_path(char *path, size_t size) {
+  // /proc may be absent (chroot); the kernel also passes the path it executed.
+  ssize_t n = readlink("/proc/self/exe", path, size - 1);
+  if (n > 0) {
+    path[n] = 0;
+    return true;
+  }
+  const char *name = reinterpret_cast<const char *>(getauxval(AT_EXECFN));
+  return name && snprintf(path, size, "%s", name) < int(size);
+}
 
 uint64_t available_memory() {
   uint64_t left = 0;
