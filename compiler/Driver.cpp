@@ -45,7 +45,9 @@ const Stage stages[] = {{"import", nullptr},
 // One compilation: what the stages hand to each other.
 class Compilation {
 public:
-  explicit Compilation(const DriverOptions &options) : o(options) {}
+  explicit Compilation(const DriverOptions &options) : o(options) {
+    context.printOpOnDiagnostic(false);
+  }
   Status run();
 
 private:
@@ -333,8 +335,8 @@ static LogicalResult report(Diagnostic &diagnostic, bool remarks) {
                      : severity == DiagnosticSeverity::Remark  ? "remark"
                                                                : "note";
   llvm::errs() << "gemmac: " << kind << ": ";
-  if (!isa<UnknownLoc>(diagnostic.getLocation()))
-    llvm::errs() << diagnostic.getLocation() << ": ";
+  if (auto name = dyn_cast<NameLoc>(Location(diagnostic.getLocation())))
+    llvm::errs() << name.getName().getValue() << ": ";
   llvm::errs() << diagnostic.str() << "\n";
   for (Diagnostic &note : diagnostic.getNotes())
     (void)report(note, remarks);

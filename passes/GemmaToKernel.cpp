@@ -210,7 +210,8 @@ void GemmaToKernel::runOnOperation() {
     if (isa<gemma::WeightOp, gemma::CacheOp>(op) ||
         op.hasAttr(gemma::segmentAttr))
       op.erase();
-  // Caches, weights, bodies, functions.
+  // Bodies, caches, weights, functions: what is looked up most stands first,
+  // since a look-up walks the module.
   Operation *end = nullptr;
   for (Operation &op : *module.getBody())
     if (isa<func::FuncOp>(op) && !end)
@@ -218,9 +219,9 @@ void GemmaToKernel::runOnOperation() {
   SmallVector<Operation *> order[3];
   for (Operation &op : *module.getBody())
     if (!isa<func::FuncOp>(op))
-      order[isa<kernel::CacheOp>(op)    ? 0
-            : isa<kernel::WeightOp>(op) ? 1
-                                        : 2]
+      order[isa<kernel::DefOp>(op)     ? 0
+            : isa<kernel::CacheOp>(op) ? 1
+                                       : 2]
           .push_back(&op);
   if (end)
     for (ArrayRef<Operation *> group : order)
