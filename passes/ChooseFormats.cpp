@@ -149,7 +149,10 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       return "f32";
     if (quant == "bf16" || !weight.getSource())
       return "bf16";
-    return *weight.getSource() == "bf16" ? "bf16" : "f32";
+    // A quantised source is rounded to bf16: this is the place to keep its own
+    // format instead.
+    bool plain = *weight.getSource() == "f32" || *weight.getSource() == "f16";
+    return plain ? "f32" : "bf16";
   }
 
   std::string reason(WeightOp weight) {
