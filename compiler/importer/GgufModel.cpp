@@ -122,6 +122,8 @@ std::string ggufFromCanonical(std::string_view name) {
 }
 
 bool isGgufFile(const std::string &path) {
+  if (checkFolder(path))
+    return false;
   const std::string_view end = ".gguf", name = path;
   if (name.size() > end.size() && name.substr(name.size() - end.size()) == end)
     return true;
