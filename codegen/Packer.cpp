@@ -105,7 +105,7 @@ public:
   bool run(std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
     int64_t memberRows = layout.paddedRows(weight.rows);
     int64_t rowBytes =
-        layout.paddedCols(weight.cols) * elementBytes(weight.format);
+        layout.bytes(layout.rowGroup, weight.cols) / layout.rowGroup;
     int64_t slab = std::clamp<int64_t>(
         roundUp((4 << 20) / std::max<int64_t>(rowBytes, 1), 64), 64,
         roundUp(memberRows, 64));
@@ -128,6 +128,7 @@ public:
     return true;
   }
 
+  const QuantError &error() const { return quantError; }
   uint64_t hash() const { return XXH3_64bits_digest(output); }
   // The largest error of rounding quantised values to bf16, and its tensor.
   float roundingError() const { return rounding; }
@@ -199,10 +200,38 @@ private:
     return reinterpret_cast<uint8_t *>(scratch.data());
   }
 
+  // A row group of a quantised layout.
+  void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
+    const float *rows[16] = {};
+    for (int64_t i = 0; i < layout.rowGroup; ++i)
+      rows[i] = rowValues(member, row + i, converted[i]);
+    quantError.add(packQuantized(layout, rows, weight.cols, to));
+  }
+
+  // The values of row `row` of a member in `scratch`. Null: a padding row.
+  const float *rowValues(int64_t member, int64_t row,
+                         std::vector<uint32_t> &scratch) {
+    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
+    if (from.piece < 0)
+      return nullptr;
+    const Piece &piece = weight.pieces[from.piece];
+    SourceType type = tensors[from.piece]->type;
+    const uint8_t *data = tensors[from.piece]->data +
+                          sourceOffset(from.piece, member, from.row) +
+                          sourceBytes(type, piece.col0);
+    int64_t n = piece.col1 - piece.col0;
+    scratch.resize(n);
+    float *values = reinterpret_cast<float *>(scratch.data());
+    dequantizeRow(type, data, n, values);
+    return values;
+  }
+
   // Stores the row group that starts at row `first + r` of a member into the
   // slab that starts at `first`, a multiple of the row group.
   void fillGroup(int64_t member, int64_t first, int64_t r) {
     uint8_t *to = buffer.data() + layout.address(r, 0, weight.cols);
+    if (layout.blockBytes)
+      return fillBlocks(member, first + r, to);
     int64_t bytes = weight.cols * elementBytes(weight.format);
     const uint8_t *rows[16];
     assert(layout.rowGroup <= 16);
@@ -318,6 +347,7 @@ private:
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
   std::vector<uint32_t> converted[16]; // rows of a group that were converted
+  QuantError quantError;
   float rounding = 0;
   int rounded = 0; // piece
 };
@@ -412,6 +442,7 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
                 .mutex = {},
                 .problem = {}};
   shared.hashes.weights.resize(plan.weights.size());
+  shared.hashes.errors.resize(plan.weights.size());
   std::vector<std::vector<size_t>> jobs = makeJobs(plan);
   std::atomic<size_t> next = 0;
   auto work = [&] {
@@ -422,6 +453,7 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
         if (!packer.run(tensorHashes))
           return;
         shared.hashes.weights[i] = packer.hash();
+        shared.hashes.errors[i] = packer.error();
         std::lock_guard lock(shared.mutex);
         if (packer.roundingError() > shared.hashes.roundingError) {
           shared.hashes.roundingError = packer.roundingError();

@@ -76,10 +76,11 @@ int main(int argc, char **argv) {
       ->type_name("FILE");
   app.add_option("--target", o.target, "hardware, see --list-targets")
       ->capture_default_str();
-  app.add_option(
-         "--quant", o.quant,
-         "format of the matrices: none keeps the checkpoint's, f32 is exact")
-      ->check(CLI::IsMember({"none", "bf16", "f32"}))
+  app.add_option("--quant", o.quant,
+                 "format of the matrices: none keeps the checkpoint's, f32 is "
+                 "exact, q8 and "
+                 "q4 have 8 and 4 bits")
+      ->check(CLI::IsMember({"none", "bf16", "f32", "q8", "q4"}))
       ->capture_default_str();
   app.add_option(
          "--cache-type", o.cacheType,

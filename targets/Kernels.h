@@ -109,9 +109,10 @@ struct Family {
 
 // One parameter of a body's C signature.
 struct Parameter {
-  std::string name; // an operand's, or k_pool, v_pool, pages, page_stride, rows,
-                    // max_splits, a scalar's, begin, end
-  bool pointer;     // else i32
+  // An operand's name, or k_pool, v_pool, pages, page_stride, rows, max_splits,
+  // a scalar's, begin, end.
+  std::string name;
+  bool pointer; // else i32
 };
 
 const std::vector<Family> &kernelFamilies();
