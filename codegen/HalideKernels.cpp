@@ -258,7 +258,9 @@ Value *Driver::makeBuffer(const Tile &tile, size_t number) {
   for (auto [i, dim] : enumerate(argument.dims)) {
     Value *stride = constant(dim.stride);
     if (!dim.parameter.empty())
-      stride = integers.at(dim.parameter);
+      stride = builder.CreateSDiv(
+          builder.CreateMul(integers.at(dim.parameter), constant(dim.multiply)),
+          constant(dim.divide));
     store(dims, 16 * i, builder.getInt32(0));
     store(dims, 16 * i + 4, builder.getInt32(uint32_t(dim.extent)));
     store(dims, 16 * i + 8, builder.CreateTrunc(stride, builder.getInt32Ty()));
@@ -274,7 +276,8 @@ void Driver::call(const Tile &tile) {
   for (auto [i, argument] : enumerate(tile.arguments)) {
     if (argument.operand.empty())
       arguments.push_back(
-          builder.CreateTrunc(evaluate(argument.offset), builder.getInt32Ty()));
+          builder.CreateTrunc(evaluate(argument.offset),
+                              builder.getIntNTy(unsigned(argument.typeBits))));
     else
       arguments.push_back(makeBuffer(tile, i));
   }

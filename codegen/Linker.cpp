@@ -245,6 +245,8 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
   }
   if (!hashes)
     return hashes.error();
+  sizes.roundingError = hashes->roundingError;
+  sizes.roundedTensor = hashes->roundedTensor;
 
   trailer.tokenizer_offset = program.end = (program.end + 4095) / 4096 * 4096;
   trailer.tokenizer_bytes = sizes.tokenizer = in.tokenizer.size();

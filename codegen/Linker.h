@@ -25,6 +25,9 @@ struct ProgramInput {
 struct ProgramSizes {
   uint64_t elf = 0, weights = 0, tokenizer = 0, manifest = 0;
   bool reused = false; // the external weights were left untouched
+  // PackHashes::roundingError; 0 when reused.
+  double roundingError = 0;
+  std::string roundedTensor;
 };
 
 // Errors: Resources for anything that cannot be written, Unsupported if there

@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -27,57 +27,26 @@ uint64_t ProgramPlan::weightBytes() const {
 
 //===-- number formats ----------------------------------------------------===//
 
-static int64_t sourceBytes(SourceType type) {
-  return type == SourceType::F32 ? 4 : 2;
-}
-
-static float halfToFloat(uint16_t h) {
-  uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = h >> 10 & 31,
-           mantissa = h & 1023;
-  if (exponent == 31)
-    return std::bit_cast<float>(sign | 0x7f800000 | mantissa << 13);
-  if (exponent != 0)
-    return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
-  float value = float(mantissa) * 0x1p-24f; // zero or subnormal: exact in f32
-  return sign ? -value : value;
-}
-
-static float bf16ToFloat(uint16_t h) {
-  return std::bit_cast<float>(uint32_t(h) << 16);
-}
-
-// Round to nearest, ties to even; NaN stays NaN.
-static uint16_t floatToBf16(float x) {
-  uint32_t bits = std::bit_cast<uint32_t>(x);
-  if ((bits & 0x7fffffff) > 0x7f800000)
-    return bits >> 16 | 0x40;
-  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
-static void toFloat(SourceType type, const uint8_t *from, int64_t n,
-                    float *to) {
-  if (type == SourceType::F32) {
-    memcpy(to, from, n * 4);
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    uint16_t h;
-    memcpy(&h, from + 2 * i, 2);
-    to[i] = type == SourceType::BF16 ? bf16ToFloat(h) : halfToFloat(h);
-  }
-}
-
-static void toBf16(SourceType type, const uint8_t *from, int64_t n,
-                   uint16_t *to) {
+// Returns the largest rounding error; 0 for a bf16 source, not computed for
+// other plain types.
+static float toBf16(SourceType type, const uint8_t *from, int64_t n,
+                    uint16_t *to) {
   if (type == SourceType::BF16) {
     memcpy(to, from, n * 2);
-    return;
+    return 0;
   }
-  for (int64_t i = 0; i < n; ++i) {
-    float x;
-    toFloat(type, from + i * sourceBytes(type), 1, &x);
-    to[i] = floatToBf16(x);
+  constexpr int64_t chunk = 256; // a multiple of every block
+  float values[chunk], error = 0;
+  bool measured = isBlockType(type);
+  for (int64_t at = 0; at < n; at += chunk) {
+    int64_t count = std::min(chunk, n - at);
+    dequantizeRow(type, from + sourceBytes(type, at), count, values);
+    for (int64_t i = 0; i < count; ++i)
+      to[at + i] = floatToBf16(values[i]);
+    for (int64_t i = 0; measured && i < count; ++i)
+      error = std::max(error, std::abs(values[i] - bf16ToFloat(to[at + i])));
   }
+  return error;
 }
 
 //===-- one weight --------------------------------------------------------===//
@@ -136,7 +105,7 @@ public:
   bool run(std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
     int64_t memberRows = layout.paddedRows(weight.rows);
     int64_t rowBytes =
-        layout.paddedCols(weight.cols) * elementBytes(weight.format);
+        layout.bytes(layout.rowGroup, weight.cols) / layout.rowGroup;
     int64_t slab = std::clamp<int64_t>(
         roundUp((4 << 20) / std::max<int64_t>(rowBytes, 1), 64), 64,
         roundUp(memberRows, 64));
@@ -159,7 +128,13 @@ public:
     return true;
   }
 
+  const QuantError &error() const { return quantError; }
   uint64_t hash() const { return XXH3_64bits_digest(output); }
+  // The largest error of rounding quantised values to bf16, and its tensor.
+  float roundingError() const { return rounding; }
+  const std::string &roundedTensor() const {
+    return tensors[rounded]->fileName;
+  }
 
 private:
   RowOrigin origin(int64_t row) const {
@@ -194,8 +169,8 @@ private:
     return elements / std::max<int64_t>(tensorCols(piece), 1) / weight.stack;
   }
   uint64_t sourceOffset(int piece, int64_t member, int64_t row) const {
-    return uint64_t(member * tensorRows(piece) + row) * tensorCols(piece) *
-           sourceBytes(tensors[piece]->type);
+    return uint64_t(member * tensorRows(piece) + row) *
+           sourceBytes(tensors[piece]->type, tensorCols(piece));
   }
 
   // The bytes of row `row` of a member in the weight's format: in the source
@@ -209,22 +184,54 @@ private:
     SourceType type = tensors[from.piece]->type;
     const uint8_t *data = tensors[from.piece]->data +
                           sourceOffset(from.piece, member, from.row) +
-                          piece.col0 * sourceBytes(type);
+                          sourceBytes(type, piece.col0);
     if (type == (weight.format == "f32" ? SourceType::F32 : SourceType::BF16))
       return data;
     int64_t n = piece.col1 - piece.col0;
     scratch.resize(n);
     if (weight.format == "f32")
-      toFloat(type, data, n, reinterpret_cast<float *>(scratch.data()));
-    else
-      toBf16(type, data, n, reinterpret_cast<uint16_t *>(scratch.data()));
+      dequantizeRow(type, data, n, reinterpret_cast<float *>(scratch.data()));
+    else if (float error = toBf16(type, data, n,
+                                  reinterpret_cast<uint16_t *>(scratch.data()));
+             error > rounding) {
+      rounding = error;
+      rounded = from.piece;
+    }
     return reinterpret_cast<uint8_t *>(scratch.data());
+  }
+
+  // A row group of a quantised layout.
+  void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
+    const float *rows[16] = {};
+    for (int64_t i = 0; i < layout.rowGroup; ++i)
+      rows[i] = rowValues(member, row + i, converted[i]);
+    quantError.add(packQuantized(layout, rows, weight.cols, to));
+  }
+
+  // The values of row `row` of a member in `scratch`. Null: a padding row.
+  const float *rowValues(int64_t member, int64_t row,
+                         std::vector<uint32_t> &scratch) {
+    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
+    if (from.piece < 0)
+      return nullptr;
+    const Piece &piece = weight.pieces[from.piece];
+    SourceType type = tensors[from.piece]->type;
+    const uint8_t *data = tensors[from.piece]->data +
+                          sourceOffset(from.piece, member, from.row) +
+                          sourceBytes(type, piece.col0);
+    int64_t n = piece.col1 - piece.col0;
+    scratch.resize(n);
+    float *values = reinterpret_cast<float *>(scratch.data());
+    dequantizeRow(type, data, n, values);
+    return values;
   }
 
   // Stores the row group that starts at row `first + r` of a member into the
   // slab that starts at `first`, a multiple of the row group.
   void fillGroup(int64_t member, int64_t first, int64_t r) {
     uint8_t *to = buffer.data() + layout.address(r, 0, weight.cols);
+    if (layout.blockBytes)
+      return fillBlocks(member, first + r, to);
     int64_t bytes = weight.cols * elementBytes(weight.format);
     const uint8_t *rows[16];
     assert(layout.rowGroup <= 16);
@@ -340,6 +347,9 @@ private:
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
   std::vector<uint32_t> converted[16]; // rows of a group that were converted
+  QuantError quantError;
+  float rounding = 0;
+  int rounded = 0; // piece
 };
 
 // Weights that share a source tensor are packed by one thread, in plan order.
@@ -432,6 +442,7 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
                 .mutex = {},
                 .problem = {}};
   shared.hashes.weights.resize(plan.weights.size());
+  shared.hashes.errors.resize(plan.weights.size());
   std::vector<std::vector<size_t>> jobs = makeJobs(plan);
   std::atomic<size_t> next = 0;
   auto work = [&] {
@@ -442,6 +453,12 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
         if (!packer.run(tensorHashes))
           return;
         shared.hashes.weights[i] = packer.hash();
+        shared.hashes.errors[i] = packer.error();
+        std::lock_guard lock(shared.mutex);
+        if (packer.roundingError() > shared.hashes.roundingError) {
+          shared.hashes.roundingError = packer.roundingError();
+          shared.hashes.roundedTensor = packer.roundedTensor();
+        }
       }
       for (auto &[name, hash] : tensorHashes) {
         const SourceTensor &tensor = *source.find(name);

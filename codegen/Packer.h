@@ -4,7 +4,9 @@
 // file formats or MLIR.
 #pragma once
 
+#include "codegen/Dequantize.h"
 #include "codegen/ProgramPlan.h"
+#include "codegen/Quantize.h"
 #include "compiler/Result.h"
 
 #include <cstdint>
@@ -14,8 +16,6 @@
 #include <vector>
 
 namespace gemmac {
-
-enum class SourceType { F32, F16, BF16, I64, Other };
 
 // One tensor of a checkpoint. `data` points into a read-only mapping of the
 // file and stays valid as long as the TensorSource.
@@ -57,6 +57,11 @@ public:
 struct PackHashes {
   std::vector<uint64_t> weights; // of packed bytes, as ProgramPlan::weights
   std::map<std::string, uint64_t> sources; // of source bytes, by canonical name
+  // What quantising changed, as ProgramPlan::weights; 0 of other formats.
+  std::vector<QuantError> errors;
+  // What rounding quantised sources to bf16 has changed most, and where.
+  double roundingError = 0;
+  std::string roundedTensor;
 };
 
 // Called now and then with the source bytes read so far and in all.

@@ -7,6 +7,7 @@
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
+#include "compiler/importer/GgufModel.h"
 #include "compiler/importer/Tokenizer.h"
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
@@ -71,6 +72,7 @@ private:
   ModelConfig model;
   GenerationConfig generation;
   std::unique_ptr<TensorSource> source;
+  const GgufModel *gguf = nullptr; // `source` where it is one
   Binding binding;
   ProgramPlan plan;
   std::vector<KernelSpec> kernels;
@@ -98,24 +100,32 @@ bool Compilation::hasWeights() const {
 
 Status Compilation::readInputs() {
   std::vector<std::string> warnings;
-  if (llvm::StringRef(o.input).ends_with(".gguf")) // names what is missing
-    if (auto opened = openCheckpoint(o.input, warnings); !opened)
+  if (isGgufFile(o.input)) {
+    Result<std::unique_ptr<GgufModel>> opened = GgufModel::open(o.input);
+    if (!opened)
       return opened.error();
-  Result<ModelConfig> config = readModelConfig(o.input, warnings);
+    gguf = opened->get();
+    source = std::move(*opened);
+  }
+  Result<ModelConfig> config = gguf ? readGgufConfig(*gguf, warnings)
+                                    : readModelConfig(o.input, warnings);
   if (!config)
     return config.error();
   model = *config;
   Result<GenerationConfig> sampling =
-      readGenerationConfig(o.input, model, warnings);
+      gguf ? readGgufGeneration(*gguf, model, warnings)
+           : readGenerationConfig(o.input, model, warnings);
   if (!sampling)
     return sampling.error();
   generation = *sampling;
   module = importGemma4(context, model);
-  if ((o.compileTo.empty() && o.emit.empty()) || hasWeights()) {
+  if (!gguf && ((o.compileTo.empty() && o.emit.empty()) || hasWeights())) {
     auto opened = openCheckpoint(o.input, warnings);
     if (!opened)
       return opened.error();
     source = std::move(*opened);
+  }
+  if (source) {
     Result<Binding> bound = bindCheckpoint(*module, model, *source);
     if (!bound)
       return bound.error();
@@ -212,6 +222,8 @@ Status Compilation::run() {
     bool beforeNative = llvm::StringRef(stage.name) == "native";
     if (beforeNative) {
       plan = readPlan(*module);
+      if (source)
+        splitExpertPieces(plan, *source);
       kernels = kernelSpecs(*module);
     }
     if (Status done = runStage(stage); !done)
@@ -277,17 +289,23 @@ ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
 
 Status Compilation::makeProgram() {
   std::vector<std::string> warnings;
-  auto tokenizer = packTokenizer(o.input, model.vocab, warnings);
+  auto tokenizer = gguf ? packGgufTokenizer(gguf->metadata(), gguf->path(),
+                                            model.vocab, warnings)
+                        : packTokenizer(o.input, model.vocab, warnings);
   if (!tokenizer)
     return tokenizer.error();
+  bool small = model.pleWidth > 0;
   Result<ChatTemplate> chat =
-      readChatTemplate(o.input, model.pleWidth > 0, warnings);
+      gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
+                                  warnings)
+           : readChatTemplate(o.input, small, warnings);
   if (!chat)
     return chat.error();
   if (!*tokenizer)
     warnings.push_back(
         "'" + o.input +
-        "' has no tokenizer.json: the program will take --tokens only");
+        (gguf ? "' has no tokenizer.ggml.tokens" : "' has no tokenizer.json") +
+        ": the program will take --tokens only");
   warn(warnings);
   Result<std::string> object =
       compileNative(*module, kernels, *target, Emit::Obj, threads, o.dumpTo);
@@ -312,6 +330,13 @@ Status Compilation::makeProgram() {
   if (!sizes)
     return sizes.error();
   progress.finish();
+  if (sizes->roundingError > 0)
+    warn({llvm::formatv("quantised tensors are stored as bf16, which changes "
+                        "their values by up to {0} ('{1}'); --quant=f32 keeps "
+                        "them exactly",
+                        llvm::format("%.3g", sizes->roundingError),
+                        sizes->roundedTensor)
+              .str()});
   if (!o.quiet)
     llvm::errs() << llvm::formatv(
         "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,

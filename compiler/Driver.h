@@ -9,7 +9,7 @@
 namespace gemmac {
 
 struct DriverOptions {
-  std::string input;  // checkpoint folder
+  std::string input;  // checkpoint folder or .gguf file
   std::string output; // -o; "-" = standard output (text only)
   std::string target = "host";
   std::string quant = "none";

@@ -178,7 +178,8 @@ static int bench(const KernelSpec &spec, const Target &target) {
   int64_t stride = units * 32;
   int64_t paddedRows = roundUp(rows, 8);
   std::string format = spec.constants.text("format");
-  std::vector<char> x(size_t(paddedRows * rowBytes(format, k)));
+  std::vector<char> x(
+      size_t(paddedRows * rowBytes(spec.constants.text("act"), k)));
   std::vector<char> w(size_t(matrixLayout(format).bytes(units * unitRows, k)),
                       1);
   std::vector<char> y(size_t(paddedRows * stride * 4));

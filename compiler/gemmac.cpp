@@ -16,6 +16,7 @@ namespace {
 const char *const examples = R"(
 examples:
   gemmac gemma-4-E2B-it/ -o gemma && ./gemma "Why is the sky blue?"
+  gemmac gemma-4-E2B-it-Q4_0.gguf -o gemma
   gemmac gemma-4-E2B-it/ --target=arm-neon -o gemma-arm
   gemmac gemma-4-E2B-it/ --compile-to=plan -o -
 
@@ -67,17 +68,19 @@ int main(int argc, char **argv) {
   bool list = false;
   app.add_option(
          "checkpoint", o.input,
-         "Hugging Face folder (config.json, *.safetensors, tokenizer.json)")
-      ->type_name("FOLDER");
+         "Hugging Face folder (config.json, *.safetensors, tokenizer.json) or "
+         "GGUF file")
+      ->type_name("FOLDER|FILE.gguf");
   app.add_option("-o,--output", o.output,
                  "program to write; '-' prints text stages")
       ->type_name("FILE");
   app.add_option("--target", o.target, "hardware, see --list-targets")
       ->capture_default_str();
-  app.add_option(
-         "--quant", o.quant,
-         "format of the matrices: none keeps the checkpoint's, f32 is exact")
-      ->check(CLI::IsMember({"none", "bf16", "f32"}))
+  app.add_option("--quant", o.quant,
+                 "format of the matrices: none keeps the checkpoint's, f32 is "
+                 "exact, q8 and "
+                 "q4 have 8 and 4 bits")
+      ->check(CLI::IsMember({"none", "bf16", "f32", "q8", "q4"}))
       ->capture_default_str();
   app.add_option(
          "--cache-type", o.cacheType,
@@ -116,7 +119,7 @@ int main(int argc, char **argv) {
   }
   if (list)
     return listTargets();
-  const char *missing = o.input.empty() ? "the checkpoint folder is missing"
+  const char *missing = o.input.empty() ? "the checkpoint is missing"
                         : o.output.empty() && o.compileTo.empty()
                             ? "-o is missing: name the program to write"
                             : nullptr;

@@ -20,6 +20,8 @@ struct Roles {
   ModuleOp module;
   llvm::EquivalenceClasses<Operation *> groups;
   llvm::SmallPtrSet<Operation *, 16> exact;
+  // Embedding and head; matrices of the per-layer inputs.
+  llvm::SmallPtrSet<Operation *, 16> vocabulary, plain;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
   std::vector<WeightOp> weights;
@@ -36,9 +38,10 @@ private:
         groups.unionSets(first, weight);
       }
   }
-  void router(Operation *user, FlatSymbolRefAttr name) {
+  void mark(llvm::SmallPtrSet<Operation *, 16> &set, Operation *user,
+            FlatSymbolRefAttr name) {
     if (WeightOp weight = lookupWeight(user, name))
-      exact.insert(weight);
+      set.insert(weight);
   }
 };
 } // namespace
@@ -75,12 +78,24 @@ Roles::Roles(ModuleOp module) : module(module) {
         .Case([&](MoeBlockOp moe) {
           together(op, {moe.getGateAttr(), moe.getUpAttr(), moe.getDownAttr(),
                         moe.getGateUpAttr(), moe.getExpertsDownAttr()});
-          router(op, moe.getRouterAttr());
+          mark(exact, op, moe.getRouterAttr());
         })
         .Case([&](PleBlockOp ple) {
           together(op, {ple.getGateAttr(), ple.getProjAttr()});
+          mark(plain, op, ple.getGateAttr());
+          mark(plain, op, ple.getProjAttr());
         })
-        .Case([&](RouterOp r) { router(op, r.getProjAttr()); });
+        .Case([&](PleInputsOp ple) {
+          mark(plain, op, ple.getTableAttr());
+          mark(plain, op, ple.getProjAttr());
+        })
+        .Case(
+            [&](EmbedOp embed) { mark(vocabulary, op, embed.getTableAttr()); })
+        .Case([&](LogitsOp logits) {
+          mark(vocabulary, op, logits.getWeightAttr());
+        })
+        .Case([&](TopOp top) { mark(vocabulary, op, top.getWeightAttr()); })
+        .Case([&](RouterOp r) { mark(exact, op, r.getProjAttr()); });
   });
 }
 
@@ -89,7 +104,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   using Base::Base;
 
   void runOnOperation() override {
-    if (failed(checkOption("quant", quant, {"none", "bf16", "f32"})) ||
+    if (failed(
+            checkOption("quant", quant, {"none", "bf16", "f32", "q8", "q4"})) ||
         failed(checkOption("cache-type", cacheType, {"auto", "f32", "bf16"})))
       return signalPassFailure();
     chooseWeights();
@@ -109,32 +125,53 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
            << value;
   }
 
+  // What matrices are asked to be and why, before their groups are looked at.
+  struct Wish {
+    std::string format, reason;
+  };
+
+  // A group has the format of its most exact member.
+  static int exactness(StringRef format) {
+    return format == "f32"    ? 3
+           : format == "bf16" ? 2
+           : format == "q8_0" ? 1
+                              : 0;
+  }
+
   void chooseWeights() {
     Roles roles(getOperation());
     auto isMatrix = [&](WeightOp w) {
       return w.rank() >= 2 && !roles.exact.contains(w);
     };
-    // A group is f32 as soon as one of its matrices has to be.
-    std::map<Operation *, WeightOp> exactMember;
-    for (WeightOp weight : roles.weights)
-      if (isMatrix(weight) && wanted(weight) == "f32")
-        exactMember.try_emplace(roles.groups.getLeaderValue(weight), weight);
+    std::map<Operation *, WeightOp> deciding; // by group
+    for (WeightOp weight : roles.weights) {
+      if (!isMatrix(weight))
+        continue;
+      auto [it, inserted] =
+          deciding.try_emplace(roles.groups.getLeaderValue(weight), weight);
+      if (!inserted && exactness(wish(weight, roles).format) >
+                           exactness(wish(it->second, roles).format))
+        it->second = weight;
+    }
 
     std::map<std::string, int> counts; // by format and reason
     for (WeightOp weight : roles.weights) {
-      auto it = exactMember.find(roles.groups.getLeaderValue(weight));
-      bool bf16 = isMatrix(weight) && it == exactMember.end();
-      weight.setFormat(bf16 ? "bf16" : "f32");
-      weight.setAct(bf16 ? "bf16" : "f32");
-      if (!isMatrix(weight))
+      if (!isMatrix(weight)) {
+        weight.setFormat("f32");
+        weight.setAct("f32");
         continue;
-      if (bf16 || wanted(weight) == "f32")
-        ++counts[(bf16 ? "bf16, " : "f32, ") + reason(weight)];
+      }
+      WeightOp decides = deciding.at(roles.groups.getLeaderValue(weight));
+      std::string format = wish(decides, roles).format;
+      weight.setFormat(format);
+      weight.setAct(StringRef(format).starts_with("q") ? "q8" : format);
+      Wish own = wish(weight, roles);
+      if (own.format == format)
+        ++counts[format + ", " + own.reason];
       else
         emitRemark(weight.getLoc())
-            << "@" << weight.getSymName()
-            << " has format f32: it shares a kernel with @"
-            << it->second.getSymName();
+            << "@" << weight.getSymName() << " has format " << format
+            << ": it shares a kernel with @" << decides.getSymName();
     }
     for (auto &[text, count] : counts)
       emitRemark(getOperation().getLoc())
@@ -142,27 +179,32 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   }
 
   // What one matrix would have on its own.
-  StringRef wanted(WeightOp weight) {
-    bool odd =
-        weight.dim(weight.rank() - 1) % 2; // bf16 kernels take pairs of k
-    if (quant == "f32" || odd)
-      return "f32";
-    if (quant == "bf16" || !weight.getSource())
-      return "bf16";
-    return *weight.getSource() == "bf16" ? "bf16" : "f32";
-  }
-
-  std::string reason(WeightOp weight) {
-    if (quant == "f32")
-      return "quant=f32";
+  Wish wish(WeightOp weight, const Roles &roles) {
     int64_t k = weight.dim(weight.rank() - 1);
-    if (k % 2)
-      return "k = " + std::to_string(k) + " is odd";
+    if (quant == "f32")
+      return {"f32", "quant=f32"};
+    if (k % 2) // bf16 kernels take pairs of k
+      return {"f32", "k = " + std::to_string(k) + " is odd"};
+    if (quant == "q8" || quant == "q4") {
+      if (roles.plain.contains(weight))
+        return {"bf16", "per-layer matrices are not quantised"};
+      if (k % 32)
+        return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
+      if (quant == "q8")
+        return {"q8_0", "quant=q8"};
+      if (roles.vocabulary.contains(weight))
+        return {"q8_0", "quant=q4, of the vocabulary"};
+      return {"q4_bf", "quant=q4"};
+    }
     if (quant == "bf16")
-      return "quant=bf16";
+      return {"bf16", "quant=bf16"};
     if (!weight.getSource())
-      return "no source is bound";
-    return "the source is " + weight.getSource()->str();
+      return {"bf16", "no source is bound"};
+    std::string source = weight.getSource()->str();
+    // A quantised source is rounded to bf16: this is the place to keep its own
+    // format instead.
+    bool plain = source == "f32" || source == "f16";
+    return {plain ? "f32" : "bf16", "the source is " + source};
   }
 };
 } // namespace

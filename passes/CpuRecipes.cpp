@@ -14,6 +14,10 @@ constexpr int64_t topCount = 64; // results per row of top
 
 RankedTensorType CpuRecipe::rowsOf(StringRef encoding, int64_t columns) {
   Builder &b = c.builder;
+  // Values of encodings that no element type describes carry their name.
+  if (isQuantized(encoding.str()))
+    return RankedTensorType::get({ShapedType::kDynamic, columns}, b.getI8Type(),
+                                 b.getStringAttr(encoding));
   Type element = encoding == "f32"    ? Type(b.getF32Type())
                  : encoding == "bf16" ? Type(b.getBF16Type())
                                       : Type(b.getI32Type());

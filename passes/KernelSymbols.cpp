@@ -49,10 +49,15 @@ FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
     return weight;
   for (auto [what, format] : {std::pair("format", weight.getFormat()),
                               std::pair("act", weight.getAct())})
-    if (!format || (*format != "f32" && *format != "bf16"))
-      return user->emitError()
-             << "expects weight " << name << " with " << what
-             << " f32 or bf16, got " << (format ? *format : StringRef("none"));
+    if (!format)
+      return user->emitError() << "expects weight " << name << " with a "
+                               << what << " (gemma-choose-formats), got none";
+  if (isQuantized(weight.getFormat()->str()) &&
+      weight.dim(weight.rank() - 1) % quantBlock)
+    return user->emitError()
+           << "expects a multiple of " << quantBlock << " columns of weight "
+           << name << " in format " << *weight.getFormat() << ", got "
+           << weight.dim(weight.rank() - 1);
   return weight;
 }
 

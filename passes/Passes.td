@@ -111,7 +111,9 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     Format is accuracy and is chosen here; layout is hardware and is chosen in
     `select`. Matrices get `format` and `act` (of the activations that they
     multiply) by `quant`: `none` keeps the source's (f16 becomes f32; without a
-    source bf16), `bf16`, `f32`. Vectors, scalars and the router are f32. Caches
+    source bf16), `bf16`, `f32`, `q8` (q8_0), `q4` (q4_bf; q8_0 for embedding
+    and head); with the last two, matrices of the per-layer inputs and those whose
+    k is no multiple of 32 are bf16. Vectors, scalars and the router are f32. Caches
     are f32 with `quant=f32` and otherwise bf16, unless `cache-type` says so. One
     remark per group of matrices names format and reason.
 
@@ -123,7 +125,7 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
   }];
   let options = [
     Option<"quant", "quant", "std::string", "\"none\"",
-           "format of matrices: none (the source's), bf16, f32">,
+           "format of matrices: none (the source's), bf16, f32, q8, q4">,
     Option<"cacheType", "cache-type", "std::string", "\"auto\"",
            "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16">
   ];

@@ -15,7 +15,8 @@ struct Target;
 struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
   Option<std::string> quant{
       *this, "quant",
-      llvm::cl::desc("format of matrices: none (the source's), bf16, f32"),
+      llvm::cl::desc(
+          "format of matrices: none (the source's), bf16, f32, q8, q4"),
       llvm::cl::init("none")};
   Option<std::string> cacheType{
       *this, "cache-type",

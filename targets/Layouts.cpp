@@ -9,21 +9,33 @@ int64_t elementBytes(const std::string &format) {
   return format == "bf16" ? 2 : 4;
 }
 
+bool isQuantized(const std::string &format) { return format[0] == 'q'; }
+
+int64_t encodedBytes(const std::string &encoding, int64_t elements) {
+  return isQuantized(encoding) ? elements / quantBlock * activationBlockBytes
+                               : elements * elementBytes(encoding);
+}
+
 int64_t rowStride(const std::string &encoding, int64_t columns) {
   return encoding == "i32" ? columns : roundUp(columns, 32);
 }
 
 int64_t rowBytes(const std::string &encoding, int64_t columns) {
-  return rowStride(encoding, columns) * elementBytes(encoding);
+  return encodedBytes(encoding, rowStride(encoding, columns));
 }
 
 int64_t Layout::bytes(int64_t rows, int64_t cols) const {
+  if (blockBytes)
+    return paddedRows(rows) / rowGroup * (paddedCols(cols) / colGroup) *
+           blockBytes;
   return paddedRows(rows) * paddedCols(cols) * elementBytes(format);
 }
 
 int64_t Layout::address(int64_t row, int64_t col, int64_t cols) const {
   int64_t group =
       row / rowGroup * (paddedCols(cols) / colGroup) + col / colGroup;
+  if (blockBytes)
+    return group * blockBytes;
   return ((group * rowGroup + row % rowGroup) * colGroup + col % colGroup) *
          elementBytes(format);
 }
@@ -33,6 +45,10 @@ static const Layout layouts[] = {
     {"bf16_16x2", "bf16", 16, 2},
     {"f32_rows", "f32", 1, 1},
     {"bf16_rows", "bf16", 1, 1},
+    {"q8_0_16x32", "q8_0", 16, 32, 544},
+    {"q4_0_16x32", "q4_0", 16, 32, 288},
+    {"q4_bf_16x32", "q4_bf", 16, 32, 288},
+    {"q8_0_rows", "q8_0", 1, 32, 34},
 };
 
 const Layout *findLayout(const std::string &name) {
@@ -51,7 +67,10 @@ static const Layout &layoutFor(const std::string &name,
 }
 
 const Layout &matrixLayout(const std::string &format) {
-  return layoutFor(format == "f32" ? "f32_16" : format + "_16x2", format);
+  return layoutFor(format == "f32"       ? "f32_16"
+                   : isQuantized(format) ? format + "_16x32"
+                                         : format + "_16x2",
+                   format);
 }
 
 const Layout &rowsLayout(const std::string &format) {

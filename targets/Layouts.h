@@ -20,6 +20,19 @@ constexpr int64_t roundUp(int64_t x, int64_t to) {
 // Bytes of one element of "f32", "bf16" or "i32".
 int64_t elementBytes(const std::string &format);
 
+// Quantised formats hold blocks of 32 values of a row: value = code * scale.
+//   weights: q8_0 codes -127..127, f16 scale; q4_0 and q4_bf codes -8..7, f16
+//   or bf16 scale
+//   activations ("q8"): codes -127..127, f32 scale and -8 * (sum of the codes)
+// An activation block is 40 bytes: i8 codes[32], f32 scale, i32 -8 * sum. With
+// that word a kernel takes codes of weights as unsigned: + 8 for 4-bit ones,
+// + 128 for 8-bit ones (16 times the word).
+inline constexpr int64_t quantBlock = 32;
+inline constexpr int64_t activationBlockBytes = 40;
+bool isQuantized(const std::string &format); // of weights or activations
+// Bytes of `elements` elements of an activation row, whole blocks if quantised.
+int64_t encodedBytes(const std::string &encoding, int64_t elements);
+
 // Elements and bytes from one activation row to the next. f32 and bf16 rows are
 // padded to 32 elements, so that kernels may store whole blocks (the padding
 // holds anything and is never read); i32 rows are not padded.
@@ -30,18 +43,26 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 //   f32_16    [rows/16][cols][16]         f32, vector kernels
 //   bf16_16x2 [rows/16][cols/2][16][2]    bf16, pair dot products
 //   f32_rows, bf16_rows  [rows][cols]     looked up by row (PLE table), vectors
+//   q8_0_16x32 [rows/16][cols/32] of {u8 [8 k groups][16 rows][4 k], f16
+//              scales[16]}; bytes are codes + 128
+//   q4_0_16x32, q4_bf_16x32 the same with {u8 [4 k groups][16 rows][4 k], f16
+//              or bf16 scales[16]}; byte k of a row (k < 16) holds code + 8 of
+//              column k in its low and of column 16 + k in its high nibble
+//   q8_0_rows  [rows][cols/32] of {f16 scale, i8 codes[32]}
 // rows are padded to 16 and cols to 2 (bf16_16x2) with zeros; *_rows are not
-// padded.
+// padded. cols of quantised layouts are multiples of 32.
 struct Layout {
   std::string name;
   std::string format;
-  int64_t rowGroup; // 1 for *_rows
-  int64_t colGroup; // 2 for bf16_16x2
+  int64_t rowGroup;       // 1 for *_rows
+  int64_t colGroup;       // 2 for bf16_16x2, 32 for quantised layouts
+  int64_t blockBytes = 0; // of rowGroup x 32 values of a quantised layout
 
   int64_t paddedRows(int64_t rows) const { return roundUp(rows, rowGroup); }
   int64_t paddedCols(int64_t cols) const { return roundUp(cols, colGroup); }
   int64_t bytes(int64_t rows, int64_t cols) const;
-  // Byte offset of element (row, col).
+  // Byte offset of element (row, col); of a quantised layout: of the block that
+  // holds it.
   int64_t address(int64_t row, int64_t col, int64_t cols) const;
 };
 

@@ -73,12 +73,13 @@ private:
 // A dimension of a buffer of a tile, in elements; starts at 0.
 struct Dim {
   int64_t extent;
-  int64_t stride;          // unless `parameter` is set
-  std::string parameter{}; // the integer parameter that is the stride
+  int64_t stride;                   // unless `parameter` is set
+  std::string parameter{};          // the integer parameter that is the stride
+  int64_t multiply = 1, divide = 1; // stride = parameter * multiply / divide
 };
 
 // An argument of the tile's function: a buffer at operand + offset bytes, or
-// (operand empty) the value of `offset` as i32.
+// (operand empty) the value of `offset` as an integer of the type.
 struct TileArgument {
   std::string operand;
   Index offset;

@@ -22,6 +22,9 @@ public:
                            const std::vector<Dim> &dims, const Index &offset);
   // An i32 whose value is known when the tile is called.
   Halide::Param<int32_t> scalar(const Index &value);
+  // A u8 constant that Halide knows nothing about: a mask whose value it knew
+  // would keep it from the instruction that multiplies u8 by i8.
+  Halide::Param<uint8_t> hidden(uint8_t value);
   // The buffer that `func` is written to. Order of outputs = order of calls.
   void output(Halide::Func func, const std::string &operand,
               const std::vector<Dim> &dims, const Index &offset);
@@ -46,6 +49,17 @@ Halide::Type bufferType(const std::string &encoding);
 // f32 value of an element of `encoding`, and back (nearest even).
 Halide::Expr decode(Halide::Expr e, const std::string &encoding);
 Halide::Expr encode(Halide::Expr e, const std::string &encoding);
+
+// Bytes of `elements` (a multiple of 32 where quantised) of an activation row.
+Index bytesOf(const Index &elements, const std::string &encoding);
+
+// Rows of an encoding that is written in blocks of 32 columns: stores
+// `value`(i, block, row), i < 32, of `blocks` blocks and `rows` rows at
+// `offset` of `operand`; `rowDim` strides in elements. Schedules everything;
+// `value` must be cheap or computed already.
+void outputQuantized(TileBuilder &tile, Halide::Func value, int64_t blocks,
+                     const std::string &operand, const Index &offset,
+                     const Dim &rowDim);
 
 //---- arithmetic: f32, no infinities
 

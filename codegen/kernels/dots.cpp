@@ -29,8 +29,20 @@ static int64_t weightVectors(const gemmac::Target &target,
   return vectors;
 }
 
+// Quantised products hold an f32 and up to two int32 sums per output. Blocks
+// and parts beside each other need registers for their own weights too.
+static int64_t quantizedVectors(const gemmac::Target &target) {
+  return target.vectorRegisters / 4;
+}
+static int64_t quantizedCells(const gemmac::Target &target) {
+  return std::max<int64_t>(
+      quantizedVectors(target) / 2 / vectorsPerBlock(target), 1);
+}
+
 int64_t blocksInRegisters(const gemmac::Target &target,
                           const std::string &format, int64_t rows) {
+  if (isQuantized(format)) // a power of two
+    return std::max<int64_t>(1, quantizedCells(target) / rows);
   return std::max<int64_t>(1, weightVectors(target, format, rows) /
                                   vectorsPerBlock(target));
 }
@@ -45,6 +57,11 @@ std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
 // products per step. bf16 without: the same pairs as u32, widened by shifts.
 Dots::Dots(TileBuilder &tile, const DotShape &shape)
     : tile(tile), shape(shape) {
+  if (isQuantized(shape.format) && shape.act == "q8" &&
+      shape.k % quantBlock == 0) {
+    defineQuantized();
+    return;
+  }
   if (shape.format != shape.act ||
       (shape.format != "f32" && shape.format != "bf16"))
     throw CompileError("no product of " + shape.act + " activations with " +
@@ -111,6 +128,136 @@ void Dots::definePairs(ImageParam x, ImageParam w) {
   }
 }
 
+// Per block of 32 k: the exact int32 sum of code products, then one f32 step.
+// Weights are unsigned (targets/Layouts.h) and the block's word takes the
+// offset back: where the dot product wants signed ones, they are made so here.
+void Dots::defineQuantized() {
+  const Layout &layout = matrixLayout(shape.format);
+  const int64_t blocks = shape.k / quantBlock, bytes = layout.blockBytes;
+  const int64_t group = blocks * bytes, act = activationBlockBytes;
+  const bool nibbles = shape.format != "q8_0";
+  const bool isSigned = tile.target.dot != DotKind::U8S8;
+  const int64_t codeBytes = bytes - 32, groups = codeBytes / 64;
+  const int64_t row = rowBytes("q8", shape.k);
+  auto weights = [&](Type type, int64_t offset, std::vector<Dim> dims) {
+    int64_t size = type.bytes();
+    dims.push_back({blocks, bytes / size});
+    dims.push_back({shape.parts, group * shape.partGroups / size});
+    dims.push_back({shape.blocks, group * shape.blockGroups / size});
+    return tile.input("w", type, dims, shape.w + offset);
+  };
+  ImageParam x = tile.input(
+      "x", Int(8), {{4, 1}, {8, 4}, {blocks, act}, {tile.rows, row}}, shape.x);
+  ImageParam xScale = tile.input(
+      "x", Float(32), {{blocks, act / 4}, {tile.rows, row / 4}}, shape.x + 32);
+  ImageParam xWord = tile.input(
+      "x", Int(32), {{blocks, act / 4}, {tile.rows, row / 4}}, shape.x + 36);
+  ImageParam w = weights(UInt(8), 0, {{4, 1}, {16, 4}, {groups, 64}});
+  ImageParam wScale =
+      weights(shape.format == "q4_bf" ? UInt(16) : Type(Float(16)), codeBytes,
+              {{16, 1}});
+
+  Var kb("kb");
+  inBlock = RDom(0, 4, 0, int(groups));
+  RVar j = inBlock.x, g = inBlock.y;
+  Func low("low"), high("high");
+  Expr code = w(j, o, g, kb, p, b);
+  if (!nibbles) {
+    low(o, p, b, r, kb) = isSigned ? Expr(0) : xWord(kb, r) * 16;
+    Expr c = isSigned ? cast<int32_t>(reinterpret<int8_t>(
+                            code ^ cast<uint8_t>(tile.hidden(128))))
+                      : cast<int32_t>(code);
+    low(o, p, b, r, kb) += c * cast<int32_t>(x(j, g, kb, r));
+    blockSums = {low};
+  } else {
+    Expr mask = tile.hidden(15), sign = tile.hidden(8);
+    low(o, p, b, r, kb) = isSigned ? Expr(0) : xWord(kb, r);
+    high(o, p, b, r, kb) = 0;
+    Expr l = code & mask, h = code & cast<uint8_t>(0xf0);
+    if (isSigned) {
+      l = reinterpret<int8_t>(l - sign);
+      h = reinterpret<int8_t>(h ^ cast<uint8_t>(128));
+    }
+    low(o, p, b, r, kb) += cast<int32_t>(l) * cast<int32_t>(x(j, g, kb, r));
+    high(o, p, b, r, kb) +=
+        cast<int32_t>(h) * cast<int32_t>(x(j, g + 4, kb, r));
+    blockSums = {low, high};
+  }
+  RDom k(0, int(blocks));
+  block = k.x;
+  Expr sum = low(o, p, b, r, block);
+  if (nibbles)
+    sum += high(o, p, b, r, block) >> 4; // exact: a multiple of 16
+  Expr scale = wScale(o, block, p, b);
+  scale = shape.format == "q4_bf" ? decode(scale, "bf16") : cast<float>(scale);
+  sums = Func("sums");
+  sums(o, p, b, r) = 0.0f;
+  // Not to be reordered: tiles would round differently.
+  Expr product = strict_float(cast<float>(sum) * scale);
+  sums(o, p, b, r) += product * xScale(block, r);
+}
+
+// A cell is the sums of 16 outputs of one row; as many cells as fit are
+// computed together, so that weights are unpacked once for all rows.
+void Dots::scheduleQuantized(Func y) {
+  const int64_t cells = quantizedCells(tile.target);
+  const bool hasParts = y.dimensions() == 4;
+  const bool allParts = tile.rows * shape.parts <= cells;
+  const bool allBlocks = tile.rows * shape.parts * shape.blocks <= cells &&
+                         shape.blocks * shape.parts <= 4;
+  const int lanes = tile.lanes();
+  // With few lanes a step is a part of the 16 outputs.
+  const int columns = int(std::clamp<int64_t>(
+      quantizedVectors(tile.target) * lanes / tile.rows, lanes, 16));
+  Var step("step"), within("within"), outer("yo"), inner("yi");
+  y.split(o, step, within, columns).split(within, outer, inner, lanes);
+  std::vector<VarOrRVar> order = {inner, outer};
+  if (hasParts && allParts)
+    order.push_back(p);
+  if (allBlocks)
+    order.push_back(b);
+  order.push_back(r);
+  order.push_back(step);
+  if (hasParts && !allParts)
+    order.push_back(p);
+  if (!allBlocks)
+    order.push_back(b);
+  y.reorder(order).vectorize(inner).unroll(outer).unroll(r);
+  if (allBlocks)
+    y.unroll(b);
+  if (hasParts && allParts)
+    y.unroll(p);
+
+  auto spread = [&](auto stage) {
+    Var so("so"), si("si");
+    stage.split(o, so, si, lanes).vectorize(si).unroll(so);
+    return std::pair(si, so);
+  };
+  sums.compute_at(y, step).store_in(MemoryType::Stack);
+  sums.vectorize(o, lanes).unroll(o).unroll(p).unroll(b).unroll(r);
+  {
+    Stage update = sums.update();
+    auto [si, so] = spread(update);
+    update.reorder(si, so, p, b, r, block).unroll(p).unroll(b).unroll(r);
+  }
+  for (Func f : blockSums) {
+    f.compute_at(sums, block).store_in(MemoryType::Stack);
+    f.vectorize(o, lanes).unroll(o).unroll(p).unroll(b).unroll(r);
+    Stage update = f.update();
+    Var so("so"), si("si");
+    update.split(o, so, si, lanes)
+        .reorder({inBlock.x, si, r, so, p, b, inBlock.y})
+        .atomic()
+        .vectorize(inBlock.x)
+        .vectorize(si)
+        .unroll(r)
+        .unroll(so)
+        .unroll(p)
+        .unroll(b)
+        .unroll(inBlock.y);
+  }
+}
+
 void Dots::scheduleUpdate(int stage) {
   Var outer("oo"), inner("oi");
   Stage update = sums.update(stage);
@@ -127,6 +274,8 @@ void Dots::scheduleUpdate(int stage) {
 }
 
 void Dots::schedule(Func y) {
+  if (!blockSums.empty())
+    return scheduleQuantized(y);
   int64_t vectors = weightVectors(tile.target, shape.format, tile.rows);
   int64_t lanes = tile.lanes();
   bool allBlocks =

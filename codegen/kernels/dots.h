@@ -33,11 +33,18 @@ public:
   // For a long epilogue: the tile stores its sums; y(o, b, r) is computed from
   // `stored` by a tile of its own, which `finish` attaches.
   Halide::Expr stored(TileBuilder &epilogue, int part);
+  // The same for any output and row; `stored` must have been called.
+  Halide::Expr storedAt(Halide::Expr output, int part, Halide::Expr block,
+                        Halide::Expr row) {
+    return storedSums(output, part, block, row);
+  }
   void scheduleEpilogue(TileBuilder &epilogue, Halide::Func y);
   Tile finish(TileBuilder &epilogue);
 
 private:
   void definePairs(Halide::ImageParam x, Halide::ImageParam w);
+  void defineQuantized();
+  void scheduleQuantized(Halide::Func y);
   void scheduleUpdate(int stage);
   std::vector<Dim> sumDims() const;
 
@@ -47,6 +54,11 @@ private:
   Halide::Func sums;
   Halide::ImageParam storedSums;
   std::vector<Halide::RVar> pairs, steps; // of each update; pairs may be empty
+  // Quantised: int32 sums of one block of 32 k, of the low and the high nibbles
+  // of 4-bit weights; byte within a group of 4, group.
+  std::vector<Halide::Func> blockSums;
+  Halide::RDom inBlock;
+  Halide::RVar block;
 };
 
 // A tile of 32 outputs of gelu(gate) * up, for the rows at byte `x`, the matrix

@@ -6,6 +6,39 @@ using namespace Halide;
 
 namespace gemmac {
 
+// A row of a quantised matrix: 4 codes of every 64 bytes of a block.
+static TileKernel buildEmbedQuantized(const KernelSpec &spec,
+                                      TileBuilder &tile) {
+  int64_t k = spec.constants.integer("k");
+  const std::string &format = spec.constants.text("format");
+  const Layout &layout = matrixLayout(format);
+  int64_t bytes = layout.blockBytes, blocks = k / quantBlock;
+  bool nibbles = format != "q8_0";
+  Index id = Index::load("ids", Index::row());
+  Index group = id / 16 * layout.bytes(16, k);
+  ImageParam table = tile.input(
+      "table", UInt(8), {{4, 1}, {(bytes - 32) / 64, 64}, {blocks, bytes}},
+      group + id % 16 * 4);
+  ImageParam scales =
+      tile.input("table", format == "q4_bf" ? UInt(16) : Type(Float(16)),
+                 {{blocks, bytes / 2}}, group + id % 16 * 2 + (bytes - 32));
+  Var i("i"), block("block");
+  Func y("y");
+  Expr column = nibbles ? i % 16 : i;
+  Expr code = cast<int32_t>(table(column % 4, column / 4, block));
+  if (nibbles)
+    code = select(i < 16, code & 15, code >> 4) - 8;
+  else
+    code = code - 128;
+  Expr scale = format == "q4_bf" ? decode(scales(block), "bf16")
+                                 : cast<float>(scales(block));
+  y(i, block) = cast<float>(code) * scale * float(spec.constants.real("scale"));
+  tile.output(y, "y", {{quantBlock, 1}, {blocks, quantBlock}},
+              Index::row() * rowBytes("f32", k));
+  return {.rows = {Index::parameter("begin"), Index::parameter("end")},
+          .tiles = {tile.finish()}};
+}
+
 TileKernel buildEmbed(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
   const std::string &format = spec.constants.text("format");
@@ -13,6 +46,8 @@ TileKernel buildEmbed(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t group = layout.rowGroup, pair = layout.colGroup;
 
   TileBuilder tile(target);
+  if (isQuantized(format))
+    return buildEmbedQuantized(spec, tile);
   Index id = Index::load("ids", Index::row());
   Index offset = id / group * layout.bytes(group, k) +
                  id % group * layout.address(1, 0, k);

@@ -27,8 +27,7 @@ TileKernel buildExpertsUp(const KernelSpec &spec,
   int64_t top = spec.constants.integer("top");
   int64_t member = matrixLayout(format).bytes(2 * roundUp(f, 32), k);
   TileKernel kernel = pairLoops(spec);
-  Index y =
-      (pairNumber() * roundUp(f, 32) + Index::unit() * 32) * elementBytes(act);
+  Index y = bytesOf(pairNumber() * roundUp(f, 32) + Index::unit() * 32, act);
   kernel.tiles.push_back(gegluTile(spec, target, 1,
                                    pairNumber() / top * rowBytes(act, k),
                                    expert() * member, y, {1, 32}));

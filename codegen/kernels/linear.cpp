@@ -110,8 +110,8 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
   for (int64_t rows : rowTiles(target, spec.rows))
     kernel.tiles.push_back(gegluTile(
         spec, target, rows, Index::row() * rowBytes(act, k), 0,
-        (Index::row() * Index::parameter("stride") + Index::unit() * 32) *
-            elementBytes(act),
+        bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
+                act),
         {rows, 0, "stride"}));
   return kernel;
 }
@@ -132,6 +132,17 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
                    .x = x,
                    .w = member + Index::unit() * (4 * groupBytes(format, k))});
   Func result("y");
+  if (isQuantized(act)) {
+    Var i("i"), block("block"), r("r");
+    Func value("value");
+    dots.stored(tail, 0);
+    value(i, block, r) = gelu(dots.storedAt(i % 16, 0, i / 16, r)) *
+                         dots.storedAt(i % 16, 1, i / 16, r);
+    value.bound(i, 0, 32).compute_root().store_in(MemoryType::Stack);
+    value.vectorize(i, tail.lanes());
+    outputQuantized(tail, value, 1, "y", y, yRows);
+    return dots.finish(tail);
+  }
   result(dots.o, dots.b, dots.r) =
       encode(gelu(dots.stored(tail, 0)) * dots.stored(tail, 1), act);
   dots.scheduleEpilogue(tail, result);

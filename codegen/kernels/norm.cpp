@@ -12,6 +12,26 @@ static Index rowOffset(const std::string &encoding, int64_t k) {
   return Index::row() * rowBytes(encoding, k);
 }
 
+// Stores one row of `value`(j) in its encoding.
+static void storeRow(TileBuilder &tile, Func value, int64_t k,
+                     const std::string &name, const std::string &encoding) {
+  if (isQuantized(encoding)) {
+    Var i("i"), block("block"), r("r");
+    value.compute_root().store_in(MemoryType::Stack);
+    value.vectorize(value.args()[0], tile.lanes());
+    Func blocks(name + "_blocks");
+    blocks(i, block, r) = value(block * int(quantBlock) + i);
+    outputQuantized(tile, blocks, k / quantBlock, name, rowOffset(encoding, k),
+                    {1, roundUp(k, quantBlock)});
+    return;
+  }
+  Var j("j");
+  Func y(name);
+  y(j) = encode(value(j), encoding);
+  vectorizeRow(tile, y, k);
+  tile.output(y, name, {{k, 1}}, rowOffset(encoding, k));
+}
+
 TileKernel buildNorm(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
   const std::string &act = spec.constants.text("act");
@@ -20,10 +40,9 @@ TileKernel buildNorm(const KernelSpec &spec, const gemmac::Target &target) {
   ImageParam w = tile.input("w", Float(32), {{k, 1}}, 0);
   InverseRms rms = inverseRms(tile, x, k, spec.constants.real("eps"));
   Var j("j");
-  Func y("y");
-  y(j) = encode(x(j) * rms() * w(j), act);
-  vectorizeRow(tile, y, k);
-  tile.output(y, "y", {{k, 1}}, rowOffset(act, k));
+  Func value("value");
+  value(j) = x(j) * rms() * w(j);
+  storeRow(tile, value, k, "y", act);
   return {.rows = rowRange, .tiles = {tile.finish()}};
 }
 
@@ -33,10 +52,9 @@ TileKernel buildQuant(const KernelSpec &spec, const gemmac::Target &target) {
   TileBuilder tile(target);
   ImageParam x = tile.input("x", Float(32), {{k, 1}}, rowOffset("f32", k));
   Var j("j");
-  Func y("y");
-  y(j) = encode(x(j), act);
-  vectorizeRow(tile, y, k);
-  tile.output(y, "y", {{k, 1}}, rowOffset(act, k));
+  Func value("value");
+  value(j) = x(j);
+  storeRow(tile, value, k, "y", act);
   return {.rows = rowRange, .tiles = {tile.finish()}};
 }
 
@@ -54,10 +72,9 @@ TileKernel buildNorms3(const KernelSpec &spec, const gemmac::Target &target) {
     Expr value = x(j) * rms() * w(j);
     if (router)
       value = value * float(spec.constants.real("factor"));
-    Func y(name);
-    y(j) = encode(value, encoding);
-    vectorizeRow(tile, y, k);
-    tile.output(y, name, {{k, 1}}, rowOffset(encoding, k));
+    Func row(std::string(name) + "_row");
+    row(j) = value;
+    storeRow(tile, row, k, name, encoding);
   }
   return {.rows = rowRange, .tiles = {tile.finish()}};
 }

@@ -3,6 +3,7 @@
 #include "compiler/importer/Bind.h"
 
 #include "compiler/importer/Checkpoint.h"
+#include "compiler/importer/GgufModel.h"
 #include "dialects/gemma/Gemma.h"
 
 #include <algorithm>
@@ -31,10 +32,43 @@ std::string layerText(StringRef name) {
   return " of layer " + std::to_string(layer);
 }
 
+// The `source` of a weight; nullptr for types that are no weights.
+const char *sourceWord(SourceType type) {
+  switch (type) {
+  case SourceType::F32:
+    return "f32";
+  case SourceType::F16:
+    return "f16";
+  case SourceType::BF16:
+    return "bf16";
+  case SourceType::Q8_0:
+    return "q8_0";
+  case SourceType::Q4_0:
+    return "q4_0";
+  case SourceType::Q4_1:
+    return "q4_1";
+  case SourceType::Q5_0:
+    return "q5_0";
+  case SourceType::Q5_1:
+    return "q5_1";
+  case SourceType::Q4_K:
+    return "q4_k";
+  case SourceType::Q5_K:
+    return "q5_k";
+  case SourceType::Q6_K:
+    return "q6_k";
+  case SourceType::I64:
+  case SourceType::Other:
+    break;
+  }
+  return nullptr;
+}
+
 class Binder {
 public:
   Binder(const ModelConfig &config, const TensorSource &source)
-      : config(config), source(source) {}
+      : config(config), source(source),
+        gguf(dynamic_cast<const GgufModel *>(&source) != nullptr) {}
 
   Status bind(gemma::WeightOp weight);
   Status explain(const SourceTensor &tensor);
@@ -54,8 +88,20 @@ private:
   }
   void ignoreHead(const SourceTensor &tensor);
 
+  bool isGguf() const { return gguf; }
+  // Where the sizes come from, for messages.
+  const char *described() const {
+    return gguf ? "the metadata" : "config.json";
+  }
+  // The name that a tensor would have in the file.
+  std::string inFile(const std::string &name) const {
+    return gguf ? ggufFromCanonical(name) : name;
+  }
+  Status bindExperts(gemma::WeightOp weight);
+
   const ModelConfig &config;
   const TensorSource &source;
+  bool gguf;
   std::set<const SourceTensor *> used;
   std::set<std::string> towers; // remarked on
 };
@@ -64,6 +110,8 @@ Status Binder::bind(gemma::WeightOp weight) {
   std::string name = weight.getFrom().str();
   ArrayRef<int64_t> shape = weight.getTensorType().getShape();
   const SourceTensor *tensor = source.find(name);
+  if (!tensor && hasExpertParts(source, name))
+    return bindExperts(weight);
   if (!tensor) {
     std::string where =
         source.files().empty() ? "the checkpoint" : source.files().front().path;
@@ -71,34 +119,43 @@ Status Binder::bind(gemma::WeightOp weight) {
       where += " and the other " + std::to_string(source.files().size() - 1) +
                " files";
     return Error{ExitCode::BadInput,
-                 where + ": tensor '" + name + "'" + layerText(name) +
+                 where + ": tensor '" + inFile(name) + "'" + layerText(name) +
                      " is missing, expects shape " + shapeText(shape) +
-                     "; the checkpoint is incomplete or config.json describes "
-                     "another model"};
+                     "; the checkpoint is incomplete or " + described() +
+                     (gguf ? " describe" : " describes") + " another model"};
   }
   if (ArrayRef<int64_t>(tensor->shape) != shape)
-    return bad(*tensor, "expects shape " + shapeText(shape) +
-                            " from config.json, got " +
-                            shapeText(tensor->shape));
-  const char *type = nullptr;
-  switch (tensor->type) {
-  case SourceType::F32:
-    type = "f32";
-    break;
-  case SourceType::F16:
-    type = "f16";
-    break;
-  case SourceType::BF16:
-    type = "bf16";
-    break;
-  case SourceType::I64:
-  case SourceType::Other:
-    return bad(*tensor, "expects type F32, F16 or BF16, got " +
-                            tensor->typeName +
-                            "; quantised checkpoints are not supported");
-  }
+    return bad(*tensor, "expects shape " + shapeText(shape) + " from " +
+                            described() + ", got " + shapeText(tensor->shape));
+  const char *type = sourceWord(tensor->type);
+  if (!type)
+    return bad(*tensor, std::string("expects type F32, F16") +
+                            (isGguf() ? ", BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, "
+                                        "Q4_K, Q5_K or Q6_K"
+                                      : " or BF16") +
+                            ", got " + tensor->typeName +
+                            (isGguf() ? "; quantise the model to one of them"
+                                      : "; quantised checkpoints are not "
+                                        "supported"));
   weight.setSource(type);
   used.insert(tensor);
+  return Done{};
+}
+
+// Gate and up projections of the experts in two tensors of their own.
+Status Binder::bindExperts(gemma::WeightOp weight) {
+  SmallVector<int64_t> half(weight.getTensorType().getShape());
+  half[1] /= 2;
+  auto [gate, up] = expertParts(source, weight.getFrom().str());
+  for (const SourceTensor *part : {gate, up}) {
+    if (ArrayRef<int64_t>(part->shape) != ArrayRef<int64_t>(half))
+      return bad(*part, "expects shape " + shapeText(half) + " from " +
+                            described() + ", got " + shapeText(part->shape));
+    if (!sourceWord(part->type))
+      return bad(*part, "has the unsupported type " + part->typeName);
+    used.insert(part);
+  }
+  weight.setSource(sourceWord(gate->type));
   return Done{};
 }
 
@@ -128,14 +185,18 @@ Status Binder::explain(const SourceTensor &tensor) {
                                " is not compiled: the program reads text only");
     return Done{};
   }
+  if (gguf && tensor.name == "rope_freqs.weight") {
+    ignore(tensor, "restates which lanes of global layers are rotated");
+    return Done{};
+  }
   if (config.tied && tensor.name == "lm_head.weight") {
     ignoreHead(tensor);
     return Done{};
   }
   return bad(tensor, "of shape " + shapeText(tensor.shape) + " and type " +
-                         tensor.typeName +
-                         " has no place in the model that config.json "
-                         "describes; expects only tensors of a Gemma 4 text "
+                         tensor.typeName + " has no place in the model that " +
+                         described() + (gguf ? " describe" : " describes") +
+                         "; expects only tensors of a Gemma 4 text "
                          "decoder and its towers");
 }
 

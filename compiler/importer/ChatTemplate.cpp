@@ -65,6 +65,21 @@ Result<std::optional<std::string>> findTemplate(const std::string &folder) {
   return Found(value->text);
 }
 
+ChatTemplate recognise(std::string_view text, const std::string &name,
+                       bool smallModel, std::vector<std::string> &warnings) {
+  ChatTemplate found;
+  found.sha256 = sha256(text);
+  found.known = found.sha256 == smallHash || found.sha256 == largeHash;
+  bool small = found.known ? found.sha256 == smallHash : smallModel;
+  found.protocol = small ? ChatProtocol::Small : ChatProtocol::Large;
+  if (!found.known)
+    warnings.push_back(
+        name + ": the chat template (sha256 " + found.sha256 +
+        ") is not one of the two known ones; the program speaks the " +
+        (small ? "small" : "large") + " form of 2026-07-09 instead");
+  return found;
+}
+
 } // namespace
 
 Result<ChatTemplate> readChatTemplate(const std::string &folder,
@@ -73,19 +88,22 @@ Result<ChatTemplate> readChatTemplate(const std::string &folder,
   Result<std::optional<std::string>> text = findTemplate(folder);
   if (!text)
     return text.error();
-  ChatTemplate found;
-  if (!*text)
-    return found;
-  found.sha256 = sha256(**text);
-  found.known = found.sha256 == smallHash || found.sha256 == largeHash;
-  bool small = found.known ? found.sha256 == smallHash : smallModel;
-  found.protocol = small ? ChatProtocol::Small : ChatProtocol::Large;
-  if (!found.known)
-    warnings.push_back(
-        folder + ": the chat template (sha256 " + found.sha256 +
-        ") is not one of the two known ones; the program speaks the " +
-        (small ? "small" : "large") + " form of 2026-07-09 instead");
-  return found;
+  return *text ? recognise(**text, folder, smallModel, warnings)
+               : ChatTemplate();
+}
+
+Result<ChatTemplate> readGgufChatTemplate(const GgufHeader &metadata,
+                                          const std::string &name,
+                                          bool smallModel,
+                                          std::vector<std::string> &warnings) {
+  const GgufValue *text = metadata.find("tokenizer.chat_template");
+  if (!text)
+    return ChatTemplate();
+  if (!text->is(GgufValue::Kind::String))
+    return Error{ExitCode::BadInput,
+                 name + ": tokenizer.chat_template expects a string, got " +
+                     text->describe()};
+  return recognise(text->text, name, smallModel, warnings);
 }
 
 } // namespace gemmac

@@ -17,7 +17,7 @@ namespace gemmac {
 
 // All tensors of FOLDER, checked as Safetensors.h says and against the index.
 // `data` of a tensor may be unaligned when the header's length is odd. Errors:
-// no folder (a .gguf file is Unsupported), no safetensors, a missing shard, any
+// no folder, no safetensors, a missing shard, any
 // broken header, a tensor that is in two files or not where the index says.
 Result<std::unique_ptr<TensorSource>>
 openCheckpoint(const std::string &folder, std::vector<std::string> &warnings);
@@ -35,5 +35,17 @@ const char *towerOf(std::string_view name);
 // True if the canonical name is a k_proj, v_proj or k_norm of a layer that
 // reads another layer's K/V: original E2B and E4B files carry those, unused.
 bool isDeadKv(const ModelConfig &model, std::string_view name);
+
+// GGUF files may hold the experts' gate and up projections as two tensors
+// `...experts.gate_proj` and `...experts.up_proj` of half the rows instead of
+// the one called `name`, `...experts.gate_up_proj`.
+bool hasExpertParts(const TensorSource &source, const std::string &name);
+// The two; null where missing or where `name` is another tensor's.
+std::pair<const SourceTensor *, const SourceTensor *>
+expertParts(const TensorSource &source, const std::string &name);
+
+// Lets the pieces of `plan` that name a fused tensor name its parts where the
+// source holds those.
+void splitExpertPieces(ProgramPlan &plan, const TensorSource &source);
 
 } // namespace gemmac

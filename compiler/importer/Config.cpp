@@ -19,11 +19,6 @@ const char supportedModels[] =
     "supported are gemma4, gemma4_unified (the text part) and gemma4_text";
 
 constexpr uint64_t configBytes = 16 << 20;
-constexpr int64_t maxLayers = 1024;
-constexpr int64_t maxWidth = 65536;
-constexpr int64_t maxFfn = 1 << 20;
-constexpr int64_t maxVocab = 1 << 24;
-constexpr int64_t maxPositions = 1 << 24;
 
 // Round to nearest even, by way of f32 as the reference does.
 double roundToBf16(double value) {
@@ -53,6 +48,12 @@ const char *variantName(int64_t layers, int64_t hidden) {
 }
 
 } // namespace
+
+void finishDimensions(ModelConfig &model) {
+  model.embedScale = roundToBf16(std::sqrt(double(model.hidden)));
+  model.pleScale = roundToBf16(std::sqrt(double(model.pleWidth)));
+  model.variant = variantName(model.layers, model.hidden);
+}
 
 const JsonValue *ConfigReader::findText() {
   if (!root.is(Kind::Object)) {
@@ -114,19 +115,18 @@ void ConfigReader::checkQuantization(const Fields &fields) {
 }
 
 void ConfigReader::readDimensions(const Fields &text) {
-  model.layers = text.integer("num_hidden_layers", 1, maxLayers);
-  model.hidden = text.integer("hidden_size", 1, maxWidth);
-  model.heads = text.integer("num_attention_heads", 1, 1024);
-  kvHeads = text.integer("num_key_value_heads", 1, 1024);
-  headDim = text.integer("head_dim", 2, 4096);
-  ffn = text.integer("intermediate_size", 1, maxFfn);
+  model.layers = text.integer("num_hidden_layers", 1, limits::layers);
+  model.hidden = text.integer("hidden_size", 1, limits::width);
+  model.heads = text.integer("num_attention_heads", 1, limits::heads);
+  kvHeads = text.integer("num_key_value_heads", 1, limits::heads);
+  headDim = text.integer("head_dim", 2, limits::headDim);
+  ffn = text.integer("intermediate_size", 1, limits::ffn);
   // Fewer than 16 ids would leave `top` without parts.
-  model.vocab = text.integer("vocab_size", 16, maxVocab);
-  model.window = text.integer("sliding_window", 1, maxPositions);
-  model.maxContext = text.integer("max_position_embeddings", 1, maxPositions);
+  model.vocab = text.integer("vocab_size", 16, limits::vocab);
+  model.window = text.integer("sliding_window", 1, limits::positions);
+  model.maxContext =
+      text.integer("max_position_embeddings", 1, limits::positions);
   model.eps = text.number("rms_norm_eps", 1e-30, 1, 1e-6);
-  model.embedScale = roundToBf16(std::sqrt(double(model.hidden)));
-  model.variant = variantName(model.layers, model.hidden);
 }
 
 void ConfigReader::readOptions(const Fields &top, const Fields &text) {
@@ -169,25 +169,25 @@ void ConfigReader::readOptions(const Fields &top, const Fields &text) {
 void ConfigReader::readPerLayerEmbedding(const Fields &text) {
   if (model.modelType == "gemma4_unified")
     return;
-  model.pleWidth = text.integer("hidden_size_per_layer_input", 0, maxWidth, 0);
+  model.pleWidth =
+      text.integer("hidden_size_per_layer_input", 0, limits::width, 0);
   if (!model.pleWidth)
     return;
   model.pleVocab =
-      text.integer("vocab_size_per_layer_input", 1, maxVocab, model.vocab);
+      text.integer("vocab_size_per_layer_input", 1, limits::vocab, model.vocab);
   if (model.pleVocab < model.vocab)
     problems.bad(text.called("vocab_size_per_layer_input") +
                  " expects at least vocab_size " + std::to_string(model.vocab) +
                  ", got " + std::to_string(model.pleVocab));
-  model.pleScale = roundToBf16(std::sqrt(double(model.pleWidth)));
 }
 
 void ConfigReader::readExperts(const Fields &text) {
   if (model.modelType == "gemma4_unified" ||
       !text.boolean("enable_moe_block", false))
     return;
-  model.experts = text.integer("num_experts", 1, 4096);
+  model.experts = text.integer("num_experts", 1, limits::experts);
   model.topExperts = text.integer("top_k_experts", 1, model.experts);
-  model.expertFfn = text.integer("moe_intermediate_size", 1, maxFfn);
+  model.expertFfn = text.integer("moe_intermediate_size", 1, limits::ffn);
 }
 
 Result<ModelConfig> ConfigReader::read() {
@@ -200,6 +200,7 @@ Result<ModelConfig> ConfigReader::read() {
   readOptions(top, fields);
   readPerLayerEmbedding(fields);
   readExperts(fields);
+  finishDimensions(model);
   if (!failed())
     readLayers(fields);
   if (!failed())

@@ -55,10 +55,11 @@ std::vector<LayerShape> ConfigReader::readShapes(const Fields &text) {
     readPerLayerConfig(*map, text.called("per_layer_config"), shapes);
     return shapes;
   }
-  LayerShape global = {text.integer("global_head_dim", 2, 4096, 512), kvHeads};
+  LayerShape global = {text.integer("global_head_dim", 2, limits::headDim, 512),
+                       kvHeads};
   // Honoured only with K = V, as the reference does.
   int64_t globalHeads =
-      text.integer("num_global_key_value_heads", 1, 1024, kvHeads);
+      text.integer("num_global_key_value_heads", 1, limits::heads, kvHeads);
   if (keyIsValue)
     global.kvHeads = globalHeads;
   for (int64_t i = 0; i < model.layers; ++i)
@@ -97,9 +98,10 @@ void ConfigReader::readPerLayerConfig(const JsonValue &map,
             "num_key_value_heads");
     Fields fields(entry, called + "." + gemmac::quoted(key) + ".", problems);
     LayerShape &shape = shapes[index];
-    shape.headDim = fields.integer("head_dim", 2, 4096, shape.headDim);
+    shape.headDim =
+        fields.integer("head_dim", 2, limits::headDim, shape.headDim);
     shape.kvHeads =
-        fields.integer("num_key_value_heads", 1, 1024, shape.kvHeads);
+        fields.integer("num_key_value_heads", 1, limits::heads, shape.kvHeads);
   }
 }
 
@@ -110,34 +112,22 @@ void ConfigReader::readLayers(const Fields &text) {
   std::vector<LayerShape> shapes = readShapes(text);
   int64_t shared = text.integer("num_kv_shared_layers", 0, model.layers - 1, 0);
   bool doubleWide = text.boolean("use_double_wide_mlp", false);
-  for (int64_t i = 0; i < model.layers && !failed(); ++i) {
+  for (int64_t i = 0; i < model.layers; ++i) {
     LayerConfig &layer = model.layer[size_t(i)];
     layer.headDim = shapes[size_t(i)].headDim;
     layer.kvHeads = shapes[size_t(i)].kvHeads;
-    layer.ownsKv = i < model.layers - shared;
-    layer.donor = i;
     layer.keyIsValue = keyIsValue && layer.global;
-    layer.ffn = doubleWide && !layer.ownsKv ? 2 * ffn : ffn;
-    std::string name = "layer " + std::to_string(i);
-    if (layer.headDim % 2)
-      problems.bad(name + " expects an even head_dim, got " +
-                   std::to_string(layer.headDim));
-    if (model.heads % layer.kvHeads)
-      problems.bad(name +
-                   " expects num_attention_heads to be a multiple of "
-                   "its K/V heads, got " +
-                   std::to_string(model.heads) + " and " +
-                   std::to_string(layer.kvHeads));
+    layer.ffn = doubleWide && i >= model.layers - shared ? 2 * ffn : ffn;
   }
   if (!failed())
-    readSharing(shared);
-  if (!failed())
-    checkUniform();
+    finishLayers(model, shared, headDim, problems);
 }
+
+namespace {
 
 // Each of the last `shared` layers reads the cache of the last owning layer of
 // its type.
-void ConfigReader::readSharing(int64_t shared) {
+void readSharing(ModelConfig &model, int64_t shared, Problems &problems) {
   int64_t last[2] = {-1, -1}; // sliding, global
   for (int64_t i = 0; i < model.layers; ++i) {
     LayerConfig &layer = model.layer[size_t(i)];
@@ -166,7 +156,7 @@ void ConfigReader::readSharing(int64_t shared) {
 }
 
 // One rope table per type means one head size per type.
-void ConfigReader::checkUniform() {
+void checkUniform(ModelConfig &model, int64_t headDim, Problems &problems) {
   int64_t dim[2] = {0, 0};
   for (int64_t i = 0; i < model.layers; ++i) {
     const LayerConfig &layer = model.layer[size_t(i)];
@@ -182,6 +172,31 @@ void ConfigReader::checkUniform() {
   }
   model.localRope.dim = dim[0] ? dim[0] : headDim;
   model.globalRope.dim = dim[1];
+}
+
+} // namespace
+
+void finishLayers(ModelConfig &model, int64_t shared, int64_t headDim,
+                  Problems &problems) {
+  for (int64_t i = 0; i < model.layers && !problems.first; ++i) {
+    LayerConfig &layer = model.layer[size_t(i)];
+    layer.ownsKv = i < model.layers - shared;
+    layer.donor = i;
+    std::string name = "layer " + std::to_string(i);
+    if (layer.headDim % 2)
+      problems.bad(name + " expects an even head_dim, got " +
+                   std::to_string(layer.headDim));
+    if (model.heads % layer.kvHeads)
+      problems.bad(name +
+                   " expects num_attention_heads to be a multiple of "
+                   "its K/V heads, got " +
+                   std::to_string(model.heads) + " and " +
+                   std::to_string(layer.kvHeads));
+  }
+  if (!problems.first)
+    readSharing(model, shared, problems);
+  if (!problems.first)
+    checkUniform(model, headDim, problems);
 }
 
 void ConfigReader::readRopes(const Fields &text) {

@@ -82,14 +82,11 @@ Status checkFolder(const std::string &folder) {
   int error = there ? 0 : errno;
   if (there && S_ISDIR(info.st_mode))
     return Done{};
-  if (there && endsWith(folder, ".gguf"))
-    return Error{ExitCode::Unsupported,
-                 folder + ": GGUF input is not supported yet; pass the "
-                          "folder of the Hugging Face checkpoint instead"};
   if (there)
     return Error{ExitCode::BadInput,
-                 folder + ": not a folder; expects the folder of a Hugging "
-                          "Face checkpoint (config.json, *.safetensors)"};
+                 folder + ": neither a folder nor a GGUF file; expects the "
+                          "folder of a Hugging Face checkpoint (config.json, "
+                          "*.safetensors) or a .gguf file"};
   if (error == ENOENT || error == ENOTDIR)
     return Error{ExitCode::BadInput,
                  folder + ": no such folder; expects the folder of a Hugging "

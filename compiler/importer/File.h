@@ -11,7 +11,7 @@
 
 namespace gemmac {
 
-// FOLDER must be a folder; a .gguf file is Unsupported, anything else BadInput.
+// FOLDER must be a folder, anything else is BadInput.
 Status checkFolder(const std::string &folder);
 
 // True if FOLDER/name is there, whatever it is.

@@ -7,7 +7,6 @@
 #include "compiler/importer/TokenizerFile.h"
 #include "compiler/importer/TokenizerPack.h"
 
-#include <cstdio>
 #include <new>
 #include <unordered_map>
 
@@ -26,8 +25,8 @@ public:
       : file(file), name(std::move(name)), warnings(warnings) {}
 
   bool run(int64_t vocab) {
-    return checkKind() && checkPipeline() && collect(vocab) && findBytes() &&
-           resolveMerges();
+    return checkKind() && checkPipeline() && collect(vocab) &&
+           done(findByteTokens(model, ids)) && resolveMerges();
   }
 
   TokenizerModel model;
@@ -237,61 +236,23 @@ private:
     return true;
   }
 
-  // Marks the byte tokens; all 256 must be there.
-  bool findBytes() {
-    auto isHex = [](char c) {
-      return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') ||
-             (c >= 'a' && c <= 'f');
-    };
-    for (size_t id = 0; id < model.pieces.size(); ++id) {
-      std::string_view p = model.pieces[id];
-      if (p.size() == 6 && p.starts_with("<0x") && p.ends_with('>') &&
-          isHex(p[3]) && isHex(p[4]))
-        model.flags[id] |= GM_TOK_BYTE;
-    }
-    for (unsigned byte = 0; byte < 256; ++byte) {
-      char text[8];
-      std::snprintf(text, sizeof text, "<0x%02X>", byte);
-      auto hit = ids.find(text);
-      if (hit == ids.end())
-        return bad(std::string("expects all 256 byte tokens, but ") + text +
-                   " is missing");
-      model.byteIds[byte] = uint32_t(hit->second);
-    }
-    return true;
+  bool done(const Status &status) {
+    return status ? true : fail(status.error().code, status.error().message);
   }
 
   bool resolveMerges() {
     model.merges.reserve(file.merges.size());
-    for (const TokenizerFile::Merge &entry : file.merges) {
-      std::string_view texts[] = {
-          file.view(entry.left), file.view(entry.right),
-          file.view({entry.left.from, entry.left.size + entry.right.size})};
-      uint32_t found[3];
-      for (int i = 0; i < 3; ++i) {
-        auto hit = ids.find(texts[i]);
-        const char *problem = nullptr;
-        if (hit == ids.end() || texts[i].empty())
-          problem = " is not in the vocabulary";
-        else if (model.flags[hit->second] & GM_TOK_BYTE)
-          problem = " is a byte token; those cannot merge";
-        if (problem)
-          return bad("merge " + std::to_string(model.merges.size()) + " of " +
-                     gemmac::quoted(texts[0]) + " and " +
-                     gemmac::quoted(texts[1]) + ": piece " +
-                     gemmac::quoted(texts[i]) + problem);
-        found[i] = uint32_t(hit->second);
-      }
-      model.merges.push_back(
-          {found[0], found[1], uint32_t(model.merges.size()), found[2]});
-    }
+    for (const TokenizerFile::Merge &m : file.merges)
+      if (!done(addMerge(model, ids, file.view(m.left), file.view(m.right),
+                         file.view({m.left.from, m.left.size + m.right.size}))))
+        return false;
     return true;
   }
 
   const TokenizerFile &file;
   std::string name;
   std::vector<std::string> &warnings;
-  std::unordered_map<std::string_view, int64_t> ids; // of model.vocab
+  PieceIds ids; // of model.vocab
 };
 
 } // namespace

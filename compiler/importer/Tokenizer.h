@@ -1,9 +1,10 @@
-// From a checkpoint's tokenizer.json to the packed tokenizer that the program
-// maps (runtime/tokenizer_blob.h), and which chat protocol its template speaks.
-// Knows JSON files; must not know MLIR, tensors or targets.
+// From a checkpoint's tokenizer.json or GGUF metadata to the packed tokenizer
+// that the program maps (runtime/tokenizer_blob.h), and which chat protocol its
+// template speaks. Must not know MLIR, tensors or targets.
 #pragma once
 
 #include "compiler/Result.h"
+#include "compiler/importer/Gguf.h"
 
 #include <cstdint>
 #include <optional>
@@ -29,6 +30,13 @@ Result<std::vector<uint8_t>>
 packTokenizerText(std::string_view text, const std::string &name, int64_t vocab,
                   std::vector<std::string> &warnings);
 
+// The same from GGUF metadata. No value: there is no vocabulary. Of tokens that
+// stand twice the lowest id is the one that texts become. Errors as above;
+// another tokenizer than Gemma's is Unsupported.
+Result<std::optional<std::vector<uint8_t>>>
+packGgufTokenizer(const GgufHeader &metadata, const std::string &name,
+                  int64_t vocab, std::vector<std::string> &warnings);
+
 // The two forms of the chat protocol differ in the generation prompt only: with
 // thinking off the large one adds an empty thought.
 enum class ChatProtocol { None, Small, Large };
@@ -46,5 +54,11 @@ struct ChatTemplate {
 Result<ChatTemplate> readChatTemplate(const std::string &folder,
                                       bool smallModel,
                                       std::vector<std::string> &warnings);
+
+// The same for tokenizer.chat_template of GGUF metadata.
+Result<ChatTemplate> readGgufChatTemplate(const GgufHeader &metadata,
+                                          const std::string &name,
+                                          bool smallModel,
+                                          std::vector<std::string> &warnings);
 
 } // namespace gemmac

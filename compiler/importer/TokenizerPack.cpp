@@ -1,13 +1,15 @@
 // The tables of the packed tokenizer: perfect hash of the merges (hash and
 // displace), code point blocks, added tokens in search order, bridge filter.
-// Must not know JSON or files.
+// Must not know files.
 #include "compiler/importer/TokenizerPack.h"
 
+#include "compiler/importer/Json.h"
 #include "runtime/abi.h"
 
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cstdio>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -273,12 +275,61 @@ void addNamed(const TokenizerModel &model, gm_tok_header &head) {
       continue;
     const auto *hit = std::find(std::begin(namedTexts), std::end(namedTexts),
                                 model.pieces[id]);
-    if (hit != std::end(namedTexts))
+    if (hit != std::end(namedTexts) &&
+        head.named[hit - namedTexts] == GM_TOK_NONE)
       head.named[hit - namedTexts] = id;
   }
 }
 
 } // namespace
+
+Status findByteTokens(TokenizerModel &model, const PieceIds &ids) {
+  auto isHex = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') ||
+           (c >= 'a' && c <= 'f');
+  };
+  for (size_t id = 0; id < model.pieces.size(); ++id) {
+    std::string_view p = model.pieces[id];
+    if (p.size() == 6 && p.starts_with("<0x") && p.ends_with('>') &&
+        isHex(p[3]) && isHex(p[4]))
+      model.flags[id] |= GM_TOK_BYTE;
+  }
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    char text[8];
+    std::snprintf(text, sizeof text, "<0x%02X>", byte);
+    auto hit = ids.find(text);
+    if (hit == ids.end())
+      return Error{ExitCode::BadInput,
+                   std::string("expects all 256 byte tokens, but ") + text +
+                       " is missing"};
+    model.byteIds[byte] = uint32_t(hit->second);
+  }
+  return Done{};
+}
+
+Status addMerge(TokenizerModel &model, const PieceIds &ids,
+                std::string_view left, std::string_view right,
+                std::string_view whole) {
+  std::string_view texts[] = {left, right, whole};
+  uint32_t found[3];
+  for (int i = 0; i < 3; ++i) {
+    auto hit = ids.find(texts[i]);
+    const char *problem = nullptr;
+    if (hit == ids.end() || texts[i].empty())
+      problem = " is not in the vocabulary";
+    else if (model.flags[hit->second] & GM_TOK_BYTE)
+      problem = " is a byte token; those cannot merge";
+    if (problem)
+      return Error{ExitCode::BadInput,
+                   "merge " + std::to_string(model.merges.size()) + " of " +
+                       gemmac::quoted(left) + " and " + gemmac::quoted(right) +
+                       ": piece " + gemmac::quoted(texts[i]) + problem};
+    found[i] = uint32_t(hit->second);
+  }
+  model.merges.push_back(
+      {found[0], found[1], uint32_t(model.merges.size()), found[2]});
+  return Done{};
+}
 
 Result<std::vector<uint8_t>> packTokenizerTables(const TokenizerModel &model) {
   Result<MergeHash> hash = hashMerges(model);

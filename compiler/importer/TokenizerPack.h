@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace gemmac {
@@ -20,6 +21,18 @@ struct TokenizerModel {
   std::vector<gm_tok_merge> merges;     // ids in range, no byte tokens
   std::array<uint32_t, 256> byteIds;
 };
+
+using PieceIds = std::unordered_map<std::string_view, int64_t>;
+
+// Marks the byte tokens ("<0x0A>") among the pieces and fills `byteIds`. Error:
+// one of the 256 is missing.
+Status findByteTokens(TokenizerModel &model, const PieceIds &ids);
+
+// Appends the merge of `left` and `right` to `whole`. Errors: one of them is no
+// piece or is a byte token. Needs findByteTokens.
+Status addMerge(TokenizerModel &model, const PieceIds &ids,
+                std::string_view left, std::string_view right,
+                std::string_view whole);
 
 // The only possible error: a pair (left, right) stands twice in `merges`.
 Result<std::vector<uint8_t>> packTokenizerTables(const TokenizerModel &model);

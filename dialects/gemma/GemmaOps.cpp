@@ -202,10 +202,13 @@ LogicalResult WeightOp::verify() {
   // Bytes of every format and layout stay far below 2^63.
   if (elements < 1 || elements > double(int64_t(1) << 50))
     return emitOpError() << "expects 1 to 2^50 elements, got " << getType();
-  if (failed(checkWord(*this, getSource(), "source", {"f32", "f16", "bf16"})) ||
-      failed(checkWord(*this, getFormat(), "format", {"f32", "bf16"})))
+  if (failed(checkWord(*this, getSource(), "source",
+                       {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0",
+                        "q5_1", "q4_k", "q5_k", "q6_k"})) ||
+      failed(checkWord(*this, getFormat(), "format",
+                       {"f32", "bf16", "q8_0", "q4_0", "q4_bf"})))
     return failure();
-  return checkWord(*this, getAct(), "act", {"f32", "bf16"});
+  return checkWord(*this, getAct(), "act", {"f32", "bf16", "q8"});
 }
 
 LogicalResult CacheOp::verify() {

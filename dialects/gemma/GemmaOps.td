@@ -69,9 +69,10 @@ def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     Names one source tensor. `from` is its Hugging Face name without the prefix
     `model.language_model.` or `model.`; the type is its logical shape
     (`[out, in]` for matrices, row-major). `source` is the type it has in the
-    bound checkpoint (`f32`, `f16`, `bf16`), absent when compiling from a
-    configuration alone. `format` is what it is stored as (`f32`, `bf16`) and
-    `act` the format of the activations that it multiplies; both are set by
+    bound checkpoint (`f32`, `f16`, `bf16`, or a block format of GGUF: `q8_0`,
+    `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q4_k`, `q5_k`, `q6_k`), absent when
+    compiling from a configuration alone. `format` is what it is stored as
+    (`f32`, `bf16`) and `act` the format of the activations that it multiplies; both are set by
     `gemma-choose-formats`.
 
     ```mlir

@@ -7,6 +7,7 @@
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 
 #include <cmath>
 
@@ -96,10 +97,21 @@ static LogicalResult checkConstant(DefOp op, StringRef name) {
     return op.emitOpError() << "expects constant " << name;
   if (isFormat(name)) {
     auto text = dyn_cast<StringAttr>(value);
-    if (text && (text.getValue() == "f32" || text.getValue() == "bf16"))
+    SmallVector<StringRef> words = {"f32", "bf16"};
+    // The bodies that read and write blocks of 32 columns.
+    static constexpr StringLiteral quantized[] = {
+        "embed",  "norm",         "norms3",     "quant",       "linear",
+        "logits", "linear_geglu", "experts_up", "experts_down"};
+    bool blocks = llvm::is_contained(quantized, op.getFamily());
+    if (blocks && name == "act")
+      words.push_back("q8");
+    if (blocks && name == "format")
+      words.append({"q8_0", "q4_0", "q4_bf"});
+    if (text && llvm::is_contained(words, text.getValue()))
       return success();
-    return op.emitOpError() << "expects constant " << name
-                            << " to be f32 or bf16, got " << value;
+    return op.emitOpError() << "expects constant " << name << " to be "
+                            << llvm::join(ArrayRef(words).drop_back(), ", ")
+                            << " or " << words.back() << ", got " << value;
   }
   if (isReal(name)) {
     auto real = dyn_cast<FloatAttr>(value);
@@ -129,6 +141,20 @@ LogicalResult DefOp::verify() {
   for (const std::string &name : family->constants)
     if (failed(checkConstant(*this, name)))
       return failure();
+  auto textOf = [&](StringRef name) {
+    auto text = getConstants().getAs<StringAttr>(name);
+    return text ? text.getValue() : StringRef();
+  };
+  StringRef format = textOf("format"), act = textOf("act");
+  if (!format.empty() && !act.empty() &&
+      format.starts_with("q") != act.starts_with("q"))
+    return emitOpError() << "expects act q8 with quantised formats only, got "
+                         << format << " and " << act;
+  auto k = getConstants().getAs<IntegerAttr>("k");
+  if (k && (format.starts_with("q") || act.starts_with("q")) &&
+      k.getInt() % gemmac::quantBlock)
+    return emitOpError() << "expects k to be a multiple of "
+                         << gemmac::quantBlock << ", got " << k.getInt();
   if (getConstants().size() != family->constants.size())
     return emitOpError() << "expects " << family->constants.size()
                          << " constants, got " << getConstants().size();

@@ -12,6 +12,7 @@
 // REMARK-DAG: @down has format f32: it shares a kernel with @gate
 // REMARK-DAG: 1 matrix in bf16, no source is bound
 // REMARK-DAG: 1 matrix in bf16, the source is bf16
+// REMARK-DAG: 1 matrix in bf16, the source is q4_0
 // REMARK-DAG: 1 matrix in f32, the source is f16
 // REMARK-DAG: 1 matrix in f32, the source is f32
 // REMARK-DAG: 1 matrix in f32, k = 7 is odd
@@ -26,6 +27,9 @@ gemma.weight @source_bf16 from "a" : tensor<64x48xf32> {source = "bf16"}
 // NONE: @source_f16 {{.+}} {act = "f32", format = "f32",
 // BF16: @source_f16 {{.+}} {act = "bf16", format = "bf16",
 gemma.weight @source_f16 from "b" : tensor<64x48xf32> {source = "f16"}
+// A quantised source is rounded to bf16.
+// CHECK: @source_q4 {{.+}} {act = "bf16", format = "bf16",
+gemma.weight @source_q4 from "q" : tensor<64x64xf32> {source = "q4_0"}
 // CHECK: @no_source {{.+}} {act = "bf16", format = "bf16"}
 gemma.weight @no_source from "c" : tensor<64x48xf32>
 // Vectors are f32 whatever the source.

@@ -11,7 +11,7 @@ func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}) attributes {gemma.segme
 
 gemma.weight @e from "e" : tensor<96x64xf32>
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  // expected-error @+1 {{expects weight @e with format f32 or bf16, got none}}
+  // expected-error @+1 {{expects weight @e with a format (gemma-choose-formats), got none}}
   %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }

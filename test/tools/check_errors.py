@@ -4,7 +4,8 @@
 check_errors.py GEMMAC EXAMPLES WORK [CASE...]
 
 EXAMPLES holds nano-e (one file) and nano-m (two shards); WORK is an empty
-folder. Every case is a copy of one of them with one thing broken. Besides the
+folder. Every case is a copy of one of them, or of a GGUF file in
+test/golden/gguf, with one thing broken. Besides the
 code and the words: exactly one error line, no output or temporary file left.
 """
 import json
@@ -16,6 +17,10 @@ import struct
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import gguf
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "gguf")
 CASES = []
 
 
@@ -84,18 +89,11 @@ def no_folder(folder):
     shutil.rmtree(folder)
 
 
-@case(3, "not a folder")
+@case(3, "neither a folder nor a GGUF file")
 def a_file(folder):
     shutil.rmtree(folder)
     with open(folder, "w") as out:
         out.write("x")
-
-
-@case(4, "GGUF", "not supported yet")
-def gguf(folder):
-    shutil.rmtree(folder)
-    with open(folder, "wb") as out:
-        out.write(b"GGUF\x03\0\0\0")
 
 
 @case(3, "config.json", "no such file")
@@ -393,6 +391,153 @@ def disk_full(folder):
     pass
 
 
+# GGUF files: a case changes the file of `model`, written as in.gguf.
+
+
+def gguf_case(code, *words, model="nano-e-Q4_0.gguf", args=()):
+    """Registers a function that changes a gguf.Gguf, or returns the file's bytes."""
+
+    def add(function):
+        def breaks(folder):
+            file = gguf.Gguf(os.path.join(GOLDEN, model))
+            data = function(file)
+            if not isinstance(data, bytes):
+                data = file.header() + file.data()
+            write(folder, "in.gguf", data)
+
+        breaks.__name__ = function.__name__
+        CASES.append((breaks, code, words, None, args, None, None))
+        return function
+
+    return add
+
+
+@gguf_case(3, "magic", "GGUF")
+def gguf_magic(file):
+    return b"GGML" + (file.header() + file.data())[4:]
+
+
+@gguf_case(3, "truncated")
+def gguf_short(file):
+    return b"GGUF\x03\0\0\0"
+
+
+@gguf_case(3, "truncated")
+def gguf_half_header(file):
+    return file.header()[:50000]
+
+
+@gguf_case(3, "beyond the data", "truncated")
+def gguf_half_data(file):
+    return file.header() + file.data()[:1000000]
+
+
+@gguf_case(4, "version 1")
+def gguf_old(file):
+    file.version = 1
+
+
+@gguf_case(4, "version 4", "too old")
+def gguf_new(file):
+    file.version = 4
+
+
+@gguf_case(4, "big endian")
+def gguf_big_endian(file):
+    file.version = 3 << 24
+
+
+@gguf_case(3, "tensors", "at most")
+def gguf_many_tensors(file):
+    return file.header(counts=(1 << 63, len(file.entries))) + file.data()
+
+
+@gguf_case(3, "metadata keys", "fit")
+def gguf_many_keys(file):
+    return b"GGUF" + struct.pack("<IQQ", 3, 1, 60000) + bytes(1000)
+
+
+@gguf_case(3, "overlaps")
+def gguf_overlap(file):
+    return file.header(offsets=[0] * len(file.tensors)) + file.data()
+
+
+@gguf_case(3, "multiple of 32")
+def gguf_unaligned(file):
+    return file.header(offsets=list(range(len(file.tensors)))) + file.data()
+
+
+@gguf_case(3, "blk.3.ffn_up.weight", "of layer 3", "missing")
+def gguf_missing(file):
+    file.tensors = [t for t in file.tensors if t.name != "blk.3.ffn_up.weight"]
+
+
+@gguf_case(3, "blk.3.attn_v.weight", "of layer 3", "missing")
+def gguf_no_values(file):
+    file.tensors = [t for t in file.tensors if t.name != "blk.3.attn_v.weight"]
+
+
+@gguf_case(3, "blk.3.ffn_up.weight", "shape", "metadata")
+def gguf_shape(file):
+    file.tensor("blk.3.ffn_up.weight").ne.reverse()
+
+
+@gguf_case(3, "blk.3.ffn_up.bias", "has no place")
+def gguf_unknown_tensor(file):
+    file.tensors.append(gguf.Tensor("blk.3.ffn_up.bias", [224], 0, bytes(896)))
+
+
+@gguf_case(3, "blk.3.ffn_up.weight", "stands twice")
+def gguf_twice(file):
+    file.tensors.append(file.tensor("blk.3.ffn_up.weight"))
+
+
+@gguf_case(3, "blk.3.ffn_up.weight", "IQ4_NL", "Q4_0")
+def gguf_type(file):
+    file.tensor("blk.3.ffn_up.weight").kind = 20
+
+
+@gguf_case(4, "general.architecture", "llama")
+def gguf_architecture(file):
+    file.entries["general.architecture"] = (gguf.STRING, b"llama")
+
+
+@gguf_case(4, "towers", "mmproj")
+def gguf_towers(file):
+    file.entries["general.architecture"] = (gguf.STRING, b"clip")
+
+
+@gguf_case(3, "holds no tensors")
+def gguf_vocabulary_alone(file):
+    file.tensors = []
+
+
+@gguf_case(3, "gemma4.attention.head_count", "missing")
+def gguf_no_heads(file):
+    del file.entries["gemma4.attention.head_count"]
+
+
+@gguf_case(4, "rope_freqs.weight", "pair 3")
+def gguf_rope(file):
+    t = file.tensor("rope_freqs.weight")
+    t.data = t.data[:12] + struct.pack("<f", 2.0) + t.data[16:]
+
+
+@gguf_case(4, "tokenizer.ggml.model", "gpt2")
+def gguf_other_tokenizer(file):
+    file.entries["tokenizer.ggml.model"] = (gguf.STRING, b"gpt2")
+
+
+@gguf_case(3, "tokenizer.ggml.merges", "left right")
+def gguf_merge(file):
+    file.entries["tokenizer.ggml.merges"][1][1][5] = b"abc"
+
+
+@gguf_case(3, "part 1 of 2", "-00001-of-00002.gguf")
+def gguf_part(file):
+    file.entries.update({"split.no": (2, 0), "split.count": (2, 2)})
+
+
 def limit_files(size):
     """What a full disk looks like: writes beyond `size` fail."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -404,14 +549,15 @@ def run_case(gemmac, examples, work, case):
     name = breaks.__name__
     root = os.path.join(work, name)
     shutil.rmtree(root, ignore_errors=True)
-    folder = os.path.join(root, "in.gguf" if name == "gguf" else "in")
+    folder = os.path.join(root, "in")
     out = os.path.join(root, "out")
     os.makedirs(folder)
     os.makedirs(out)
-    source = os.path.join(examples, model)
-    for file in os.listdir(source):
-        os.symlink(os.path.join(source, file), os.path.join(folder, file))
+    for file in os.listdir(os.path.join(examples, model)) if model else ():
+        os.symlink(os.path.join(examples, model, file), os.path.join(folder, file))
     breaks(folder)
+    if not model:
+        folder = os.path.join(folder, "in.gguf")
     if not any(a.startswith("--target") for a in args):
         args = ["--target=x86-avx512", *args]
     command = [gemmac, folder, "-o", output or os.path.join(out, "p"), *args]

@@ -1,8 +1,9 @@
 // Runs the tokenizer over many texts for comparisons with other programs:
-//   tokenizer_tool TOKENIZER.json VOCAB < texts > results
+//   tokenizer_tool TOKENIZER VOCAB < texts > results
+// TOKENIZER is a tokenizer.json or a GGUF file.
 // Each input line is a text as a JSON string; each output line is a JSON list
 // [ids with specials, ids without, text decoded from the former with specials].
-//   tokenizer_tool TOKENIZER.json VOCAB --time FILE
+//   tokenizer_tool TOKENIZER VOCAB --time FILE
 // prints how long packing, opening, encoding and decoding FILE take.
 #include "compiler/importer/Tokenizer.h"
 #include "runtime/app/tokenizer.h"
@@ -61,17 +62,32 @@ int timeMode(const gm::Tokenizer &tokenizer, const char *path) {
 
 } // namespace
 
+static gemmac::Result<std::vector<uint8_t>>
+pack(const std::string &text, const std::string &name, int64_t vocab,
+     std::vector<std::string> &warnings) {
+  if (!gemmac::isGguf(text))
+    return gemmac::packTokenizerText(text, name, vocab, warnings);
+  gemmac::Result<gemmac::GgufHeader> header = gemmac::parseGguf(text, name);
+  if (!header)
+    return header.error();
+  auto blob = gemmac::packGgufTokenizer(*header, name, vocab, warnings);
+  if (!blob)
+    return blob.error();
+  if (!*blob)
+    return gemmac::Error{gemmac::ExitCode::BadInput, name + ": no vocabulary"};
+  return **blob;
+}
+
 int main(int argc, char **argv) {
   if (argc != 3 && argc != 5) {
-    std::fprintf(stderr, "usage: %s TOKENIZER.json VOCAB [--time FILE]\n",
-                 argv[0]);
+    std::fprintf(stderr, "usage: %s TOKENIZER VOCAB [--time FILE]\n", argv[0]);
     return 2;
   }
   std::string json = readAll(argv[1]);
   std::vector<std::string> warnings;
   double start = now();
   gemmac::Result<std::vector<uint8_t>> blob =
-      gemmac::packTokenizerText(json, argv[1], std::atoll(argv[2]), warnings);
+      pack(json, argv[1], std::atoll(argv[2]), warnings);
   if (!blob) {
     std::fprintf(stderr, "error: %s\n", blob.error().message.c_str());
     return static_cast<int>(blob.error().code);

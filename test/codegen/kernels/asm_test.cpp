@@ -59,7 +59,7 @@ KernelSpec product(const std::string &family, RowClass rows,
   KernelSpec spec{family, rows, {}};
   spec.constants.set("k", int64_t(1536))
       .set("format", format)
-      .set("act", format);
+      .set("act", format[0] == 'q' ? "q8" : format);
   if (family == "logits")
     spec.constants.set("cap", 30.0);
   if (family.starts_with("experts"))
@@ -126,6 +126,33 @@ TEST(Assembly, X86OneRowIsLean) {
       EXPECT_LE(loop.size(), 8u);
     }
   EXPECT_TRUE(found);
+}
+
+// 8 products per 32 k, row and 16 outputs; weights are unpacked once for all
+// rows of a tile.
+TEST(Assembly, X86ByteProducts) {
+  for (const char *format : {"q8_0", "q4_0", "q4_bf"})
+    for (const char *family : products)
+      for (RowClass rows : {RowClass::Few, RowClass::Many}) {
+        std::string name = family;
+        if (name == "linear_ple" ||
+            (name == "logits" && rows == RowClass::Many))
+          continue;
+        KernelSpec spec = product(family, rows, format);
+        std::vector<int> sizes =
+            hotLoops(spec, "x86-avx512", "vpdpbusd", "(%rsp)", "\tcall");
+        // M x blocks: 1 x 1 and 4, 2 x 1 and 2, 4, 8
+        std::vector<int> want = {8, 16, 32, 32, 32, 64};
+        if (name == "linear_geglu")
+          want = {32, 32, 32, 64};
+        if (rows == RowClass::Many)
+          want = {64};
+        if (name == "experts_up")
+          want = {32};
+        if (name == "experts_down")
+          want = {8};
+        EXPECT_EQ(sizes, want) << kernelSymbol(spec);
+      }
 }
 
 TEST(Assembly, F32UsesFusedMultiplyAdd) {

@@ -302,12 +302,11 @@ TEST(Config, Folders) {
   writeText(empty.file("model.gguf"), "GGUF");
   none = readModelConfig(empty.file("model.gguf"), w);
   ASSERT_FALSE(none);
-  EXPECT_EQ(none.error().code, ExitCode::Unsupported);
-  EXPECT_TRUE(has(none.error().message, {"GGUF", "not supported yet"}));
+  EXPECT_EQ(none.error().code, ExitCode::BadInput);
   writeText(empty.file("notes.txt"), "x");
   none = readModelConfig(empty.file("notes.txt"), w);
   ASSERT_FALSE(none);
-  EXPECT_TRUE(has(none.error().message, {"not a folder"}));
+  EXPECT_TRUE(has(none.error().message, {"neither a folder nor a GGUF file"}));
   std::filesystem::create_directory(empty.file("config.json"));
   none = readModelConfig(empty.path, w);
   ASSERT_FALSE(none);

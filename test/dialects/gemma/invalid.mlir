@@ -26,18 +26,18 @@ gemma.weight @w from "w" : tensor<1000000000x1000000000x1000000000xf32>
 
 // -----
 
-// expected-error @below {{expects source to be f32 or f16 or bf16, got "i8"}}
+// expected-error @below {{expects source to be f32 or f16 or bf16 or q8_0 or q4_0 or q4_1 or q5_0 or q5_1 or q4_k or q5_k or q6_k, got "i8"}}
 gemma.weight @w from "w" : tensor<4xf32> {source = "i8"}
 
 // -----
 
-// expected-error @below {{expects format to be f32 or bf16, got "f16"}}
+// expected-error @below {{expects format to be f32 or bf16 or q8_0 or q4_0 or q4_bf, got "f16"}}
 gemma.weight @w from "w" : tensor<4xf32> {format = "f16"}
 
 // -----
 
-// expected-error @below {{expects act to be f32 or bf16, got "q8"}}
-gemma.weight @w from "w" : tensor<4xf32> {act = "q8"}
+// expected-error @below {{expects act to be f32 or bf16 or q8, got "q4"}}
+gemma.weight @w from "w" : tensor<4xf32> {act = "q4"}
 
 // -----
 

@@ -26,8 +26,23 @@ kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = 
 
 // -----
 
+// expected-error @below {{expects constant act to be f32, bf16 or q8, got "q9"}}
+kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "q9", eps = 1.0e-6 : f64, k = 48 : i64}}
+
+// -----
+
+// expected-error @below {{expects k to be a multiple of 32, got 48}}
+kernel.def @norm_q8_1em06_k48_few {family = "norm", rows = "few", constants = {act = "q8", eps = 1.0e-6 : f64, k = 48 : i64}}
+
+// -----
+
 // expected-error @below {{expects constant act to be f32 or bf16, got "q8"}}
-kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "q8", eps = 1.0e-6 : f64, k = 48 : i64}}
+kernel.def @merge_q8_h32_h2_few {family = "merge", rows = "few", constants = {act = "q8", hd = 32 : i64, heads = 2 : i64}}
+
+// -----
+
+// expected-error @below {{expects act q8 with quantised formats only, got q4_bf and bf16}}
+kernel.def @linear_bf16_q4_bf_k64_few {family = "linear", rows = "few", constants = {act = "bf16", format = "q4_bf", k = 64 : i64}}
 
 // -----
 

@@ -1,0 +1,68 @@
+// Opens a model in GGUF form, one file or the parts of a split one: its tensors
+// under the names and shapes of the Hugging Face checkpoint, its configuration
+// and sampling defaults from the metadata. Knows what the converters of the
+// family write; must not know MLIR or what is done with the tensors.
+#pragma once
+
+#include "codegen/Packer.h"
+#include "compiler/importer/Config.h"
+#include "compiler/importer/File.h"
+#include "compiler/importer/Gguf.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace gemmac {
+
+class GgufModel : public TensorSource {
+public:
+  // Any part of a split model opens all of it. Errors: what Gguf.h refuses, a
+  // missing part, parts that do not belong together, another architecture or
+  // the towers' file (Unsupported), a file without tensors.
+  static Result<std::unique_ptr<GgufModel>> open(const std::string &path);
+
+  const std::vector<SourceTensor> &tensors() const override { return list; }
+  const std::vector<SourceFile> &files() const override { return fileList; }
+  const SourceTensor *find(const std::string &name) const override;
+
+  // The first file and its metadata.
+  const std::string &path() const { return fileList.front().path; }
+  const GgufHeader &metadata() const { return first; }
+
+private:
+  Status openAll(const std::string &path);
+  Status openPart(const std::string &path, int64_t part, int64_t parts);
+  Status checkArchitecture() const;
+  Status add(MappedFile map, GgufHeader header);
+  Status index();
+
+  std::vector<MappedFile> maps;
+  std::vector<SourceFile> fileList;
+  std::vector<SourceTensor> list;
+  std::unordered_map<std::string_view, size_t> byName; // views into list
+  GgufHeader first;
+};
+
+// True if PATH is a file that ends in .gguf or starts like one.
+bool isGgufFile(const std::string &path);
+
+// "blk.3.ffn_up.weight" <-> "layers.3.mlp.up_proj.weight"; a name that has no
+// counterpart stays as it is.
+std::string canonicalFromGguf(std::string_view name);
+std::string ggufFromCanonical(std::string_view name);
+
+// The configuration. Layers whose attn_v is missing throughout use K = V.
+// Errors name the key, the value and the allowed range.
+Result<ModelConfig> readGgufConfig(const GgufModel &model,
+                                   std::vector<std::string> &warnings);
+
+// Sampling defaults and special ids. Stop ids are eos_token_id, those that the
+// file lists, and the tokens that end a turn or ask for a tool's answer.
+Result<GenerationConfig> readGgufGeneration(const GgufModel &model,
+                                            const ModelConfig &config,
+                                            std::vector<std::string> &warnings);
+
+} // namespace gemmac

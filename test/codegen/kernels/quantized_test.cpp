@@ -1,0 +1,328 @@
+// Kernels of quantised weights and activations: values against double, the same
+// bits of a row in every row class, tile and unit range, and the stored blocks.
+#include "test/codegen/kernels/KernelRunner.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace gemmac;
+
+namespace {
+
+class Quantized : public KernelTest {};
+GEMMAC_BOTH_TARGETS(Quantized);
+
+const char *const formats[] = {"q8_0", "q4_0", "q4_bf"};
+
+double geluOf(double x) {
+  return 0.5 * x *
+         (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+// A matrix of random codes and scales, packed as targets/Layouts.h says.
+struct Matrix {
+  std::string format;
+  int64_t rows, k;
+  std::vector<double> values;
+  Bytes packed;
+
+  Matrix(const std::string &format, int64_t rows, int64_t k,
+         std::mt19937 &random)
+      : format(format), rows(rows), k(k), values(size_t(rows * k)),
+        packed(size_t(matrixLayout(format).bytes(rows, k)), 0) {
+    const bool eight = format == "q8_0";
+    std::uniform_int_distribution<int> code(eight ? -127 : -8, eight ? 127 : 7),
+        mantissa(0, 127);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t b = 0; b < k / 32; ++b) {
+        // 1.mantissa * 2^-6, exact as f16 and as bf16.
+        double scale = (1 + mantissa(random) / 128.0) / 64 *
+                       (mantissa(random) % 2 ? 1 : -1);
+        uint16_t bits = roundToBf16(float(scale));
+        if (format != "q4_bf") { // sign, 15 + exponent, 10 bits of mantissa
+          int m = int(std::round((std::abs(scale) * 64 - 1) * 1024));
+          bits = uint16_t((scale < 0 ? 0x8000 : 0) | (15 - 6) << 10 | m);
+        }
+        for (int64_t i = 0; i < 32; ++i) {
+          int c = code(random);
+          values[size_t(r * k + b * 32 + i)] = c * scale;
+          place(r, b, i, c);
+        }
+        memcpy(block(r, b) + blockBytes() - 32 + r % 16 * 2, &bits, 2);
+      }
+  }
+
+  int64_t blockBytes() const { return format == "q8_0" ? 544 : 288; }
+  uint8_t *block(int64_t r, int64_t b) {
+    return &packed[size_t((r / 16 * (k / 32) + b) * blockBytes())];
+  }
+  void place(int64_t r, int64_t b, int64_t i, int code) {
+    uint8_t *to = block(r, b) + r % 16 * 4 + i % 4;
+    if (format == "q8_0")
+      to[i / 4 * 64] = uint8_t(code + 128);
+    else
+      to[i % 16 / 4 * 64] |= uint8_t((code + 8) << (i < 16 ? 0 : 4));
+  }
+};
+
+// Rows of random codes and scales in encoding q8; the space is NaN.
+struct Activations {
+  int64_t rows, k;
+  std::vector<double> values;
+  Bytes bytes;
+
+  Activations(int64_t rows, int64_t k, std::mt19937 &random)
+      : rows(rows), k(k), values(size_t(rows * k)),
+        bytes(makeNan(roundUp(rows, 8) * rowBytes("q8", k))) {
+    std::uniform_int_distribution<int> code(-127, 127);
+    std::uniform_real_distribution<float> scales(0.001f, 0.02f);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t b = 0; b < k / 32; ++b) {
+        uint8_t *to = &bytes[size_t((r * (k / 32) + b) * 40)];
+        float scale = scales(random);
+        int32_t sum = 0;
+        for (int i = 0; i < 32; ++i) {
+          int c = code(random);
+          sum += c;
+          to[i] = uint8_t(int8_t(c));
+          values[size_t(r * k + b * 32 + i)] = double(scale) * c;
+        }
+        sum *= -8;
+        memcpy(to + 32, &scale, 4);
+        memcpy(to + 36, &sum, 4);
+      }
+  }
+
+  // Rows [first, first + count) with the space of `space` rows.
+  Bytes slice(int64_t first, int64_t count, int64_t space) const {
+    int64_t row = rowBytes("q8", k);
+    Bytes part(bytes.begin() + first * row,
+               bytes.begin() + (first + count) * row);
+    part.resize(size_t(space * row), 0xff);
+    return part;
+  }
+};
+
+// The values of a stored q8 row; checks that the sums are those of the codes.
+std::vector<double> decodeRow(const Bytes &bytes, int64_t row, int64_t stride,
+                              int64_t k,
+                              std::vector<double> *scales = nullptr) {
+  std::vector<double> values;
+  for (int64_t b = 0; b < k / 32; ++b) {
+    const uint8_t *from = &bytes[size_t((row * stride / 32 + b) * 40)];
+    float scale;
+    int32_t word, sum = 0;
+    memcpy(&scale, from + 32, 4);
+    memcpy(&word, from + 36, 4);
+    for (int i = 0; i < 32; ++i) {
+      sum += int8_t(from[i]);
+      values.push_back(double(scale) * int8_t(from[i]));
+      if (scales)
+        scales->push_back(scale);
+    }
+    EXPECT_EQ(word, -8 * sum) << "row " << row << " block " << b;
+  }
+  return values;
+}
+
+struct Case {
+  std::string family;
+  const Matrix &w;
+  const Activations &x;
+  int64_t unit() const { return family == "linear_geglu" ? 32 : 16; }
+  int64_t outputs() const {
+    return family == "linear_geglu" ? w.rows / 2 : w.rows;
+  }
+  std::string result() const { return family == "linear_geglu" ? "q8" : "f32"; }
+  int64_t stride() const { return rowStride(result(), outputs()); }
+
+  KernelSpec spec(RowClass rows) const {
+    KernelSpec spec{family, rows, {}};
+    spec.constants.set("k", w.k).set("format", w.format).set("act", "q8");
+    if (family == "logits")
+      spec.constants.set("cap", 30.0);
+    return spec;
+  }
+
+  Bytes run(KernelRunner &runner, int64_t first, int64_t rows, bool few,
+            int64_t cut) const {
+    int64_t space = few ? 8 : roundUp(rows, 8);
+    int64_t units = outputs() / unit();
+    Bytes xs = x.slice(first, rows, space), ws = w.packed;
+    Bytes y = makeNan(space * rowBytes(result(), outputs()));
+    for (auto [begin, end] : {std::pair(int64_t(0), cut), {cut, units}})
+      runner.run({{"x", &xs}, {"w", &ws}, {"y", &y}},
+                 {{"rows", int32_t(rows)},
+                  {"stride", int32_t(stride())},
+                  {"begin", int32_t(begin)},
+                  {"end", int32_t(end)}});
+    return y;
+  }
+
+  double dot(int64_t r, int64_t o) const {
+    double sum = 0;
+    for (int64_t i = 0; i < w.k; ++i)
+      sum += x.values[size_t(r * w.k + i)] * w.values[size_t(o * w.k + i)];
+    return sum;
+  }
+  double expected(int64_t r, int64_t o) const {
+    if (family == "linear_geglu") {
+      int64_t gate = o / 32 * 64 + o % 32;
+      return geluOf(dot(r, gate)) * dot(r, gate + 32);
+    }
+    double sum = dot(r, o);
+    return family == "logits" ? 30 * std::tanh(sum / 30) : sum;
+  }
+
+  void check(const Bytes &y, int64_t first, int64_t rows) const {
+    for (int64_t r = 0; r < rows; ++r) {
+      std::vector<double> scales, got;
+      if (result() == "q8")
+        got = decodeRow(y, r, stride(), outputs(), &scales);
+      for (int64_t o = 0; o < outputs(); ++o) {
+        double want = expected(first + r, o);
+        double near = 2e-5 * (1 + std::abs(want));
+        double value = scales.empty() ? readElement(y, r, o, stride(), "f32")
+                                      : got[size_t(o)];
+        if (!scales.empty())
+          near += 0.501 * scales[size_t(o)];
+        ASSERT_NEAR(value, want, near) << family << ' ' << w.format << " row "
+                                       << first + r << " output " << o;
+      }
+    }
+  }
+
+  void test(const std::string &target, bool whole) const {
+    int64_t bytes = rowBytes(result(), outputs());
+    KernelRunner few(spec(RowClass::Few), target);
+    std::vector<Bytes> alone;
+    for (int64_t r = 0; r < x.rows; ++r)
+      alone.push_back(run(few, r, 1, true, 0));
+    check(alone[0], 0, 1);
+    auto compare = [&](const Bytes &y, int64_t rows) {
+      for (int64_t r = 0; r < rows; ++r)
+        ASSERT_TRUE(!memcmp(&y[size_t(r * bytes)], alone[size_t(r)].data(),
+                            size_t(bytes)))
+            << family << ' ' << w.format << " row " << r << " of " << rows;
+    };
+    for (int64_t rows = 2; rows <= 8; ++rows) {
+      Bytes y = run(few, 0, rows, true, rows % 3);
+      check(y, 0, rows);
+      compare(y, rows);
+    }
+    if (!whole)
+      return;
+    KernelRunner many(spec(RowClass::Many), target);
+    for (int64_t rows : {int64_t(1), int64_t(5), x.rows})
+      compare(run(many, 0, rows, false, 1), rows);
+  }
+};
+
+TEST_P(Quantized, Linear) {
+  for (const char *format : formats)
+    for (auto [k, n] : {std::pair(32, 48), {96, 64}, {1536, 112}}) {
+      Matrix w(format, n, k, random);
+      Activations x(arm() ? 9 : 19, k, random);
+      Case{"linear", w, x}.test(GetParam(), true);
+    }
+}
+
+TEST_P(Quantized, Logits) {
+  for (const char *format : formats) {
+    Matrix w(format, 64, 96, random);
+    Activations x(8, 96, random);
+    Case{"logits", w, x}.test(GetParam(), false);
+  }
+}
+
+TEST_P(Quantized, Geglu) {
+  for (const char *format : formats) {
+    Matrix w(format, 192, 96, random);
+    Activations x(arm() ? 9 : 17, 96, random);
+    Case{"linear_geglu", w, x}.test(GetParam(), true);
+  }
+}
+
+TEST_P(Quantized, Embed) {
+  for (const char *format : formats) {
+    const int64_t k = 96;
+    Matrix w(format, 48, k, random);
+    KernelSpec spec{"embed", RowClass::Few, {}};
+    spec.constants.set("k", k).set("format", format).set("scale", 2.0);
+    KernelRunner runner(spec, GetParam());
+    Bytes ids = makeInts({47, 0, 17}), y = makeNan(8 * rowBytes("f32", k));
+    runner.run({{"ids", &ids}, {"table", &w.packed}, {"y", &y}},
+               {{"rows", 3}, {"begin", 0}, {"end", 3}});
+    for (int64_t j = 0; j < k; ++j)
+      for (auto [r, id] : {std::pair(0, 47), {1, 0}, {2, 17}})
+        ASSERT_EQ(readElement(y, r, j, k, "f32"),
+                  2 * w.values[size_t(id * k + j)])
+            << format << ' ' << id << ' ' << j;
+  }
+}
+
+// Every code is the nearest one, the largest of a block is 127 in magnitude.
+TEST_P(Quantized, Producers) {
+  for (int64_t k : {32, 96, 1536}) {
+    const int64_t rows = 5;
+    std::vector<double> x = randomNumbers(random, size_t(rows * k)),
+                        w = randomNumbers(random, size_t(k));
+    for (int64_t i = 0; i < 32; ++i) // a block of zeros
+      x[size_t(k + i)] = 0;
+    Bytes xs = makeRows(x, rows, k, "f32", 8),
+          ws = makeWeight(w, 1, k, rowsLayout("f32"));
+    for (std::string family : {"quant", "norm", "norms3"}) {
+      KernelSpec spec{family, RowClass::Few, {}};
+      spec.constants.set("k", k).set("act", "q8");
+      if (family != "quant")
+        spec.constants.set("eps", 1e-6);
+      if (family == "norms3")
+        spec.constants.set("factor", 0.5);
+      Bytes few;
+      for (RowClass cls : {RowClass::Few, RowClass::Many}) {
+        spec.rows = cls;
+        KernelRunner runner(spec, GetParam());
+        Bytes y = makeNan(8 * rowBytes("q8", k)), other = y,
+              router = makeNan(8 * rowBytes("f32", k));
+        std::map<std::string, Bytes *> buffers = {{"x", &xs}};
+        if (family == "norms3")
+          buffers = {{"x", &xs},          {"w_dense", &ws},
+                     {"w_router", &ws},   {"dense", &y},
+                     {"router", &router}, {"w_experts", &ws},
+                     {"experts", &other}};
+        else
+          buffers["y"] = &y;
+        if (family == "norm")
+          buffers["w"] = &ws;
+        runner.run(buffers, {{"rows", rows}, {"begin", 0}, {"end", 2}});
+        runner.run(buffers, {{"rows", rows}, {"begin", 2}, {"end", rows}});
+        if (cls == RowClass::Few)
+          few = y;
+        ASSERT_EQ(y, few) << family;
+        if (family == "norms3")
+          ASSERT_EQ(y, other);
+        for (int64_t r = 0; r < rows; ++r) {
+          double sum = 0;
+          for (int64_t j = 0; j < k; ++j)
+            sum += x[size_t(r * k + j)] * x[size_t(r * k + j)];
+          double rms = 1 / std::sqrt(sum / double(k) + 1e-6);
+          std::vector<double> scales, got = decodeRow(y, r, k, k, &scales);
+          for (int64_t j = 0; j < k; ++j) {
+            double want = x[size_t(r * k + j)];
+            if (family != "quant")
+              want *= rms * w[size_t(j)];
+            ASSERT_NEAR(got[size_t(j)], want, 0.501 * scales[size_t(j)] + 1e-12)
+                << family << " k " << k << " row " << r << " column " << j;
+            // No scale is larger than the block needs.
+            double largest = 0;
+            for (int64_t i = j / 32 * 32; i < j / 32 * 32 + 32; ++i)
+              largest = std::max(largest, std::abs(got[size_t(i)]));
+            ASSERT_NEAR(scales[size_t(j)] * 127, largest, 1e-12);
+          }
+        }
+      }
+    }
+  }
+}
+
+} // namespace
