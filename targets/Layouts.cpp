@@ -48,7 +48,6 @@ static const Layout layouts[] = {
     {"q8_0_16x32", "q8_0", 16, 32, 544},
     {"q4_0_16x32", "q4_0", 16, 32, 288},
     {"q4_bf_16x32", "q4_bf", 16, 32, 288},
-    {"q8_0_rows", "q8_0", 1, 32, 34},
 };
 
 const Layout *findLayout(const std::string &name) {

@@ -48,7 +48,6 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 //   q4_0_16x32, q4_bf_16x32 the same with {u8 [4 k groups][16 rows][4 k], f16
 //              or bf16 scales[16]}; byte k of a row (k < 16) holds code + 8 of
 //              column k in its low and of column 16 + k in its high nibble
-//   q8_0_rows  [rows][cols/32] of {f16 scale, i8 codes[32]}
 // rows are padded to 16 and cols to 2 (bf16_16x2) with zeros; *_rows are not
 // padded. cols of quantised layouts are multiples of 32.
 struct Layout {

@@ -262,15 +262,6 @@ Status chat(Request &request) {
 
 } // namespace
 
-int chat_main(const Invocation &call) {
-  Request request;
-  Syntax syntax = request.syntax();
-  bool help;
-  if (Status s = parse(syntax, call.arguments, help); !s.ok())
-    return report(s);
-  if (help)
-    return print_help(call.program, syntax), report(finish_output());
-  return report(chat(request));
-}
+int chat_main(const Invocation &call) { return run_command(call, chat); }
 
 } // namespace gm

@@ -3,6 +3,7 @@
 // is allowed. Knows nothing of models.
 #pragma once
 
+#include "runtime/app/commands.h"
 #include "runtime/gemma.h"
 
 #include <cstdint>
@@ -51,6 +52,20 @@ void print_help(const std::string &program, const Syntax &syntax);
 int report(const Status &status);
 // Flushes stdout; an error if the output could not be written.
 Status finish_output();
+
+// Parses the command line of a command into its Request, whose `syntax()` is
+// the table of flags; prints help or runs the command. Gives the exit code.
+template <typename Request>
+int run_command(const Invocation &call, Status (*command)(Request &)) {
+  Request request;
+  Syntax syntax = request.syntax();
+  bool help;
+  if (Status s = parse(syntax, call.arguments, help); !s.ok())
+    return report(s);
+  if (help)
+    return print_help(call.program, syntax), report(finish_output());
+  return report(command(request));
+}
 
 // A number as JSON and for people to read back exactly.
 std::string exact(double x);

@@ -189,15 +189,6 @@ Status eval(Request &request) {
 
 } // namespace
 
-int eval_main(const Invocation &call) {
-  Request request;
-  Syntax syntax = request.syntax();
-  bool help;
-  if (Status s = parse(syntax, call.arguments, help); !s.ok())
-    return report(s);
-  if (help)
-    return print_help(call.program, syntax), report(finish_output());
-  return report(eval(request));
-}
+int eval_main(const Invocation &call) { return run_command(call, eval); }
 
 } // namespace gm

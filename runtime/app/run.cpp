@@ -214,15 +214,6 @@ Status run(Request &request) {
 
 } // namespace
 
-int run_main(const Invocation &call) {
-  Request request;
-  Syntax syntax = request.syntax();
-  bool help;
-  if (Status s = parse(syntax, call.arguments, help); !s.ok())
-    return report(s);
-  if (help)
-    return print_help(call.program, syntax), report(finish_output());
-  return report(run(request));
-}
+int run_main(const Invocation &call) { return run_command(call, run); }
 
 } // namespace gm

@@ -149,21 +149,13 @@ Status detokenize(DetokenizeRequest &request) {
   return finish_output();
 }
 
-template <typename Request>
-int start(const Invocation &call, Status (*command)(Request &)) {
-  Request request;
-  Syntax syntax = request.syntax();
-  bool help;
-  if (Status s = parse(syntax, call.arguments, help); !s.ok())
-    return report(s);
-  if (help)
-    return print_help(call.program, syntax), report(finish_output());
-  return report(command(request));
-}
-
 } // namespace
 
-int tokenize_main(const Invocation &call) { return start(call, tokenize); }
-int detokenize_main(const Invocation &call) { return start(call, detokenize); }
+int tokenize_main(const Invocation &call) {
+  return run_command(call, tokenize);
+}
+int detokenize_main(const Invocation &call) {
+  return run_command(call, detokenize);
+}
 
 } // namespace gm
