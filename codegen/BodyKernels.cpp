@@ -31,39 +31,43 @@ bool hasBodyKernel(const std::string &family, const Target &target) {
   return findBitcode(family, target);
 }
 
-// Name and value of the symbol that stands for a constant in a body.
-static std::pair<std::string, Constant *>
-symbolOf(const std::string &name, const Constants::Value &value,
-         LLVMContext &context) {
+// Names and values of the symbols that stand for a constant in a body.
+static std::vector<std::pair<std::string, Constant *>>
+symbolsOf(const std::string &name, const Constants::Value &value,
+          LLVMContext &context) {
+  Type *i32 = Type::getInt32Ty(context);
   if (auto *integer = std::get_if<int64_t>(&value))
-    return {"gm_" + name,
-            ConstantInt::getSigned(Type::getInt32Ty(context), *integer)};
+    return {{"gm_" + name, ConstantInt::getSigned(i32, *integer)}};
   if (auto *real = std::get_if<double>(&value))
-    return {"gm_" + name,
-            ConstantFP::get(Type::getFloatTy(context), float(*real))};
-  bool bf16 = std::get<std::string>(value) == "bf16";
-  return {"gm_" + name + "_bf16",
-          ConstantInt::get(Type::getInt32Ty(context), bf16)};
+    return {{"gm_" + name,
+             ConstantFP::get(Type::getFloatTy(context), float(*real))}};
+  std::vector<std::pair<std::string, Constant *>> symbols;
+  for (const char *text : {"bf16", "q8"})
+    symbols.push_back(
+        {"gm_" + name + "_" + text,
+         ConstantInt::get(i32, std::get<std::string>(value) == text)});
+  return symbols;
+}
+
+static void fillConstant(GlobalVariable &variable, Constant *constant) {
+  assert(variable.getValueType() == constant->getType() &&
+         "a body's constant has another type");
+  variable.setInitializer(constant);
+  variable.setConstant(true);
+  variable.setLinkage(GlobalValue::InternalLinkage);
+  for (User *user : make_early_inc_range(variable.users()))
+    if (auto *load = dyn_cast<LoadInst>(user)) {
+      load->replaceAllUsesWith(constant);
+      load->eraseFromParent();
+    }
 }
 
 // Replaces every load of a constant by its value.
 static void fillConstants(Module &module, const Constants &constants) {
-  for (const auto &[name, value] : constants.all()) {
-    auto [symbol, constant] = symbolOf(name, value, module.getContext());
-    GlobalVariable *variable = module.getNamedGlobal(symbol);
-    if (!variable)
-      continue; // the body does not need it
-    assert(variable->getValueType() == constant->getType() &&
-           "a body's constant has another type");
-    variable->setInitializer(constant);
-    variable->setConstant(true);
-    variable->setLinkage(GlobalValue::InternalLinkage);
-    for (User *user : make_early_inc_range(variable->users()))
-      if (auto *load = dyn_cast<LoadInst>(user)) {
-        load->replaceAllUsesWith(constant);
-        load->eraseFromParent();
-      }
-  }
+  for (const auto &[name, value] : constants.all())
+    for (auto [symbol, constant] : symbolsOf(name, value, module.getContext()))
+      if (GlobalVariable *variable = module.getNamedGlobal(symbol))
+        fillConstant(*variable, constant);
 #ifndef NDEBUG
   for (GlobalVariable &variable : module.globals())
     assert(!variable.isDeclaration() &&

@@ -148,15 +148,10 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
                  op.getResult());
 }
 
-// The attention itself, rounded to `act`; null after an error.
+// The attention itself, rounded to `act`, whose blocks of 32 columns lie in one
+// head; null after an error.
 Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                         StringRef act) {
-  // The heads of a tile or of a split may share a block of 32 columns, so
-  // another call quantises.
-  if (isQuantized(act.str())) {
-    Value y = attend(q, cache, heads, "f32");
-    return y ? quant(y, act) : y;
-  }
   std::string kind = cache.getTable().str();
   FailureOr<Value> tile = ioArg("tile");
   FailureOr<Value> split = ioArg("split_" + kind),

@@ -92,9 +92,11 @@ GM_INLINE void many(Chunk &c, const Operands &x, int32_t unit) {
       const int64_t to = (int64_t(t.row0 + pair / gm_group) * gm_heads +
                           head * gm_group + pair % gm_group) *
                          gm_hd;
-      for (int32_t d = 0; d < gm_hd; d += 16)
-        storeAs(gm_act_bf16, x.y, to + d,
-                load<f32x16>(c.o + i * gm_hd + d) / c.merged[i].sum);
+      const float *o = c.o + i * gm_hd;
+      for (int32_t d = 0; d < gm_hd; d += 32)
+        storeBlock(gm_act_q8, gm_act_bf16, x.y, to + d,
+                   load<f32x16>(o + d) / c.merged[i].sum,
+                   load<f32x16>(o + d + 16) / c.merged[i].sum);
     }
   }
 }

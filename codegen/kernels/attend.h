@@ -12,7 +12,7 @@
 
 extern "C" {
 extern const int32_t gm_heads, gm_hd, gm_group, gm_window, gm_cache_bf16,
-    gm_act_bf16;
+    gm_act_bf16, gm_act_q8;
 }
 
 namespace {

@@ -5,10 +5,11 @@
 // anything of the C library, nor of MLIR, Halide or LLVM.
 //
 // `extern const` symbols gm_<name> are the constants of the KernelSpec (text
-// constants: gm_<name>_bf16, 1 for "bf16", 0 for "f32"), filled in before the
-// optimiser runs. A body defines `gm_few` and `gm_many`, or `gm_body` for both
-// row classes, with the C signature of its family (targets/Kernels.h).
-// Arithmetic is exactly what is written: no contraction, fma is explicit.
+// constants: gm_<name>_bf16 and gm_<name>_q8, 1 for that text, else 0), filled
+// in before the optimiser runs. A body defines `gm_few` and `gm_many`, or
+// `gm_body` for both row classes, with the C signature of its family
+// (targets/Kernels.h). Arithmetic is exactly what is written: no contraction,
+// fma is explicit.
 #ifndef GEMMAC_CODEGEN_KERNELS_BODY_H
 #define GEMMAC_CODEGEN_KERNELS_BODY_H
 
@@ -20,6 +21,7 @@
 using f32x16 = float __attribute__((ext_vector_type(16)));
 using i32x16 = int32_t __attribute__((ext_vector_type(16)));
 using u32x16 = uint32_t __attribute__((ext_vector_type(16)));
+using i8x16 = int8_t __attribute__((ext_vector_type(16)));
 using u16x16 = uint16_t __attribute__((ext_vector_type(16)));
 using bf16x16 = __bf16 __attribute__((ext_vector_type(16)));
 
@@ -160,12 +162,61 @@ GM_INLINE f32x16 mergeOutputs(f32x16 old, f32x16 part, MergeFactors f) {
   return fma(part, f32x16(f.part), old * f.old);
 }
 
+// Code and scale of quantised numbers, as family quant computes them
+// (quantize.cpp), whose bits must be the same: scale = (largest magnitude) /
+// 127, a block of (almost) nothing is 0; code = value / scale, ties to even.
+GM_INLINE f32x16 magnitude(f32x16 x) {
+  return __builtin_bit_cast(f32x16,
+                            __builtin_bit_cast(u32x16, x) & 0x7fffffffu);
+}
+
+GM_INLINE float scaleOf(float largest) {
+  return largest > 1e-30f ? largest * float(1.0 / 127.0) : 0.0f;
+}
+
+GM_INLINE float inverseOf(float scale) {
+  return scale > 0.0f ? 1.0f / scale : 0.0f;
+}
+
+GM_INLINE i32x16 codesOf(f32x16 x, float inverse) {
+  return __builtin_convertvector(__builtin_elementwise_roundeven(x * inverse),
+                                 i32x16);
+}
+
+// Stores a block of 32 values with their scale as an activation block of
+// encoding q8 (targets/Layouts.h).
+GM_INLINE void storeCodes(uint8_t *to, f32x16 a, f32x16 b, float scale) {
+  const float inverse = inverseOf(scale);
+  const i32x16 x = codesOf(a, inverse), y = codesOf(b, inverse), sum = x + y;
+  auto four = sum.lo + sum.hi;
+  auto two = four.lo + four.hi;
+  auto one = two.lo + two.hi;
+  store(to, __builtin_convertvector(x, i8x16));
+  store(to + 16, __builtin_convertvector(y, i8x16));
+  store(to + 32, scale);
+  store(to + 36, -8 * (one.lo + one.hi));
+}
+
 // Stores 16 values rounded to bf16 or as they are, at element `i` of `p`.
 GM_INLINE void storeAs(int32_t bf16, void *p, int64_t i, f32x16 x) {
   if (bf16)
     store(static_cast<uint16_t *>(p) + i, toBf16(x));
   else
     store(static_cast<float *>(p) + i, x);
+}
+
+// Stores 32 values from element `i` of `p` on, a multiple of 32: as blocks of
+// encoding q8, rounded to bf16 or as they are.
+GM_INLINE void storeBlock(int32_t q8, int32_t bf16, void *p, int64_t i,
+                          f32x16 a, f32x16 b) {
+  if (q8) {
+    f32x16 x = magnitude(a), y = magnitude(b);
+    storeCodes(static_cast<uint8_t *>(p) + i / 32 * 40, a, b,
+               scaleOf(maxLanes(larger(x, y))));
+  } else {
+    storeAs(bf16, p, i, a);
+    storeAs(bf16, p, i + 16, b);
+  }
 }
 
 #endif

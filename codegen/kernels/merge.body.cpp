@@ -4,7 +4,7 @@
 #include "codegen/kernels/body.h"
 
 extern "C" {
-extern const int32_t gm_heads, gm_hd, gm_act_bf16;
+extern const int32_t gm_heads, gm_hd, gm_act_bf16, gm_act_q8;
 }
 
 // Unit = 32 columns of y, which lie in one head; all rows.
@@ -28,7 +28,7 @@ extern "C" void gm_few(const float *partials, const int32_t *parts, void *y,
         o[1] = mergeOutputs(o[1], load<f32x16>(from + unit * 32 + 16), f);
       }
       const int64_t to = int64_t(row) * gm_heads * gm_hd + unit * 32;
-      storeAs(gm_act_bf16, y, to, o[0] / merged.sum);
-      storeAs(gm_act_bf16, y, to + 16, o[1] / merged.sum);
+      storeBlock(gm_act_q8, gm_act_bf16, y, to, o[0] / merged.sum,
+                 o[1] / merged.sum);
     }
 }

@@ -100,8 +100,9 @@ static LogicalResult checkConstant(DefOp op, StringRef name) {
     SmallVector<StringRef> words = {"f32", "bf16"};
     // The bodies that read and write blocks of 32 columns.
     static constexpr StringLiteral quantized[] = {
-        "embed",  "norm",         "norms3",     "quant",       "linear",
-        "logits", "linear_geglu", "experts_up", "experts_down"};
+        "embed",        "norm",   "norms3",       "quant",
+        "linear",       "logits", "linear_geglu", "experts_up",
+        "experts_down", "attend", "merge"};
     bool blocks = llvm::is_contained(quantized, op.getFamily());
     if (blocks && name == "act")
       words.push_back("q8");

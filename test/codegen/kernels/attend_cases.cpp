@@ -54,7 +54,7 @@ public:
   // Keys and values of a position that its slot's table maps.
   void poison(int slot, int pos);
 
-  const Shape s;
+  Shape s;
   std::vector<gm_tile> tiles;
   int rows = 0;
   std::string problem;
@@ -152,7 +152,7 @@ std::vector<float> Step::read(const std::vector<uint8_t> &pool, bool keys,
 }
 
 std::vector<uint8_t> Step::runMany(Attend f) {
-  Buffer y(size_t(roundUp(rows, 8) * s.heads * s.hd * elementBytes(s.act)));
+  Buffer y(size_t(roundUp(rows, 8) * encodedBytes(s.act, s.heads * s.hd)));
   int units = int(tiles.size()) * s.kvHeads(), middle = units / 3;
   f(q.data(), tiles.data(), nullptr, poolOf(k.data(), pageBytes),
     poolOf(v.data(), pageBytes), table.data(), stride, y.data(), rows, 0,
@@ -165,7 +165,7 @@ std::vector<uint8_t> Step::runMany(Attend f) {
     middle, middle);
   if (!y.intact())
     problem = "attend many writes outside y";
-  return {y.data(), y.data() + elements(rows) * elementBytes(s.act)};
+  return {y.data(), y.data() + encodedBytes(s.act, elements(rows))};
 }
 
 std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
@@ -183,7 +183,7 @@ std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
   }
   most += 1; // max_splits may be larger
   Buffer partials(size_t(8 * most * partialBytes(s.heads, s.hd)));
-  Buffer y(size_t(8 * s.heads * s.hd * elementBytes(s.act)));
+  Buffer y(size_t(8 * encodedBytes(s.act, s.heads * s.hd)));
   int units = int(pieces.size()) * s.kvHeads(), middle = units / 2;
   for (auto [a, b] : {std::pair(0, middle), std::pair(middle, units),
                       std::pair(units, units)})
@@ -195,7 +195,7 @@ std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
     merge(partials.data(), parts.data(), y.data(), rows, most, a, b);
   if (!partials.intact() || !y.intact())
     problem = "attend few or merge writes outside its result";
-  return {y.data(), y.data() + elements(rows) * elementBytes(s.act)};
+  return {y.data(), y.data() + encodedBytes(s.act, elements(rows))};
 }
 
 std::vector<double> attention(const std::vector<float> &q,
@@ -271,6 +271,19 @@ std::string alone(Step &step, Attend f, const std::vector<uint8_t> &y) {
   return failure;
 }
 
+// Blocks of 8 bits are those of the f32 results.
+std::string compareQuantized(const Lookup &find, const Step &step,
+                             const std::vector<uint8_t> &y) {
+  Step exact = step;
+  exact.s.act = "f32";
+  std::vector<uint8_t> x =
+      exact.runMany(Attend(find(attendSpec(exact.s, RowClass::Many))));
+  if (y != quantizedRows(reinterpret_cast<const float *>(x.data()),
+                         x.size() / sizeof(float)))
+    return "the q8 result is not the f32 result in blocks of 8 bits";
+  return exact.compare(x);
+}
+
 std::string runAttend(const Lookup &find, const Shape &s,
                       const std::vector<Tile> &tiles) {
   auto many = Attend(find(attendSpec(s, RowClass::Many)));
@@ -281,7 +294,8 @@ std::string runAttend(const Lookup &find, const Shape &s,
     return "";
   Step step(s, tiles, 7 * s.hd + s.heads + s.window);
   std::vector<uint8_t> y = step.runMany(many);
-  std::string failure = step.compare(y);
+  std::string failure =
+      s.act == "q8" ? compareQuantized(find, step, y) : step.compare(y);
   if (failure.empty() && isFew && step.runFew(few, merge) != y)
     failure = "few and merge give other bits than many";
   if (failure.empty())
@@ -341,6 +355,8 @@ std::vector<Case> attendCases() {
     items.push_back({{cache, "f32", 6, 3, 96, 0}, {{0, 126, 2}, {1, 1000, 3}}});
     items.push_back({{cache, "f32", 1, 1, 64, 0}, rows16});
     items.push_back({{cache, cache, 2, 2, 32, 0}, {{0, 120, 8}}});
+    items.push_back({{cache, "q8", 8, 4, 96, 0}, {{0, 700, 3}, {1, 0, 1}}});
+    items.push_back({{cache, "q8", 4, 1, 32, 8}, window16});
   }
   std::vector<Case> cases;
   for (const Item &item : items) {

@@ -4,6 +4,7 @@
 
 #include "targets/Layouts.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -47,6 +48,28 @@ inline float get(const std::string &format, const void *at) {
   if (format == "bf16")
     return memcpy(&b, at, 2), widenBf16(b);
   return memcpy(&f, at, 4), f;
+}
+
+// Rows of encoding q8 (targets/Layouts.h) of `n` numbers.
+inline std::vector<uint8_t> quantizedRows(const float *x, size_t n) {
+  std::vector<uint8_t> y(n / quantBlock * activationBlockBytes);
+  uint8_t *to = y.data();
+  for (size_t i = 0; i < n; i += quantBlock, to += activationBlockBytes) {
+    float largest = 0;
+    for (size_t j = i; j < i + quantBlock; ++j)
+      largest = std::max(largest, std::fabs(x[j]));
+    float scale = largest > 1e-30f ? largest * float(1.0 / 127.0) : 0;
+    float inverse = scale > 0 ? 1 / scale : 0;
+    int32_t word = 0;
+    for (size_t j = 0; j < quantBlock; ++j) {
+      int8_t code = int8_t(std::nearbyint(x[i + j] * inverse));
+      memcpy(to + j, &code, 1);
+      word -= 8 * code;
+    }
+    memcpy(to + 32, &scale, 4);
+    memcpy(to + 36, &word, 4);
+  }
+  return y;
 }
 
 // Normally distributed, the same on every machine.

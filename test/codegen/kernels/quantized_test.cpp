@@ -325,4 +325,38 @@ TEST_P(Quantized, Producers) {
   }
 }
 
+// merge writes the bytes that quant makes of its f32 result.
+TEST_P(Quantized, Merge) {
+  const int64_t heads = 3, hd = 64, rows = 2, splits = 4, k = heads * hd;
+  std::vector<double> numbers =
+      randomNumbers(random, size_t(rows * splits * heads * (hd + 2)));
+  for (size_t i = 0; i < numbers.size(); ++i)
+    if (i % size_t(heads * (hd + 2)) >= size_t(heads * (hd + 1)))
+      numbers[i] = 1 + std::abs(numbers[i]); // sums of weights
+  Bytes partials(numbers.size() * 4), parts = makeInts({4, 2});
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    float f = float(numbers[i]);
+    memcpy(&partials[i * 4], &f, 4);
+  }
+  std::map<std::string, Bytes> y;
+  for (const char *act : {"f32", "q8"}) {
+    KernelSpec spec{"merge", RowClass::Few, {}};
+    spec.constants.set("heads", heads).set("hd", hd).set("act", act);
+    y[act] = makeNan(8 * rowBytes(act, k));
+    KernelRunner(spec, GetParam())
+        .run({{"partials", &partials}, {"parts", &parts}, {"y", &y[act]}},
+             {{"rows", rows},
+              {"max_splits", splits},
+              {"begin", 0},
+              {"end", k / 32}});
+  }
+  KernelSpec spec{"quant", RowClass::Few, {}};
+  spec.constants.set("k", k).set("act", "q8");
+  Bytes want = makeNan(8 * rowBytes("q8", k));
+  KernelRunner(spec, GetParam())
+      .run({{"x", &y["f32"]}, {"y", &want}},
+           {{"rows", rows}, {"begin", 0}, {"end", rows}});
+  EXPECT_EQ(y["q8"], want);
+}
+
 } // namespace

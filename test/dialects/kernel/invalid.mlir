@@ -36,11 +36,6 @@ kernel.def @norm_q8_1em06_k48_few {family = "norm", rows = "few", constants = {a
 
 // -----
 
-// expected-error @below {{expects constant act to be f32 or bf16, got "q8"}}
-kernel.def @merge_q8_h32_h2_few {family = "merge", rows = "few", constants = {act = "q8", hd = 32 : i64, heads = 2 : i64}}
-
-// -----
-
 // expected-error @below {{expects act q8 with quantised formats only, got q4_bf and bf16}}
 kernel.def @linear_bf16_q4_bf_k64_few {family = "linear", rows = "few", constants = {act = "bf16", format = "q4_bf", k = 64 : i64}}
 
