@@ -4,6 +4,7 @@
 #include "targets/Layouts.h"
 
 #include <algorithm>
+#include <cstring>
 
 using namespace mlir;
 
@@ -14,12 +15,20 @@ static int64_t expertsPerRow(const KernelSpec &spec) {
   return spec.constants.has("top") ? spec.constants.integer("top") : 1;
 }
 
+int32_t CallTable::nameOf(StringRef name) {
+  auto [at, isNew] = offsets.try_emplace(name, int32_t(names.size()));
+  if (isNew)
+    names += name.str() + '\0';
+  return at->second;
+}
+
 int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
   StringRef family = spec.family;
   bool isMatrix = family.starts_with("linear") || family == "logits" ||
                   family.starts_with("experts_");
-  gm_call facts = {};
-  std::string name = spec.family;
+  gm_work facts;
+  memset(&facts, 0, sizeof facts); // compared by its bytes
+  std::string on;
   if (ArrayAttr list = call.getWeightsAttr())
     for (auto [i, symbol] : llvm::enumerate(list)) {
       kernel::WeightOp weight =
@@ -35,7 +44,7 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
       else if (stack > 1)
         facts.row_bytes = int32_t(bytes / stack * expertsPerRow(spec));
       if (i == 0)
-        name += " " + weight.getSymName().str();
+        on = weight.getSymName().str();
     }
   if (call.getCacheAttr()) {
     kernel::CacheOp cache = kernel::lookupCache(call, call.getCacheAttr());
@@ -43,7 +52,7 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
       facts.key_bytes[cache.getTable() == "local" ? GM_LOCAL : GM_GLOBAL] =
           int32_t((cache.getKPage() + cache.getVPage()) / pageKeys);
     if (!call.getWeightsAttr())
-      name += " " + cache.getSymName().str();
+      on = cache.getSymName().str();
   }
   Axis axis = Axis::Blocks;
   parseAxis(call.getAxis().str(), axis);
@@ -53,12 +62,13 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
                 int(Axis::One) == GM_ONE);
   facts.units = int32_t(call.getUnits());
   facts.axis = int32_t(axis);
-  auto [known, isNew] = offsets.try_emplace(name, int32_t(names.size()));
+  facts.family = nameOf(family);
+  StringRef bytes(reinterpret_cast<const char *>(&facts), sizeof facts);
+  auto [work, isNew] = known.try_emplace(bytes, int32_t(works.size()));
   if (isNew)
-    names += name + '\0';
-  facts.name = known->second;
-  calls.push_back(facts);
-  return int32_t(calls.size()) - 1;
+    works.push_back(facts);
+  calls.push_back({work->second, nameOf(on)});
+  return size() - 1;
 }
 
 } // namespace gemmac

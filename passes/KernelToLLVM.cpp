@@ -448,9 +448,12 @@ void makeTable(ModuleOp module, ArrayRef<Entry> entries,
     return LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(n));
   };
   static_assert(std::endian::native == std::endian::little);
-  makeBytes(b, loc, "gm_calls",
-            {reinterpret_cast<const char *>(table.calls.data()),
-             table.calls.size() * sizeof(gm_call)});
+  auto bytesOf = [](const auto &list) {
+    return StringRef(reinterpret_cast<const char *>(list.data()),
+                     list.size() * sizeof(list[0]));
+  };
+  makeBytes(b, loc, "gm_calls", bytesOf(table.calls));
+  makeBytes(b, loc, "gm_works", bytesOf(table.works));
   makeBytes(b, loc, "gm_names", table.names);
   for (const Entry &entry : entries)
     makeBytes(b, loc, ("gm_name_" + entry.segment).str(),
@@ -474,16 +477,16 @@ void makeTable(ModuleOp module, ArrayRef<Entry> entries,
                return list;
              });
   auto modelType =
-      LLVM::LLVMStructType::getLiteral(context, {i32, i32, ptr, ptr, ptr});
-  makeGlobal(b, loc, modelType, LLVM::Linkage::External, "gm_model",
-             [&](Value model) {
-               set(model, number(GM_ABI), {0});
-               set(model, number(int32_t(entries.size())), {1});
-               StringRef tables[] = {"gm_entries", "gm_calls", "gm_names"};
-               for (int64_t i = 0; i < 3; ++i)
-                 set(model, addressOrNull(b, loc, tables[i]), {2 + i});
-               return model;
-             });
+      LLVM::LLVMStructType::getLiteral(context, {i32, i32, ptr, ptr, ptr, ptr});
+  makeGlobal(
+      b, loc, modelType, LLVM::Linkage::External, "gm_model", [&](Value model) {
+        set(model, number(GM_ABI), {0});
+        set(model, number(int32_t(entries.size())), {1});
+        StringRef tables[] = {"gm_entries", "gm_calls", "gm_works", "gm_names"};
+        for (int64_t i = 0; i < 4; ++i)
+          set(model, addressOrNull(b, loc, tables[i]), {2 + i});
+        return model;
+      });
 }
 
 } // namespace
@@ -503,7 +506,7 @@ void KernelToLLVM::runOnOperation() {
       func.emitOpError("expects a planned segment (run the stage plan first)");
       return signalPassFailure();
     }
-    int32_t first = int32_t(table.calls.size());
+    int32_t first = table.size();
     LLVM::LLVMFuncOp lowered = SegmentLowering(func, kernels, table).run();
     Entry *entry =
         llvm::find_if(entries, [&](Entry &e) { return e.segment == segment; });
@@ -512,7 +515,7 @@ void KernelToLLVM::runOnOperation() {
     bool isFew = rows == "few";
     (isFew ? entry->few : entry->many) = lowered.getSymName();
     entry->calls[isFew ? 0 : 1][0] = first;
-    entry->calls[isFew ? 0 : 1][1] = int32_t(table.calls.size());
+    entry->calls[isFew ? 0 : 1][1] = table.size();
   }
   makeTable(module, entries, table);
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))

@@ -112,16 +112,22 @@ enum {
   GM_ONE = 5
 };
 
-/* What a kernel call reads and computes, for measurements. */
-typedef struct gm_call {
-  int64_t bytes; /* of weights, read once per step */
-  int64_t ops;   /* multiply-adds with weights, per row */
-  int32_t name;  /* offset in gm_program::names: family, a space, what on */
+/* What a kernel call reads and computes, for measurements; equal calls of
+ * different layers share one. */
+typedef struct gm_work {
+  int64_t bytes;  /* of weights, read once per step */
+  int64_t ops;    /* multiply-adds with weights, per row */
+  int32_t family; /* offset in gm_program::names */
   /* Not 0: a row reads only this much of the weights (experts, embeddings). */
   int32_t row_bytes;
   int32_t key_bytes[2]; /* of K and V, per key that a row sees; local, global */
   int32_t units, axis;  /* units: times rows, tiles, splits (of the kind that
                            key_bytes names) by the axis */
+} gm_work;
+
+typedef struct gm_call {
+  int32_t work; /* index in gm_program::work */
+  int32_t on;   /* offset in gm_program::names: the weight or cache, or "" */
 } gm_call;
 
 /* name: "body", "tail", "top", "logits"; `many` is null for the last two. */
@@ -135,6 +141,7 @@ typedef struct gm_program {
   int32_t abi, entries;
   const gm_entry *entry;
   const gm_call *call;
+  const gm_work *work;
   const char *names;
 } gm_program;
 

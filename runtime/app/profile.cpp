@@ -189,21 +189,22 @@ void ProfileWriter::span(const char *category, const std::string &name,
 void ProfileWriter::close_call(int64_t ns) {
   if (call < 0)
     return;
-  const gm_call &c = gm_model.call[call];
+  const gm_call &at = gm_model.call[call];
+  const gm_work &c = facts_of(at);
   const Extent &extent = profile.runs[size_t(run)];
   UnitRange units = units_of(c, extent, profile.cut.data(), w);
   double bytes = bytes_of(c, extent);
   if (c.axis != GM_ALL)
     bytes *=
         units.all ? double(units.end - units.begin) / double(units.all) : 0;
-  std::string name = name_of(c);
+  std::string family = gm_model.names + c.family, on = gm_model.names + at.on;
   char arguments[128];
   snprintf(arguments, sizeof arguments,
            "\"bytes\": %.0f, \"units\": %lld, \"rows\": %d", bytes,
            (long long)(units.end - units.begin), extent.rows);
-  span("call", name, call_begin, ns, arguments);
-  Total &total =
-      totals[name.substr(0, name.find(' ')) + " (" + place.rows + ")"];
+  span("call", on.empty() ? family : family + " " + on, call_begin, ns,
+       arguments);
+  Total &total = totals[family + " (" + place.rows + ")"];
   total.calls += w == 0;
   total.ns += ns - call_begin;
   total.bytes += bytes;

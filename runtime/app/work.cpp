@@ -18,10 +18,10 @@ Extent extent_of(const gm_ctx &ctx, int64_t window) {
   return e;
 }
 
-UnitRange units_of(const gm_call &call, const Extent &extent,
+UnitRange units_of(const gm_work &work, const Extent &extent,
                    const uint32_t *cut, int32_t w) {
-  int64_t all = call.units;
-  switch (call.axis) {
+  int64_t all = work.units;
+  switch (work.axis) {
   case GM_ALL:
     return {0, extent.rows, extent.rows};
   case GM_ONE:
@@ -33,17 +33,17 @@ UnitRange units_of(const gm_call &call, const Extent &extent,
     all *= extent.tiles;
     break;
   case GM_SPLITS:
-    all *= extent.splits[call.key_bytes[GM_GLOBAL] ? GM_GLOBAL : GM_LOCAL];
+    all *= extent.splits[work.key_bytes[GM_GLOBAL] ? GM_GLOBAL : GM_LOCAL];
   }
   return {all * cut[w] >> 16, all * cut[w + 1] >> 16, all};
 }
 
-double bytes_of(const gm_call &call, const Extent &extent) {
-  double bytes = double(call.bytes);
-  if (call.row_bytes)
-    bytes = std::min(bytes, double(call.row_bytes) * double(extent.rows));
+double bytes_of(const gm_work &work, const Extent &extent) {
+  double bytes = double(work.bytes);
+  if (work.row_bytes)
+    bytes = std::min(bytes, double(work.row_bytes) * double(extent.rows));
   for (int kind : {GM_LOCAL, GM_GLOBAL})
-    bytes += double(call.key_bytes[kind]) * double(extent.keys[kind]);
+    bytes += double(work.key_bytes[kind]) * double(extent.keys[kind]);
   return bytes;
 }
 
@@ -57,8 +57,9 @@ Work work_of(const char *segment, const Extent &extent) {
                                ? entry.many_calls
                                : entry.few_calls;
     for (int32_t c = range[0]; c < range[1]; ++c) {
-      work.bytes += bytes_of(gm_model.call[c], extent);
-      work.ops += 2 * double(gm_model.call[c].ops) * double(extent.rows);
+      const gm_work &facts = facts_of(gm_model.call[c]);
+      work.bytes += bytes_of(facts, extent);
+      work.ops += 2 * double(facts.ops) * double(extent.rows);
     }
   }
   return work;

@@ -1,5 +1,5 @@
 // What the generated code reads and computes, from its table of calls (gm_call
-// of runtime/abi.h).
+// and gm_work of runtime/abi.h).
 #pragma once
 
 #include "runtime/abi.h"
@@ -22,16 +22,15 @@ Extent extent_of(const gm_ctx &ctx, int64_t window);
 struct UnitRange {
   int64_t begin, end, all;
 };
-UnitRange units_of(const gm_call &call, const Extent &extent,
+UnitRange units_of(const gm_work &work, const Extent &extent,
                    const uint32_t *cut, int32_t w);
 
 // Bytes of weights and of cached keys and values that a call reads from memory
 // if each is read once: of a stack of experts no more than the rows can choose.
-double bytes_of(const gm_call &call, const Extent &extent);
+double bytes_of(const gm_work &work, const Extent &extent);
 
-// Family, a space, what on.
-inline const char *name_of(const gm_call &call) {
-  return gm_model.names + call.name;
+inline const gm_work &facts_of(const gm_call &call) {
+  return gm_model.work[call.work];
 }
 
 struct Work {

@@ -41,7 +41,8 @@
 // CHECK: llvm.call @attend_{{.*}}_many(%{{.*}}, %{{.*}}, %[[NULL]],
 
 // CHECK: llvm.mlir.global internal constant @gm_calls("
-// CHECK: llvm.mlir.global internal constant @gm_names("embed {{.*}}\00linear
+// CHECK: llvm.mlir.global internal constant @gm_works("
+// CHECK: llvm.mlir.global internal constant @gm_names("embed\00{{.*}}\00linear\00
 // CHECK: llvm.mlir.global internal constant @gm_name_body("body\00")
 // CHECK: llvm.mlir.global internal constant @gm_entries
 // CHECK: llvm.mlir.global external constant @gm_model

@@ -214,12 +214,13 @@ const gm_entry entries[] = {{"body", body, body, {0, 2}, {2, 3}},
                             {"logits", logits, nullptr, {0, 0}, {0, 0}}};
 
 const char names[] = "one\0two\0attend";
-// bytes, ops, name, row_bytes, key_bytes, units, axis
-const gm_call calls[] = {{1000, 100, 0, 0, {0, 0}, 10, GM_BLOCKS},
+// bytes, ops, family, row_bytes, key_bytes, units, axis
+const gm_work works[] = {{1000, 100, 0, 0, {0, 0}, 10, GM_BLOCKS},
                          {800, 10, 4, 100, {0, 0}, 1, GM_ALL},
                          {5000, 1, 0, 0, {0, 0}, 1, GM_ROWS},
                          {0, 0, 8, 0, {3, 0}, 2, GM_SPLITS},
                          {0, 0, 8, 0, {0, 7}, 1, GM_ONE}};
+const gm_call calls[] = {{0, 3}, {1, 3}, {2, 3}, {3, 3}, {4, 3}};
 
 //===- the file -----------------------------------------------------------===//
 
@@ -376,5 +377,5 @@ std::string complaints() {
 
 } // namespace fake
 
-extern "C" const gm_program gm_model = {GM_ABI, 4, fake::entries, fake::calls,
-                                        fake::names};
+extern "C" const gm_program gm_model = {GM_ABI,      4,           fake::entries,
+                                        fake::calls, fake::works, fake::names};

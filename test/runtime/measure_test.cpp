@@ -76,12 +76,12 @@ TEST(Work, UnitsOfWorkers) {
       {GM_ONE, 1, 0, {0, 0}, {3, 0}, 3},
   };
   for (auto &c : cases) {
-    gm_call call = {};
-    call.axis = c.axis;
-    call.units = c.units;
-    call.key_bytes[c.global ? GM_GLOBAL : GM_LOCAL] = 1;
+    gm_work work = {};
+    work.axis = c.axis;
+    work.units = c.units;
+    work.key_bytes[c.global ? GM_GLOBAL : GM_LOCAL] = 1;
     for (int w = 0; w < 2; ++w) {
-      UnitRange u = units_of(call, e, cut, w);
+      UnitRange u = units_of(work, e, cut, w);
       EXPECT_EQ(u.begin, c.begin[w]) << c.axis;
       EXPECT_EQ(u.end, c.end[w]) << c.axis;
       EXPECT_EQ(u.all, c.all) << c.axis;
