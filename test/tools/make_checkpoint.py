@@ -19,7 +19,7 @@ the GGUF file; otherwise it gets pieces without meaning.
 
 Values are near normal with standard deviation about 1/sqrt(last dimension) for
 matrices, 0.05 for the PLE table, near 1 for norms. A tensor's values depend on the
-seed, its name and its format alone."""
+seed, its name, its format and the size of the largest tensor."""
 import argparse, json, os, shutil, struct, sys, zlib
 import numpy as np
 
@@ -130,8 +130,8 @@ def kind_of(name, shape, body, head):
 class Maker:
     def __init__(self, text, body, head, seed, dead_kv):
         self.text, self.body, self.head, self.seed = text, body, head, seed
-        self.pools = random_blocks.Pools(seed)
         self.list = list(tensors(text, dead_kv))
+        self.pools = random_blocks.Pools(seed, max(int(np.prod(shape)) for _, shape in self.list))
 
     def kind(self, name, shape):
         return kind_of(name, shape, self.body, self.head)

@@ -6,7 +6,7 @@ A stream draws from pools that are made once and used again at random places, so
 that memory stays small and the speed is that of a copy, whatever the size."""
 import numpy as np
 
-POOL = 1 << 20 # blocks
+POOL = 1 << 25 # values
 CHUNK = 1 << 22 # values
 
 # GGUF type -> (number, values of a block, bytes of a block)
@@ -30,15 +30,17 @@ def f16_exponent(bits, steps):
 
 
 class Pools:
-    """What all streams of one seed draw from. Deviation of a block pool's values: about 1."""
+    """What all streams of one seed draw from; no pool holds more than eight times the `most` values
+    of a tensor. Deviation of a block pool's values: about 1."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, most):
         self.rng = np.random.default_rng([seed, 0x706F6F6C])
+        self.size = min(POOL, max(8 * most, 256) // 256 * 256)
         self.made = {}
 
     def normals(self):
         if "bf16" not in self.made:
-            self.made["bf16"] = self.rng.standard_normal(1 << 24, dtype=np.float32)
+            self.made["bf16"] = self.rng.standard_normal(self.size // 2, dtype=np.float32)
         return self.made["bf16"]
 
     def blocks(self, kind):
@@ -48,7 +50,7 @@ class Pools:
 
     def _q4_0(self):
         # q to 4 bits and a scale of 5 significant bits: 8 in the product.
-        n = POOL
+        n = self.size // 32
         x = self.rng.standard_normal((n, 32), dtype=np.float32)
         q = (np.clip(np.rint(x * 3), -8, 7) + 8).astype(np.uint8)
         out = np.empty((n, 18), np.uint8)
@@ -59,7 +61,7 @@ class Pools:
 
     def _q8_0(self):
         # 7 bits and sign; the scale is a power of two.
-        n = POOL
+        n = self.size // 32
         x = self.rng.standard_normal((n, 32), dtype=np.float32)
         out = np.empty((n, 34), np.uint8)
         d = np.float16(2.0) ** -self.rng.integers(5, 7, n).astype(np.float16)
@@ -69,7 +71,7 @@ class Pools:
 
     def _q6_k(self):
         # 5 bits and sign, times a sub-block scale of 3 bits, times a power of two.
-        n = POOL // 8
+        n = self.size // 256
         x = self.rng.standard_normal((n, 2, 4, 32), dtype=np.float32)
         q = (np.clip(np.rint(x * 11), -32, 31) + 32).astype(np.uint8)
         low, high = q & 15, q >> 4
@@ -125,7 +127,7 @@ def stream(pools, kind, count, deviation, mean, rng):
         return
     pool, left = pools.normals(), count
     while left:
-        n = min(left, CHUNK)
+        n = min(left, CHUNK, len(pool))
         at = int(rng.integers(0, len(pool) - n + 1))
         bits = to_bf16(pool[at:at + n] * np.float32(deviation) + np.float32(mean))
         yield from_bf16(bits) if kind == "f32" else bits, lambda: bits
