@@ -57,8 +57,8 @@ public:
 struct PackHashes {
   std::vector<uint64_t> weights; // of packed bytes, as ProgramPlan::weights
   std::map<std::string, uint64_t> sources; // of source bytes, by canonical name
-  // What quantising changed, as ProgramPlan::weights; 0 of other formats.
-  std::vector<QuantError> errors;
+  // What storing changed: per weight of ProgramPlan::weights and piece of it.
+  std::vector<std::vector<StoredError>> errors;
   // What rounding quantised sources to bf16 has changed most, and where.
   double roundingError = 0;
   std::string roundedTensor;

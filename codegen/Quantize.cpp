@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 namespace gemmac {
 
@@ -130,31 +131,25 @@ static void store(const Layout &layout, const QuantBlock &block, int64_t row,
   }
 }
 
-QuantError packQuantized(const Layout &layout, const float *const *rows,
-                         int64_t cols, uint8_t *to) {
+void packQuantized(const Layout &layout, const float *const *rows, int64_t cols,
+                   uint8_t *to, StoredError *errors) {
   assert(layout.blockBytes && cols % quantBlock == 0);
-  QuantError error;
   memset(to, 0, size_t(cols / quantBlock * layout.blockBytes));
   const QuantBlock zero = {};
-  for (int64_t row = 0; row < layout.rowGroup; ++row)
+  std::vector<float> stored(size_t(cols), 0);
+  for (int64_t row = 0; row < layout.rowGroup; ++row) {
     for (int64_t at = 0; at < cols; at += quantBlock) {
       uint8_t *place = to + at / quantBlock * layout.blockBytes;
-      if (!rows[row]) {
-        store(layout, zero, row, place);
-        continue;
-      }
-      const float *values = rows[row] + at;
-      QuantBlock block = quantize(layout.format, values);
+      QuantBlock block =
+          rows[row] ? quantize(layout.format, rows[row] + at) : zero;
       store(layout, block, row, place);
       float scale = scaleValue(layout.format != "q4_bf", block.scale);
-      for (int i = 0; i < quantBlock; ++i) {
-        double d = std::fabs(scale * float(block.codes[i]) - values[i]);
-        error.largest = std::max(error.largest, d);
-        error.squares += d * d;
-      }
-      error.values += quantBlock;
+      for (int i = 0; i < quantBlock; ++i)
+        stored[size_t(at + i)] = scale * float(block.codes[i]);
     }
-  return error;
+    if (rows[row])
+      measureError(rows[row], stored.data(), cols, errors[row]);
+  }
 }
 
 } // namespace gemmac

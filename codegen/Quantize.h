@@ -2,23 +2,12 @@
 // scales and codes, and where they lie. Must not know tensors or files.
 #pragma once
 
+#include "codegen/StoredError.h"
 #include "targets/Layouts.h"
 
-#include <algorithm>
 #include <cstdint>
 
 namespace gemmac {
-
-// What quantising changed: largest and summed squared difference.
-struct QuantError {
-  double largest = 0, squares = 0;
-  int64_t values = 0;
-  void add(const QuantError &other) {
-    largest = std::max(largest, other.largest);
-    squares += other.squares;
-    values += other.values;
-  }
-};
 
 // A block: codes, and the bits of its scale.
 struct QuantBlock {
@@ -33,8 +22,9 @@ QuantBlock quantize(const std::string &format, const float *values);
 // scale * code, as kernels see it.
 float quantValue(const std::string &format, const QuantBlock &block, int i);
 
-// Packs `rows[i]` (layout.rowGroup rows of `cols` values, null: zeros) at `to`.
-QuantError packQuantized(const Layout &layout, const float *const *rows,
-                         int64_t cols, uint8_t *to);
+// Packs `rows[i]` (layout.rowGroup rows of `cols` values, null: zeros) at `to`;
+// adds what that changes in row i to `errors[i]`.
+void packQuantized(const Layout &layout, const float *const *rows, int64_t cols,
+                   uint8_t *to, StoredError *errors);
 
 } // namespace gemmac
