@@ -4,6 +4,7 @@
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
 #include "compiler/Progress.h"
+#include "compiler/QuantNotes.h"
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
@@ -13,6 +14,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/KernelToLLVM.h"
 #include "passes/Pipelines.h"
+#include "passes/QuantMap.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -62,6 +64,7 @@ private:
   std::string matrixFormat() const;
   ManifestInput manifestInput(const ChatTemplate &chat);
   void warn(const std::vector<std::string> &lines);
+  void remark(const std::vector<std::string> &lines);
   bool hasWeights() const;
 
   const DriverOptions &o;
@@ -90,6 +93,12 @@ int usableCores() {
 void Compilation::warn(const std::vector<std::string> &lines) {
   for (const std::string &line : lines)
     llvm::errs() << "gemmac: warning: " << line << "\n";
+}
+
+void Compilation::remark(const std::vector<std::string> &lines) {
+  for (const std::string &line : lines)
+    if (o.remarks)
+      llvm::errs() << "gemmac: remark: " << line << "\n";
 }
 
 // A configuration alone can be compiled to every stage but a program.
@@ -132,9 +141,7 @@ Status Compilation::readInputs() {
     binding = std::move(*bound);
     warnings.insert(warnings.end(), binding.warnings.begin(),
                     binding.warnings.end());
-    if (o.remarks)
-      for (const std::string &remark : binding.remarks)
-        llvm::errs() << "gemmac: remark: " << remark << "\n";
+    remark(binding.remarks);
   }
   warn(warnings);
   return Done{};
@@ -176,6 +183,8 @@ Status Compilation::runStage(const Stage &stage) {
     PassManager pm(&context);
     PipelineOptions options;
     options.quant = o.quant;
+    options.quantMap = o.quantMap;
+    options.requantize = o.requantize;
     options.cacheType = o.cacheType;
     options.target = target->name;
     stage.build(pm, options);
@@ -216,6 +225,9 @@ Status Compilation::run() {
   if (o.compileTo.empty() && o.emit.empty() && o.output == "-")
     return Error{ExitCode::Usage,
                  "-o - prints text; a program needs a file name"};
+  if (std::string problem;
+      !o.quantMap.empty() && !QuantMap::read(o.quantMap, problem))
+    return Error{ExitCode::BadInput, problem};
   if (Status read = readInputs(); !read)
     return read;
   for (const Stage &stage : stages) {
@@ -337,6 +349,9 @@ Status Compilation::makeProgram() {
                         llvm::format("%.3g", sizes->roundingError),
                         sizes->roundedTensor)
               .str()});
+  QuantNotes notes = quantNotes(sizes->notes);
+  warn(notes.warnings);
+  remark(notes.remarks);
   if (!o.quiet)
     llvm::errs() << llvm::formatv(
         "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,
