@@ -296,6 +296,7 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
     return hashes.error();
   sizes.roundingError = hashes->roundingError;
   sizes.roundedTensor = hashes->roundedTensor;
+  sizes.notes = hashes->notes;
 
   trailer.tokenizer_offset = program.end = (program.end + 4095) / 4096 * 4096;
   trailer.tokenizer_bytes = sizes.tokenizer = in.tokenizer.size();

@@ -31,6 +31,7 @@ struct ProgramSizes {
   // PackHashes::roundingError; 0 when reused.
   double roundingError = 0;
   std::string roundedTensor;
+  std::vector<PackNote> notes; // PackHashes::notes; none when reused
 };
 
 // Errors: Resources for anything that cannot be written, Unsupported if there

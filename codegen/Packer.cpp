@@ -93,6 +93,7 @@ public:
     XXH3_64bits_reset(output);
     for (const Piece &piece : weight.pieces)
       tensors.push_back(shared.source.find(piece.tensor));
+    pieceErrors.resize(tensors.size());
   }
   ~WeightPacker() { XXH3_freeState(output); }
 
@@ -125,6 +126,11 @@ public:
 
   // Per piece.
   const std::vector<StoredError> &errors() const { return pieceErrors; }
+  void addNotes(std::vector<PackNote> &notes) const {
+    for (size_t i = 0; layout.blockBytes && i < tensors.size(); ++i)
+      notes.push_back({tensors[i]->fileName, tensors[i]->type,
+                       tensors[i]->typeName, weight.format, pieceErrors[i]});
+  }
   uint64_t hash() const { return XXH3_64bits_digest(output); }
   // Adds the largest error of rounding quantised values to bf16.
   void addRounding(PackHashes &hashes) const {
@@ -202,32 +208,35 @@ private:
 
   // A row group of a quantised layout.
   void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
-    const float *rows[16] = {};
-    StoredError errors[16];
+    QuantRow rows[16] = {};
     for (int64_t i = 0; i < layout.rowGroup; ++i)
-      rows[i] = rowValues(member, row + i, converted[i]);
+      rows[i] = quantRow(member, row + i, converted[i]);
+    StoredError errors[16];
     packQuantized(layout, rows, weight.cols, to, errors);
     for (int64_t i = 0; i < layout.rowGroup; ++i)
-      if (rows[i])
+      if (rows[i].data)
         pieceErrors[origin(row + i).piece].add(errors[i]);
   }
 
-  // The values of row `row` of a member in `scratch`. Null: a padding row.
-  const float *rowValues(int64_t member, int64_t row,
-                         std::vector<uint32_t> &scratch) {
+  // Row `row` of a member: its blocks, where the format keeps them, or its
+  // values in `scratch`.
+  QuantRow quantRow(int64_t member, int64_t row,
+                    std::vector<uint32_t> &scratch) {
     RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
     if (from.piece < 0)
-      return nullptr;
+      return {};
     const Piece &piece = weight.pieces[from.piece];
     SourceType type = tensors[from.piece]->type;
     const uint8_t *data = tensors[from.piece]->data +
                           sourceOffset(from.piece, member, from.row) +
                           sourceBytes(type, piece.col0);
+    if (keepsBits(weight.format, type))
+      return {type, data};
     int64_t n = piece.col1 - piece.col0;
     scratch.resize(n);
     float *values = reinterpret_cast<float *>(scratch.data());
     dequantizeRow(type, data, n, values);
-    return values;
+    return {SourceType::F32, values};
   }
 
   // Stores the row group that starts at row `first + r` of a member into the
@@ -458,6 +467,7 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
         shared.hashes.errors[i] = packer.errors();
         std::lock_guard lock(shared.mutex);
         packer.addRounding(shared.hashes);
+        packer.addNotes(shared.hashes.notes);
       }
       for (auto &[name, hash] : tensorHashes) {
         const SourceTensor &tensor = *source.find(name);

@@ -9,16 +9,20 @@
 namespace gemmac {
 
 // Of `values` stored values: the largest difference from their sources, and the
-// sums of the squares of the differences and of the sources.
+// sums of the squares of the differences and of the sources. Of quantised ones
+// also the blocks that are not zero, and those of them whose values are the
+// same, also as bf16.
 struct StoredError {
   double largest = 0, squares = 0, source = 0;
-  int64_t values = 0;
+  int64_t values = 0, blocks = 0, exactBlocks = 0;
 
   void add(const StoredError &other) {
     largest = std::max(largest, other.largest);
     squares += other.squares;
     source += other.source;
     values += other.values;
+    blocks += other.blocks;
+    exactBlocks += other.exactBlocks;
   }
   double rms() const { return values ? std::sqrt(squares / values) : 0; }
   // Root of error energy per energy of the source; 0 where nothing differs.

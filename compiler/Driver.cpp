@@ -4,6 +4,7 @@
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
 #include "compiler/Progress.h"
+#include "compiler/QuantNotes.h"
 #include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
@@ -14,6 +15,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/KernelToLLVM.h"
 #include "passes/Pipelines.h"
+#include "passes/QuantMap.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -72,6 +74,7 @@ private:
   std::string matrixFormat() const;
   ManifestInput manifestInput(const ChatTemplate &chat);
   void warn(const std::vector<std::string> &lines);
+  void remark(const std::vector<std::string> &lines);
   bool hasWeights() const;
 
   const DriverOptions o;
@@ -105,6 +108,12 @@ void Compilation::warn(const std::vector<std::string> &lines) {
     return;
   for (const std::string &line : lines)
     llvm::errs() << "gemmac: warning: " << line << "\n";
+}
+
+void Compilation::remark(const std::vector<std::string> &lines) {
+  for (const std::string &line : lines)
+    if (o.remarks)
+      llvm::errs() << "gemmac: remark: " << line << "\n";
 }
 
 // A configuration alone can be compiled to every stage but a program.
@@ -147,9 +156,7 @@ Status Compilation::readInputs() {
     binding = std::move(*bound);
     warnings.insert(warnings.end(), binding.warnings.begin(),
                     binding.warnings.end());
-    if (o.remarks)
-      for (const std::string &remark : binding.remarks)
-        llvm::errs() << "gemmac: remark: " << remark << "\n";
+    remark(binding.remarks);
   }
   warn(warnings);
   return Done{};
@@ -191,6 +198,8 @@ Status Compilation::runStage(const Stage &stage) {
     PassManager pm(&context);
     PipelineOptions options;
     options.quant = o.quant;
+    options.quantMap = o.quantMap;
+    options.requantize = o.requantize;
     options.cacheType = o.cacheType;
     options.target = target->name;
     stage.build(pm, options);
@@ -231,6 +240,9 @@ Status Compilation::checkOptions() {
   if (o.compileTo.empty() && o.emit.empty() && o.output == "-")
     return Error{ExitCode::Usage,
                  "-o - prints text; a program needs a file name"};
+  if (std::string problem;
+      !o.quantMap.empty() && !QuantMap::read(o.quantMap, problem))
+    return Error{ExitCode::BadInput, problem};
   return o.verify.empty() ? Status(Done{}) : checkVerify(o.verify, *target);
 }
 
@@ -426,6 +438,9 @@ Status Compilation::makeProgram() {
                         llvm::format("%.3g", sizes->roundingError),
                         sizes->roundedTensor)
               .str()});
+  QuantNotes notes = quantNotes(sizes->notes);
+  warn(notes.warnings);
+  remark(notes.remarks);
   if (!o.quiet && !second)
     llvm::errs() << llvm::formatv(
         "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,

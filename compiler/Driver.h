@@ -12,7 +12,9 @@ struct DriverOptions {
   std::string input;  // checkpoint folder or .gguf file
   std::string output; // -o; "-" = standard output (text only)
   std::string target = "host";
-  std::string quant = "none";
+  std::string quant = "auto";
+  std::string quantMap; // file; empty: none
+  bool requantize = false;
   std::string cacheType = "auto";
   std::string weights = "embedded"; // or external
   std::string compileTo; // stage to stop after and print; empty: none
