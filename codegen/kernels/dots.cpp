@@ -34,7 +34,11 @@ static int64_t weightVectors(const gemmac::Target &target,
 static int64_t quantizedVectors(const gemmac::Target &target) {
   return target.vectorRegisters / 4;
 }
-static int64_t quantizedCells(const gemmac::Target &target) {
+// One row is bound by memory: one group at a time is one stream in address
+// order, which the hardware prefetches best.
+static int64_t quantizedCells(const gemmac::Target &target, int64_t rows) {
+  if (rows == 1)
+    return 1;
   return std::max<int64_t>(
       quantizedVectors(target) / 2 / vectorsPerBlock(target), 1);
 }
@@ -42,7 +46,7 @@ static int64_t quantizedCells(const gemmac::Target &target) {
 int64_t blocksInRegisters(const gemmac::Target &target,
                           const std::string &format, int64_t rows) {
   if (isQuantized(format)) // a power of two
-    return std::max<int64_t>(1, quantizedCells(target) / rows);
+    return std::max<int64_t>(1, quantizedCells(target, rows) / rows);
   return std::max<int64_t>(1, weightVectors(target, format, rows) /
                                   vectorsPerBlock(target));
 }
@@ -219,7 +223,7 @@ void Dots::defineQuantized() {
 // A cell is the sums of 16 outputs of one row; as many cells as fit are
 // computed together, so that weights are unpacked once for all rows.
 void Dots::scheduleQuantized(Func y) {
-  const int64_t cells = quantizedCells(tile.target);
+  const int64_t cells = quantizedCells(tile.target, tile.rows);
   const bool hasParts = y.dimensions() == 4;
   const bool allParts = tile.rows * shape.parts <= cells;
   const bool allBlocks = tile.rows * shape.parts * shape.blocks <= cells &&
@@ -237,10 +241,10 @@ void Dots::scheduleQuantized(Func y) {
     order.push_back(b);
   order.push_back(r);
   order.push_back(step);
-  if (hasParts && !allParts)
-    order.push_back(p);
   if (!allBlocks)
     order.push_back(b);
+  if (hasParts && !allParts) // outside the blocks: as W lies in memory
+    order.push_back(p);
   y.reorder(order).vectorize(inner).unroll(outer).unroll(r);
   if (allBlocks)
     y.unroll(b);
