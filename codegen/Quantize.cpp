@@ -9,8 +9,7 @@
 
 namespace gemmac {
 
-// Round to nearest, ties to even; what is too large becomes the largest half.
-static uint16_t floatToHalf(float x) {
+uint16_t floatToHalf(float x) {
   uint32_t bits = std::bit_cast<uint32_t>(x), sign = bits >> 16 & 0x8000;
   float magnitude = std::fabs(x);
   if (!(magnitude < 65504.0f))
@@ -114,9 +113,14 @@ float quantValue(const std::string &format, const QuantBlock &block, int i) {
 // One block at its place among `group` rows.
 static void store(const Layout &layout, const QuantBlock &block, int64_t row,
                   uint8_t *to) {
-  if (layout.rowGroup == 1) {
+  if (layout.rowGroup == 1) { // as GGUF has it
     memcpy(to, &block.scale, 2);
-    memcpy(to + 2, block.codes, quantBlock);
+    if (layout.format == "q8_0")
+      memcpy(to + 2, block.codes, quantBlock);
+    else
+      for (int64_t i = 0; i < quantBlock / 2; ++i)
+        to[2 + i] = uint8_t((block.codes[i] + 8) |
+                            (block.codes[i + quantBlock / 2] + 8) << 4);
     return;
   }
   memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
@@ -133,6 +137,8 @@ static void store(const Layout &layout, const QuantBlock &block, int64_t row,
 QuantError packQuantized(const Layout &layout, const float *const *rows,
                          int64_t cols, uint8_t *to) {
   assert(layout.blockBytes && cols % quantBlock == 0);
+  if (layout.format == "q8_0")
+    return packBytes(layout, rows, cols, to);
   QuantError error;
   memset(to, 0, size_t(cols / quantBlock * layout.blockBytes));
   const QuantBlock zero = {};

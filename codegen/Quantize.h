@@ -33,6 +33,12 @@ QuantBlock quantize(const std::string &format, const float *values);
 // scale * code, as kernels see it.
 float quantValue(const std::string &format, const QuantBlock &block, int i);
 
+// Round to nearest, ties to even; what is too large becomes the largest half.
+uint16_t floatToHalf(float x);
+
+// packQuantized for format q8_0.
+QuantError packBytes(const Layout &layout, const float *const *rows,
+                     int64_t cols, uint8_t *to);
 // Packs `rows[i]` (layout.rowGroup rows of `cols` values, null: zeros) at `to`.
 QuantError packQuantized(const Layout &layout, const float *const *rows,
                          int64_t cols, uint8_t *to);

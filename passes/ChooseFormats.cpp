@@ -21,7 +21,9 @@ struct Roles {
   llvm::EquivalenceClasses<Operation *> groups;
   llvm::SmallPtrSet<Operation *, 16> exact;
   // Embedding and head; matrices of the per-layer inputs.
-  llvm::SmallPtrSet<Operation *, 16> vocabulary, plain;
+  llvm::SmallPtrSet<Operation *, 16> vocabulary, perLayer;
+  // Tables of per-layer embeddings: the columns of a layer.
+  llvm::SmallDenseMap<Operation *, int64_t> tables;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
   std::vector<WeightOp> weights;
@@ -82,12 +84,13 @@ Roles::Roles(ModuleOp module) : module(module) {
         })
         .Case([&](PleBlockOp ple) {
           together(op, {ple.getGateAttr(), ple.getProjAttr()});
-          mark(plain, op, ple.getGateAttr());
-          mark(plain, op, ple.getProjAttr());
+          mark(perLayer, op, ple.getGateAttr());
+          mark(perLayer, op, ple.getProjAttr());
         })
         .Case([&](PleInputsOp ple) {
-          mark(plain, op, ple.getTableAttr());
-          mark(plain, op, ple.getProjAttr());
+          mark(perLayer, op, ple.getProjAttr());
+          if (WeightOp table = lookupWeight(op, ple.getTableAttr()))
+            tables[table] = ple.getWidth();
         })
         .Case(
             [&](EmbedOp embed) { mark(vocabulary, op, embed.getTableAttr()); })
@@ -186,12 +189,22 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     if (k % 2) // bf16 kernels take pairs of k
       return {"f32", "k = " + std::to_string(k) + " is odd"};
     if (quant == "q8" || quant == "q4") {
-      if (roles.plain.contains(weight))
-        return {"bf16", "per-layer matrices are not quantised"};
       if (k % 32)
         return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
+      auto table = roles.tables.find(weight);
+      bool isTable = table != roles.tables.end();
+      if (isTable && table->second % 32) // segments read rows from a layer on
+        return {"bf16", "per-layer embeddings of " +
+                            std::to_string(table->second) +
+                            " columns are no multiple of 32"};
       if (quant == "q8")
         return {"q8_0", "quant=q8"};
+      if (isTable && weight.getSource() == "q4_0")
+        return {"q4_0", "quant=q4, per-layer embeddings, the source is q4_0"};
+      if (isTable)
+        return {"q8_0", "quant=q4, per-layer embeddings"};
+      if (roles.perLayer.contains(weight))
+        return {"q8_0", "quant=q4, small and read by every layer"};
       if (roles.vocabulary.contains(weight))
         return {"q8_0", "quant=q4, of the vocabulary"};
       return {"q4_bf", "quant=q4"};

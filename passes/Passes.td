@@ -112,8 +112,10 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     `select`. Matrices get `format` and `act` (of the activations that they
     multiply) by `quant`: `none` keeps the source's (f16 becomes f32; without a
     source bf16), `bf16`, `f32`, `q8` (q8_0), `q4` (q4_bf; q8_0 for embedding
-    and head); with the last two, matrices of the per-layer inputs and those whose
-    k is no multiple of 32 are bf16. Vectors, scalars and the router are f32. Caches
+    and head, for the table of per-layer embeddings unless its source is q4_0, and
+    for the matrices of the per-layer inputs); with the last two, matrices whose k
+    is no multiple of 32 and tables whose layers are no multiple of 32 columns are
+    bf16. Vectors, scalars and the router are f32. Caches
     are f32 with `quant=f32` and otherwise bf16, unless `cache-type` says so. One
     remark per group of matrices names format and reason.
 
