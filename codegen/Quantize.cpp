@@ -38,13 +38,13 @@ static inline float nearest(float x, float low, float high) {
   return (x + magic) - magic;
 }
 
-static QuantBlock encodeBlock(const float *values, uint16_t bits, float scale,
-                              float low, float high) {
+// 4-bit codes.
+static QuantBlock encodeBlock(const float *values, uint16_t bits, float scale) {
   QuantBlock block;
   block.scale = bits;
   float inverse = scale != 0 ? 1 / scale : 0;
   for (int i = 0; i < quantBlock; ++i)
-    block.codes[i] = int8_t(nearest(values[i] * inverse, low, high));
+    block.codes[i] = int8_t(nearest(values[i] * inverse, -8, 7));
   return block;
 }
 
@@ -159,6 +159,18 @@ searchScale8(const float *values, float peak) {
   return scale[best];
 }
 
+// Codes of 8 bits for the f16 nearest to `scale`.
+__attribute__((target_clones("default", "avx2", "avx512f"))) static QuantBlock
+encodeBlock8(const float *values, float scale) {
+  QuantBlock block;
+  block.scale = floatToHalf(scale);
+  scale = halfToFloat(block.scale);
+  const float inverse = scale != 0 ? 1 / scale : 0;
+  for (int i = 0; i < quantBlock; ++i)
+    block.codes[i] = int8_t(int(nearest(values[i] * inverse, -127, 127)));
+  return block;
+}
+
 QuantBlock quantize(const std::string &format, const float *values,
                     bool search) {
   const bool eight = format == "q8_0", half = format != "q4_bf";
@@ -173,16 +185,14 @@ QuantBlock quantize(const std::string &format, const float *values,
   if (!finite || std::fabs(peak) < 0x1p-40f)
     return QuantBlock();
   const bool large = std::fabs(peak) > 0x1p40f; // for sums of squares
-  const float low = eight ? -127 : -8, high = eight ? 127 : 7;
   float scale = gridScale(values, peak, half);
-  if (scale == 0 && eight && search && !large)
-    scale = searchScale8(values, peak);
-  else if (scale == 0)
-    scale = eight   ? std::fabs(peak) / 127
-            : large ? peak / -8
-                    : searchScale(values, peak);
+  if (scale == 0 && eight)
+    return search && !large ? encodeBlock8(values, searchScale8(values, peak))
+                            : encodeBlock8(values, std::fabs(peak) / 127);
+  if (scale == 0)
+    scale = large ? peak / -8 : searchScale(values, peak);
   uint16_t bits = scaleBits(half, scale);
-  return encodeBlock(values, bits, scaleValue(half, bits), low, high);
+  return encodeBlock(values, bits, scaleValue(half, bits));
 }
 
 float quantValue(const std::string &format, const QuantBlock &block, int i) {
@@ -222,12 +232,15 @@ static QuantBlock sourceBlock(SourceType type, const uint8_t *from) {
 // One block at its place among `group` rows, whose codes are zeros so far.
 static void store(const Layout &layout, const QuantBlock &block, int64_t row,
                   uint8_t *to) {
-  if (layout.rowGroup == 1) {
+  const bool isGroup = layout.rowGroup > 1;
+  if (!isGroup) // as GGUF has it
     memcpy(to, &block.scale, 2);
+  else
+    memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
+  if (!isGroup && layout.format == "q8_0") {
     memcpy(to + 2, block.codes, quantBlock);
     return;
   }
-  memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
   uint8_t codes[quantBlock];
   int count = quantBlock;
   if (layout.format == "q8_0") {
@@ -239,8 +252,11 @@ static void store(const Layout &layout, const QuantBlock &block, int64_t row,
       codes[i] = uint8_t((block.codes[i] + 8) |
                          (block.codes[i + quantBlock / 2] + 8) << 4);
   }
-  for (int i = 0; i < count; i += 4)
-    memcpy(to + i * 16 + row * 4, codes + i, 4);
+  if (!isGroup)
+    memcpy(to + 2, codes, size_t(count));
+  else
+    for (int i = 0; i < count; i += 4)
+      memcpy(to + i * 16 + row * 4, codes + i, 4);
 }
 
 void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
