@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 namespace gemmac {
 
@@ -102,12 +103,12 @@ static float gridScale(const float *values, float peak, bool half) {
   return 0;
 }
 
-// Both searches try `scalesTried` scales side by side, so that the sums over a
-// block are vectors and nothing is added across one.
+// Both searches try `scalesTried` scales side by side, so that the sums over
+// a block are vectors and nothing is added across one.
 constexpr int scalesTried = 16;
 
-// The scale of 4-bit codes for `values`, whose largest magnitude has `peak`, of
-// least squared error.
+// The scale of 4-bit codes for `values`, whose largest magnitude has `peak`,
+// of least squared error.
 __attribute__((target_clones("default", "avx2", "avx512f"))) static float
 searchScale(const float *values, float peak) {
   // The largest value at -8 (all codes in use) or at 7, and around.
@@ -259,46 +260,52 @@ static void store(const Layout &layout, const QuantBlock &block, int64_t row,
       memcpy(to + i * 16 + row * 4, codes + i, 4);
 }
 
+// Blocks of `values` that are not zero, and those that `stored` holds
+// exactly.
+static void countExact(const float *values, const float *stored, int64_t n,
+                       StoredError &error) {
+  for (int64_t at = 0; at < n; at += quantBlock) {
+    bool exact = true, zero = true;
+    for (int64_t i = at; exact && i < at + quantBlock; ++i) {
+      zero &= values[i] == 0;
+      exact = stored[i] == values[i] ||
+              bf16ToFloat(floatToBf16(stored[i])) == values[i];
+    }
+    error.blocks += !zero || !exact;
+    error.exactBlocks += exact && !zero;
+  }
+}
+
 void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
-                   uint8_t *to, QuantError *errors) {
+                   uint8_t *to, StoredError *errors) {
   assert(layout.blockBytes && cols % quantBlock == 0);
   memset(to, 0, size_t(cols / quantBlock * layout.blockBytes));
-  const QuantBlock zero;
+  std::vector<float> stored(size_t(cols), 0);
   for (int64_t row = 0; row < layout.rowGroup; ++row) {
-    QuantError &error = errors[row];
+    const SourceType type = rows[row].type;
+    auto *blocks = static_cast<const uint8_t *>(rows[row].data);
+    auto *values = static_cast<const float *>(rows[row].data);
+    const bool kept = type != SourceType::F32;
     for (int64_t at = 0; at < cols; at += quantBlock) {
       uint8_t *place = to + at / quantBlock * layout.blockBytes;
-      if (!rows[row].data) {
-        store(layout, zero, row, place);
-        continue;
-      }
-      if (SourceType type = rows[row].type; type != SourceType::F32) {
-        auto *from = static_cast<const uint8_t *>(rows[row].data);
-        from += sourceBytes(type, at);
-        store(layout, sourceBlock(type, from), row, place);
-        error.values += quantBlock;
-        ++error.blocks;
-        ++error.exactBlocks;
-        continue;
-      }
-      const float *values = static_cast<const float *>(rows[row].data) + at;
-      // Tables of embeddings are large, and a row is read for its own token.
-      QuantBlock block = quantize(layout.format, values, layout.rowGroup > 1);
+      QuantBlock block; // zeros
+      if (kept)
+        block = sourceBlock(type, blocks + sourceBytes(type, at));
+      else if (values) // tables are large, and a row serves its own token
+                       // only
+        block = quantize(layout.format, values + at, layout.rowGroup > 1);
       store(layout, block, row, place);
       float scale = scaleValue(layout.format != "q4_bf", block.scale);
-      bool exact = true, zero = true;
-      for (int i = 0; i < quantBlock; ++i) {
-        float value = scale * float(block.codes[i]);
-        double d = std::fabs(double(value) - values[i]);
-        error.largest = std::max(error.largest, d);
-        error.squares += d * d;
-        exact &=
-            value == values[i] || bf16ToFloat(floatToBf16(value)) == values[i];
-        zero &= values[i] == 0;
-      }
-      error.values += quantBlock;
-      error.blocks += !zero;
-      error.exactBlocks += exact && !zero;
+      for (int i = 0; i < quantBlock; ++i)
+        stored[size_t(at + i)] = scale * float(block.codes[i]);
+    }
+    if (kept) {
+      addExact(cols, errors[row]);
+      errors[row].blocks += cols / quantBlock;
+      errors[row].exactBlocks += cols / quantBlock;
+    } else if (values) {
+      measureError(values, stored.data(), cols, errors[row]);
+      countExact(values, stored.data(), cols, errors[row]);
     }
   }
 }

@@ -3,26 +3,12 @@
 #pragma once
 
 #include "codegen/Dequantize.h"
+#include "codegen/StoredError.h"
 #include "targets/Layouts.h"
 
-#include <algorithm>
 #include <cstdint>
 
 namespace gemmac {
-
-// What quantising changed: largest and summed squared difference. Blocks that
-// are not zero, and those of them whose values are the same, also as bf16.
-struct QuantError {
-  double largest = 0, squares = 0;
-  int64_t values = 0, blocks = 0, exactBlocks = 0;
-  void add(const QuantError &other) {
-    largest = std::max(largest, other.largest);
-    squares += other.squares;
-    values += other.values;
-    blocks += other.blocks;
-    exactBlocks += other.exactBlocks;
-  }
-};
 
 // A block: codes, and the bits of its scale.
 struct QuantBlock {
@@ -55,6 +41,6 @@ struct QuantRow {
 // that changed to `errors[i]`. Rows are f32 values or of a type whose bits the
 // format keeps.
 void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
-                   uint8_t *to, QuantError *errors);
+                   uint8_t *to, StoredError *errors);
 
 } // namespace gemmac

@@ -20,6 +20,7 @@ struct DriverOptions {
   std::string compileTo; // stage to stop after and print; empty: none
   std::string emit;      // llvm, asm, obj; empty: a program
   std::string dumpTo;    // folder for every stage and kernel; empty: none
+  std::string verify;    // text to run the program on; empty: none
   int threads = 0;       // 0: one per usable core
   bool remarks = false;
   bool quiet = false;

@@ -11,7 +11,7 @@ namespace {
 // Tensors of one source type in one format.
 struct Group {
   int64_t tensors = 0;
-  QuantError error;
+  StoredError error;
   const PackNote *worst = nullptr; // largest change of a value
 };
 
@@ -41,7 +41,7 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
   QuantNotes result;
   std::map<std::pair<std::string, std::string>, Group> groups;
   for (const PackNote &note : notes) {
-    const QuantError &e = note.error;
+    const StoredError &e = note.error;
     // Of values that nobody put on a grid hardly a block is exact.
     bool isGrid = !isBlockType(note.type) && e.exactBlocks * 2 > e.blocks;
     if (isGrid && e.exactBlocks < e.blocks)
@@ -63,7 +63,7 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
       group.worst = &note;
   }
   for (const auto &[key, group] : groups) {
-    const QuantError &e = group.error;
+    const StoredError &e = group.error;
     std::string text = stored(group.tensors, key.first, key.second);
     if (e.exactBlocks == e.blocks) {
       result.remarks.push_back(text + ", every value exactly" +

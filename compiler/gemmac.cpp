@@ -114,6 +114,11 @@ int main(int argc, char **argv) {
          "--dump-to", o.dumpTo,
          "folder for every stage (<stage>.mlir) and kernel (<symbol>.s)")
       ->type_name("FOLDER");
+  app.add_option("--verify", o.verify,
+                 "run the program beside exact math (--quant=f32, made in a "
+                 "temporary file beside -o) on a text and store how far its "
+                 "predictions are off: see PROGRAM info --card")
+      ->type_name("TEXT");
   app.add_option("-j,--threads", o.threads,
                  "threads of the compiler; 0: one per usable core")
       ->check(CLI::Range(0, 1024))
@@ -135,6 +140,9 @@ int main(int argc, char **argv) {
                             : nullptr;
   if (!o.compileTo.empty() && !o.emit.empty())
     missing = "--compile-to and --emit exclude each other";
+  if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))
+    missing = "--verify runs the program, which --compile-to and --emit do not "
+              "make";
   if (missing) {
     fprintf(stderr, "gemmac: %s; see gemmac --help\n", missing);
     return int(ExitCode::Usage);

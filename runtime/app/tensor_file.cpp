@@ -24,7 +24,8 @@ Status TensorFile::cannot(const char *what) const {
 }
 
 Status TensorFile::create(const std::string &to, const std::string &tensor,
-                          int64_t rows, int64_t cols) {
+                          int64_t rows, int64_t cols,
+                          const std::vector<int32_t> *ids) {
   path = temporary = to;
   columns = cols;
   struct stat st;
@@ -33,18 +34,26 @@ Status TensorFile::create(const std::string &to, const std::string &tensor,
   fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd < 0)
     return cannot("create");
-  char header[256];
-  int n = snprintf(header, sizeof header,
-                   "{\"%s\":{\"dtype\":\"F32\",\"shape\":[%lld,%lld],\"data_"
-                   "offsets\":[0,%lld]}}",
-                   tensor.c_str(), (long long)rows, (long long)cols,
-                   (long long)(rows * cols * 4));
+  const long long begin = ids ? rows * 4 : 0, end = begin + rows * cols * 4;
+  char header[384];
+  int n = snprintf(header, sizeof header, "{");
+  if (ids)
+    n += snprintf(header + n, sizeof header - size_t(n),
+                  "\"input_ids\":{\"dtype\":\"I32\",\"shape\":[%lld],\"data_"
+                  "offsets\":[0,%lld]},",
+                  (long long)rows, begin);
+  n += snprintf(header + n, sizeof header - size_t(n),
+                "\"%s\":{\"dtype\":\"F32\",\"shape\":[%lld,%lld],\"data_"
+                "offsets\":[%lld,%lld]}}",
+                tensor.c_str(), (long long)rows, (long long)cols, begin, end);
   while (n % 8) // the data is aligned
     header[n++] = ' ';
   uint64_t length = uint64_t(n);
   if (Status s = write(&length, sizeof length); !s.ok())
     return s;
-  return write(header, size_t(n));
+  if (Status s = write(header, size_t(n)); !s.ok())
+    return s;
+  return ids ? write(ids->data(), size_t(begin)) : Status();
 }
 
 Status TensorFile::write(const void *data, size_t bytes) {

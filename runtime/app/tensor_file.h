@@ -1,10 +1,12 @@
-// Writes one F32 tensor as a safetensors file, row by row: under a temporary
-// name, renamed when complete, removed otherwise.
+// Writes one F32 tensor as a safetensors file, row by row, after the token ids
+// of its rows where they are given: under a temporary name, renamed when
+// complete, removed otherwise.
 #pragma once
 
 #include "runtime/gemma.h"
 
 #include <string>
+#include <vector>
 
 namespace gm {
 
@@ -14,8 +16,10 @@ public:
   TensorFile(const TensorFile &) = delete;
   ~TensorFile();
 
+  // `ids`: of the rows, written as "input_ids", I32 [rows]; null: not.
   Status create(const std::string &path, const std::string &tensor,
-                int64_t rows, int64_t columns);
+                int64_t rows, int64_t columns,
+                const std::vector<int32_t> *ids = nullptr);
   Status write_row(const float *row);
   Status finish();
   bool is_open() const { return fd >= 0; }

@@ -105,8 +105,8 @@ TEST(Quantize, PackedBlocks) {
     check("q8_0", *layout, false);
 }
 
-// Without a search the codes are the nearest ones and no scale is larger than needed, but for
-// its rounding to f16 (below 2^-14: to a multiple of 2^-24).
+// Without a search the codes are the nearest ones and no scale is larger than
+// needed, but for its rounding to f16 (below 2^-14: to a multiple of 2^-24).
 TEST(Quantize, EightBitsAreNearest) {
   std::vector<float> values = makeValues(groupRows, true);
   for (size_t at = 0; at < values.size(); at += 32) {

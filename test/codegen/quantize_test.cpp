@@ -205,7 +205,7 @@ TEST(Packed, SourceBlocksKeepEveryValue) {
     for (int64_t row = 0; row < rows; ++row)
       packed[row] = {kept.type, source.data() + row * stride};
     std::vector<uint8_t> bytes(layout.bytes(16, cols), 0xee);
-    QuantError errors[16];
+    StoredError errors[16];
     packQuantized(layout, packed, cols, bytes.data(), errors);
     for (int64_t row = 0; row < 16; ++row) {
       std::vector<float> values(cols, 0.0f);
@@ -247,7 +247,7 @@ TEST(Packed, ErrorsAreMeasured) {
     QuantRow rows[16] = {};
     rows[5] = {SourceType::F32, values.data()};
     std::vector<uint8_t> bytes(layout.bytes(16, cols));
-    QuantError errors[16];
+    StoredError errors[16];
     packQuantized(layout, rows, cols, bytes.data(), errors);
     double largest = 0, squares = 0;
     for (int64_t i = 0; i < cols; ++i) {

@@ -121,9 +121,15 @@ def check_files():
         data = open(name, "rb").read()
         n = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8:8 + n])
-        if header != {name: {"dtype": "F32", "shape": [100, columns], "data_offsets": [0, 400 * columns]}}:
+        ids = 400 if name == "logits" else 0
+        expected = {name: {"dtype": "F32", "shape": [100, columns], "data_offsets": [ids, ids + 400 * columns]}}
+        if ids:
+            expected["input_ids"] = {"dtype": "I32", "shape": [100], "data_offsets": [0, ids]}
+            if data[8 + n:8 + n + ids] != struct.pack("<i", 5) * 100:
+                fail("input_ids")
+        if header != expected:
             fail(f"{name}: header {header}")
-        if len(data) != 8 + n + 400 * columns or n % 8:
+        if len(data) != 8 + n + ids + 400 * columns or n % 8:
             fail(f"{name}: {len(data)} bytes")
 
 
