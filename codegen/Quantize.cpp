@@ -160,15 +160,18 @@ searchScale8(const float *values, float peak) {
   return scale[best];
 }
 
+__attribute__((target_clones("default", "avx2", "avx512f"))) static void
+encodeBytes(const float *values, float inverse, int8_t *codes) {
+  for (int i = 0; i < quantBlock; ++i)
+    codes[i] = int8_t(int(nearest(values[i] * inverse, -127, 127)));
+}
+
 // Codes of 8 bits for the f16 nearest to `scale`.
-__attribute__((target_clones("default", "avx2", "avx512f"))) static QuantBlock
-encodeBlock8(const float *values, float scale) {
+static QuantBlock encodeBlock8(const float *values, float scale) {
   QuantBlock block;
   block.scale = floatToHalf(scale);
   scale = halfToFloat(block.scale);
-  const float inverse = scale != 0 ? 1 / scale : 0;
-  for (int i = 0; i < quantBlock; ++i)
-    block.codes[i] = int8_t(int(nearest(values[i] * inverse, -127, 127)));
+  encodeBytes(values, scale != 0 ? 1 / scale : 0, block.codes);
   return block;
 }
 
