@@ -194,7 +194,7 @@ QuantBlock quantize(const std::string &format, const float *values,
     return search && !large ? encodeBlock8(values, searchScale8(values, peak))
                             : encodeBlock8(values, std::fabs(peak) / 127);
   if (scale == 0)
-    scale = large ? peak / -8 : searchScale(values, peak);
+    scale = large ? peak / -8.1f : searchScale(values, peak);
   uint16_t bits = scaleBits(half, scale);
   return encodeBlock(values, bits, scaleValue(half, bits));
 }

@@ -114,6 +114,11 @@ TEST(Quantize, EightBitsAreNearest) {
     double peak = 0, scale = halfToFloat(block.scale);
     for (int i = 0; i < 32; ++i)
       peak = std::max(peak, double(std::abs(values[at + size_t(i)])));
+    bool exact = true;
+    for (int i = 0; i < 32; ++i)
+      exact &= quantValue("q8_0", block, i) == values[at + size_t(i)];
+    if (exact) // on a grid
+      continue;
     double rounding = std::max(peak / 127 / 2048, 0x1p-25) * 1.001;
     EXPECT_NEAR(scale, peak / 127, rounding);
     for (int i = 0; i < 32; ++i)

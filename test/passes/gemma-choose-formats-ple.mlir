@@ -6,7 +6,7 @@
 // RUN: gemma-opt %s --gemma-choose-formats | FileCheck %s --check-prefix=NONE
 
 // REMARK-DAG: 1 matrix in q8_0, quant=q4, per-layer embeddings
-// REMARK-DAG: 1 matrix in q4_0, quant=q4, per-layer embeddings, the source is q4_0
+// REMARK-DAG: 1 matrix in q4_0, quant=q4, the source is q4_0
 // REMARK-DAG: 1 matrix in bf16, per-layer embeddings of 16 columns are no multiple of 32
 // REMARK-DAG: 3 matrices in q8_0, quant=q4, small and read by every layer
 
@@ -19,7 +19,7 @@ gemma.weight @s_norm from "s" : tensor<16xf32>
 gemma.weight @table from "t" : tensor<320x96xf32> {source = "bf16"}
 // A source of four bits stays one.
 // Q4: @table4 {{.+}} {act = "q8", format = "q4_0",
-// Q8: @table4 {{.+}} format = "q8_0"
+// Q8: @table4 {{.+}} format = "q4_0"
 gemma.weight @table4 from "u" : tensor<320x96xf32> {source = "q4_0"}
 // Segments begin at a layer, in the middle of a block here.
 // Q4: @narrow {{.+}} format = "bf16"

@@ -11,7 +11,7 @@
 // REMARK-DAG: matrices in q4_0, the source is q4_0: @a.q4_0, @l1.q, @o, @down
 // REMARK-DAG: matrices in q8_0, the source is q5_0, which q8_0 holds exactly: @a.q5_0, @l1.v
 // REMARK-DAG: matrices in q8_0, the source is q6_k, encoded anew: @a.q6_k, @gate
-// REMARK-DAG: matrices in q8_0, not q4_0 (the source is q4_0): stored as one matrix with @l1.v: @l1.k
+// REMARK-DAG: 1 matrix in q8_0, not q4_0 (the source is q4_0): stored as one matrix with @l1.v: @l1.k
 // REMARK-DAG: 1 matrix in q8_0, not q4_0 (the source is q4_0): stored as one matrix with @gate: @up
 // REMARK-DAG: 1 matrix in bf16, k = 48 is no multiple of 32: @a.narrow
 
