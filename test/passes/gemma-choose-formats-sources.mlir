@@ -43,16 +43,16 @@ gemma.weight @a.bf16 from "7" : tensor<64x64xf32> {source = "bf16"}
 // CHECK: @a.narrow {{.+}} format = "bf16"
 gemma.weight @a.narrow from "8" : tensor<64x48xf32> {source = "q8_0"}
 
-// k and v are one matrix: q8_0 loses nothing; with q4 asked for, q4_0 keeps
-// most. q may differ.
+// k and v are one matrix: q8_0 loses nothing, and they have it also with
+// q4, as so small a part of all. q may differ.
 // CHECK: @l1.q {{.+}} format = "q4_0"
 // Q4: @l1.q {{.+}} format = "q4_0"
 gemma.weight @l1.q from "q" : tensor<64x64xf32> {source = "q4_0"}
 // CHECK: @l1.k {{.+}} format = "q8_0"
-// Q4: @l1.k {{.+}} format = "q4_0"
+// Q4: @l1.k {{.+}} format = "q8_0"
 gemma.weight @l1.k from "k" : tensor<32x64xf32> {source = "q4_0"}
 // CHECK: @l1.v {{.+}} format = "q8_0"
-// Q4: @l1.v {{.+}} format = "q4_0"
+// Q4: @l1.v {{.+}} format = "q8_0"
 gemma.weight @l1.v from "v" : tensor<32x64xf32> {source = "q5_0"}
 gemma.weight @o from "o" : tensor<64x64xf32> {source = "q4_0"}
 // Gate and up are one matrix; down only reads what they write.
