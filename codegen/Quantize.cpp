@@ -294,8 +294,7 @@ void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
       QuantBlock block; // zeros
       if (kept)
         block = sourceBlock(type, blocks + sourceBytes(type, at));
-      else if (values) // tables are large, and a row serves its own token
-                       // only
+      else if (values) // rows of tables are many and serve one token each
         block = quantize(layout.format, values + at, layout.rowGroup > 1);
       store(layout, block, row, place);
       float scale = scaleValue(layout.format != "q4_bf", block.scale);

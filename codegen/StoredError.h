@@ -9,8 +9,8 @@
 namespace gemmac {
 
 // Of `values` stored values: the largest difference from their sources, and the
-// sums of the squares of the differences and of the sources. Of quantised
-// formats: the blocks that are not zero, and those of them whose values are the
+// sums of the squares of the differences and of the sources. Of quantised ones
+// also the blocks that are not zero, and those of them whose values are the
 // same, also as bf16.
 struct StoredError {
   double largest = 0, squares = 0, source = 0;
