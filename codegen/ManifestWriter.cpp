@@ -58,15 +58,18 @@ static flatbuffers::Offset<fb::Ple> writePle(Builder &b,
   for (const PackedWeight &weight : plan.weights) {
     if (!weight.ple)
       continue;
-    int64_t element = elementBytes(weight.format);
+    const Layout &layout = *findLayout(weight.layout);
+    auto at = [&](int64_t column) {
+      return layout.address(0, column, weight.cols);
+    };
     std::vector<flatbuffers::Offset<fb::PleSlice>> slices;
     for (const PlannedFunction &f : plan.functions)
       if (f.pleColumn1 > f.pleColumn0 && !f.many)
-        slices.push_back(fb::CreatePleSlice(
-            b, b.CreateString(f.segment), f.pleColumn0 * element,
-            (f.pleColumn1 - f.pleColumn0) * element));
+        slices.push_back(
+            fb::CreatePleSlice(b, b.CreateString(f.segment), at(f.pleColumn0),
+                               at(f.pleColumn1) - at(f.pleColumn0)));
     return fb::CreatePle(b, b.CreateString(weight.name), weight.offset,
-                         weight.cols * element, weight.rows,
+                         layout.bytes(1, weight.cols), weight.rows,
                          b.CreateVector(slices));
   }
   return 0;

@@ -93,7 +93,6 @@ public:
     XXH3_64bits_reset(output);
     for (const Piece &piece : weight.pieces)
       tensors.push_back(shared.source.find(piece.tensor));
-    pieceErrors.resize(tensors.size());
   }
   ~WeightPacker() { XXH3_freeState(output); }
 
@@ -209,9 +208,9 @@ private:
   // A row group of a quantised layout.
   void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
     QuantRow rows[16] = {};
+    StoredError errors[16];
     for (int64_t i = 0; i < layout.rowGroup; ++i)
       rows[i] = quantRow(member, row + i, converted[i]);
-    StoredError errors[16];
     packQuantized(layout, rows, weight.cols, to, errors);
     for (int64_t i = 0; i < layout.rowGroup; ++i)
       if (rows[i].data)
@@ -407,7 +406,7 @@ uint64_t packedSourceBytes(const ProgramPlan &plan,
 }
 
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
-  std::string text = "gemmac weights 2\n";
+  std::string text = "gemmac weights 3\n";
   auto add = [&](const std::string &s) { text += s + '\n'; };
   auto number = [&](uint64_t n) { text += std::to_string(n) + ' '; };
   for (const PackedWeight &w : plan.weights) {
@@ -466,8 +465,8 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
         shared.hashes.weights[i] = packer.hash();
         shared.hashes.errors[i] = packer.errors();
         std::lock_guard lock(shared.mutex);
-        packer.addRounding(shared.hashes);
         packer.addNotes(shared.hashes.notes);
+        packer.addRounding(shared.hashes);
       }
       for (auto &[name, hash] : tensorHashes) {
         const SourceTensor &tensor = *source.find(name);

@@ -298,6 +298,7 @@ Status Compilation::planExact() {
   options.output =
       o.output + ".exact.tmp" + std::to_string(getpid()); // beside -o
   options.quant = "f32";
+  options.quantMap = "";
   options.cacheType = "auto";
   options.weights = "embedded";
   options.verify = options.dumpTo = "";

@@ -26,7 +26,9 @@ struct Roles {
   Groups packed, rounded;
   llvm::SmallPtrSet<Operation *, 16> exact;
   // Embedding and head; matrices of the per-layer inputs.
-  llvm::SmallPtrSet<Operation *, 16> vocabulary, perLayer, tables;
+  llvm::SmallPtrSet<Operation *, 16> vocabulary, perLayer;
+  // Tables of per-layer embeddings: the columns of a layer.
+  llvm::SmallDenseMap<Operation *, int64_t> tables;
   // Projections to keys and values; experts per token of a stack.
   llvm::SmallPtrSet<Operation *, 16> keys;
   llvm::DenseMap<Operation *, int64_t> chosen;
@@ -108,9 +110,9 @@ Roles::Roles(ModuleOp module) : module(module) {
           mark(perLayer, op, ple.getProjAttr());
         })
         .Case([&](PleInputsOp ple) {
-          mark(perLayer, op, ple.getTableAttr());
-          mark(tables, op, ple.getTableAttr());
           mark(perLayer, op, ple.getProjAttr());
+          if (WeightOp table = lookupWeight(op, ple.getTableAttr()))
+            tables[table] = ple.getWidth();
         })
         .Case(
             [&](EmbedOp embed) { mark(vocabulary, op, embed.getTableAttr()); })
@@ -320,15 +322,14 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     if (asked == "none" || (asked == "auto" && !isQuantized(source)))
       return plain;
 
-    Wish quantized = quantizedWish(weight, roles, asked, source, reason);
-    std::string problem;
-    if (roles.perLayer.contains(weight))
-      problem = "per-layer matrices are not quantised";
-    else if (k % quantBlock)
-      problem = "k = " + std::to_string(k) + " is no multiple of 32";
-    if (problem.empty())
-      return quantized;
-    return {"bf16", problem};
+    if (k % quantBlock)
+      return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
+    auto table = roles.tables.find(weight);
+    if (table != roles.tables.end() && table->second % quantBlock)
+      return {"bf16", // segments read rows from a layer on
+              "per-layer embeddings of " + std::to_string(table->second) +
+                  " columns are no multiple of 32"};
+    return quantizedWish(weight, roles, asked, source, reason);
   }
 
   // The quantised format that `asked` (auto, q8, q4 or a format) means.
@@ -352,6 +353,10 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       return {"q8_0", reason};
     if (roles.vocabulary.contains(weight))
       return {"q8_0", reason + ", of the vocabulary"};
+    if (roles.tables.count(weight))
+      return {"q8_0", reason + ", per-layer embeddings"};
+    if (roles.perLayer.contains(weight))
+      return {"q8_0", reason + ", small and read by every layer"};
     // Every later token reads what these write: their errors weigh most.
     if (roles.keys.contains(weight) && roles.smallKeys())
       return {"q8_0", reason + ", keys and values are small and read often"};

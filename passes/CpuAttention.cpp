@@ -41,6 +41,8 @@ static FailureOr<WeightRef> packedQkv(KernelSymbols &symbols, Operation *user,
   parts.push_back(kv.getKAttr());
   if (kv.getV())
     parts.push_back(kv.getVAttr());
+  if (parts.size() == 1)
+    return symbols.matrix(user, parts.front());
   std::string last =
       std::string(block ? "q" : "") + "k" + (kv.getV() ? "v" : "");
   return symbols.merged(user, KernelSymbols::siblingName(parts.front(), last),

@@ -114,10 +114,13 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     becomes f32; otherwise, and without a source, bf16); `auto` keeps quantised
     sources too: q4_0, q8_0 and (in q8_0) q5_0 exactly, others are encoded anew as
     q8_0, with `requantize` those of 4 bits as q4_0; `bf16`; `f32`; `q8` (q8_0; a
-    q4_0 source stays); `q4` (q4_bf, q8_0 for embedding and head; a q4_0 source
+    q4_0 source stays); `q4` (q4_bf; q8_0 for embedding
+    and head, for the table and the matrices of per-layer inputs, and for k and v
+    where they are at most a sixteenth of what a token reads; a q4_0 source
     stays). `quant-map` names a file with a format for each name (QuantMap.h) that
-    goes before `quant`. A matrix that its format cannot hold (of the per-layer
-    inputs, or k no multiple of 32) is bf16. Vectors, scalars and the router are
+    goes before `quant`. A matrix that its format cannot hold (k
+    no multiple of 32, or a table whose layers are no multiple of 32 columns) is
+    bf16. Vectors, scalars and the router are
     f32. Matrices that are stored as one have the most exact format of theirs
     (f32, bf16, q8_0, q4_0, q4_bf), and those that share a rounded activation,
     its. Caches are f32 with `quant=f32` and otherwise bf16, unless `cache-type`

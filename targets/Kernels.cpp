@@ -173,16 +173,17 @@ static std::vector<Family> makeFamilies() {
        .scalars = {"stride"}, // elements between rows of y
        .few = blocks,
        .many = blocks});
-  f.push_back(
-      {.name = "linear_ple",
-       .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + o]) to act",
-       .constants = {"k", "format", "act"},
-       .inputs = {{"x", any, "act"}, {"ple", any, "f32"}},
-       .weights = {"w"},
-       .results = {{"y", "act"}},
-       .scalars = {"stride", "ple_stride", "column"},
-       .few = blocks,
-       .many = blocks});
+  f.push_back({.name = "linear_ple",
+               .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + "
+                          "o]) to act; unit = "
+                          "16 outputs, of act q8 32",
+               .constants = {"k", "format", "act"},
+               .inputs = {{"x", any, "act"}, {"ple", any, "f32"}},
+               .weights = {"w"},
+               .results = {{"y", "act"}},
+               .scalars = {"stride", "ple_stride", "column"},
+               .few = blocks,
+               .many = blocks});
 
   //---- per-layer embeddings
   f.push_back(
@@ -191,7 +192,8 @@ static std::vector<Family> makeFamilies() {
                   "slice; eps) * w "
                   "+ token slice * token_scale) * scale. `token` rows are "
                   "gathered table "
-                  "rows in `format`, packed (layers * p elements apart); unit "
+                  "rows in rowsLayout(format), without gaps (layers * p "
+                  "elements apart; quantised: p a multiple of 32); unit "
                   "= one layer "
                   "(few, all rows inside) or one row (many, all layers inside)",
        .constants = {"p", "eps", "format", "token_scale", "scale"},

@@ -43,6 +43,9 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 //   f32_16    [rows/16][cols][16]         f32, vector kernels
 //   bf16_16x2 [rows/16][cols/2][16][2]    bf16, pair dot products
 //   f32_rows, bf16_rows  [rows][cols]     looked up by row (PLE table), vectors
+//   q8_0_rows, q4_0_rows, q4_bf_rows  [rows][cols/32] of {f16 or bf16 scale,
+//              i8 codes[32] or u8 nibbles[16]}: the blocks of GGUF, 34 or 18
+//              bytes; byte k of 4-bit ones as below
 //   q8_0_16x32 [rows/16][cols/32] of {u8 [8 k groups][16 rows][4 k], f16
 //              scales[16]}; bytes are codes + 128
 //   q4_0_16x32, q4_bf_16x32 the same with {u8 [4 k groups][16 rows][4 k], f16

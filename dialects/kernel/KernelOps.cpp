@@ -100,9 +100,9 @@ static LogicalResult checkConstant(DefOp op, StringRef name) {
     SmallVector<StringRef> words = {"f32", "bf16"};
     // The bodies that read and write blocks of 32 columns.
     static constexpr StringLiteral quantized[] = {
-        "embed",        "norm",   "norms3",       "quant",
-        "linear",       "logits", "linear_geglu", "experts_up",
-        "experts_down", "attend", "merge"};
+        "embed",  "norm",         "norms3",     "quant",      "linear",
+        "logits", "linear_geglu", "linear_ple", "experts_up", "experts_down",
+        "attend", "merge",        "ple_finish"};
     bool blocks = llvm::is_contained(quantized, op.getFamily());
     if (blocks && name == "act")
       words.push_back("q8");
@@ -151,11 +151,13 @@ LogicalResult DefOp::verify() {
       format.starts_with("q") != act.starts_with("q"))
     return emitOpError() << "expects act q8 with quantised formats only, got "
                          << format << " and " << act;
-  auto k = getConstants().getAs<IntegerAttr>("k");
-  if (k && (format.starts_with("q") || act.starts_with("q")) &&
-      k.getInt() % gemmac::quantBlock)
-    return emitOpError() << "expects k to be a multiple of "
-                         << gemmac::quantBlock << ", got " << k.getInt();
+  for (const char *name : {"k", "p"}) {
+    auto size = getConstants().getAs<IntegerAttr>(name);
+    if (size && (format.starts_with("q") || act.starts_with("q")) &&
+        size.getInt() % gemmac::quantBlock)
+      return emitOpError() << "expects " << name << " to be a multiple of "
+                           << gemmac::quantBlock << ", got " << size.getInt();
+  }
   if (getConstants().size() != family->constants.size())
     return emitOpError() << "expects " << family->constants.size()
                          << " constants, got " << getConstants().size();

@@ -75,6 +75,26 @@ void add_model(Json &j, const mf::Program &p) {
   j.close('}');
 }
 
+// The table of per-layer embeddings, or null.
+const mf::Weight *ple_table(const mf::Program &p) {
+  if (p.ple() && p.ple()->weight() && p.weights())
+    for (const mf::Weight *w : *p.weights())
+      if (text_of(w->name()) == p.ple()->weight()->str())
+        return w;
+  return nullptr;
+}
+
+void add_ple(Json &j, const mf::Program &p) {
+  const mf::Weight *table = ple_table(p);
+  if (!table)
+    return;
+  j.open("per_layer_embeddings", '{');
+  j.add("layout", text_of(table->layout()));
+  j.add("rows", p.ple()->rows());
+  j.add("row_bytes", p.ple()->row_bytes());
+  j.close('}');
+}
+
 void add_sampling(Json &j, const mf::Sampling *s) {
   if (!s)
     return;
@@ -116,6 +136,7 @@ void print_json(const Program &program, const Plan &plan) {
   add_model(j, p);
   j.add("weight_format", text_of(p.weight_format()));
   j.add("cache_format", text_of(p.cache_format()));
+  add_ple(j, p);
   j.add("weights_id", text_of(p.weights_id()));
   j.add("weights_bytes", p.weights_bytes());
   j.add("external", p.external());
@@ -160,6 +181,10 @@ void print_text(const Program &program, const Plan &plan) {
        "gemmac " + text_of(p.compiler()) + ", file version " + num(p.abi()));
   line("formats", "weights " + text_of(p.weight_format()) + ", caches " +
                       text_of(p.cache_format()));
+  if (const mf::Weight *table = ple_table(p))
+    line("per-layer", num(p.ple()->rows()) + " embeddings of " +
+                          num(p.ple()->row_bytes()) + " bytes (" +
+                          text_of(table->layout()) + "), read row by row");
   line("weights",
        num(p.weights_bytes()) + " bytes, id " + text_of(p.weights_id()) +
            (p.external() ? ", in '" + text_of(p.external_name()) + "'" : ""));

@@ -11,7 +11,7 @@
 // REMARK-DAG: matrices in q4_0, the source is q4_0: @a.q4_0, @l1.q, @o, @down
 // REMARK-DAG: matrices in q8_0, the source is q5_0, which q8_0 holds exactly: @a.q5_0, @l1.v
 // REMARK-DAG: matrices in q8_0, the source is q6_k, encoded anew: @a.q6_k, @gate
-// REMARK-DAG: matrices in q8_0, not q4_0 (the source is q4_0): stored as one matrix with @l1.v: @l1.k
+// REMARK-DAG: 1 matrix in q8_0, not q4_0 (the source is q4_0): stored as one matrix with @l1.v: @l1.k
 // REMARK-DAG: 1 matrix in q8_0, not q4_0 (the source is q4_0): stored as one matrix with @gate: @up
 // REMARK-DAG: 1 matrix in bf16, k = 48 is no multiple of 32: @a.narrow
 
@@ -43,16 +43,16 @@ gemma.weight @a.bf16 from "7" : tensor<64x64xf32> {source = "bf16"}
 // CHECK: @a.narrow {{.+}} format = "bf16"
 gemma.weight @a.narrow from "8" : tensor<64x48xf32> {source = "q8_0"}
 
-// k and v are one matrix: q8_0 loses nothing; with q4 asked for, q4_0 keeps
-// most. q may differ.
+// k and v are one matrix: q8_0 loses nothing, and they have it also with
+// q4, as so small a part of all. q may differ.
 // CHECK: @l1.q {{.+}} format = "q4_0"
 // Q4: @l1.q {{.+}} format = "q4_0"
 gemma.weight @l1.q from "q" : tensor<64x64xf32> {source = "q4_0"}
 // CHECK: @l1.k {{.+}} format = "q8_0"
-// Q4: @l1.k {{.+}} format = "q4_0"
+// Q4: @l1.k {{.+}} format = "q8_0"
 gemma.weight @l1.k from "k" : tensor<32x64xf32> {source = "q4_0"}
 // CHECK: @l1.v {{.+}} format = "q8_0"
-// Q4: @l1.v {{.+}} format = "q4_0"
+// Q4: @l1.v {{.+}} format = "q8_0"
 gemma.weight @l1.v from "v" : tensor<32x64xf32> {source = "q5_0"}
 gemma.weight @o from "o" : tensor<64x64xf32> {source = "q4_0"}
 // Gate and up are one matrix; down only reads what they write.

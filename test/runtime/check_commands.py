@@ -214,6 +214,11 @@ def check_info():
     for name, value in list(info["memory"].items()) + [("total", info["total_bytes"])]:
         if not re.search(rf"\b{name}\s+{value}\b", text):
             fail(f"info lacks {name} {value}")
+    table = info["per_layer_embeddings"] # a row is gathered whole, in two parts
+    if info["memory"]["ple"] != 64 * table["row_bytes"]:
+        fail(f"{info['memory']['ple']} bytes for 64 rows of {table}")
+    if f"{table['rows']} embeddings of {table['row_bytes']} bytes ({table['layout']})" not in text:
+        fail(f"info lacks {table}")
     # Resident memory stays below, whatever runs.
     write("many", " ".join(str(i * 7919 % 2048) for i in range(3000)))
     for args in ["-b", "64"], ["-b", "512", "-t", "1"], ["-b", "1", "-c", "3000"]:

@@ -2,14 +2,15 @@
 """Compiles random models of the family and compares what the programs say with
 the reference evaluator (gemma-eval, in double).
 
-  random_models.py SEEDS [--arm] [--stages] [--external] [--keep FOLDER]
+  random_models.py SEEDS [--arm] [--stages] [--external] [--quant] [--keep FOLDER]
 
 SEEDS: "3", "0-99" or "1,5,7". For each seed: --quant=f32 logits within 1e-3 of
 the evaluator; the default formats near it on average; both bitwise equal for
 other workers and chunks; greedy generation equal to the argmax of eval's logits,
 with stop ids, suppressed ids, -n and a full context. --arm: the same logits on
 arm-neon under qemu-aarch64. --stages: each stage read back by gemma-opt gives
-the stages after it. --external: weights in a file of their own, reused."""
+the stages after it. --external: weights in a file of their own, reused. --quant: q8 and q4 near the
+evaluator on average, bits and stages as above."""
 import argparse
 import os
 import random
@@ -109,13 +110,16 @@ class Case:
 
     def near(self, got, what):
         share = self.share(got)
-        text = self.model.text
-        chosen = text["enable_moe_block"] and text["top_k_experts"] < text["num_experts"]
+        chosen = self.chooses()
         # Another expert is another model. Else a tenth, or, for a model that
         # amplifies rounding, three times what rounding its caches alone does.
         bound = 0.6 if chosen else max(0.1, 3 * self.noise)
         expect(share <= bound, f"{what}: mean difference is {share:.3f} of the logits' deviation, allowed {bound:.3f}")
         return share
+
+    def chooses(self):
+        text = self.model.text
+        return text["enable_moe_block"] and text["top_k_experts"] < text["num_experts"]
 
     # Mean difference from the evaluator over the deviation of its logits.
     def share(self, got):
@@ -167,6 +171,18 @@ class Case:
             again = call(["gemma-opt", self.path(stage), f"--{pipeline}=quant={quant} target={target}"])
             expect(again == text[following], f"stage {stage} read back gives another {following}")
 
+    # Rounding of weights and activations adds to what the caches' does; q4 to q8's.
+    def check_quantized(self, some):
+        shares = []
+        for quant, bound in ("q8", 0.15), ("q4", 0.6):
+            program = compile_model(self.checkpoint, self.path(quant), "--quant=" + quant, "--target=x86-avx512")
+            shares.append(self.share(self.same_bits(program, some)))
+            allowed = max(4 * bound if self.chooses() else bound, 6 * self.noise)
+            expect(shares[-1] <= allowed,
+                   f"{quant}: mean difference is {shares[-1]:.3f} of the logits' deviation, allowed {allowed:.3f}")
+            self.check_stages("--quant=" + quant, "--target=" + self.r.choice(["x86-avx512", "arm-neon"]))
+        return ", q8 {:.4f}, q4 {:.4f}".format(*shares)
+
     def check_external(self):
         program = compile_model(self.checkpoint, self.path("ext"), "--weights=external")
         blob = self.path("ext.weights")
@@ -205,15 +221,16 @@ class Case:
             for quant, check in (("f32", self.exact), ("none", self.near)):
                 program = compile_model(self.checkpoint, self.path("arm"), "--quant=" + quant, "--target=arm-neon")
                 check(self.logits(program, self.ids, 2, 7, ["qemu-aarch64"]), "arm " + quant)
+        quantized = self.check_quantized(some) if self.a.quant else ""
         if self.a.external:
             self.check_external()
-        return f"{len(self.expected)} rows to {limit:.1f}: f32 {exact:.1e}, default {share:.4f}, caches alone {self.noise:.4f}"
+        return f"{len(self.expected)} rows to {limit:.1f}: f32 {exact:.1e}, default {share:.4f}, caches alone {self.noise:.4f}{quantized}"
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("seeds")
-    for flag in ("arm", "stages", "external"):
+    for flag in ("arm", "stages", "external", "quant"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--keep", help="where models and programs of failing seeds stay")
     a = p.parse_args()

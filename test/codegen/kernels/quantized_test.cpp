@@ -15,11 +15,18 @@ struct Case {
   std::string family;
   const Matrix &w;
   const Activations &x;
-  int64_t unit() const { return family == "linear_geglu" ? 32 : 16; }
+  // linear_ple: per-layer inputs, of which columns from `column` on are used.
+  std::vector<double> ple = {};
+  static constexpr int64_t column = 7;
+  int64_t pleWidth() const { return w.rows + column; }
+  bool isPle() const { return family == "linear_ple"; }
+  int64_t unit() const { return result() == "q8" ? 32 : 16; }
   int64_t outputs() const {
     return family == "linear_geglu" ? w.rows / 2 : w.rows;
   }
-  std::string result() const { return family == "linear_geglu" ? "q8" : "f32"; }
+  std::string result() const {
+    return family == "linear_geglu" || isPle() ? "q8" : "f32";
+  }
   int64_t stride() const { return rowStride(result(), outputs()); }
 
   KernelSpec spec(RowClass rows) const {
@@ -36,12 +43,24 @@ struct Case {
     int64_t units = outputs() / unit();
     Bytes xs = x.slice(first, rows, space), ws = w.packed;
     Bytes y = makeNan(space * rowBytes(result(), outputs()));
-    for (auto [begin, end] : {std::pair(int64_t(0), cut), {cut, units}})
-      runner.run({{"x", &xs}, {"w", &ws}, {"y", &y}},
-                 {{"rows", int32_t(rows)},
-                  {"stride", int32_t(stride())},
-                  {"begin", int32_t(begin)},
-                  {"end", int32_t(end)}});
+    std::map<std::string, Bytes *> buffers = {
+        {"x", &xs}, {"w", &ws}, {"y", &y}};
+    std::map<std::string, int32_t> integers = {{"rows", int32_t(rows)},
+                                               {"stride", int32_t(stride())}};
+    Bytes ples;
+    if (isPle()) {
+      std::vector<double> part(ple.begin() + first * pleWidth(),
+                               ple.begin() + (first + rows) * pleWidth());
+      ples = makeRows(part, rows, pleWidth(), "f32", space);
+      buffers["ple"] = &ples;
+      integers["ple_stride"] = int32_t(rowStride("f32", pleWidth()));
+      integers["column"] = column;
+    }
+    for (auto [begin, end] : {std::pair(int64_t(0), cut), {cut, units}}) {
+      integers["begin"] = int32_t(begin);
+      integers["end"] = int32_t(end);
+      runner.run(buffers, integers);
+    }
     return y;
   }
 
@@ -57,6 +76,8 @@ struct Case {
       return geluOf(dot(r, gate)) * dot(r, gate + 32);
     }
     double sum = dot(r, o);
+    if (isPle())
+      return geluOf(sum) * ple[size_t(r * pleWidth() + column + o)];
     return family == "logits" ? 30 * std::tanh(sum / 30) : sum;
   }
 
@@ -127,6 +148,19 @@ TEST_P(Quantized, Geglu) {
     Activations x(arm() ? 9 : 17, 96, random);
     Case{"linear_geglu", w, x}.test(GetParam(), true);
   }
+}
+
+TEST_P(Quantized, LinearPle) {
+  for (const char *format : formats)
+    for (auto [k, n] : {std::pair(96, 96), {1536, 64}}) {
+      Matrix w(format, n, k, random);
+      Activations x(arm() ? 9 : 17, k, random);
+      Case c{"linear_ple", w, x};
+      c.ple = randomNumbers(random, size_t(x.rows * c.pleWidth()));
+      for (double &value : c.ple) // as the kernel reads them
+        value = float(value);
+      c.test(GetParam(), true);
+    }
 }
 
 TEST_P(Quantized, Embed) {

@@ -61,6 +61,11 @@ kernel.def @norm {family = "norm", rows = "few", constants = {act = "bf16", eps 
 
 // -----
 
+// expected-error @below {{expects p to be a multiple of 32, got 48}}
+kernel.def @ple_finish_1em06_q8_0_p48_0p5_4_few {family = "ple_finish", rows = "few", constants = {eps = 1.0e-6 : f64, format = "q8_0", p = 48 : i64, scale = 0.5 : f64, token_scale = 4.0 : f64}}
+
+// -----
+
 // expected-error @below {{expects a layout of format bf16, got "f32_16"}}
 kernel.weight @w {pieces = [{tensor = "q", rows = array<i64: 0, 64>, cols = array<i64: 0, 48>}], format = "bf16", layout = "f32_16", rows = 64 : i64, cols = 48 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 6144 : i64}
 
