@@ -233,7 +233,8 @@ static void store(const Layout &layout, const QuantBlock &block, int64_t row,
   for (int64_t i = 0; i < quantBlock; ++i) {
     int code = block.codes[i];
     if (layout.format == "q8_0")
-      to[i / 4 * 64 + row * 4 + i % 4] = uint8_t(code + 128);
+      to[i / 4 * 64 + row * 4 + i % 4] =
+          uint8_t(layout.signedCodes ? code : code + 128);
     else
       to[i % 16 / 4 * 64 + row * 4 + i % 4] |=
           uint8_t((code + 8) << (i < 16 ? 0 : 4));
