@@ -6,8 +6,7 @@
 // 16 + o] = the sum over k of row r with output o of the 16-row group at w +
 // b * groupBytes + p * partBytes, in the layouts of targets/Layouts.h. Per
 // block of 32 k the exact int32 sum of code products, times the weight's scale
-// in f32, then one fma with the activation's scale: the same bits for every
-// number of rows.
+// in f32, then one fma with the activation's scale: the same bits for every n.
 #include "codegen/kernels/body.h"
 
 #if defined(__AVX2__) && !defined(__AVX512F__)

@@ -362,10 +362,12 @@ void Dots::scheduleEpilogue(TileBuilder &epilogue, Func y) {
 }
 
 Tile Dots::finish(TileBuilder &epilogue) {
+  auto tail = std::make_shared<Tile>(
+      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
   if (body) {
     body->rows = tile.rows;
     body->units = tile.units;
-    body->epilogue = std::make_shared<Tile>(epilogue.finish("_epilogue"));
+    body->epilogue = tail;
     return *body;
   }
   Func result("result");
@@ -374,8 +376,7 @@ Tile Dots::finish(TileBuilder &epilogue) {
   tile.output(result, tileSums, sumDims(tile.rows), 0);
   Tile product = tile.finish();
   product.sumBytes = sumBytes();
-  product.epilogue = std::make_shared<Tile>(
-      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  product.epilogue = tail;
   return product;
 }
 
