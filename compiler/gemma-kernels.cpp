@@ -29,7 +29,7 @@ static cl::opt<std::string>
 static cl::opt<std::string> rowsName("rows", cl::desc("Row class: few or many"),
                                      cl::init("few"), cl::cat(category));
 static cl::opt<std::string> targetName("target",
-                                       cl::desc("x86-avx512, arm-neon or host"),
+                                       cl::desc("a target of --list, or host"),
                                        cl::init("host"), cl::cat(category));
 static cl::opt<std::string> emitKind("emit", cl::desc("llvm, asm or obj"),
                                      cl::init("asm"), cl::cat(category));
@@ -70,8 +70,8 @@ static bool setConstant(Constants &constants, llvm::StringRef name,
   if (isOneOf(name, {"format", "act", "cache"})) {
     constants.set(name.str(), value.str());
     return isOneOf(value, {"f32", "bf16"}) ||
-           (name == "format" ? findLayout((value + "_16x32").str()) != nullptr
-                             : value == "q8");
+           (name == "format" && isOneOf(value, {"q8_0", "q4_0", "q4_bf"})) ||
+           (name != "format" && value == "q8");
   }
   if (isOneOf(name, {"eps", "scale", "factor", "cap", "token_scale"})) {
     double real;
@@ -98,8 +98,9 @@ static Result<Constants> parseConstants(const std::string &text) {
       return Error{
           ExitCode::Usage,
           "--constants expects NAME=VALUE with an integer of 1 to 1048576, a "
-          "real (eps, scale, factor, cap, token_scale) or f32, bf16, q8_0, "
-          "q4_0, q4_bf (format), f32, bf16, q8 (act, cache), got '" +
+          "real (eps, scale, factor, cap, token_scale) or a "
+          "word (format: f32, bf16, q8_0, q4_0, q4_bf; act: f32, bf16, q8; "
+          "cache: f32, bf16, q8), got '" +
               part.str() + "'"};
   }
   return constants;
@@ -168,7 +169,7 @@ static int bench(const KernelSpec &spec, const Target &target) {
     return fail(ExitCode::Usage, "bench expects -n of 1 to " +
                                      std::to_string(mostRows) +
                                      " rows and --blocks of 1 to 65536");
-  if (findTarget("host") != &target)
+  if (!runsHere(target))
     return fail(ExitCode::Machine,
                 "this machine cannot run code for target " + target.name);
   auto kernel = KernelJit::create(spec, target);

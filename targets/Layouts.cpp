@@ -49,6 +49,7 @@ static const Layout layouts[] = {
     {"q4_0_rows", "q4_0", 1, 32, 18},
     {"q4_bf_rows", "q4_bf", 1, 32, 18},
     {"q8_0_16x32", "q8_0", 16, 32, 544},
+    {"q8_0s_16x32", "q8_0", 16, 32, 544, true},
     {"q4_0_16x32", "q4_0", 16, 32, 288},
     {"q4_bf_16x32", "q4_bf", 16, 32, 288},
 };
@@ -68,7 +69,9 @@ static const Layout &layoutFor(const std::string &name,
   abort();
 }
 
-const Layout &matrixLayout(const std::string &format) {
+const Layout &matrixLayout(const std::string &format, DotKind dot) {
+  if (format == "q8_0" && dot != DotKind::U8S8)
+    return layoutFor("q8_0s_16x32", format);
   return layoutFor(format == "f32"       ? "f32_16"
                    : isQuantized(format) ? format + "_16x32"
                                          : format + "_16x2",

@@ -3,6 +3,8 @@
 // tests. Plain data; must not know MLIR or Halide.
 #pragma once
 
+#include "targets/Target.h"
+
 #include <cstdint>
 #include <string>
 
@@ -48,6 +50,7 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 //              bytes; byte k of 4-bit ones as below
 //   q8_0_16x32 [rows/16][cols/32] of {u8 [8 k groups][16 rows][4 k], f16
 //              scales[16]}; bytes are codes + 128
+//   q8_0s_16x32 the same, bytes are codes: for targets that multiply i8 by i8
 //   q4_0_16x32, q4_bf_16x32 the same with {u8 [4 k groups][16 rows][4 k], f16
 //              or bf16 scales[16]}; byte k of a row (k < 16) holds code + 8 of
 //              column k in its low and of column 16 + k in its high nibble
@@ -56,9 +59,10 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 struct Layout {
   std::string name;
   std::string format;
-  int64_t rowGroup;       // 1 for *_rows
-  int64_t colGroup;       // 2 for bf16_16x2, 32 for quantised layouts
-  int64_t blockBytes = 0; // of rowGroup x 32 values of a quantised layout
+  int64_t rowGroup;         // 1 for *_rows
+  int64_t colGroup;         // 2 for bf16_16x2, 32 for quantised layouts
+  int64_t blockBytes = 0;   // of rowGroup x 32 values of a quantised layout
+  bool signedCodes = false; // 8-bit codes as they are, else + 128
 
   int64_t paddedRows(int64_t rows) const { return roundUp(rows, rowGroup); }
   int64_t paddedCols(int64_t cols) const { return roundUp(cols, colGroup); }
@@ -72,7 +76,10 @@ struct Layout {
 const Layout *findLayout(const std::string &name);
 // The layout that matrices (kernels: linear*, experts*, logits, embed) and
 // looked-up tables and vectors of a format have. Aborts on an unknown format.
-const Layout &matrixLayout(const std::string &format);
+// Where an element lies does not depend on the dot product, how it is written
+// may.
+const Layout &matrixLayout(const std::string &format,
+                           DotKind dot = DotKind::U8S8);
 const Layout &rowsLayout(const std::string &format);
 
 // Cache pages of 64 keys for `heads` K/V heads of size `dim`; head h of a page

@@ -86,9 +86,17 @@ GM_INLINE float maxLanes(f32x16 x) {
   return c.lo > c.hi ? c.lo : c.hi;
 }
 
-// Nearest even; what the target's conversion does with NaN and subnormals.
+// Nearest even; what the target's conversion does with NaN and subnormals. x86
+// without AVX-512 has none, and LLVM would call libgcc for each.
 GM_INLINE u16x16 toBf16(f32x16 x) {
+#if defined(__x86_64__) && !defined(__AVX512BF16__)
+  u32x16 bits = __builtin_bit_cast(u32x16, x);
+  u32x16 rounded = bits + 0x7fff + (bits >> 16 & 1);
+  return __builtin_convertvector((x == x ? rounded : bits | 0x400000) >> 16,
+                                 u16x16);
+#else
   return __builtin_bit_cast(u16x16, __builtin_convertvector(x, bf16x16));
+#endif
 }
 
 GM_INLINE f32x16 fromBf16(u16x16 x) {

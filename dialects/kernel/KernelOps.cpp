@@ -442,12 +442,22 @@ LogicalResult Call::weights(SymbolTableCollection &table) {
   return success();
 }
 
+// The dot product of the module's target; tests may leave the target away.
+static gemmac::DotKind dotKind(Operation *op) {
+  auto module = op->getParentOfType<ModuleOp>();
+  auto name =
+      module ? module->getAttrOfType<StringAttr>(targetAttr) : StringAttr();
+  const gemmac::Target *target =
+      name ? gemmac::findTarget(name.str()) : nullptr;
+  return target ? target->dot : gemmac::DotKind::U8S8;
+}
+
 LogicalResult Call::weight(kernel::WeightOp weight, StringRef name) {
   // Families with a format multiply a matrix, but for ple_finish, whose format
   // is that of the gathered table rows; all other weights are vectors.
   bool matrix = spec.constants.has("format") && family.name != "ple_finish";
   const gemmac::Layout &layout =
-      matrix ? gemmac::matrixLayout(spec.constants.text("format"))
+      matrix ? gemmac::matrixLayout(spec.constants.text("format"), dotKind(op))
              : gemmac::rowsLayout("f32");
   if (weight.getLayout() != layout.name)
     return op.emitOpError()
