@@ -179,7 +179,7 @@ Value SegmentLowering::cutPoint(int32_t next) {
 Value SegmentLowering::pointerAt(Value base, int64_t bytes) {
   if (bytes == 0)
     return base;
-  if (bytes <= INT32_MAX / 2)
+  if (bytes < 1 << 28) // what a GEPArg holds
     return LLVM::GEPOp::create(b, loc, ptr, i8, base,
                                ArrayRef<LLVM::GEPArg>{int32_t(bytes)});
   return pointerAt(base, constant(i64, bytes));
