@@ -82,10 +82,11 @@ int main(int argc, char **argv) {
                  "q4 have 8 and 4 bits")
       ->check(CLI::IsMember({"none", "bf16", "f32", "q8", "q4"}))
       ->capture_default_str();
-  app.add_option(
-         "--cache-type", o.cacheType,
-         "format of keys and values; auto: f32 with --quant=f32, else bf16")
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+  app.add_option("--cache-type", o.cacheType,
+                 "format of keys and values; auto: f32 with --quant=f32, else "
+                 "bf16; q8: "
+                 "half of bf16, multiplied as 8-bit integers")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "q8"}))
       ->capture_default_str();
   app.add_option(
          "--weights", o.weights,

@@ -114,7 +114,8 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     source bf16), `bf16`, `f32`, `q8` (q8_0), `q4` (q4_bf; q8_0 for embedding
     and head); with the last two, matrices of the per-layer inputs and those whose
     k is no multiple of 32 are bf16. Vectors, scalars and the router are f32. Caches
-    are f32 with `quant=f32` and otherwise bf16, unless `cache-type` says so. One
+    are f32 with `quant=f32` and otherwise bf16, unless `cache-type` says so (q8:
+    8-bit codes with scales per key, and queries and weights alike). One
     remark per group of matrices names format and reason.
 
     ```mlir
@@ -127,7 +128,7 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     Option<"quant", "quant", "std::string", "\"none\"",
            "format of matrices: none (the source's), bf16, f32, q8, q4">,
     Option<"cacheType", "cache-type", "std::string", "\"auto\"",
-           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16">
+           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16, q8">
   ];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
