@@ -261,22 +261,22 @@ FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
     return user->emitError()
            << "refers to cache " << name << ", which does not exist";
   std::string format = source.getFormat() ? source.getFormat()->str() : "none";
-  if (format != "f32" && format != "bf16")
+  if (format != "f32" && format != "bf16" && format != "q8")
     return user->emitError() << "expects cache " << name
-                             << " with format f32 or bf16, got " << format;
+                             << " with format f32, bf16 or q8, got " << format;
   int64_t heads = source.getHeads(), dim = source.getDim();
   if (heads < 1 || dim < 1 || dim % 32 || dim > 1024)
     return user->emitError()
            << "unsupported: cache " << name << " has " << heads
            << " heads of size " << dim
            << "; the head size must be a multiple of 32, at most 1024";
-  IntegerAttr page =
-      builder.getI64IntegerAttr(cachePageBytes(format, heads, dim));
+  IntegerAttr k = builder.getI64IntegerAttr(keyPageBytes(format, heads, dim));
+  IntegerAttr v = builder.getI64IntegerAttr(valuePageBytes(format, heads, dim));
   auto cache = kernel::CacheOp::create(
       builder, source.getLoc(), source.getSymNameAttr(),
       builder.getStringAttr(source.getWindow() ? "local" : "global"),
       source.getWindowAttr(), source.getHeadsAttr(), source.getDimAttr(),
-      builder.getStringAttr(format), page, page, IntegerAttr());
+      builder.getStringAttr(format), k, v, IntegerAttr());
   return caches[name.getValue()] = cache;
 }
 
