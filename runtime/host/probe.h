@@ -11,7 +11,8 @@ namespace gm {
 struct Probe {
   double read_one = 0, read_all = 0; // bytes/s from memory; 1 and all threads
   double int8_one = 0, int8_all = 0; // 2 x int8 multiply-adds/s
-  double core_to_core = 0;           // ns from a store to its echo (round trip)
+  double core_to_core = 0; // ns from a store until another core sees it; 0 if
+                           // the threads never ran at the same time
 };
 
 // Takes about 0.3 s, with `details` (one thread, core to core) about 0.8 s. The

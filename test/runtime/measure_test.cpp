@@ -107,7 +107,8 @@ TEST(Probe, MeasuresWhatIsPlausible) {
     EXPECT_GT(rate, 1e8);
     EXPECT_LT(rate, 1e14);
   }
-  EXPECT_GT(p.core_to_core, 1);
+  EXPECT_GE(p.core_to_core, 0); // 0 on a busy machine or one core
+  EXPECT_LT(p.core_to_core, 2000);
   Probe brief = probe(2, false);
   EXPECT_EQ(brief.read_one, 0);
   EXPECT_EQ(brief.core_to_core, 0);
