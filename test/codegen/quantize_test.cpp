@@ -225,6 +225,59 @@ TEST(Packed, SourceBlocksKeepEveryValue) {
   }
 }
 
+// Rows of a table: GGUF's blocks, whether encoded here or taken over; those
+// that are encoded have the plain scale.
+TEST(Packed, TableRowsAreBlocksOfGguf) {
+  std::mt19937 random(12);
+  std::normal_distribution<float> normal;
+  const int64_t cols = 96;
+  for (Kept kept :
+       {Kept{"q8_0", SourceType::Q8_0}, {"q4_0", SourceType::Q4_0}}) {
+    const Layout &layout = rowsLayout(kept.format);
+    const int64_t size = sourceBytes(kept.type, cols);
+    ASSERT_EQ(layout.bytes(1, cols), size);
+    for (int magnitude = -12; magnitude < 8; magnitude += 4) {
+      std::vector<float> values(cols), got(cols);
+      for (int64_t i = 0; i < cols; ++i)
+        values[i] = i < 32 ? 0 : std::ldexp(normal(random), magnitude);
+      QuantRow row = {SourceType::F32, values.data()};
+      std::vector<uint8_t> bytes(size, 0xee), again(size, 0xee);
+      StoredError error, none;
+      packQuantized(layout, &row, cols, bytes.data(), &error);
+      dequantizeRow(kept.type, bytes.data(), cols, got.data());
+      for (int64_t i = 0; i < cols; ++i) {
+        QuantBlock block = quantize(kept.format, &values[i / 32 * 32], false);
+        EXPECT_TRUE(same(got[i], quantValue(kept.format, block, int(i % 32))))
+            << kept.format << " column " << i;
+      }
+      EXPECT_GT(error.largest, 0);
+      row = {kept.type, bytes.data()};
+      packQuantized(layout, &row, cols, again.data(), &none);
+      EXPECT_EQ(again, bytes);
+      EXPECT_EQ(none.largest, 0);
+    }
+  }
+}
+
+// The same with bf16 scales: nibbles low, then high.
+TEST(Packed, TableRowsOfTheTrainedGrid) {
+  const Layout &layout = rowsLayout("q4_bf");
+  ASSERT_EQ(layout.bytes(1, 32), 18);
+  float values[32];
+  for (int i = 0; i < 32; ++i)
+    values[i] = float(i % 16 - 8) * 0.75f;
+  QuantRow row = {SourceType::F32, values};
+  uint8_t bytes[18];
+  StoredError error;
+  packQuantized(layout, &row, 32, bytes, &error);
+  EXPECT_EQ(error.largest, 0);
+  float scale = bf16ToFloat(uint16_t(bytes[0] | bytes[1] << 8));
+  for (int i = 0; i < 32; ++i) {
+    int code = (i < 16 ? bytes[2 + i] & 15 : bytes[2 + i - 16] >> 4) - 8;
+    EXPECT_EQ(scale * float(code), values[i]) << i;
+  }
+}
+
 TEST(Packed, OnlyWhatFitsIsKept) {
   EXPECT_FALSE(keepsBits("q4_bf", SourceType::Q4_0)); // f16 scales
   EXPECT_FALSE(keepsBits("q4_0", SourceType::Q8_0));

@@ -176,7 +176,7 @@ class Case:
     def check_quantized(self, some):
         shares = []
         for quant, bound in ("q8", 0.15), ("q4", 0.6):
-            program = compile_model(self.checkpoint, self.path(quant), "--quant=" + quant, "--target=x86-avx512")
+            program = compile_model(self.checkpoint, self.path(quant), "--quant=" + quant, "--target=" + self.a.target)
             shares.append(self.share(self.same_bits(program, some)))
             allowed = max(4 * bound if self.chooses() else bound, 6 * self.noise)
             expect(shares[-1] <= allowed,
