@@ -102,6 +102,11 @@ GM_INLINE void score(const uint32_t *q, const uint32_t *k, float *s,
 // Largest score of keys [lo, hi) of a split.
 GM_INLINE float largestScore(const float *s, int32_t lo, int32_t hi) {
   f32x16 top = GM_LOWEST;
+  if (lo == 0 && hi == GM_SPLIT_KEYS) {
+    for (int32_t k = 0; k < hi; k += 16)
+      top = larger(top, load<f32x16>(s + k));
+    return maxLanes(top);
+  }
   for (int32_t k = lo & -16; k < hi; k += 16) {
     i32x16 key = counting() + k;
     top = larger(top, (key >= lo & key < hi) ? load<f32x16>(s + k)

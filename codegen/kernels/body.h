@@ -137,12 +137,13 @@ GM_INLINE f32x16 multiplyAdd(f32x16 acc, u32x16 a, uint32_t b) {
   }
 }
 
+// 1.5 * 2^23: the low bits of a sum with it are the rounded other number.
+constexpr float roundingMagic = 12582912.0f;
+
 // exp of -87 .. 0 and somewhat around; relative error below 1.5e-7, exp(0) = 1.
 GM_INLINE f32x16 expOf(f32x16 x) {
-  const f32x16 magic =
-      12582912.0f; // 1.5 * 2^23: the sum's low bits are round(x)
-  f32x16 shifted = fma(x, 1.44269504f, magic);
-  f32x16 n = shifted - magic;
+  f32x16 shifted = fma(x, 1.44269504f, roundingMagic);
+  f32x16 n = shifted - roundingMagic;
   f32x16 r = fma(n, -0.693359375f, x);
   r = fma(n, 2.12194440e-4f, r);
   f32x16 y = 1.0f / 5040;
