@@ -17,7 +17,8 @@ static void storeRow(TileBuilder &tile, Func value, int64_t k,
                      const std::string &name, const std::string &encoding) {
   if (isQuantized(encoding)) {
     Var i("i"), block("block"), r("r");
-    value.compute_root().store_in(MemoryType::Stack);
+    // The only memory that Halide does not move to its heap above 16 KB.
+    value.compute_root().store_in(MemoryType::Register);
     value.vectorize(value.args()[0], tile.lanes());
     Func blocks(name + "_blocks");
     blocks(i, block, r) = value(block * int(quantBlock) + i);

@@ -149,7 +149,7 @@ TEST_P(Quantized, Embed) {
 
 // Every code is the nearest one, the largest of a block is 127 in magnitude.
 TEST_P(Quantized, Producers) {
-  for (int64_t k : {32, 96, 1536}) {
+  for (int64_t k : {32, 96, 1536, 8192}) {
     const int64_t rows = 5;
     std::vector<double> x = randomNumbers(random, size_t(rows * k)),
                         w = randomNumbers(random, size_t(k));
