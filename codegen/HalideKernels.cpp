@@ -11,6 +11,8 @@
 
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -432,6 +434,28 @@ static bool linkTile(Module &module, Linker &linker, const Tile &tile,
   return !failed;
 }
 
+// Halide prefetches as if nothing were used twice, and in a loop over the
+// lines: into all caches instead, and straight.
+static void straightenPrefetches(Module &module) {
+  LLVMContext &context = module.getContext();
+  for (Function &function : module)
+    for (Instruction &instruction : instructions(function)) {
+      auto *prefetch = dyn_cast<IntrinsicInst>(&instruction);
+      if (!prefetch || prefetch->getIntrinsicID() != Intrinsic::prefetch)
+        continue;
+      prefetch->setArgOperand(2,
+                              ConstantInt::get(Type::getInt32Ty(context), 3));
+      BasicBlock *block = prefetch->getParent();
+      if (!is_contained(successors(block), block))
+        continue;
+      MDNode *unroll =
+          MDNode::get(context, MDString::get(context, "llvm.loop.unroll.full"));
+      MDNode *loop = MDNode::getDistinct(context, {nullptr, unroll});
+      loop->replaceOperandWith(0, loop);
+      block->getTerminator()->setMetadata(LLVMContext::MD_loop, loop);
+    }
+}
+
 // Everything but the driver is internal and inlined, except epilogues.
 static void internalizeTiles(Module &module, const TileKernel &kernel) {
   std::set<std::string> epilogues;
@@ -468,6 +492,7 @@ Result<std::unique_ptr<Module>> compileHalideKernel(const KernelSpec &spec,
                      "cannot read the bitcode of kernel '" +
                          kernelSymbol(spec) + "'"};
   defineRounding(*module, target);
+  straightenPrefetches(*module);
   internalizeTiles(*module, *kernel);
   Driver(*module, spec, *kernel).emit();
   return module;

@@ -29,26 +29,16 @@ static int64_t weightVectors(const gemmac::Target &target,
   return vectors;
 }
 
-// Quantised products hold an f32 and up to two int32 sums per output. Blocks
-// and parts beside each other need registers for their own weights too.
+// Quantised products hold an f32 and up to two int32 sums per output.
 static int64_t quantizedVectors(const gemmac::Target &target) {
   return target.vectorRegisters / 4;
-}
-// One row is bound by memory: one group at a time is one stream in address
-// order, which the hardware prefetches best.
-static int64_t quantizedCells(const gemmac::Target &target, int64_t rows) {
-  if (rows == 1)
-    return 1;
-  return std::max<int64_t>(
-      quantizedVectors(target) / 2 / vectorsPerBlock(target), 1);
 }
 
 int64_t blocksInRegisters(const gemmac::Target &target,
                           const std::string &format, int64_t rows) {
-  if (hasBodyProduct(target, format))
+  if (hasBodyProduct(target, format) ||
+      isQuantized(format)) // one stream: see scheduleQuantized
     return 1;
-  if (isQuantized(format)) // a power of two
-    return std::max<int64_t>(1, quantizedCells(target, rows) / rows);
   return std::max<int64_t>(1, weightVectors(target, format, rows) /
                                   vectorsPerBlock(target));
 }
@@ -181,6 +171,7 @@ void Dots::defineQuantized() {
   RowBuffers xScale(tile, shape, Float(32), {{blocks, act / 4}}, row / 4, 32);
   RowBuffers xWord(tile, shape, Int(32), {{blocks, act / 4}}, row / 4, 36);
   ImageParam w = weights(UInt(8), 0, {{4, 1}, {16, 4}, {groups, 64}});
+  codes = w;
   ImageParam wScale =
       weights(shape.format == "q4_bf" ? UInt(16) : Type(Float(16)), codeBytes,
               {{16, 1}});
@@ -225,36 +216,20 @@ void Dots::defineQuantized() {
   sums(o, p, b, r) += product * xScale(block, r);
 }
 
-// A cell is the sums of 16 outputs of one row; as many cells as fit are
-// computed together, so that weights are unpacked once for all rows.
+// 16 outputs at a time, all rows inside: weights are unpacked once, and read in
+// the order of memory. Two or four groups beside each other would save nothing
+// and be as many streams, of which DRAM gives a quarter less.
 void Dots::scheduleQuantized(Func y) {
-  const int64_t cells = quantizedCells(tile.target, tile.rows);
-  const bool hasParts = y.dimensions() == 4;
-  const bool allParts = tile.rows * shape.parts <= cells;
-  const bool allBlocks = tile.rows * shape.parts * shape.blocks <= cells &&
-                         shape.blocks * shape.parts <= 4;
   const int lanes = tile.lanes();
   // With few lanes a step is a part of the 16 outputs.
   const int columns = int(std::clamp<int64_t>(
       quantizedVectors(tile.target) * lanes / tile.rows, lanes, 16));
   Var step("step"), within("within"), outer("yo"), inner("yi");
   y.split(o, step, within, columns).split(within, outer, inner, lanes);
-  std::vector<VarOrRVar> order = {inner, outer};
-  if (hasParts && allParts)
-    order.push_back(p);
-  if (allBlocks)
-    order.push_back(b);
-  order.push_back(r);
-  order.push_back(step);
-  if (!allBlocks)
-    order.push_back(b);
-  if (hasParts && !allParts) // outside the blocks: as W lies in memory
+  std::vector<VarOrRVar> order = {inner, outer, r, step, b};
+  if (y.dimensions() == 4)
     order.push_back(p);
   y.reorder(order).vectorize(inner).unroll(outer).unroll(r);
-  if (allBlocks)
-    y.unroll(b);
-  if (hasParts && allParts)
-    y.unroll(p);
 
   auto spread = [&](auto stage) {
     Var so("so"), si("si");
@@ -267,6 +242,11 @@ void Dots::scheduleQuantized(Func y) {
     Stage update = sums.update();
     auto [si, so] = spread(update);
     update.reorder(si, so, p, b, r, block).unroll(p).unroll(b).unroll(r);
+    if (shape.prefetchBytes > 0)
+      update.prefetch(
+          codes, block, block,
+          int(shape.prefetchBytes / matrixLayout(shape.format).blockBytes),
+          PrefetchBoundStrategy::NonFaulting);
   }
   for (Func f : blockSums) {
     f.compute_at(sums, block).store_in(MemoryType::Stack);

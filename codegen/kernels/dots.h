@@ -18,6 +18,9 @@ struct DotShape {
   Index x, w;             // byte offsets of the tile's rows and first group
   // Rows that do not follow each other: the byte offset of each, instead of x.
   std::vector<Index> gathered{};
+  // Quantised: how far ahead weights are fetched that come from memory but are
+  // used too slowly for the hardware to fetch across pages. 0: not.
+  int64_t prefetchBytes = 0;
 };
 
 // The rows of x as one buffer whose last dimension is the row, or as a buffer
@@ -86,6 +89,7 @@ private:
   std::vector<Halide::Func> blockSums;
   Halide::RDom inBlock;
   Halide::RVar block;
+  Halide::ImageParam codes; // the weights, if quantised
 };
 
 // Whether products of quantised rows with `format` are C++ bodies on a target;
@@ -98,6 +102,7 @@ struct GegluShape {
   int64_t rows;
   Index x;                       // as in DotShape
   std::vector<Index> gathered{}; // if not empty, the epilogue is of one row
+  int64_t prefetchBytes = 0;     // as in DotShape
   Index member{0};               // byte offset of the matrix in W
   Index y;                       // byte offset of the results
   Dim yRows;

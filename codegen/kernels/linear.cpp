@@ -181,7 +181,8 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
              .partGroups = 2,
              .x = geglu.x,
              .w = geglu.member + Index::unit() * (4 * groupBytes(format, k)),
-             .gathered = geglu.gathered});
+             .gathered = geglu.gathered,
+             .prefetchBytes = geglu.prefetchBytes});
   Func result("y");
   if (isQuantized(act)) {
     Var i("i"), block("block"), r("r");
