@@ -37,13 +37,17 @@ public:
 
 private:
   using Emitter = std::function<void(Value *)>;
+  using Advance = std::function<Value *(Value *)>;
 
   Value *evaluate(const Index &index);
   Value *constant(int64_t value) { return builder.getInt64(uint64_t(value)); }
+  Value *advance(Value *begin, Value *end, const Advance &body);
   void loop(Value *begin, Value *end, int64_t step, const Emitter &body);
   void ifThen(Value *condition, const std::function<void()> &then);
-  void emitRows(int64_t rows);
   void emitUnits(int64_t rows);
+  void emitGroups();
+  Value *endOfGroup(Value *first, Value *end);
+  void emitGroup(Value *first, Value *end);
   void call(const Tile &tile);
   Value *makeBuffer(const Tile &tile, size_t argument);
   Value *address(const TileArgument &argument);
@@ -129,8 +133,8 @@ Value *Driver::evaluate(const Index &index) {
   llvm_unreachable("all operations are handled");
 }
 
-// for (i = begin; i < end; i += step) body(i)
-void Driver::loop(Value *begin, Value *end, int64_t step, const Emitter &body) {
+// for (i = begin; i < end; i = body(i)); gives the last i.
+Value *Driver::advance(Value *begin, Value *end, const Advance &body) {
   LLVMContext &context = module.getContext();
   BasicBlock *before = builder.GetInsertBlock();
   BasicBlock *head = BasicBlock::Create(context, "head", function);
@@ -142,11 +146,19 @@ void Driver::loop(Value *begin, Value *end, int64_t step, const Emitter &body) {
   i->addIncoming(begin, before);
   builder.CreateCondBr(builder.CreateICmpSLT(i, end), inside, after);
   builder.SetInsertPoint(inside);
-  body(i);
-  i->addIncoming(builder.CreateAdd(i, constant(step)),
-                 builder.GetInsertBlock());
+  Value *next = body(i);
+  i->addIncoming(next, builder.GetInsertBlock());
   builder.CreateBr(head);
   builder.SetInsertPoint(after);
+  return i;
+}
+
+// for (i = begin; i < end; i += step) body(i)
+void Driver::loop(Value *begin, Value *end, int64_t step, const Emitter &body) {
+  advance(begin, end, [&](Value *i) {
+    body(i);
+    return builder.CreateAdd(i, constant(step));
+  });
 }
 
 void Driver::ifThen(Value *condition, const std::function<void()> &then) {
@@ -174,6 +186,8 @@ void Driver::emit() {
   Value *count = builder.CreateSub(end, begin);
   // Nothing to do is legal.
   ifThen(builder.CreateICmpSLE(count, constant(0)), [] {});
+  if (kernel.group)
+    return emitGroups();
   for (int64_t tile : rows) {
     if (tile == *rows.rbegin())
       emitUnits(tile);
@@ -216,6 +230,65 @@ void Driver::emitUnits(int64_t rows) {
     unit = u;
     rowLoop(*tiles.rbegin()->second);
   });
+}
+
+// The first row after `first`, at most `end`, of another group.
+Value *Driver::endOfGroup(Value *first, Value *end) {
+  auto groupOf = [&](Value *i) {
+    row = i;
+    return evaluate(*kernel.group);
+  };
+  Value *group = groupOf(first);
+  LLVMContext &context = module.getContext();
+  BasicBlock *before = builder.GetInsertBlock();
+  BasicBlock *head = BasicBlock::Create(context, "scan", function);
+  BasicBlock *look = BasicBlock::Create(context, "look", function);
+  BasicBlock *after = BasicBlock::Create(context, "scanned", function);
+  Value *second = builder.CreateAdd(first, constant(1));
+  builder.CreateBr(head);
+  builder.SetInsertPoint(head);
+  PHINode *i = builder.CreatePHI(builder.getInt64Ty(), 2);
+  i->addIncoming(second, before);
+  builder.CreateCondBr(builder.CreateICmpSLT(i, end), look, after);
+  builder.SetInsertPoint(look);
+  Value *same = builder.CreateICmpEQ(groupOf(i), group);
+  i->addIncoming(builder.CreateAdd(i, constant(1)), look);
+  builder.CreateCondBr(same, head, after);
+  builder.SetInsertPoint(after);
+  return i;
+}
+
+void Driver::emitGroups() {
+  Value *rowBegin = evaluate(kernel.rows.begin),
+        *rowEnd = evaluate(kernel.rows.end);
+  Value *unitEnd = evaluate(kernel.units.end);
+  loop(evaluate(kernel.units.begin), unitEnd, kernel.unitStep, [&](Value *u) {
+    Value *stop = builder.CreateBinaryIntrinsic(
+        Intrinsic::smin, builder.CreateAdd(u, constant(kernel.unitStep)),
+        unitEnd);
+    advance(rowBegin, rowEnd, [&](Value *first) {
+      Value *end = endOfGroup(first, rowEnd);
+      loop(u, stop, 1, [&](Value *v) {
+        unit = v;
+        emitGroup(first, end);
+      });
+      return end;
+    });
+  });
+  builder.CreateRetVoid();
+}
+
+void Driver::emitGroup(Value *first, Value *end) {
+  std::map<int64_t, const Tile *, std::greater<>> tiles;
+  for (const Tile &tile : kernel.tiles)
+    tiles[tile.rows] = &tile;
+  for (auto [rows, tile] : tiles)
+    first = advance(first, builder.CreateSub(end, constant(rows - 1)),
+                    [&, tile = tile, rows = rows](Value *i) {
+                      row = i;
+                      call(*tile);
+                      return builder.CreateAdd(i, constant(rows));
+                    });
 }
 
 AllocaInst *Driver::stack(uint64_t bytes, uint64_t alignment) {
@@ -282,8 +355,28 @@ void Driver::call(const Tile &tile) {
       arguments.push_back(makeBuffer(tile, i));
   }
   builder.CreateCall(callee, arguments);
-  if (tile.epilogue)
-    call(*tile.epilogue);
+  if (!tile.epilogue)
+    return;
+  const Tile &epilogue = *tile.epilogue;
+  if (epilogue.rows == tile.rows)
+    return call(epilogue);
+  Value *first = row, *sums = pointers[tileSums];
+  const int64_t step = tile.sumBytes / tile.rows * epilogue.rows;
+  auto rows = [&](Value *i) {
+    row = builder.CreateAdd(first, i);
+    pointers[tileSums] = builder.CreateGEP(
+        builder.getInt8Ty(), sums,
+        builder.CreateMul(builder.CreateSDiv(i, constant(epilogue.rows)),
+                          constant(step)));
+    call(epilogue);
+  };
+  if (tile.inlined)
+    for (int64_t i = 0; i < tile.rows; i += epilogue.rows)
+      rows(constant(i));
+  else
+    loop(constant(0), constant(tile.rows), epilogue.rows, rows);
+  row = first;
+  pointers[tileSums] = sums;
 }
 
 // f32 to the bits of the nearest bf16, ties to even: an IR conversion, so that
@@ -317,7 +410,7 @@ static bool linkTile(Linker &linker, const Tile &tile,
 static void internalizeTiles(Module &module, const TileKernel &kernel) {
   std::set<std::string> epilogues;
   for (const Tile &tile : kernel.tiles)
-    if (tile.epilogue)
+    if (tile.epilogue && !tile.inlined)
       epilogues.insert(tile.epilogue->symbol);
   for (Function &function : module)
     if (!function.isDeclaration()) {

@@ -8,6 +8,7 @@
 #include "targets/Kernels.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -95,8 +96,11 @@ struct Tile {
   std::vector<TileArgument> arguments;
   // Called after the tile, never inlined: constants of a long epilogue, hoisted
   // out of the loops, would push the sums of the tile out of the registers. It
-  // takes them from the operand `tileSums`, `sumBytes` on the stack.
+  // takes them from the operand `tileSums`, `sumBytes` on the stack. One of
+  // fewer rows is called for the tile's rows in turn. `inlined`: it is short
+  // and takes the sums from the registers.
   std::shared_ptr<const Tile> epilogue;
+  bool inlined = false;
   int64_t sumBytes = 0;
 };
 
@@ -107,12 +111,20 @@ struct LoopRange {
   Index begin, end;
 };
 
+inline constexpr int64_t allUnits = int64_t(1) << 32; // more than there are
+
 struct TileKernel {
   LoopRange units{0, 1}, rows{0, 1};
   // Units are taken `units` of a tile at a time, the largest that fit. Rows:
   // the tile with the fewest rows that hold all of them, computed with one tile
   // (rows of padding included), or a loop over the tile with the most rows.
   std::vector<Tile> tiles;
+  // If set: neighbouring rows whose `group` (over Index::row) is equal are a
+  // group, and no tile holds rows of two. `unitStep` units at a time, group by
+  // group, units inside, then rows, in the largest tiles that fit: together
+  // they are exactly the rows of the group (a tile of one row must exist).
+  std::optional<Index> group{};
+  int64_t unitStep = 1;
 };
 
 // Whether kernels/ has a Halide family of that name.

@@ -53,6 +53,28 @@ std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
   return {target.linearRows.back()};
 }
 
+RowBuffers::RowBuffers(TileBuilder &tile, const DotShape &shape, Type type,
+                       std::vector<Dim> dims, int64_t rowStride, int64_t offset)
+    : gathered(!shape.gathered.empty()) {
+  for (const Index &row : shape.gathered)
+    buffers.push_back(tile.input("x", type, dims, row + offset));
+  if (gathered)
+    return;
+  dims.push_back({tile.rows, rowStride});
+  buffers.push_back(tile.input("x", type, dims, shape.x + offset));
+}
+
+Expr RowBuffers::at(std::vector<Expr> args) const {
+  if (!gathered)
+    return buffers[0](args);
+  Expr row = args.back();
+  args.pop_back();
+  std::vector<Expr> values;
+  for (const ImageParam &buffer : buffers)
+    values.push_back(buffer(args));
+  return values.size() == 1 ? values[0] : mux(row, values);
+}
+
 // f32: W[k][16]. bf16 with a pair dot product: W[k/2][16][2] as bf16, two
 // products per step. bf16 without: the same pairs as u32, widened by shifts.
 Dots::Dots(TileBuilder &tile, const DotShape &shape)
@@ -66,14 +88,14 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
       (shape.format != "f32" && shape.format != "bf16"))
     throw CompileError("no product of " + shape.act + " activations with " +
                        shape.format + " weights");
-  int64_t k = shape.k, rows = tile.rows;
+  int64_t k = shape.k;
   bool bf16 = shape.format == "bf16", dot = bf16 && tile.target.bf16Dot;
   int64_t steps = bf16 ? (k + 1) / 2 : k;
   // Strides count elements of the buffer: f32, u32 pairs or single bf16.
   int64_t width = dot ? 2 : 1;
   int64_t row = rowStride(shape.act, k) / (bf16 && !dot ? 2 : 1);
   int64_t group = steps * 16 * width;
-  std::vector<Dim> xDims = {{steps, width}, {rows, row}};
+  std::vector<Dim> xDims = {{steps, width}};
   std::vector<Dim> wDims = {{16, width},
                             {steps, 16 * width},
                             {shape.parts, group * shape.partGroups},
@@ -83,7 +105,7 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
     wDims.insert(wDims.begin(), {2, 1});
   }
   Type type = !bf16 ? Type(Float(32)) : dot ? Type(BFloat(16)) : Type(UInt(32));
-  ImageParam x = tile.input("x", type, xDims, shape.x);
+  RowBuffers x(tile, shape, type, xDims, row);
   ImageParam w = tile.input("w", type, wDims, shape.w);
   sums = Func("sums");
   sums(o, p, b, r) = 0.0f;
@@ -97,7 +119,7 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
   }
 }
 
-void Dots::definePairs(ImageParam x, ImageParam w) {
+void Dots::definePairs(const RowBuffers &x, ImageParam w) {
   int whole = int(shape.k / 2);
   bool dot = tile.target.bf16Dot;
   auto low = [](Expr e) { return reinterpret<float>(e << 16); };
@@ -146,12 +168,9 @@ void Dots::defineQuantized() {
     dims.push_back({shape.blocks, group * shape.blockGroups / size});
     return tile.input("w", type, dims, shape.w + offset);
   };
-  ImageParam x = tile.input(
-      "x", Int(8), {{4, 1}, {8, 4}, {blocks, act}, {tile.rows, row}}, shape.x);
-  ImageParam xScale = tile.input(
-      "x", Float(32), {{blocks, act / 4}, {tile.rows, row / 4}}, shape.x + 32);
-  ImageParam xWord = tile.input(
-      "x", Int(32), {{blocks, act / 4}, {tile.rows, row / 4}}, shape.x + 36);
+  RowBuffers x(tile, shape, Int(8), {{4, 1}, {8, 4}, {blocks, act}}, row);
+  RowBuffers xScale(tile, shape, Float(32), {{blocks, act / 4}}, row / 4, 32);
+  RowBuffers xWord(tile, shape, Int(32), {{blocks, act / 4}}, row / 4, 36);
   ImageParam w = weights(UInt(8), 0, {{4, 1}, {16, 4}, {groups, 64}});
   ImageParam wScale =
       weights(shape.format == "q4_bf" ? UInt(16) : Type(Float(16)), codeBytes,
@@ -304,16 +323,16 @@ void Dots::schedule(Func y) {
     scheduleUpdate(stage);
 }
 
-std::vector<Dim> Dots::sumDims() const {
+std::vector<Dim> Dots::sumDims(int64_t rows) const {
   return {{16, 1},
           {shape.parts, 16},
           {shape.blocks, 16 * shape.parts},
-          {tile.rows, 16 * shape.parts * shape.blocks}};
+          {rows, 16 * shape.parts * shape.blocks}};
 }
 
 Expr Dots::stored(TileBuilder &epilogue, int part) {
   if (!storedSums.defined())
-    storedSums = epilogue.input(tileSums, Float(32), sumDims(), 0);
+    storedSums = epilogue.input(tileSums, Float(32), sumDims(epilogue.rows), 0);
   return storedSums(o, part, b, r);
 }
 
@@ -325,10 +344,11 @@ Tile Dots::finish(TileBuilder &epilogue) {
   Func result("result");
   result(o, p, b, r) = sums(o, p, b, r);
   schedule(result);
-  tile.output(result, tileSums, sumDims(), 0);
+  tile.output(result, tileSums, sumDims(tile.rows), 0);
   Tile product = tile.finish();
   product.sumBytes = 16 * shape.parts * shape.blocks * tile.rows * 4;
-  product.epilogue = std::make_shared<Tile>(epilogue.finish("_epilogue"));
+  product.epilogue = std::make_shared<Tile>(
+      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
   return product;
 }
 

@@ -16,6 +16,26 @@ struct DotShape {
   int64_t blockGroups = 1,
           partGroups = 0; // 16-row groups of W from one to the next
   Index x, w;             // byte offsets of the tile's rows and first group
+  // Rows that do not follow each other: the byte offset of each, instead of x.
+  std::vector<Index> gathered{};
+};
+
+// The rows of x as one buffer whose last dimension is the row, or as a buffer
+// each, chosen by a row that is constant once the loops over rows are unrolled.
+class RowBuffers {
+public:
+  RowBuffers(TileBuilder &tile, const DotShape &shape, Halide::Type type,
+             std::vector<Dim> dims, int64_t rowStride, int64_t offset = 0);
+  // The last argument is the row.
+  template <class... Args>
+  Halide::Expr operator()(Args... args) const {
+    return at({Halide::Expr(args)...});
+  }
+
+private:
+  Halide::Expr at(std::vector<Halide::Expr> args) const;
+  std::vector<Halide::ImageParam> buffers;
+  bool gathered;
 };
 
 class Dots {
@@ -39,14 +59,15 @@ public:
     return storedSums(output, part, block, row);
   }
   void scheduleEpilogue(TileBuilder &epilogue, Halide::Func y);
+  // An epilogue of one row is called for every row of the tile.
   Tile finish(TileBuilder &epilogue);
 
 private:
-  void definePairs(Halide::ImageParam x, Halide::ImageParam w);
+  void definePairs(const RowBuffers &x, Halide::ImageParam w);
   void defineQuantized();
   void scheduleQuantized(Halide::Func y);
   void scheduleUpdate(int stage);
-  std::vector<Dim> sumDims() const;
+  std::vector<Dim> sumDims(int64_t rows) const;
 
   TileBuilder &tile;
   DotShape shape;
@@ -61,11 +82,17 @@ private:
   Halide::RVar block;
 };
 
-// A tile of 32 outputs of gelu(gate) * up, for the rows at byte `x`, the matrix
-// at `member` bytes of W (gate and up interleaved 32:32), the results at `y`.
-Tile gegluTile(const KernelSpec &spec, const Target &target, int64_t rows,
-               const Index &x, const Index &member, const Index &y,
-               const Dim &yRows);
+// A tile of 32 outputs of gelu(gate) * up: W interleaves gate and up 32:32.
+struct GegluShape {
+  int64_t rows;
+  Index x;                       // as in DotShape
+  std::vector<Index> gathered{}; // if not empty, the epilogue is of one row
+  Index member{0};               // byte offset of the matrix in W
+  Index y;                       // byte offset of the results
+  Dim yRows;
+};
+Tile gegluTile(const KernelSpec &spec, const Target &target,
+               const GegluShape &geglu);
 
 // Bytes from one 16-row group of W to the next.
 int64_t groupBytes(const std::string &format, int64_t k);

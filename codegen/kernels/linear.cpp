@@ -108,29 +108,34 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
   for (int64_t rows : rowTiles(target, spec.rows))
-    kernel.tiles.push_back(gegluTile(
-        spec, target, rows, Index::row() * rowBytes(act, k), 0,
-        bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
-                act),
-        {rows, 0, "stride"}));
+    kernel.tiles.push_back(
+        gegluTile(spec, target,
+                  {.rows = rows,
+                   .x = Index::row() * rowBytes(act, k),
+                   .y = bytesOf(Index::row() * Index::parameter("stride") +
+                                    Index::unit() * 32,
+                                act),
+                   .yRows = {rows, 0, "stride"}}));
   return kernel;
 }
 
 Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
-               int64_t rows, const Index &x, const Index &member,
-               const Index &y, const Dim &yRows) {
+               const GegluShape &geglu) {
   const std::string &format = spec.constants.text("format");
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
-  TileBuilder tile(target, rows), tail(target, rows);
-  Dots dots(tile, {.k = k,
-                   .format = format,
-                   .act = act,
-                   .blocks = 2,
-                   .parts = 2,
-                   .partGroups = 2,
-                   .x = x,
-                   .w = member + Index::unit() * (4 * groupBytes(format, k))});
+  TileBuilder tile(target, geglu.rows),
+      tail(target, geglu.gathered.empty() ? geglu.rows : 1);
+  Dots dots(tile,
+            {.k = k,
+             .format = format,
+             .act = act,
+             .blocks = 2,
+             .parts = 2,
+             .partGroups = 2,
+             .x = geglu.x,
+             .w = geglu.member + Index::unit() * (4 * groupBytes(format, k)),
+             .gathered = geglu.gathered});
   Func result("y");
   if (isQuantized(act)) {
     Var i("i"), block("block"), r("r");
@@ -140,13 +145,13 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
                          dots.storedAt(i % 16, 1, i / 16, r);
     value.bound(i, 0, 32).compute_root().store_in(MemoryType::Stack);
     value.vectorize(i, tail.lanes());
-    outputQuantized(tail, value, 1, "y", y, yRows);
+    outputQuantized(tail, value, 1, "y", geglu.y, geglu.yRows);
     return dots.finish(tail);
   }
   result(dots.o, dots.b, dots.r) =
       encode(gelu(dots.stored(tail, 0)) * dots.stored(tail, 1), act);
   dots.scheduleEpilogue(tail, result);
-  tail.output(result, "y", {{16, 1}, {2, 16}, yRows}, y);
+  tail.output(result, "y", {{16, 1}, {2, 16}, geglu.yRows}, geglu.y);
   return dots.finish(tail);
 }
 

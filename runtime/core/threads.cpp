@@ -1,9 +1,9 @@
 // Threads, barrier and the random-order mode of threads.h, on Linux futexes.
 #include "runtime/core/threads.h"
+#include "runtime/host/clock.h"
 
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -19,20 +19,6 @@ void futex_wait(std::atomic<uint32_t> &word, uint32_t value) {
 
 void futex_wake_all(std::atomic<uint32_t> &word) {
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
-}
-
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
-void pause_cpu() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
 }
 
 enum { SPIN_NS = 2000 };

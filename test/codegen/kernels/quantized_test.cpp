@@ -1,9 +1,6 @@
 // Kernels of quantised weights and activations: values against double, the same
 // bits of a row in every row class, tile and unit range, and the stored blocks.
-#include "test/codegen/kernels/KernelRunner.h"
-
-#include <cmath>
-#include <cstring>
+#include "test/codegen/kernels/quantized_data.h"
 
 using namespace gemmac;
 
@@ -13,117 +10,6 @@ class Quantized : public KernelTest {};
 GEMMAC_BOTH_TARGETS(Quantized);
 
 const char *const formats[] = {"q8_0", "q4_0", "q4_bf"};
-
-double geluOf(double x) {
-  return 0.5 * x *
-         (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-}
-
-// A matrix of random codes and scales, packed as targets/Layouts.h says.
-struct Matrix {
-  std::string format;
-  int64_t rows, k;
-  std::vector<double> values;
-  Bytes packed;
-
-  Matrix(const std::string &format, int64_t rows, int64_t k,
-         std::mt19937 &random)
-      : format(format), rows(rows), k(k), values(size_t(rows * k)),
-        packed(size_t(matrixLayout(format).bytes(rows, k)), 0) {
-    const bool eight = format == "q8_0";
-    std::uniform_int_distribution<int> code(eight ? -127 : -8, eight ? 127 : 7),
-        mantissa(0, 127);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t b = 0; b < k / 32; ++b) {
-        // 1.mantissa * 2^-6, exact as f16 and as bf16.
-        double scale = (1 + mantissa(random) / 128.0) / 64 *
-                       (mantissa(random) % 2 ? 1 : -1);
-        uint16_t bits = roundToBf16(float(scale));
-        if (format != "q4_bf") { // sign, 15 + exponent, 10 bits of mantissa
-          int m = int(std::round((std::abs(scale) * 64 - 1) * 1024));
-          bits = uint16_t((scale < 0 ? 0x8000 : 0) | (15 - 6) << 10 | m);
-        }
-        for (int64_t i = 0; i < 32; ++i) {
-          int c = code(random);
-          values[size_t(r * k + b * 32 + i)] = c * scale;
-          place(r, b, i, c);
-        }
-        memcpy(block(r, b) + blockBytes() - 32 + r % 16 * 2, &bits, 2);
-      }
-  }
-
-  int64_t blockBytes() const { return format == "q8_0" ? 544 : 288; }
-  uint8_t *block(int64_t r, int64_t b) {
-    return &packed[size_t((r / 16 * (k / 32) + b) * blockBytes())];
-  }
-  void place(int64_t r, int64_t b, int64_t i, int code) {
-    uint8_t *to = block(r, b) + r % 16 * 4 + i % 4;
-    if (format == "q8_0")
-      to[i / 4 * 64] = uint8_t(code + 128);
-    else
-      to[i % 16 / 4 * 64] |= uint8_t((code + 8) << (i < 16 ? 0 : 4));
-  }
-};
-
-// Rows of random codes and scales in encoding q8; the space is NaN.
-struct Activations {
-  int64_t rows, k;
-  std::vector<double> values;
-  Bytes bytes;
-
-  Activations(int64_t rows, int64_t k, std::mt19937 &random)
-      : rows(rows), k(k), values(size_t(rows * k)),
-        bytes(makeNan(roundUp(rows, 8) * rowBytes("q8", k))) {
-    std::uniform_int_distribution<int> code(-127, 127);
-    std::uniform_real_distribution<float> scales(0.001f, 0.02f);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t b = 0; b < k / 32; ++b) {
-        uint8_t *to = &bytes[size_t((r * (k / 32) + b) * 40)];
-        float scale = scales(random);
-        int32_t sum = 0;
-        for (int i = 0; i < 32; ++i) {
-          int c = code(random);
-          sum += c;
-          to[i] = uint8_t(int8_t(c));
-          values[size_t(r * k + b * 32 + i)] = double(scale) * c;
-        }
-        sum *= -8;
-        memcpy(to + 32, &scale, 4);
-        memcpy(to + 36, &sum, 4);
-      }
-  }
-
-  // Rows [first, first + count) with the space of `space` rows.
-  Bytes slice(int64_t first, int64_t count, int64_t space) const {
-    int64_t row = rowBytes("q8", k);
-    Bytes part(bytes.begin() + first * row,
-               bytes.begin() + (first + count) * row);
-    part.resize(size_t(space * row), 0xff);
-    return part;
-  }
-};
-
-// The values of a stored q8 row; checks that the sums are those of the codes.
-std::vector<double> decodeRow(const Bytes &bytes, int64_t row, int64_t stride,
-                              int64_t k,
-                              std::vector<double> *scales = nullptr) {
-  std::vector<double> values;
-  for (int64_t b = 0; b < k / 32; ++b) {
-    const uint8_t *from = &bytes[size_t((row * stride / 32 + b) * 40)];
-    float scale;
-    int32_t word, sum = 0;
-    memcpy(&scale, from + 32, 4);
-    memcpy(&word, from + 36, 4);
-    for (int i = 0; i < 32; ++i) {
-      sum += int8_t(from[i]);
-      values.push_back(double(scale) * int8_t(from[i]));
-      if (scales)
-        scales->push_back(scale);
-    }
-    EXPECT_EQ(word, -8 * sum) << "row " << row << " block " << b;
-  }
-  return values;
-}
 
 struct Case {
   std::string family;
@@ -263,7 +149,7 @@ TEST_P(Quantized, Embed) {
 
 // Every code is the nearest one, the largest of a block is 127 in magnitude.
 TEST_P(Quantized, Producers) {
-  for (int64_t k : {32, 96, 1536}) {
+  for (int64_t k : {32, 96, 1536, 8192}) {
     const int64_t rows = 5;
     std::vector<double> x = randomNumbers(random, size_t(rows * k)),
                         w = randomNumbers(random, size_t(k));
