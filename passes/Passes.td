@@ -124,7 +124,8 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     f32. Matrices that are stored as one have the most exact format of theirs
     (f32, bf16, q8_0, q4_0, q4_bf), and those that share a rounded activation,
     its. Caches are f32 with `quant=f32` and otherwise bf16, unless `cache-type`
-    says so (q8: 8-bit codes with scales per key, and queries and weights alike). Remarks name every matrix with its format and the reason.
+    says so (q8: 8-bit codes with scales per key; queries and weights are rounded
+    alike). Remarks name every matrix with its format and the reason.
 
     ```mlir
     gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {source = "bf16"}
