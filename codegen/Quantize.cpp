@@ -249,7 +249,7 @@ static void store(const Layout &layout, const QuantBlock &block, int64_t row,
   int count = quantBlock;
   if (layout.format == "q8_0") {
     for (int i = 0; i < quantBlock; ++i)
-      codes[i] = uint8_t(block.codes[i] + 128);
+      codes[i] = uint8_t(block.codes[i] + (layout.signedCodes ? 0 : 128));
   } else {
     count = quantBlock / 2;
     for (int i = 0; i < quantBlock / 2; ++i)

@@ -92,10 +92,11 @@ int main(int argc, char **argv) {
   app.add_flag("--requantize", o.requantize,
                "with --quant=auto: GGUF types of 4 bits that are not Q4_0 "
                "become q4_0 instead of q8_0");
-  app.add_option(
-         "--cache-type", o.cacheType,
-         "format of keys and values; auto: f32 with --quant=f32, else bf16")
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+  app.add_option("--cache-type", o.cacheType,
+                 "format of keys and values; auto: f32 with --quant=f32, else "
+                 "bf16; q8: "
+                 "half of bf16, multiplied as 8-bit integers")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "q8"}))
       ->capture_default_str();
   app.add_option(
          "--weights", o.weights,

@@ -194,7 +194,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   void runOnOperation() override {
     if (failed(checkOption("quant", quant,
                            {"auto", "none", "bf16", "f32", "q8", "q4"})) ||
-        failed(checkOption("cache-type", cacheType, {"auto", "f32", "bf16"})) ||
+        failed(checkOption("cache-type", cacheType,
+                           {"auto", "f32", "bf16", "q8"})) ||
         failed(readMap()))
       return signalPassFailure();
     chooseWeights();

@@ -124,7 +124,7 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     f32. Matrices that are stored as one have the most exact format of theirs
     (f32, bf16, q8_0, q4_0, q4_bf), and those that share a rounded activation,
     its. Caches are f32 with `quant=f32` and otherwise bf16, unless `cache-type`
-    says so. Remarks name every matrix with its format and the reason.
+    says so (q8: 8-bit codes with scales per key, and queries and weights alike). Remarks name every matrix with its format and the reason.
 
     ```mlir
     gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {source = "bf16"}
@@ -141,7 +141,7 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     Option<"requantize", "requantize", "bool", "false",
            "with quant=auto: encode 4-bit sources of other types as q4_0">,
     Option<"cacheType", "cache-type", "std::string", "\"auto\"",
-           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16">
+           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16, q8">
   ];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }

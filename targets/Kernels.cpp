@@ -210,7 +210,8 @@ static std::vector<Family> makeFamilies() {
                           "`stride` elements apart), "
                           "per head: rms norm times w, rope over `pairs`, "
                           "rounded to the cache "
-                          "format: q [heads][hd]",
+                          "format: q [heads][hd]; q8: activation blocks of "
+                          "which those of keyBlock(hd) lanes have one scale",
                .constants = {"heads", "hd", "pairs", "eps", "cache"},
                .inputs = {{"x", any, "f32"}, {"rope", own, "f32", true}},
                .weights = {"w"}, // f32_rows [1, hd]
@@ -246,7 +247,10 @@ static std::vector<Family> makeFamilies() {
                           "(row, part); many: "
                           "unit = (tile, K/V head), tile-major, merges splits "
                           "in ascending order: y [heads][hd] "
-                          "rounded to act. Same bits both ways. `pieces` is "
+                          "rounded to act. Same bits both ways. q8: scores = "
+                          "int32 sums of codes times both scales; weights "
+                          "times the values' scales are rounded to codes "
+                          "0..255 per pair and page. `pieces` is "
                           "the split list (few) "
                           "or absent (many)",
                .constants = {"heads", "hd", "group", "window", "cache", "act"},

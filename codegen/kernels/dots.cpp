@@ -34,15 +34,21 @@ static int64_t weightVectors(const gemmac::Target &target,
 static int64_t quantizedVectors(const gemmac::Target &target) {
   return target.vectorRegisters / 4;
 }
-static int64_t quantizedCells(const gemmac::Target &target) {
+// One row is bound by memory: one group at a time is one stream in address
+// order, which the hardware prefetches best.
+static int64_t quantizedCells(const gemmac::Target &target, int64_t rows) {
+  if (rows == 1)
+    return 1;
   return std::max<int64_t>(
       quantizedVectors(target) / 2 / vectorsPerBlock(target), 1);
 }
 
 int64_t blocksInRegisters(const gemmac::Target &target,
                           const std::string &format, int64_t rows) {
+  if (hasBodyProduct(target, format))
+    return 1;
   if (isQuantized(format)) // a power of two
-    return std::max<int64_t>(1, quantizedCells(target) / rows);
+    return std::max<int64_t>(1, quantizedCells(target, rows) / rows);
   return std::max<int64_t>(1, weightVectors(target, format, rows) /
                                   vectorsPerBlock(target));
 }
@@ -81,7 +87,10 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
     : tile(tile), shape(shape) {
   if (isQuantized(shape.format) && shape.act == "q8" &&
       shape.k % quantBlock == 0) {
-    defineQuantized();
+    if (hasBodyProduct(tile.target, shape.format))
+      readProduct();
+    else
+      defineQuantized();
     return;
   }
   if (shape.format != shape.act ||
@@ -219,7 +228,7 @@ void Dots::defineQuantized() {
 // A cell is the sums of 16 outputs of one row; as many cells as fit are
 // computed together, so that weights are unpacked once for all rows.
 void Dots::scheduleQuantized(Func y) {
-  const int64_t cells = quantizedCells(tile.target);
+  const int64_t cells = quantizedCells(tile.target, tile.rows);
   const bool hasParts = y.dimensions() == 4;
   const bool allParts = tile.rows * shape.parts <= cells;
   const bool allBlocks = tile.rows * shape.parts * shape.blocks <= cells &&
@@ -237,10 +246,10 @@ void Dots::scheduleQuantized(Func y) {
     order.push_back(b);
   order.push_back(r);
   order.push_back(step);
-  if (hasParts && !allParts)
-    order.push_back(p);
   if (!allBlocks)
     order.push_back(b);
+  if (hasParts && !allParts) // outside the blocks: as W lies in memory
+    order.push_back(p);
   y.reorder(order).vectorize(inner).unroll(outer).unroll(r);
   if (allBlocks)
     y.unroll(b);
@@ -292,7 +301,23 @@ void Dots::scheduleUpdate(int stage) {
   update.vectorize(inner).unroll(outer).unroll(p).unroll(b).unroll(r);
 }
 
+void Dots::readProduct() {
+  body = std::make_shared<Tile>(bodyProduct(tile.rows, shape));
+  body->sumBytes = sumBytes();
+}
+
+Expr Dots::sum(int part) {
+  if (!body)
+    return sums(o, part, b, r);
+  tile.runFirst(*body);
+  return stored(tile, part);
+}
+
 void Dots::schedule(Func y) {
+  if (body) {
+    y.vectorize(o, tile.lanes()).unroll(o);
+    return;
+  }
   if (!blockSums.empty())
     return scheduleQuantized(y);
   int64_t vectors = weightVectors(tile.target, shape.format, tile.rows);
@@ -341,14 +366,21 @@ void Dots::scheduleEpilogue(TileBuilder &epilogue, Func y) {
 }
 
 Tile Dots::finish(TileBuilder &epilogue) {
+  auto tail = std::make_shared<Tile>(
+      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  if (body) {
+    body->rows = tile.rows;
+    body->units = tile.units;
+    body->epilogue = tail;
+    return *body;
+  }
   Func result("result");
   result(o, p, b, r) = sums(o, p, b, r);
   schedule(result);
   tile.output(result, tileSums, sumDims(tile.rows), 0);
   Tile product = tile.finish();
-  product.sumBytes = 16 * shape.parts * shape.blocks * tile.rows * 4;
-  product.epilogue = std::make_shared<Tile>(
-      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  product.sumBytes = sumBytes();
+  product.epilogue = tail;
   return product;
 }
 

@@ -44,17 +44,19 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
   return tile.finish();
 }
 
-// Units are blocks of 16 outputs, several per tile where they fit.
+// Units are blocks of 16 outputs, several per tile where they fit and `several`
+// is set.
 static TileKernel buildBlocks(const KernelSpec &spec,
                               const gemmac::Target &target,
                               const std::string &resultEncoding,
-                              Epilogue epilogue) {
+                              Epilogue epilogue, bool several = true) {
   TileKernel kernel;
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most =
-        blocksInRegisters(target, spec.constants.text("format"), rows);
+        several ? blocksInRegisters(target, spec.constants.text("format"), rows)
+                : 1;
     for (int64_t blocks :
          most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
       kernel.tiles.push_back(
@@ -129,16 +131,17 @@ TileKernel buildLinearPle(const KernelSpec &spec,
       kernel.tiles.push_back(quantizedPleTile(spec, target, rows));
     return kernel;
   }
-  return buildBlocks(spec, target, spec.constants.text("act"),
-                     [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
-                       ImageParam ple = pleInput(tail, 16, tail.units);
-                       Func y("y");
-                       y(dots.o, dots.b, dots.r) =
-                           encode(gelu(dots.stored(tail, 0)) *
-                                      ple(dots.o, dots.b, dots.r),
-                                  spec.constants.text("act"));
-                       return y;
-                     });
+  // Few outputs: more tiles would cost compile time only.
+  Epilogue gated = [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
+    ImageParam ple = pleInput(tail, 16, tail.units);
+    Func y("y");
+    y(dots.o, dots.b, dots.r) =
+        encode(gelu(dots.stored(tail, 0)) * ple(dots.o, dots.b, dots.r),
+               spec.constants.text("act"));
+    return y;
+  };
+  return buildBlocks(spec, target, spec.constants.text("act"), gated,
+                     /*several=*/false);
 }
 
 // Unit = 32 outputs = two blocks; their gate groups are 4u and 4u + 1 of W, up

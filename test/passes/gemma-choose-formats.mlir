@@ -5,6 +5,7 @@
 // RUN: gemma-opt %s --gemma-choose-formats=quant=f32 | FileCheck %s --check-prefix=F32
 // RUN: gemma-opt %s --gemma-choose-formats="quant=bf16 cache-type=f32" | FileCheck %s --check-prefix=CACHE
 // RUN: gemma-opt %s --gemma-choose-formats="quant=f32 cache-type=bf16" | FileCheck %s --check-prefix=CACHE16
+// RUN: gemma-opt %s --gemma-choose-formats="quant=q4 cache-type=q8" 2>/dev/null | FileCheck %s --check-prefix=CACHE8
 // Twice is once.
 // RUN: gemma-opt %s --gemma-choose-formats -o %t.once
 // RUN: gemma-opt %t.once --gemma-choose-formats | diff %t.once -
@@ -57,6 +58,7 @@ gemma.weight @router from "i" : tensor<6x48xf32> {source = "bf16"}
 // CHECK: gemma.cache @kv {{.*}}format = "bf16"
 // F32: gemma.cache @kv {{.*}}format = "f32"
 // CACHE: gemma.cache @kv {{.*}}format = "f32"
+// CACHE8: gemma.cache @kv {{.*}}format = "q8"
 // CACHE16: gemma.cache @kv {{.*}}format = "bf16"
 gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
 

@@ -52,22 +52,25 @@ class Program:
 
     def command(self, test, threads, repetitions):
         return [self.words[0], "bench", "-p", str(test.prompt), "-n", str(test.tokens), "-d", str(test.depth),
-                "-r", str(repetitions), "-t", str(threads), "--json", *self.words[1:]]
+                "-r", str(repetitions), "-t", str(threads), "--probe", "--json", *self.words[1:]]
 
     def measure(self, test, threads, repetitions, limit):
-        """Speeds of the repetitions, and bytes of weights per token if the program says so."""
+        """Speeds of the repetitions, bytes of weights per token, probes before and after."""
         command = self.command(test, threads, repetitions)
-        for row in results(first_json(run(command, limit), command)):
-            if row.get("test") == test.name and row.get("depth", 0) == test.depth:
-                return row["tok_s"], row.get("bytes_per_token")
+        rows = first_json(run(command, limit), command)
+        for row in rows if isinstance(rows, list) else []:
+            if row.get("test") == test.name and row.get("depth") == test.depth and row.get("tok_s"):
+                return row["tok_s"], row.get("bytes_per_token"), [read_probe(row, when, command)
+                                                                  for when in ("before", "after")]
         sys.exit(f"compare: {shlex.join(command)} printed no result for {test.text}")
+
+    def probe(self, threads):
+        """What the machine gives now: the probe after a test of one token."""
+        command = self.command(Test("tg1"), threads, 1)
+        return read_probe(first_json(run(command, 300), command)[0], "after", command)
 
     def version(self):
         return None
-
-    def probe(self, threads):
-        command = [self.words[0], "bench", "--probe", "--json", "-p", "0", "-n", "0", "-t", str(threads)]
-        return read_probe(first_json(run(command, 120), command), command)
 
 
 class LlamaBench:
@@ -97,34 +100,25 @@ class LlamaBench:
         if len(rows) != 1 or not rows[0].get("samples_ts"):
             sys.exit(f"compare: {shlex.join(command)} expects one result with samples_ts, got {rows}")
         self.described = f"build {rows[0].get('build_number')} ({rows[0].get('build_commit')})"
-        return rows[0]["samples_ts"], None
+        return rows[0]["samples_ts"], None, None
 
     def version(self):
         return self.described
 
 
-def results(value):
-    """The list of tests: the output itself, or its member "tests" or "results"."""
-    if isinstance(value, dict):
-        value = value.get("tests") or value.get("results") or []
-    return [row for row in value if isinstance(row, dict) and "test" in row]
-
-
-PROBE = ("read_one", "read_all", "int8_one", "int8_all", "core_to_core")
-
-
-def read_probe(value, command):
-    """The first object that holds the members of PROBE."""
-    todo = [value]
-    while todo:
-        at = todo.pop(0)
-        if isinstance(at, dict):
-            if all(isinstance(at.get(key), (int, float)) for key in PROBE):
-                return {key: float(at[key]) for key in PROBE}
-            todo += at.values()
-        elif isinstance(at, list):
-            todo += at
-    sys.exit(f"compare: {shlex.join(command)} expects an object with {', '.join(PROBE)}, got {str(value)[:500]}")
+def read_probe(row, when, command):
+    """In units of one: bytes/s, operations/s, ns. With one thread the rates of one thread are
+    those of all, and there is no other core."""
+    probe = (row.get("probe") or {}).get(when) or {}
+    value = lambda key: float(probe.get(key) or 0)
+    found = {"read_one": value("read_1_gb_s") * 1e9, "read_all": value("read_gb_s") * 1e9,
+             "int8_one": value("int8_1_gops") * 1e9, "int8_all": value("int8_gops") * 1e9,
+             "core_to_core": value("core_to_core_ns")}
+    for what in ("read", "int8"):
+        found[what + "_one"] = found[what + "_one"] or found[what + "_all"]
+    if not found["int8_one"]:
+        sys.exit(f"compare: {shlex.join(command)} expects a probe with int8_gops, got {probe}")
+    return found
 
 
 def contestant(text, model):

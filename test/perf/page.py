@@ -43,6 +43,8 @@ def table(records, peers):
 
 
 def body(records):
+    if not records:
+        return "Nothing is measured yet."
     peers = sorted({p for r in records for row in r["rows"] for p in row["ratios"]})
     lines = ["Tokens per second, medians; ratios are medians of paired runs with a 95 % bootstrap interval."]
     lines += ["", *table(records, peers), ""]

@@ -3,6 +3,7 @@
 
   check_nano.py PROGRAM MODEL EVAL_FOLDER [--greedy] [--answers] [--forced] [--perplexity]
                 [--kl PROGRAM] [--near 0.02] [--limit N] [--args "-t 2"]
+                [--run qemu-aarch64]
 
 --greedy      greedy ids of greedy.jsonl, text kinds: equal, or diverging where the
               recorded margin is below --near (listed)
@@ -30,7 +31,7 @@ MEDIA = ("image", "image2", "audio")
 
 
 def run(a, arguments):
-    done = subprocess.run([a.program] + arguments + shlex.split(a.args), stdout=subprocess.PIPE, text=True,
+    done = subprocess.run(shlex.split(a.run) + [a.program] + arguments + shlex.split(a.args), stdout=subprocess.PIPE, text=True,
                           stderr=subprocess.PIPE)
     if done.returncode:
         sys.exit(f"FAIL: {a.program} {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
@@ -147,6 +148,7 @@ def main():
     p.add_argument("--within", type=float, default=1e-4)
     p.add_argument("--limit", type=int, default=None)
     p.add_argument("--args", default="")
+    p.add_argument("--run", default="", help="the command that runs programs of another architecture")
     a = p.parse_args()
     a.program = os.path.abspath(a.program)
     ok = True

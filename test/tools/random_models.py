@@ -2,7 +2,8 @@
 """Compiles random models of the family and compares what the programs say with
 the reference evaluator (gemma-eval, in double).
 
-  random_models.py SEEDS [--arm] [--stages] [--external] [--quant] [--keep FOLDER]
+  random_models.py SEEDS [--target NAME] [--arm] [--stages] [--external]
+                   [--quant] [--keep FOLDER]
 
 SEEDS: "3", "0-99" or "1,5,7". For each seed: --quant=f32 logits within 1e-3 of
 the evaluator; the default formats near it on average; both bitwise equal for
@@ -184,18 +185,19 @@ class Case:
         return ", q8 {:.4f}, q4 {:.4f}".format(*shares)
 
     def check_external(self):
-        program = compile_model(self.checkpoint, self.path("ext"), "--weights=external")
+        target = "--target=" + self.a.target
+        program = compile_model(self.checkpoint, self.path("ext"), "--weights=external", target)
         blob = self.path("ext.weights")
         before, ids = os.stat(blob), self.ids[:20]
         first = self.logits(program, ids, 2, 64)
         expect((first == self.logits(self.path("none"), ids, 2, 64)).all(), "external weights give other logits")
-        compile_model(self.checkpoint, program, "--weights=external")
+        compile_model(self.checkpoint, program, "--weights=external", target)
         after = os.stat(blob)
         expect((before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns),
                "an equal checkpoint wrote its weights again")
         os.rename(program, self.path("old"))
         self.model.write(self.checkpoint, salt=1)
-        compile_model(self.checkpoint, program, "--weights=external")
+        compile_model(self.checkpoint, program, "--weights=external", target)
         expect((first != self.logits(program, ids, 2, 64)).any(), "another checkpoint, the same logits")
         os.rename(program, self.path("new"))
         os.rename(self.path("old"), program)
@@ -205,7 +207,7 @@ class Case:
         self.expected = self.reference()
         limit = np.abs(self.expected).max()
         some = self.r.sample(SURROUNDINGS, 5 if len(self.ids) > 9 else 3)
-        target = "--target=x86-avx512"
+        target = "--target=" + self.a.target
         exact = self.exact(self.same_bits(compile_model(self.checkpoint, self.path("f32"), "--quant=f32", target), some),
                            "f32")
         rounded = compile_model(self.checkpoint, self.path("rounded"), "--quant=f32", "--cache-type=bf16", target)
@@ -230,6 +232,7 @@ class Case:
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("seeds")
+    p.add_argument("--target", default="x86-avx512", help="of the programs that run here")
     for flag in ("arm", "stages", "external", "quant"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--keep", help="where models and programs of failing seeds stay")

@@ -7,7 +7,7 @@ using namespace gemmac;
 namespace {
 
 class Quantized : public KernelTest {};
-GEMMAC_BOTH_TARGETS(Quantized);
+GEMMAC_ALL_TARGETS(Quantized);
 
 const char *const formats[] = {"q8_0", "q4_0", "q4_bf"};
 
@@ -128,15 +128,54 @@ struct Case {
 TEST_P(Quantized, Linear) {
   for (const char *format : formats)
     for (auto [k, n] : {std::pair(32, 48), {96, 64}, {1536, 112}}) {
-      Matrix w(format, n, k, random);
+      Matrix w(format, n, k, random, GetParam());
       Activations x(arm() ? 9 : 19, k, random);
       Case{"linear", w, x}.test(GetParam(), true);
     }
 }
 
+// All codes at the ends of their ranges: no sum on the way saturates.
+TEST_P(Quantized, LargestSums) {
+  for (const char *format : formats) {
+    Matrix w(format, 48, 64, random, GetParam());
+    Activations x(8, 64, random);
+    const int least = w.format == "q8_0" ? -127 : -8,
+              most = -least - (least == -8);
+    memset(w.packed.data(), 0, w.packed.size());
+    for (int64_t r = 0; r < 48; ++r)
+      for (int64_t b = 0; b < 2; ++b) {
+        uint16_t one = w.format == "q4_bf" ? 0x3f80 : 0x3c00;
+        memcpy(w.block(r, b) + w.blockBytes() - 32 + r % 16 * 2, &one, 2);
+        for (int64_t i = 0; i < 32; ++i) {
+          int code = r % 4 == 0   ? least
+                     : r % 4 == 1 ? most
+                     : i % 2      ? least
+                                  : most;
+          w.place(r, b, i, code);
+          w.values[size_t(r * 64 + b * 32 + i)] = code;
+        }
+      }
+    for (int64_t r = 0; r < 8; ++r)
+      for (int64_t b = 0; b < 2; ++b) {
+        uint8_t *to = &x.bytes[size_t((r * 2 + b) * 40)];
+        float scale = 1;
+        int32_t word = 0;
+        for (int64_t i = 0; i < 32; ++i) {
+          int code = r % 3 == 0 ? 127 : r % 3 == 1 ? -127 : i % 2 ? 127 : -127;
+          to[i] = uint8_t(int8_t(code));
+          word -= 8 * code;
+          x.values[size_t(r * 64 + b * 32 + i)] = code;
+        }
+        memcpy(to + 32, &scale, 4);
+        memcpy(to + 36, &word, 4);
+      }
+    Case{"linear", w, x}.test(GetParam(), false);
+  }
+}
+
 TEST_P(Quantized, Logits) {
   for (const char *format : formats) {
-    Matrix w(format, 64, 96, random);
+    Matrix w(format, 64, 96, random, GetParam());
     Activations x(8, 96, random);
     Case{"logits", w, x}.test(GetParam(), false);
   }
@@ -144,7 +183,7 @@ TEST_P(Quantized, Logits) {
 
 TEST_P(Quantized, Geglu) {
   for (const char *format : formats) {
-    Matrix w(format, 192, 96, random);
+    Matrix w(format, 192, 96, random, GetParam());
     Activations x(arm() ? 9 : 17, 96, random);
     Case{"linear_geglu", w, x}.test(GetParam(), true);
   }
@@ -166,7 +205,7 @@ TEST_P(Quantized, LinearPle) {
 TEST_P(Quantized, Embed) {
   for (const char *format : formats) {
     const int64_t k = 96;
-    Matrix w(format, 48, k, random);
+    Matrix w(format, 48, k, random, GetParam());
     KernelSpec spec{"embed", RowClass::Few, {}};
     spec.constants.set("k", k).set("format", format).set("scale", 2.0);
     KernelRunner runner(spec, GetParam());

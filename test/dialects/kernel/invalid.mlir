@@ -194,8 +194,8 @@ kernel.cache @kv {table = "local", window = 8 : i64, heads = 0 : i64, dim = 32 :
 
 // -----
 
-// expected-error @below {{expects format f32 or bf16, got "q8"}}
-kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "q8", k_page = 8192 : i64, v_page = 8192 : i64}
+// expected-error @below {{expects format f32, bf16 or q8, got "q4"}}
+kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "q4", k_page = 8192 : i64, v_page = 8192 : i64}
 
 // -----
 
@@ -204,8 +204,13 @@ kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 48 :
 
 // -----
 
-// expected-error @below {{expects k_page and v_page of 8192 bytes, got 8191 and 8192}}
+// expected-error @below {{expects k_page and v_page of 8192 and 8192 bytes, got 8191 and 8192}}
 kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "bf16", k_page = 8191 : i64, v_page = 8192 : i64}
+
+// -----
+
+// expected-error @below {{expects k_page and v_page of 33792 and 33024 bytes, got 33792 and 33792}}
+kernel.cache @kv {table = "global", window = 0 : i64, heads = 1 : i64, dim = 512 : i64, format = "q8", k_page = 33792 : i64, v_page = 33792 : i64}
 
 // -----
 

@@ -9,7 +9,7 @@ import page
 import ratios
 
 
-def probe(int8_all=900.0, core_to_core=40.0, int8_one=450.0, read_all=60.0):
+def probe(int8_all=900.0, core_to_core=80.0, int8_one=450.0, read_all=60.0):
     return {"read_one": 31.0, "read_all": read_all, "int8_one": int8_one, "int8_all": int8_all,
             "core_to_core": core_to_core}
 
@@ -23,7 +23,7 @@ def placements(threads, *runs):
     return [r["placement"] for r in runs]
 
 
-far, shared = probe(core_to_core=160.0), probe(int8_all=455.0)
+far, shared = probe(core_to_core=350.0), probe(int8_all=455.0)
 assert placements(2, run("a", 0, 1), run("a", 0, 1, far, far), run("a", 0, 1, probe(), far),
                   run("a", 0, 1, shared), run("a", 0, 1, None, shared)) == [
                       "one die", "two dies", "moved", "shared", "shared"]

@@ -9,18 +9,15 @@ import json
 import sys
 
 role, state, *arguments = sys.argv[1:]
+probe = lambda runs: {"read_1_gb_s": 31, "read_gb_s": 40, "int8_1_gops": 450, "int8_gops": 460 if runs == 4 else 900,
+                      "core_to_core_ns": 80 if runs < 9 else 350}
 value = lambda flag: arguments[arguments.index(flag) + 1]
 try:
     runs = int(open(state).read())
 except FileNotFoundError:
     runs = 0
-tests = None
 if "--help" in arguments:
     print("usage: llama-bench\n  -p, --n-prompt <n>\n" + ("" if role == "fork" else "  -d, --n-depth <n>\n"))
-elif "--probe" in arguments:
-    shared = runs == 4
-    print(json.dumps({"probe": {"read_one": 31e9, "read_all": 40e9, "int8_one": 450e9,
-                                "int8_all": 460e9 if shared else 900e9, "core_to_core": 40 if runs < 9 else 160}}))
 else:
     # Refuses what the true program does not know.
     depth = int(value("-d")) if "-d" in arguments else 0
@@ -35,12 +32,14 @@ else:
     if role == "gemmac":
         assert arguments[0] == "bench" and "--json" in arguments
         print("loading")
+        assert "--probe" in arguments
+        after = runs + (tokens != 1) # compare probes with a test of one token, which is no run
         print(json.dumps([{"test": name, "depth": depth, "threads": int(value("-t")), "tok_s": [speed] * count,
-                           "bytes_per_token": 1_000_000_000}]))
+                           "bytes_per_token": 1e9, "probe": {"before": probe(runs), "after": probe(after)}}]))
     else:
         assert value("-o") == "json" and "-m" in arguments
         assert not depth or "-gp" in arguments or role == "llama"
         print(json.dumps([{"build_commit": "abc", "build_number": 7, "n_prompt": prompt, "n_gen": tokens,
                            "samples_ts": [speed] * count}], indent=2))
     with open(state, "w") as f:
-        f.write(str(runs + 1))
+        f.write(str(runs + (tokens != 1)))
