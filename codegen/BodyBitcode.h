@@ -8,7 +8,7 @@ namespace gemmac {
 
 struct BodyBitcode {
   const char *family;
-  const char *arch; // Target::arch
+  const char *target; // Target::name
   const unsigned char *data;
   size_t size;
 };

@@ -22,9 +22,15 @@ namespace gemmac {
 static const BodyBitcode *findBitcode(const std::string &family,
                                       const Target &target) {
   for (const BodyBitcode *b = bodyBitcode(); b->family; ++b)
-    if (family == b->family && target.arch == b->arch)
+    if (family == b->family && target.name == b->target)
       return b;
   return nullptr;
+}
+
+std::string_view bodyBytes(const std::string &family, const Target &target) {
+  const BodyBitcode *bitcode = findBitcode(family, target);
+  assert(bitcode && "no body of that name");
+  return {reinterpret_cast<const char *>(bitcode->data), bitcode->size};
 }
 
 bool hasBodyKernel(const std::string &family, const Target &target) {
@@ -120,14 +126,12 @@ static Function *chooseEntry(Module &module, const KernelSpec &spec) {
 Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
                                                   const Target &target,
                                                   LLVMContext &context) {
-  const BodyBitcode *bitcode = findBitcode(spec.family, target);
-  if (!bitcode)
+  if (!hasBodyKernel(spec.family, target))
     return Error{ExitCode::Unsupported, "kernel family '" + spec.family +
                                             "' has no body for target '" +
                                             target.name + "'"};
-  StringRef bytes(reinterpret_cast<const char *>(bitcode->data), bitcode->size);
-  Expected<std::unique_ptr<Module>> module =
-      parseBitcodeFile(MemoryBufferRef(bytes, spec.family), context);
+  Expected<std::unique_ptr<Module>> module = parseBitcodeFile(
+      MemoryBufferRef(bodyBytes(spec.family, target), spec.family), context);
   if (!module)
     return Error{ExitCode::Unsupported,
                  "the body of kernel family '" + spec.family +

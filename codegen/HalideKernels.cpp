@@ -4,6 +4,7 @@
 // inlining.
 #include "codegen/HalideKernels.h"
 
+#include "codegen/BodyKernels.h"
 #include "codegen/Optimize.h"
 #include "codegen/Sanitize.h"
 #include "codegen/kernels/Tile.h"
@@ -345,8 +346,10 @@ Value *Driver::makeBuffer(const Tile &tile, size_t number) {
 }
 
 void Driver::call(const Tile &tile) {
+  if (tile.product)
+    call(*tile.product);
   Function *callee = module.getFunction(tile.symbol);
-  assert(callee && "Halide did not define the tile");
+  assert(callee && "nothing defines the tile");
   SmallVector<Value *> arguments;
   for (auto [i, argument] : enumerate(tile.arguments)) {
     if (argument.operand.empty())
@@ -354,7 +357,8 @@ void Driver::call(const Tile &tile) {
           builder.CreateTrunc(evaluate(argument.offset),
                               builder.getIntNTy(unsigned(argument.typeBits))));
     else
-      arguments.push_back(makeBuffer(tile, i));
+      arguments.push_back(tile.body.empty() ? makeBuffer(tile, i)
+                                            : address(argument));
   }
   builder.CreateCall(callee, arguments);
   if (!tile.epilogue)
@@ -381,25 +385,47 @@ void Driver::call(const Tile &tile) {
   pointers[tileSums] = sums;
 }
 
-// f32 to the bits of the nearest bf16, ties to even: an IR conversion, so that
-// the target's own instruction is used.
-static void defineRounding(Module &module) {
+// f32 to the bits of the nearest bf16, ties to even, in integers; NaN is quiet.
+static Value *roundByHand(IRBuilder<> &builder, Value *value) {
+  Value *bits = builder.CreateBitCast(value, builder.getInt32Ty());
+  Value *odd = builder.CreateAnd(builder.CreateLShr(bits, 16), 1);
+  Value *rounded =
+      builder.CreateAdd(builder.CreateAdd(bits, builder.getInt32(0x7fff)), odd);
+  Value *quiet = builder.CreateOr(bits, 0x400000);
+  Value *high = builder.CreateLShr(
+      builder.CreateSelect(builder.CreateFCmpUNO(value, value), quiet, rounded),
+      16);
+  return builder.CreateTrunc(high, builder.getInt16Ty());
+}
+
+// The same by an IR conversion, so that the target's own instruction is used;
+// x86 without one would call libgcc.
+static void defineRounding(Module &module, const gemmac::Target &target) {
   Function *round = module.getFunction("gm_round_bf16");
   if (!round)
     return;
   IRBuilder<> builder(BasicBlock::Create(module.getContext(), "entry", round));
-  Value *value = builder.CreateFPTrunc(round->getArg(0), builder.getBFloatTy());
-  builder.CreateRet(builder.CreateBitCast(value, builder.getInt16Ty()));
+  Value *value = round->getArg(0);
+  if (target.arch == "x86_64" && !target.bf16Dot)
+    value = roundByHand(builder, value);
+  else
+    value = builder.CreateBitCast(
+        builder.CreateFPTrunc(value, builder.getBFloatTy()),
+        builder.getInt16Ty());
+  builder.CreateRet(value);
   round->removeFnAttr(Attribute::NoInline);
   round->setAttributes({});
   round->addFnAttr(Attribute::NoUnwind);
   round->addFnAttr(Attribute::AlwaysInline);
 }
 
-static bool linkTile(Linker &linker, const Tile &tile,
+static bool linkTile(Module &module, Linker &linker, const Tile &tile,
                      const gemmac::Target &target, LLVMContext &context) {
-  auto parsed =
-      parseBitcodeFile(MemoryBufferRef(tile.bitcode, tile.symbol), context);
+  if (module.getFunction(tile.symbol))
+    return true; // of a body that another tile needed
+  StringRef bytes =
+      tile.body.empty() ? tile.bitcode : bodyBytes(tile.body, target);
+  auto parsed = parseBitcodeFile(MemoryBufferRef(bytes, tile.symbol), context);
   if (!parsed)
     return consumeError(parsed.takeError()), false;
   sanitizeModule(**parsed, target);
@@ -459,12 +485,13 @@ Result<std::unique_ptr<Module>> compileHalideKernel(const KernelSpec &spec,
   setTarget(*module, target);
   Linker linker(*module);
   for (const Tile &tile : kernel->tiles)
-    for (const Tile *part : {&tile, tile.epilogue.get()})
-      if (part && !linkTile(linker, *part, target, context))
+    for (const Tile *part :
+         {tile.product.get(), &tile, (const Tile *)tile.epilogue.get()})
+      if (part && !linkTile(*module, linker, *part, target, context))
         return Error{ExitCode::Unsupported,
                      "cannot read the bitcode of kernel '" +
                          kernelSymbol(spec) + "'"};
-  defineRounding(*module);
+  defineRounding(*module, target);
   straightenPrefetches(*module);
   internalizeTiles(*module, *kernel);
   Driver(*module, spec, *kernel).emit();

@@ -17,6 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 LLD_HAS_DRIVER(elf)
 
 namespace gemmac {
@@ -67,12 +70,16 @@ public:
     return Done{};
   }
 
+  Status closeFile() {
+    int error = fd >= 0 && close(fd) ? errno : 0;
+    fd = -1;
+    return error ? Status(cannot("write", path, error)) : Done{};
+  }
+
   // Closes the file and gives it its final name.
   Status keep() {
-    int error = close(fd) ? errno : 0;
-    fd = -1;
-    if (error)
-      return cannot("write", path, error);
+    if (Status s = closeFile(); !s)
+      return s;
     if (rename(path.c_str(), final.c_str()))
       return cannot("create", final, errno);
     llvm::sys::DontRemoveFileOnSignal(path);
@@ -177,6 +184,29 @@ static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
   return hashes;
 }
 
+// The first `bytes` bytes of the file as the section "code".
+static Result<SectionFacts> codeSection(const TemporaryFile &file,
+                                        uint64_t bytes) {
+  XXH3_state_t *state = XXH3_createState();
+  XXH3_64bits_reset(state);
+  std::vector<uint8_t> buffer(1 << 20);
+  for (uint64_t at = 0; at < bytes;) {
+    ssize_t n = pread(file.fd, buffer.data(),
+                      std::min<uint64_t>(buffer.size(), bytes - at), at);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0) {
+      XXH3_freeState(state);
+      return cannot("read", file.path, n < 0 ? errno : EIO);
+    }
+    XXH3_64bits_update(state, buffer.data(), n);
+    at += n;
+  }
+  SectionFacts section{"code", 0, bytes, XXH3_64bits_digest(state)};
+  XXH3_freeState(state);
+  return section;
+}
+
 static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
                                        const std::vector<uint8_t> &manifest) {
   trailer.manifest_offset = file.end = (file.end + 63) / 64 * 64;
@@ -185,6 +215,25 @@ static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
   if (Status s = file.append(manifest.data(), manifest.size()); !s)
     return s;
   return file.append(&trailer, sizeof trailer);
+}
+
+// Runs the complete program and writes manifest and trailer, which are last in
+// the file, once more with what that has shown.
+static Status appendFidelity(TemporaryFile &file, ProgramInput &in,
+                             gm_trailer trailer, uint64_t manifestAt) {
+  // A program that is open for writing cannot be run.
+  if (Status s = file.closeFile(); !s)
+    return s;
+  Result<FidelityFacts> facts = in.verify(file.path);
+  if (!facts)
+    return facts.error();
+  in.manifest.fidelity = *facts;
+  if (Status s = file.open(O_RDWR); !s)
+    return s;
+  file.end = manifestAt;
+  if (ftruncate(file.fd, off_t(file.end)))
+    return cannot("write", file.path, errno);
+  return appendManifestAndTrailer(file, trailer, writeManifest(in.manifest));
 }
 
 // Writes or reuses `output`.weights; the program only names it.
@@ -247,16 +296,29 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
     return hashes.error();
   sizes.roundingError = hashes->roundingError;
   sizes.roundedTensor = hashes->roundedTensor;
+  sizes.notes = hashes->notes;
 
   trailer.tokenizer_offset = program.end = (program.end + 4095) / 4096 * 4096;
   trailer.tokenizer_bytes = sizes.tokenizer = in.tokenizer.size();
+  Result<SectionFacts> code = codeSection(program, sizes.elf);
+  if (!code)
+    return code.error();
+  in.manifest.sections = {*code};
+  if (!in.tokenizer.empty())
+    in.manifest.sections.push_back(
+        {"tokenizer", program.end, in.tokenizer.size(),
+         XXH3_64bits(in.tokenizer.data(), in.tokenizer.size())});
   if (Status s = program.append(in.tokenizer.data(), in.tokenizer.size()); !s)
     return s.error();
   in.manifest.hashes = std::move(*hashes);
   std::vector<uint8_t> manifest = writeManifest(in.manifest);
   sizes.manifest = manifest.size();
+  const uint64_t manifestAt = program.end;
   if (Status s = appendManifestAndTrailer(program, trailer, manifest); !s)
     return s.error();
+  if (in.verify)
+    if (Status s = appendFidelity(program, in, trailer, manifestAt); !s)
+      return s.error();
   if (Status s = program.keep(); !s)
     return s.error();
   return sizes;

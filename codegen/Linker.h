@@ -18,8 +18,11 @@ struct ProgramInput {
   std::vector<uint8_t> tokenizer; // empty: none
   int threads = 1;
   PackProgress progress;
-  ManifestInput
-      manifest; // hashes and externalName are filled in by writeProgram
+  // Runs the complete program, still under the temporary name that it is given,
+  // and says what the manifest then tells of its fidelity; may be empty.
+  std::function<Result<FidelityFacts>(const std::string &program)> verify;
+  // hashes, sections, fidelity and externalName are filled in by writeProgram
+  ManifestInput manifest;
 };
 
 struct ProgramSizes {
@@ -28,6 +31,7 @@ struct ProgramSizes {
   // PackHashes::roundingError; 0 when reused.
   double roundingError = 0;
   std::string roundedTensor;
+  std::vector<PackNote> notes; // PackHashes::notes; none when reused
 };
 
 // Errors: Resources for anything that cannot be written, Unsupported if there

@@ -58,34 +58,56 @@ static flatbuffers::Offset<fb::Ple> writePle(Builder &b,
   for (const PackedWeight &weight : plan.weights) {
     if (!weight.ple)
       continue;
-    int64_t element = elementBytes(weight.format);
+    const Layout &layout = *findLayout(weight.layout);
+    auto at = [&](int64_t column) {
+      return layout.address(0, column, weight.cols);
+    };
     std::vector<flatbuffers::Offset<fb::PleSlice>> slices;
     for (const PlannedFunction &f : plan.functions)
       if (f.pleColumn1 > f.pleColumn0 && !f.many)
-        slices.push_back(fb::CreatePleSlice(
-            b, b.CreateString(f.segment), f.pleColumn0 * element,
-            (f.pleColumn1 - f.pleColumn0) * element));
+        slices.push_back(
+            fb::CreatePleSlice(b, b.CreateString(f.segment), at(f.pleColumn0),
+                               at(f.pleColumn1) - at(f.pleColumn0)));
     return fb::CreatePle(b, b.CreateString(weight.name), weight.offset,
-                         weight.cols * element, weight.rows,
+                         layout.bytes(1, weight.cols), weight.rows,
                          b.CreateVector(slices));
   }
   return 0;
 }
 
 static flatbuffers::Offset<fb::Weight>
-writeWeight(Builder &b, const PackedWeight &weight, uint64_t hash) {
+writeWeight(Builder &b, const ManifestInput &in, size_t index) {
+  const PackedWeight &weight = in.plan.weights[index];
+  const std::vector<SourceTensor> &tensors = in.source.tensors();
   std::vector<flatbuffers::Offset<fb::Piece>> pieces;
-  for (const Piece &p : weight.pieces)
-    pieces.push_back(fb::CreatePiece(b, b.CreateSharedString(p.tensor), p.row0,
-                                     p.row1, p.col0, p.col1));
-  return fb::CreateWeight(b, b.CreateString(weight.name),
-                          b.CreateSharedString(weight.format),
-                          b.CreateSharedString(weight.layout), weight.offset,
-                          weight.bytes, hash, b.CreateVector(pieces));
+  for (size_t i = 0; i < weight.pieces.size(); ++i) {
+    const Piece &p = weight.pieces[i];
+    const StoredError &error = in.hashes.errors[index][i];
+    pieces.push_back(fb::CreatePiece(
+        b, b.CreateSharedString(p.tensor), p.row0, p.row1, p.col0, p.col1,
+        uint32_t(in.source.find(p.tensor) - tensors.data()),
+        uint64_t(error.values), error.largest, error.rms(), error.relative()));
+  }
+  return fb::CreateWeight(
+      b, b.CreateString(weight.name), b.CreateSharedString(weight.format),
+      b.CreateSharedString(weight.layout), weight.offset, weight.bytes,
+      in.hashes.weights[index], b.CreateVector(pieces));
 }
 
-static flatbuffers::Offset<fb::Source>
-writeSource(Builder &b, const SourceTensor &tensor, const ManifestInput &in) {
+// What storing has changed in each source tensor, over all its pieces.
+static std::map<std::string, StoredError>
+tensorErrors(const ManifestInput &in) {
+  std::map<std::string, StoredError> errors;
+  for (size_t w = 0; w < in.plan.weights.size(); ++w)
+    for (size_t p = 0; p < in.plan.weights[w].pieces.size(); ++p)
+      errors[in.plan.weights[w].pieces[p].tensor].add(in.hashes.errors[w][p]);
+  return errors;
+}
+
+static flatbuffers::Offset<fb::Source> writeSource(Builder &b,
+                                                   const SourceTensor &tensor,
+                                                   const ManifestInput &in,
+                                                   const StoredError &error) {
   auto hash = in.hashes.sources.find(tensor.name);
   flatbuffers::Offset<flatbuffers::String> ignored;
   for (const IgnoredTensor &i : in.ignored)
@@ -95,7 +117,14 @@ writeSource(Builder &b, const SourceTensor &tensor, const ManifestInput &in) {
   return fb::CreateSource(
       b, b.CreateString(tensor.fileName), b.CreateSharedString(tensor.typeName),
       b.CreateVector(shape), hash == in.hashes.sources.end() ? 0 : hash->second,
-      ignored);
+      ignored, error.largest, error.rms(), error.relative());
+}
+
+static flatbuffers::Offset<fb::Fidelity> writeFidelity(Builder &b,
+                                                       const FidelityFacts &f) {
+  return fb::CreateFidelity(b, b.CreateString(f.text), f.textHash,
+                            int32_t(f.window), f.tokens, f.klMean, f.klMedian,
+                            f.klP99, f.klMax, f.sameTop, f.ppl, f.pplRatio);
 }
 
 static flatbuffers::Offset<fb::Sampling> writeSampling(Builder &b,
@@ -118,10 +147,18 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
                         b.CreateSharedString(c.format), c.kPage, c.vPage));
   std::vector<flatbuffers::Offset<fb::Weight>> weights;
   for (size_t i = 0; i < in.plan.weights.size(); ++i)
-    weights.push_back(writeWeight(b, in.plan.weights[i], in.hashes.weights[i]));
+    weights.push_back(writeWeight(b, in, i));
   std::vector<flatbuffers::Offset<fb::Source>> sources;
+  std::map<std::string, StoredError> errors = tensorErrors(in);
   for (const SourceTensor &tensor : in.source.tensors())
-    sources.push_back(writeSource(b, tensor, in));
+    sources.push_back(writeSource(b, tensor, in, errors[tensor.name]));
+  std::vector<flatbuffers::Offset<fb::Section>> sections;
+  for (const SectionFacts &s : in.sections)
+    sections.push_back(fb::CreateSection(b, b.CreateString(s.name), s.offset,
+                                         s.bytes, s.hash));
+  flatbuffers::Offset<fb::Fidelity> fidelity;
+  if (in.fidelity)
+    fidelity = writeFidelity(b, *in.fidelity);
   auto model = writeModel(b, in);
   auto target = writeTarget(b, in.target);
   auto ple = writePle(b, in.plan);
@@ -135,6 +172,7 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
   auto cacheVector = b.CreateVector(caches);
   auto weightVector = b.CreateVector(weights);
   auto sourceVector = b.CreateVector(sources);
+  auto sectionVector = b.CreateVector(sections);
   fb::ProgramBuilder program(b);
   program.add_abi(GM_ABI);
   program.add_compiler(compiler);
@@ -154,8 +192,23 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
   program.add_external_name(external);
   program.add_chat(fb::Chat(in.model.chat));
   program.add_sampling(sampling);
+  program.add_sections(sectionVector);
+  if (fidelity.o)
+    program.add_fidelity(fidelity);
   fb::FinishProgramBuffer(b, program.Finish());
   return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
+}
+
+// The sums behind the numbers of a piece.
+static StoredError readError(const fb::Piece &piece) {
+  StoredError error;
+  error.largest = piece.max_error();
+  error.values = int64_t(piece.values());
+  error.squares = piece.rms_error() * piece.rms_error() * double(error.values);
+  if (piece.relative_error() > 0)
+    error.source =
+        error.squares / (piece.relative_error() * piece.relative_error());
+  return error;
 }
 
 std::optional<PackHashes> readHashes(const std::vector<uint8_t> &bytes,
@@ -170,8 +223,16 @@ std::optional<PackHashes> readHashes(const std::vector<uint8_t> &bytes,
       program->sources()->size() != source.tensors().size())
     return std::nullopt;
   PackHashes hashes;
-  for (const fb::Weight *weight : *program->weights())
+  for (size_t w = 0; w < plan.weights.size(); ++w) {
+    const fb::Weight *weight = program->weights()->Get(w);
+    size_t pieces = plan.weights[w].pieces.size();
+    if (!weight->pieces() || weight->pieces()->size() != pieces)
+      return std::nullopt;
     hashes.weights.push_back(weight->hash());
+    std::vector<StoredError> &errors = hashes.errors.emplace_back();
+    for (const fb::Piece *piece : *weight->pieces())
+      errors.push_back(readError(*piece));
+  }
   for (size_t i = 0; i < source.tensors().size(); ++i)
     if (const fb::Source *s = program->sources()->Get(i); !s->ignored())
       hashes.sources[source.tensors()[i].name] = s->hash();

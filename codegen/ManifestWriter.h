@@ -4,6 +4,8 @@
 #include "codegen/Packer.h"
 #include "targets/Target.h"
 
+#include <optional>
+
 namespace gemmac {
 
 // What the program says about its model (manifest tables Model and Sampling).
@@ -24,6 +26,21 @@ struct SamplingFacts {
   std::vector<int64_t> stop, suppress;
 };
 
+// What `gemmac --verify` has measured (manifest table Fidelity).
+struct FidelityFacts {
+  std::string text;
+  uint64_t textHash = 0, tokens = 0;
+  int64_t window = 0;
+  double klMean = 0, klMedian = 0, klP99 = 0, klMax = 0, sameTop = 0, ppl = 0,
+         pplRatio = 0;
+};
+
+// A part of the program file (manifest table Section).
+struct SectionFacts {
+  std::string name;
+  uint64_t offset = 0, bytes = 0, hash = 0;
+};
+
 struct ManifestInput {
   ModelFacts model;
   SamplingFacts sampling;
@@ -34,15 +51,17 @@ struct ManifestInput {
   std::string weightFormat; // of the embedding
   std::string cacheFormat;
   std::string weightsId;
-  std::string externalName; // empty: weights are embedded
-  PackHashes hashes;        // filled in when the weights are packed
+  std::string externalName;           // empty: weights are embedded
+  PackHashes hashes;                  // filled in when the weights are packed
+  std::vector<SectionFacts> sections; // filled in when they are written
+  std::optional<FidelityFacts> fidelity; // filled in by --verify
 };
 
 std::vector<uint8_t> writeManifest(const ManifestInput &input);
 
-// The content hashes in the manifest of an earlier weight file, for a weight
-// section that is reused; nothing if `bytes` is no valid manifest for the same
-// plan and tensors.
+// Content hashes and errors in the manifest of an earlier weight file, for a
+// weight section that is reused; nothing if `bytes` is no valid manifest for
+// the same plan and tensors.
 std::optional<PackHashes> readHashes(const std::vector<uint8_t> &bytes,
                                      const ProgramPlan &plan,
                                      const TensorSource &source);

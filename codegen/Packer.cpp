@@ -27,26 +27,20 @@ uint64_t ProgramPlan::weightBytes() const {
 
 //===-- number formats ----------------------------------------------------===//
 
-// Returns the largest rounding error; 0 for a bf16 source, not computed for
-// other plain types.
-static float toBf16(SourceType type, const uint8_t *from, int64_t n,
-                    uint16_t *to) {
-  if (type == SourceType::BF16) {
-    memcpy(to, from, n * 2);
-    return 0;
-  }
+// Adds what rounding changes to `error`.
+static void toBf16(SourceType type, const uint8_t *from, int64_t n,
+                   uint16_t *to, StoredError &error) {
   constexpr int64_t chunk = 256; // a multiple of every block
-  float values[chunk], error = 0;
-  bool measured = isBlockType(type);
+  float values[chunk], stored[chunk];
   for (int64_t at = 0; at < n; at += chunk) {
     int64_t count = std::min(chunk, n - at);
     dequantizeRow(type, from + sourceBytes(type, at), count, values);
-    for (int64_t i = 0; i < count; ++i)
+    for (int64_t i = 0; i < count; ++i) {
       to[at + i] = floatToBf16(values[i]);
-    for (int64_t i = 0; measured && i < count; ++i)
-      error = std::max(error, std::abs(values[i] - bf16ToFloat(to[at + i])));
+      stored[i] = bf16ToFloat(to[at + i]);
+    }
+    measureError(values, stored, count, error);
   }
-  return error;
 }
 
 //===-- one weight --------------------------------------------------------===//
@@ -94,7 +88,8 @@ class WeightPacker {
 public:
   WeightPacker(Shared &shared, size_t index)
       : shared(shared), weight(shared.plan.weights[index]),
-        layout(*findLayout(weight.layout)), output(XXH3_createState()) {
+        layout(*findLayout(weight.layout)), output(XXH3_createState()),
+        pieceErrors(weight.pieces.size()) {
     XXH3_64bits_reset(output);
     for (const Piece &piece : weight.pieces)
       tensors.push_back(shared.source.find(piece.tensor));
@@ -128,12 +123,22 @@ public:
     return true;
   }
 
-  const QuantError &error() const { return quantError; }
+  // Per piece.
+  const std::vector<StoredError> &errors() const { return pieceErrors; }
+  void addNotes(std::vector<PackNote> &notes) const {
+    for (size_t i = 0; layout.blockBytes && i < tensors.size(); ++i)
+      notes.push_back({tensors[i]->fileName, tensors[i]->type,
+                       tensors[i]->typeName, weight.format, pieceErrors[i]});
+  }
   uint64_t hash() const { return XXH3_64bits_digest(output); }
-  // The largest error of rounding quantised values to bf16, and its tensor.
-  float roundingError() const { return rounding; }
-  const std::string &roundedTensor() const {
-    return tensors[rounded]->fileName;
+  // Adds the largest error of rounding quantised values to bf16.
+  void addRounding(PackHashes &hashes) const {
+    for (size_t i = 0; i < tensors.size(); ++i)
+      if (weight.format == "bf16" && isBlockType(tensors[i]->type) &&
+          pieceErrors[i].largest > hashes.roundingError) {
+        hashes.roundingError = pieceErrors[i].largest;
+        hashes.roundedTensor = tensors[i]->fileName;
+      }
   }
 
 private:
@@ -185,45 +190,52 @@ private:
     const uint8_t *data = tensors[from.piece]->data +
                           sourceOffset(from.piece, member, from.row) +
                           sourceBytes(type, piece.col0);
+    int64_t n = piece.col1 - piece.col0;
+    StoredError &error = pieceErrors[from.piece];
+    if (weight.format == "f32" || type == SourceType::BF16)
+      addExact(n, error);
     if (type == (weight.format == "f32" ? SourceType::F32 : SourceType::BF16))
       return data;
-    int64_t n = piece.col1 - piece.col0;
     scratch.resize(n);
     if (weight.format == "f32")
       dequantizeRow(type, data, n, reinterpret_cast<float *>(scratch.data()));
-    else if (float error = toBf16(type, data, n,
-                                  reinterpret_cast<uint16_t *>(scratch.data()));
-             error > rounding) {
-      rounding = error;
-      rounded = from.piece;
-    }
+    else
+      toBf16(type, data, n, reinterpret_cast<uint16_t *>(scratch.data()),
+             error);
     return reinterpret_cast<uint8_t *>(scratch.data());
   }
 
   // A row group of a quantised layout.
   void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
-    const float *rows[16] = {};
+    QuantRow rows[16] = {};
+    StoredError errors[16];
     for (int64_t i = 0; i < layout.rowGroup; ++i)
-      rows[i] = rowValues(member, row + i, converted[i]);
-    quantError.add(packQuantized(layout, rows, weight.cols, to));
+      rows[i] = quantRow(member, row + i, converted[i]);
+    packQuantized(layout, rows, weight.cols, to, errors);
+    for (int64_t i = 0; i < layout.rowGroup; ++i)
+      if (rows[i].data)
+        pieceErrors[origin(row + i).piece].add(errors[i]);
   }
 
-  // The values of row `row` of a member in `scratch`. Null: a padding row.
-  const float *rowValues(int64_t member, int64_t row,
-                         std::vector<uint32_t> &scratch) {
+  // Row `row` of a member: its blocks, where the format keeps them, or its
+  // values in `scratch`.
+  QuantRow quantRow(int64_t member, int64_t row,
+                    std::vector<uint32_t> &scratch) {
     RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
     if (from.piece < 0)
-      return nullptr;
+      return {};
     const Piece &piece = weight.pieces[from.piece];
     SourceType type = tensors[from.piece]->type;
     const uint8_t *data = tensors[from.piece]->data +
                           sourceOffset(from.piece, member, from.row) +
                           sourceBytes(type, piece.col0);
+    if (keepsBits(weight.format, type))
+      return {type, data};
     int64_t n = piece.col1 - piece.col0;
     scratch.resize(n);
     float *values = reinterpret_cast<float *>(scratch.data());
     dequantizeRow(type, data, n, values);
-    return values;
+    return {SourceType::F32, values};
   }
 
   // Stores the row group that starts at row `first + r` of a member into the
@@ -347,9 +359,7 @@ private:
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
   std::vector<uint32_t> converted[16]; // rows of a group that were converted
-  QuantError quantError;
-  float rounding = 0;
-  int rounded = 0; // piece
+  std::vector<StoredError> pieceErrors;
 };
 
 // Weights that share a source tensor are packed by one thread, in plan order.
@@ -396,7 +406,7 @@ uint64_t packedSourceBytes(const ProgramPlan &plan,
 }
 
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
-  std::string text = "gemmac weights 1\n";
+  std::string text = "gemmac weights 3\n";
   auto add = [&](const std::string &s) { text += s + '\n'; };
   auto number = [&](uint64_t n) { text += std::to_string(n) + ' '; };
   for (const PackedWeight &w : plan.weights) {
@@ -453,12 +463,10 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
         if (!packer.run(tensorHashes))
           return;
         shared.hashes.weights[i] = packer.hash();
-        shared.hashes.errors[i] = packer.error();
+        shared.hashes.errors[i] = packer.errors();
         std::lock_guard lock(shared.mutex);
-        if (packer.roundingError() > shared.hashes.roundingError) {
-          shared.hashes.roundingError = packer.roundingError();
-          shared.hashes.roundedTensor = packer.roundedTensor();
-        }
+        packer.addNotes(shared.hashes.notes);
+        packer.addRounding(shared.hashes);
       }
       for (auto &[name, hash] : tensorHashes) {
         const SourceTensor &tensor = *source.find(name);

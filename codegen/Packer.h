@@ -53,12 +53,22 @@ public:
   virtual const SourceTensor *find(const std::string &name) const = 0;
 };
 
+// What encoding a source tensor in a quantised format has changed.
+struct PackNote {
+  std::string tensor; // as it stands in the file
+  SourceType type;
+  std::string typeName, format;
+  StoredError error;
+};
+
 // Content hashes (xxh3, 64 bits).
 struct PackHashes {
   std::vector<uint64_t> weights; // of packed bytes, as ProgramPlan::weights
   std::map<std::string, uint64_t> sources; // of source bytes, by canonical name
-  // What quantising changed, as ProgramPlan::weights; 0 of other formats.
-  std::vector<QuantError> errors;
+  // What storing changed: per weight of ProgramPlan::weights and piece of it.
+  std::vector<std::vector<StoredError>> errors;
+  // What became of every source tensor that a quantised weight is made of.
+  std::vector<PackNote> notes;
   // What rounding quantised sources to bf16 has changed most, and where.
   double roundingError = 0;
   std::string roundedTensor;

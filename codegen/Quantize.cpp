@@ -6,6 +6,8 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 namespace gemmac {
 
@@ -37,124 +39,277 @@ static inline float nearest(float x, float low, float high) {
   return (x + magic) - magic;
 }
 
-static QuantBlock encodeBlock(const float *values, uint16_t bits, float scale,
-                              float low, float high) {
+// 4-bit codes.
+static QuantBlock encodeBlock(const float *values, uint16_t bits, float scale) {
   QuantBlock block;
   block.scale = bits;
   float inverse = scale != 0 ? 1 / scale : 0;
   for (int i = 0; i < quantBlock; ++i)
-    block.codes[i] = int8_t(nearest(values[i] * inverse, low, high));
+    block.codes[i] = int8_t(nearest(values[i] * inverse, -8, 7));
   return block;
 }
 
-// Whether every value is exactly code * scale with a code in [-8, 7].
-static bool isExact(const float *values, float scale) {
+// Whether every value is code * scale with a code in [-8, 7]; if `rounded`,
+// once that is rounded to bf16.
+static bool isOnGrid(const float *values, float scale, bool rounded) {
   for (int i = 0; i < quantBlock; ++i) {
-    float code = nearest(values[i] / scale, -8, 7);
-    if (code * scale != values[i])
+    float value = nearest(values[i] / scale, -8, 7) * scale;
+    if ((rounded ? bf16ToFloat(floatToBf16(value)) : value) != values[i])
       return false;
   }
   return true;
 }
 
-// The scale of 4-bit codes for `values`, whose largest magnitude has `peak`.
-__attribute__((target_clones("default", "avx2", "avx512f"))) static float
-searchScale(const float *values, float peak) {
-  float best = 0, bestScale = 0;
-  // The largest value at -8 (all codes in use) or at 7, and around.
-  for (float top : {-6.8f, -7.0f, -7.2f, -7.4f, -7.6f, -7.8f, -8.0f, -8.2f,
-                    -8.4f, -8.6f, -8.9f, 6.4f, 6.7f, 7.0f, 7.3f, 7.6f}) {
-    const float inverse = top / peak;
-    float product[16] = {}, square[16] = {};
-    for (int i = 0; i < quantBlock; i += 16)
-      for (int l = 0; l < 16; ++l) {
-        float value = values[i + l], code = nearest(value * inverse, -8, 7);
-        product[l] += code * value;
-        square[l] += code * code;
-      }
-    float products = 0, squares = 0;
-    for (int l = 0; l < 16; ++l) {
-      products += product[l];
-      squares += square[l];
-    }
-    // The best scale of these codes leaves sum(x^2) - products^2 / squares.
-    if (squares > 0 && products * products > best * squares) {
-      best = products * products / squares;
-      bestScale = products / squares;
-    }
+// Whether there are few enough magnitudes for 4-bit codes. Of values that are
+// on no grid this needs to look at ten or so.
+static bool hasFewMagnitudes(const float *values) {
+  float found[9]; // 0 to 8 times the scale
+  int count = 0;
+  for (int i = 0; i < quantBlock; ++i) {
+    float magnitude = std::fabs(values[i]);
+    bool known = false;
+    for (int j = 0; j < count; ++j)
+      known |= found[j] == magnitude;
+    if (known)
+      continue;
+    if (count == 9)
+      return false;
+    found[count++] = magnitude;
   }
-  return bestScale;
+  return true;
 }
 
-QuantBlock quantize(const std::string &format, const float *values) {
-  const bool eight = format == "q8_0", half = format != "q4_bf";
-  float peak = 0;
-  for (int i = 0; i < quantBlock; ++i)
-    if (std::fabs(values[i]) > std::fabs(peak))
-      peak = values[i];
-  if (eight) {
-    uint16_t bits = floatToHalf(std::fabs(peak) / 127);
-    return encodeBlock(values, bits, halfToFloat(bits), -127, 127);
-  }
-  if (peak == 0 || !std::isfinite(peak))
-    return encodeBlock(values, 0, 0, -8, 7);
+// The scale of which all values are multiples, exactly or (those of a trained
+// 4-bit grid that was saved as bf16) rounded to bf16; 0: there is none. It
+// divides the value of largest magnitude.
+static float gridScale(const float *values, float peak, bool half) {
+  if (!hasFewMagnitudes(values))
+    return 0;
   for (int code = 8; code >= 1; --code)
     for (float scale : {peak / float(-code), peak / float(code)})
       if (scaleValue(half, scaleBits(half, scale)) == scale &&
-          isExact(values, scale))
-        return encodeBlock(values, scaleBits(half, scale), scale, -8, 7);
-  uint16_t bits = scaleBits(half, searchScale(values, peak));
-  return encodeBlock(values, bits, scaleValue(half, bits), -8, 7);
+          isOnGrid(values, scale, false))
+        return scale;
+  // A bf16 value stands for an interval of 2^-8 of it: one scale or two of
+  // bf16, up to nine of f16.
+  const int around = half ? 5 : 1;
+  for (int code = 8; code >= 1; --code)
+    for (float near : {peak / float(-code), peak / float(code)})
+      for (int step = -around; step <= around; ++step) {
+        float scale = scaleValue(half, scaleBits(half, near) + step);
+        if (scale != 0 && std::isfinite(scale) && isOnGrid(values, scale, true))
+          return scale;
+      }
+  return 0;
+}
+
+// Both searches try `scalesTried` scales side by side, so that the sums over
+// a block are vectors and nothing is added across one.
+constexpr int scalesTried = 16;
+
+// The scale of 4-bit codes for `values`, whose largest magnitude has `peak`,
+// of least squared error.
+__attribute__((target_clones("default", "avx2", "avx512f"))) static float
+searchScale(const float *values, float peak) {
+  // The largest value at -8 (all codes in use) or at 7, and around.
+  static const float tops[scalesTried] = {
+      -6.8f, -7.0f, -7.2f, -7.4f, -7.6f, -7.8f, -8.0f, -8.2f,
+      -8.4f, -8.6f, -8.9f, 6.4f,  6.7f,  7.0f,  7.3f,  7.6f};
+  float inverse[scalesTried], products[scalesTried] = {},
+                              squares[scalesTried] = {};
+  for (int c = 0; c < scalesTried; ++c)
+    inverse[c] = tops[c] / peak;
+  for (int i = 0; i < quantBlock; ++i)
+    for (int c = 0; c < scalesTried; ++c) {
+      float code = nearest(values[i] * inverse[c], -8, 7);
+      products[c] += code * values[i];
+      squares[c] += code * code;
+    }
+  float best = 0, bestScale = 0;
+  for (int c = 0; c < scalesTried; ++c)
+    // The best scale of these codes leaves sum(x^2) - products^2 / squares.
+    if (squares[c] > 0 && products[c] * products[c] > best * squares[c]) {
+      best = products[c] * products[c] / squares[c];
+      bestScale = products[c] / squares[c];
+    }
+  return bestScale;
+}
+
+// The f16 scale of 8-bit codes of least squared error. Scales a little above
+// the plain rule's cost little, and each rounds the values anew: the best of
+// them is some 20 % better.
+__attribute__((target_clones("default", "avx2", "avx512f"))) static float
+searchScale8(const float *values, float peak) {
+  float scale[scalesTried], inverse[scalesTried], errors[scalesTried] = {};
+  for (int c = 0; c < scalesTried; ++c) {
+    // The first is the plain one, the second cuts the largest value.
+    float top = c == 0 ? 127.0f : 128.0f - 0.5f * float(c - 1);
+    scale[c] = halfToFloat(floatToHalf(std::fabs(peak) / top));
+    inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
+  }
+  for (int i = 0; i < quantBlock; ++i)
+    for (int c = 0; c < scalesTried; ++c) {
+      float d =
+          nearest(values[i] * inverse[c], -127, 127) * scale[c] - values[i];
+      errors[c] += d * d;
+    }
+  int best = 0;
+  for (int c = 1; c < scalesTried; ++c)
+    if (errors[c] < errors[best])
+      best = c;
+  return scale[best];
+}
+
+__attribute__((target_clones("default", "avx2", "avx512f"))) static void
+encodeBytes(const float *values, float inverse, int8_t *codes) {
+  for (int i = 0; i < quantBlock; ++i)
+    codes[i] = int8_t(int(nearest(values[i] * inverse, -127, 127)));
+}
+
+// Codes of 8 bits for the f16 nearest to `scale`.
+static QuantBlock encodeBlock8(const float *values, float scale) {
+  QuantBlock block;
+  block.scale = floatToHalf(scale);
+  scale = halfToFloat(block.scale);
+  encodeBytes(values, scale != 0 ? 1 / scale : 0, block.codes);
+  return block;
+}
+
+QuantBlock quantize(const std::string &format, const float *values,
+                    bool search) {
+  const bool eight = format == "q8_0", half = format != "q4_bf";
+  float peak = 0;
+  bool finite = true;
+  for (int i = 0; i < quantBlock; ++i) {
+    finite &= std::isfinite(values[i]);
+    if (std::fabs(values[i]) > std::fabs(peak))
+      peak = values[i];
+  }
+  // Below that nothing is left of f16 scales, and products would underflow.
+  if (!finite || std::fabs(peak) < 0x1p-40f)
+    return QuantBlock();
+  const bool large = std::fabs(peak) > 0x1p40f; // for sums of squares
+  float scale = gridScale(values, peak, half);
+  if (scale == 0 && eight)
+    return search && !large ? encodeBlock8(values, searchScale8(values, peak))
+                            : encodeBlock8(values, std::fabs(peak) / 127);
+  if (scale == 0)
+    scale = large ? peak / -8.1f : searchScale(values, peak);
+  uint16_t bits = scaleBits(half, scale);
+  return encodeBlock(values, bits, scaleValue(half, bits));
 }
 
 float quantValue(const std::string &format, const QuantBlock &block, int i) {
   return scaleValue(format != "q4_bf", block.scale) * float(block.codes[i]);
 }
 
-// One block at its place among `group` rows.
+bool keepsBits(const std::string &format, SourceType type) {
+  if (format == "q4_0")
+    return type == SourceType::Q4_0;
+  return format == "q8_0" &&
+         (type == SourceType::Q8_0 || type == SourceType::Q4_0 ||
+          type == SourceType::Q5_0);
+}
+
+// The codes and the f16 scale of a block of Q8_0, Q4_0 or Q5_0.
+static QuantBlock sourceBlock(SourceType type, const uint8_t *from) {
+  QuantBlock block;
+  memcpy(&block.scale, from, 2);
+  from += 2;
+  if (type == SourceType::Q8_0) {
+    memcpy(block.codes, from, quantBlock);
+    return block;
+  }
+  uint32_t fifth = 0; // bit i: 16 of code i
+  if (type == SourceType::Q5_0) {
+    memcpy(&fifth, from, 4);
+    from += 4;
+  }
+  const int offset = type == SourceType::Q5_0 ? 16 : 8, half = quantBlock / 2;
+  for (int i = 0; i < quantBlock; ++i) {
+    int low = i < half ? from[i] & 15 : from[i - half] >> 4;
+    block.codes[i] = int8_t((low | int(fifth >> i & 1) << 4) - offset);
+  }
+  return block;
+}
+
+// One block at its place among `group` rows, whose codes are zeros so far.
 static void store(const Layout &layout, const QuantBlock &block, int64_t row,
                   uint8_t *to) {
-  if (layout.rowGroup == 1) {
+  const bool isGroup = layout.rowGroup > 1;
+  if (!isGroup) // as GGUF has it
     memcpy(to, &block.scale, 2);
+  else
+    memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
+  if (!isGroup && layout.format == "q8_0") {
     memcpy(to + 2, block.codes, quantBlock);
     return;
   }
-  memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
-  for (int64_t i = 0; i < quantBlock; ++i) {
-    int code = block.codes[i];
-    if (layout.format == "q8_0")
-      to[i / 4 * 64 + row * 4 + i % 4] = uint8_t(code + 128);
-    else
-      to[i % 16 / 4 * 64 + row * 4 + i % 4] |=
-          uint8_t((code + 8) << (i < 16 ? 0 : 4));
+  uint8_t codes[quantBlock];
+  int count = quantBlock;
+  if (layout.format == "q8_0") {
+    for (int i = 0; i < quantBlock; ++i)
+      codes[i] = uint8_t(block.codes[i] + (layout.signedCodes ? 0 : 128));
+  } else {
+    count = quantBlock / 2;
+    for (int i = 0; i < quantBlock / 2; ++i)
+      codes[i] = uint8_t((block.codes[i] + 8) |
+                         (block.codes[i + quantBlock / 2] + 8) << 4);
+  }
+  if (!isGroup)
+    memcpy(to + 2, codes, size_t(count));
+  else
+    for (int i = 0; i < count; i += 4)
+      memcpy(to + i * 16 + row * 4, codes + i, 4);
+}
+
+// Blocks of `values` that are not zero, and those that `stored` holds
+// exactly.
+static void countExact(const float *values, const float *stored, int64_t n,
+                       StoredError &error) {
+  for (int64_t at = 0; at < n; at += quantBlock) {
+    bool exact = true, zero = true;
+    for (int64_t i = at; exact && i < at + quantBlock; ++i) {
+      zero &= values[i] == 0;
+      exact = stored[i] == values[i] ||
+              bf16ToFloat(floatToBf16(stored[i])) == values[i];
+    }
+    error.blocks += !zero || !exact;
+    error.exactBlocks += exact && !zero;
   }
 }
 
-QuantError packQuantized(const Layout &layout, const float *const *rows,
-                         int64_t cols, uint8_t *to) {
+void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
+                   uint8_t *to, StoredError *errors) {
   assert(layout.blockBytes && cols % quantBlock == 0);
-  QuantError error;
   memset(to, 0, size_t(cols / quantBlock * layout.blockBytes));
-  const QuantBlock zero = {};
-  for (int64_t row = 0; row < layout.rowGroup; ++row)
+  std::vector<float> stored(size_t(cols), 0);
+  for (int64_t row = 0; row < layout.rowGroup; ++row) {
+    const SourceType type = rows[row].type;
+    auto *blocks = static_cast<const uint8_t *>(rows[row].data);
+    auto *values = static_cast<const float *>(rows[row].data);
+    const bool kept = type != SourceType::F32;
     for (int64_t at = 0; at < cols; at += quantBlock) {
       uint8_t *place = to + at / quantBlock * layout.blockBytes;
-      if (!rows[row]) {
-        store(layout, zero, row, place);
-        continue;
-      }
-      const float *values = rows[row] + at;
-      QuantBlock block = quantize(layout.format, values);
+      QuantBlock block; // zeros
+      if (kept)
+        block = sourceBlock(type, blocks + sourceBytes(type, at));
+      else if (values) // rows of tables are many and serve one token each
+        block = quantize(layout.format, values + at, layout.rowGroup > 1);
       store(layout, block, row, place);
       float scale = scaleValue(layout.format != "q4_bf", block.scale);
-      for (int i = 0; i < quantBlock; ++i) {
-        double d = std::fabs(scale * float(block.codes[i]) - values[i]);
-        error.largest = std::max(error.largest, d);
-        error.squares += d * d;
-      }
-      error.values += quantBlock;
+      for (int i = 0; i < quantBlock; ++i)
+        stored[size_t(at + i)] = scale * float(block.codes[i]);
     }
-  return error;
+    if (kept) {
+      addExact(cols, errors[row]);
+      errors[row].blocks += cols / quantBlock;
+      errors[row].exactBlocks += cols / quantBlock;
+    } else if (values) {
+      measureError(values, stored.data(), cols, errors[row]);
+      countExact(values, stored.data(), cols, errors[row]);
+    }
+  }
 }
 
 } // namespace gemmac

@@ -2,39 +2,45 @@
 // scales and codes, and where they lie. Must not know tensors or files.
 #pragma once
 
+#include "codegen/Dequantize.h"
+#include "codegen/StoredError.h"
 #include "targets/Layouts.h"
 
-#include <algorithm>
 #include <cstdint>
 
 namespace gemmac {
 
-// What quantising changed: largest and summed squared difference.
-struct QuantError {
-  double largest = 0, squares = 0;
-  int64_t values = 0;
-  void add(const QuantError &other) {
-    largest = std::max(largest, other.largest);
-    squares += other.squares;
-    values += other.values;
-  }
-};
-
 // A block: codes, and the bits of its scale.
 struct QuantBlock {
-  int8_t codes[quantBlock];
-  uint16_t scale;
+  int8_t codes[quantBlock] = {};
+  uint16_t scale = 0;
 };
 
-// The block of `format` nearest to 32 values. q8_0: largest magnitude / 127.
-// 4-bit: exact if the values are an exact multiple of a scale, otherwise the
-// scale of least squared error among some around the largest value.
-QuantBlock quantize(const std::string &format, const float *values);
+// The block of `format` nearest to 32 values: least squared error among scales
+// around the plain one (largest magnitude at 127 of 8 bits, at -8 or 7 of 4);
+// without `search` q8_0 has the plain scale. Blocks are exact where the values
+// are multiples of a scale by -8 to 7, also where these were rounded to bf16. A
+// block with a value that is not finite, or with none of at least 2^-40, is
+// zero.
+QuantBlock quantize(const std::string &format, const float *values,
+                    bool search = true);
 // scale * code, as kernels see it.
 float quantValue(const std::string &format, const QuantBlock &block, int i);
 
-// Packs `rows[i]` (layout.rowGroup rows of `cols` values, null: zeros) at `to`.
-QuantError packQuantized(const Layout &layout, const float *const *rows,
-                         int64_t cols, uint8_t *to);
+// Whether blocks of `format` hold every value of blocks of `type` exactly: then
+// packing takes over codes and scales as they are.
+bool keepsBits(const std::string &format, SourceType type);
+
+// A row of source blocks or values.
+struct QuantRow {
+  SourceType type = SourceType::F32;
+  const void *data = nullptr; // null: a row of zeros
+};
+
+// Packs `rows[i]` (layout.rowGroup rows of `cols` values) at `to` and adds what
+// that changed to `errors[i]`. Rows are f32 values or of a type whose bits the
+// format keeps.
+void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
+                   uint8_t *to, StoredError *errors);
 
 } // namespace gemmac

@@ -4,6 +4,8 @@
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
 #include "compiler/Progress.h"
+#include "compiler/QuantNotes.h"
+#include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
@@ -13,6 +15,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/KernelToLLVM.h"
 #include "passes/Pipelines.h"
+#include "passes/QuantMap.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -23,6 +26,7 @@
 #include "llvm/Support/ToolOutputFile.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 using namespace mlir;
 
@@ -43,15 +47,23 @@ const Stage stages[] = {{"import", nullptr},
                         {"plan", buildPlanPipeline},
                         {"native", buildNativePipeline}};
 
-// One compilation: what the stages hand to each other.
+// One compilation: what the stages hand to each other. A second one, of the
+// exact program that --verify compares with, says nothing but errors.
 class Compilation {
 public:
-  explicit Compilation(const DriverOptions &options) : o(options) {
+  explicit Compilation(const DriverOptions &options, bool second = false)
+      : o(options), second(second) {
     context.printOpOnDiagnostic(false);
   }
   Status run();
 
 private:
+  Status checkOptions();
+  Status toPlan();
+  Status toProgram();
+  Status printStage();
+  Status planExact();
+  Result<FidelityFacts> verify(const std::string &program);
   Status readInputs();
   Status runStage(const Stage &stage);
   Status print(const std::string &path,
@@ -62,9 +74,13 @@ private:
   std::string matrixFormat() const;
   ManifestInput manifestInput(const ChatTemplate &chat);
   void warn(const std::vector<std::string> &lines);
+  void remark(const std::vector<std::string> &lines);
   bool hasWeights() const;
 
-  const DriverOptions &o;
+  const DriverOptions o;
+  const bool second;
+  bool printed = false;               // the stage that was asked for
+  std::unique_ptr<Compilation> exact; // of --verify
   const Target *target = nullptr;
   int threads = 1;
   MLIRContext context{MLIRContext::Threading::DISABLED};
@@ -88,8 +104,16 @@ int usableCores() {
 } // namespace
 
 void Compilation::warn(const std::vector<std::string> &lines) {
+  if (second)
+    return;
   for (const std::string &line : lines)
     llvm::errs() << "gemmac: warning: " << line << "\n";
+}
+
+void Compilation::remark(const std::vector<std::string> &lines) {
+  for (const std::string &line : lines)
+    if (o.remarks)
+      llvm::errs() << "gemmac: remark: " << line << "\n";
 }
 
 // A configuration alone can be compiled to every stage but a program.
@@ -132,9 +156,7 @@ Status Compilation::readInputs() {
     binding = std::move(*bound);
     warnings.insert(warnings.end(), binding.warnings.begin(),
                     binding.warnings.end());
-    if (o.remarks)
-      for (const std::string &remark : binding.remarks)
-        llvm::errs() << "gemmac: remark: " << remark << "\n";
+    remark(binding.remarks);
   }
   warn(warnings);
   return Done{};
@@ -176,6 +198,8 @@ Status Compilation::runStage(const Stage &stage) {
     PassManager pm(&context);
     PipelineOptions options;
     options.quant = o.quant;
+    options.quantMap = o.quantMap;
+    options.requantize = o.requantize;
     options.cacheType = o.cacheType;
     options.target = target->name;
     stage.build(pm, options);
@@ -190,7 +214,7 @@ Status Compilation::runStage(const Stage &stage) {
                [&](llvm::raw_ostream &stream) { printModule(stream); });
 }
 
-Status Compilation::run() {
+Status Compilation::checkOptions() {
   target = findTarget(o.target);
   if (!target) {
     std::string names;
@@ -216,23 +240,89 @@ Status Compilation::run() {
   if (o.compileTo.empty() && o.emit.empty() && o.output == "-")
     return Error{ExitCode::Usage,
                  "-o - prints text; a program needs a file name"};
-  if (Status read = readInputs(); !read)
-    return read;
-  for (const Stage &stage : stages) {
-    bool beforeNative = llvm::StringRef(stage.name) == "native";
-    if (beforeNative) {
-      plan = readPlan(*module);
-      if (source)
-        splitExpertPieces(plan, *source);
-      kernels = kernelSpecs(*module);
-    }
-    if (Status done = runStage(stage); !done)
-      return done;
+  if (std::string problem;
+      !o.quantMap.empty() && !QuantMap::read(o.quantMap, problem))
+    return Error{ExitCode::BadInput, problem};
+  return o.verify.empty() ? Status(Done{}) : checkVerify(o.verify, *target);
+}
+
+Status Compilation::printStage() {
+  printed = true;
+  return print(o.output,
+               [&](llvm::raw_ostream &stream) { printModule(stream); });
+}
+
+// Everything before `native`: the plan, unless an earlier stage was asked for.
+Status Compilation::toPlan() {
+  if (Status s = checkOptions(); !s)
+    return s;
+  if (Status s = readInputs(); !s)
+    return s;
+  for (const Stage &stage : llvm::ArrayRef(stages).drop_back()) {
+    if (Status s = runStage(stage); !s)
+      return s;
     if (o.compileTo == stage.name)
-      return print(o.output,
-                   [&](llvm::raw_ostream &stream) { printModule(stream); });
+      return printStage();
   }
+  plan = readPlan(*module);
+  if (source)
+    splitExpertPieces(plan, *source);
+  kernels = kernelSpecs(*module);
+  return Done{};
+}
+
+Status Compilation::toProgram() {
+  const Stage &native = std::end(stages)[-1];
+  if (Status s = runStage(native); !s)
+    return s;
+  if (o.compileTo == native.name)
+    return printStage();
   return o.emit.empty() ? makeProgram() : writeCode();
+}
+
+Status Compilation::run() {
+  if (Status s = toPlan(); !s || printed)
+    return s;
+  if (!o.verify.empty())
+    if (Status s = planExact(); !s)
+      return s;
+  return toProgram();
+}
+
+//===-- --verify ----------------------------------------------------------===//
+
+// Plans the exact program, so that lack of disk space shows before anything is
+// packed.
+Status Compilation::planExact() {
+  DriverOptions options = o;
+  options.output =
+      o.output + ".exact.tmp" + std::to_string(getpid()); // beside -o
+  options.quant = "f32";
+  options.quantMap = "";
+  options.cacheType = "auto";
+  options.weights = "embedded";
+  options.verify = options.dumpTo = "";
+  options.remarks = false;
+  exact = std::make_unique<Compilation>(options, true);
+  if (Status s = exact->toPlan(); !s)
+    return s;
+  return checkSpace(o.output, plan.weightBytes(), exact->plan.weightBytes());
+}
+
+Result<FidelityFacts> Compilation::verify(const std::string &program) {
+  RemovedFile file(exact->o.output);
+  if (Status s = exact->toProgram(); !s)
+    return s.error();
+  Result<FidelityFacts> facts =
+      compareWithExact({.program = program,
+                        .exact = file.path,
+                        .text = o.verify,
+                        .window = std::min<int64_t>(model.maxContext, 2048),
+                        .threads = o.threads,
+                        .quiet = o.quiet});
+  if (facts && !o.quiet)
+    llvm::errs() << "gemmac: " << describe(*facts) << "\n";
+  return facts;
 }
 
 Status Compilation::writeCode() {
@@ -284,7 +374,9 @@ ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
           .cacheFormat = plan.caches.empty() ? "" : plan.caches[0].format,
           .weightsId = weightsId(plan, *source),
           .externalName = "",
-          .hashes = {}};
+          .hashes = {},
+          .sections = {},
+          .fidelity = {}};
 }
 
 Status Compilation::makeProgram() {
@@ -315,7 +407,11 @@ Status Compilation::makeProgram() {
       nullptr, reinterpret_cast<void *>(&runDriver));
   llvm::StringRef prefix =
       llvm::sys::path::parent_path(llvm::sys::path::parent_path(executable));
-  Progress progress("packing", o.quiet);
+  if (!o.verify.empty() && !*tokenizer)
+    return Error{ExitCode::Unsupported,
+                 "--verify runs the program on a text, but '" + o.input +
+                     "' has no tokenizer"};
+  Progress progress(second ? "packing for exact math" : "packing", o.quiet);
   ProgramInput input{
       .object = std::move(*object),
       .runtime = (prefix + "/lib/gemmac").str(),
@@ -325,7 +421,13 @@ Status Compilation::makeProgram() {
       .threads = threads,
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
+      .verify = {},
       .manifest = manifestInput(*chat)};
+  if (!o.verify.empty())
+    input.verify = [&](const std::string &program) {
+      progress.finish();
+      return verify(program);
+    };
   Result<ProgramSizes> sizes = writeProgram(std::move(input));
   if (!sizes)
     return sizes.error();
@@ -337,7 +439,10 @@ Status Compilation::makeProgram() {
                         llvm::format("%.3g", sizes->roundingError),
                         sizes->roundedTensor)
               .str()});
-  if (!o.quiet)
+  QuantNotes notes = quantNotes(sizes->notes);
+  warn(notes.warnings);
+  remark(notes.remarks);
+  if (!o.quiet && !second)
     llvm::errs() << llvm::formatv(
         "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,
         (sizes->elf + sizes->tokenizer + sizes->manifest +

@@ -12,12 +12,15 @@ struct DriverOptions {
   std::string input;  // checkpoint folder or .gguf file
   std::string output; // -o; "-" = standard output (text only)
   std::string target = "host";
-  std::string quant = "none";
+  std::string quant = "auto";
+  std::string quantMap; // file; empty: none
+  bool requantize = false;
   std::string cacheType = "auto";
   std::string weights = "embedded"; // or external
   std::string compileTo; // stage to stop after and print; empty: none
   std::string emit;      // llvm, asm, obj; empty: a program
   std::string dumpTo;    // folder for every stage and kernel; empty: none
+  std::string verify;    // text to run the program on; empty: none
   int threads = 0;       // 0: one per usable core
   bool remarks = false;
   bool quiet = false;

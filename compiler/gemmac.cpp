@@ -77,15 +77,26 @@ int main(int argc, char **argv) {
   app.add_option("--target", o.target, "hardware, see --list-targets")
       ->capture_default_str();
   app.add_option("--quant", o.quant,
-                 "format of the matrices: none keeps the checkpoint's, f32 is "
-                 "exact, q8 and "
-                 "q4 have 8 and 4 bits")
-      ->check(CLI::IsMember({"none", "bf16", "f32", "q8", "q4"}))
+                 "format of the matrices: auto keeps the checkpoint's (GGUF "
+                 "types that are no Q4_0 or Q8_0 become q8_0, with a warning), "
+                 "none does too but rounds quantised ones to bf16, f32 is "
+                 "exact, q8 and q4 have 8 and 4 bits (a Q4_0 tensor stays)")
+      ->check(CLI::IsMember({"auto", "none", "bf16", "f32", "q8", "q4"}))
       ->capture_default_str();
-  app.add_option(
-         "--cache-type", o.cacheType,
-         "format of keys and values; auto: f32 with --quant=f32, else bf16")
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+  app.add_option("--quant-map", o.quantMap,
+                 "formats by name, before --quant: lines PATTERN FORMAT, glob "
+                 "over names of tensors (layers.*.mlp.down_proj.weight) or of "
+                 "weights (l*.down), f32 bf16 q8_0 q4_0 q4_bf q8 or q4; # "
+                 "comments; the last match decides")
+      ->type_name("FILE");
+  app.add_flag("--requantize", o.requantize,
+               "with --quant=auto: GGUF types of 4 bits that are not Q4_0 "
+               "become q4_0 instead of q8_0");
+  app.add_option("--cache-type", o.cacheType,
+                 "format of keys and values; auto: f32 with --quant=f32, else "
+                 "bf16; q8: "
+                 "half of bf16, multiplied as 8-bit integers")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "q8"}))
       ->capture_default_str();
   app.add_option(
          "--weights", o.weights,
@@ -104,6 +115,11 @@ int main(int argc, char **argv) {
          "--dump-to", o.dumpTo,
          "folder for every stage (<stage>.mlir) and kernel (<symbol>.s)")
       ->type_name("FOLDER");
+  app.add_option("--verify", o.verify,
+                 "run the program beside exact math (--quant=f32, made in a "
+                 "temporary file beside -o) on a text and store how far its "
+                 "predictions are off: see PROGRAM info --card")
+      ->type_name("TEXT");
   app.add_option("-j,--threads", o.threads,
                  "threads of the compiler; 0: one per usable core")
       ->check(CLI::Range(0, 1024))
@@ -125,6 +141,9 @@ int main(int argc, char **argv) {
                             : nullptr;
   if (!o.compileTo.empty() && !o.emit.empty())
     missing = "--compile-to and --emit exclude each other";
+  if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))
+    missing = "--verify runs the program, which --compile-to and --emit do not "
+              "make";
   if (missing) {
     fprintf(stderr, "gemmac: %s; see gemmac --help\n", missing);
     return int(ExitCode::Usage);

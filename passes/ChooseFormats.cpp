@@ -2,6 +2,8 @@
 // and instructions are chosen later, per target.
 #include "passes/Match.h"
 #include "passes/Passes.h"
+#include "passes/QuantMap.h"
+#include "targets/Layouts.h"
 
 #include "llvm/ADT/EquivalenceClasses.h"
 
@@ -15,22 +17,32 @@ namespace gemmac {
 #include "passes/Passes.h.inc"
 
 namespace {
+using Groups = llvm::EquivalenceClasses<Operation *>;
+
 // Which matrices must have one format, and which weights are f32 always.
 struct Roles {
   ModuleOp module;
-  llvm::EquivalenceClasses<Operation *> groups;
+  // Matrices that are stored as one; those that share a rounded activation.
+  Groups packed, rounded;
   llvm::SmallPtrSet<Operation *, 16> exact;
   // Embedding and head; matrices of the per-layer inputs.
-  llvm::SmallPtrSet<Operation *, 16> vocabulary, plain;
+  llvm::SmallPtrSet<Operation *, 16> vocabulary, perLayer;
+  // Tables of per-layer embeddings: the columns of a layer.
+  llvm::SmallDenseMap<Operation *, int64_t> tables;
+  // Projections to keys and values; experts per token of a stack.
+  llvm::SmallPtrSet<Operation *, 16> keys;
+  llvm::DenseMap<Operation *, int64_t> chosen;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
   std::vector<WeightOp> weights;
 
   explicit Roles(ModuleOp module);
+  // Whether keys and values are a small part of what a token reads.
+  bool smallKeys() const;
 
 private:
-  // These share one kernel, one packed matrix or one rounded activation.
-  void together(Operation *user, ArrayRef<FlatSymbolRefAttr> names) {
+  void together(Groups &groups, Operation *user,
+                ArrayRef<FlatSymbolRefAttr> names) {
     Operation *first = nullptr;
     for (FlatSymbolRefAttr name : names)
       if (WeightOp weight = name ? lookupWeight(user, name) : WeightOp()) {
@@ -47,25 +59,30 @@ private:
 } // namespace
 
 Roles::Roles(ModuleOp module) : module(module) {
-  // q, k and v of one layer are one packed matrix where kv_block and
+  // q, k and v of one layer read one rounded activation where kv_block and
   // attention_block read the same residual through the same norm.
   std::map<std::pair<const void *, const void *>, FlatSymbolRefAttr> firstOf;
   auto projections = [&](Operation *op, Value h, FlatSymbolRefAttr norm,
                          ArrayRef<FlatSymbolRefAttr> names) {
-    together(op, names);
+    together(rounded, op, names);
     auto [it, inserted] = firstOf.try_emplace(
         {h.getAsOpaquePointer(), norm.getAttr().getAsOpaquePointer()},
         names[0]);
     if (!inserted)
-      together(op, {it->second, names[0]});
+      together(rounded, op, {it->second, names[0]});
   };
   module.walk([&](Operation *op) {
     TypeSwitch<Operation *>(op)
         .Case([&](WeightOp weight) {
           weights.push_back(weight);
-          groups.insert(weight);
+          packed.insert(weight);
+          rounded.insert(weight);
         })
         .Case([&](KvBlockOp kv) {
+          together(packed, op, {kv.getKAttr(), kv.getVAttr()});
+          mark(keys, op, kv.getKAttr());
+          if (kv.getV())
+            mark(keys, op, kv.getVAttr());
           projections(op, kv.getH(), kv.getNormAttr(),
                       {kv.getKAttr(), kv.getVAttr()});
         })
@@ -73,21 +90,29 @@ Roles::Roles(ModuleOp module) : module(module) {
           projections(op, a.getH(), a.getNormAttr(), {a.getQAttr()});
         })
         .Case([&](FfnBlockOp ffn) {
-          together(op, {ffn.getGateAttr(), ffn.getUpAttr(), ffn.getDownAttr()});
+          together(packed, op, {ffn.getGateAttr(), ffn.getUpAttr()});
+          together(rounded, op, {ffn.getGateAttr(), ffn.getDownAttr()});
         })
         .Case([&](MoeBlockOp moe) {
-          together(op, {moe.getGateAttr(), moe.getUpAttr(), moe.getDownAttr(),
-                        moe.getGateUpAttr(), moe.getExpertsDownAttr()});
+          together(packed, op, {moe.getGateAttr(), moe.getUpAttr()});
+          together(rounded, op,
+                   {moe.getGateAttr(), moe.getDownAttr(), moe.getGateUpAttr(),
+                    moe.getExpertsDownAttr()});
           mark(exact, op, moe.getRouterAttr());
+          for (FlatSymbolRefAttr experts :
+               {moe.getGateUpAttr(), moe.getExpertsDownAttr()})
+            if (WeightOp weight = lookupWeight(op, experts))
+              chosen[weight] = moe.getTop();
         })
         .Case([&](PleBlockOp ple) {
-          together(op, {ple.getGateAttr(), ple.getProjAttr()});
-          mark(plain, op, ple.getGateAttr());
-          mark(plain, op, ple.getProjAttr());
+          together(rounded, op, {ple.getGateAttr(), ple.getProjAttr()});
+          mark(perLayer, op, ple.getGateAttr());
+          mark(perLayer, op, ple.getProjAttr());
         })
         .Case([&](PleInputsOp ple) {
-          mark(plain, op, ple.getTableAttr());
-          mark(plain, op, ple.getProjAttr());
+          mark(perLayer, op, ple.getProjAttr());
+          if (WeightOp table = lookupWeight(op, ple.getTableAttr()))
+            tables[table] = ple.getWidth();
         })
         .Case(
             [&](EmbedOp embed) { mark(vocabulary, op, embed.getTableAttr()); })
@@ -99,14 +124,79 @@ Roles::Roles(ModuleOp module) : module(module) {
   });
 }
 
+bool Roles::smallKeys() const {
+  int64_t all = 0, some = 0;
+  for (WeightOp weight : weights) {
+    if (weight.rank() < 2 || tables.contains(weight))
+      continue;
+    int64_t read = weight.getTensorType().getNumElements();
+    if (auto it = chosen.find(weight); it != chosen.end())
+      read = read / weight.dim(0) * it->second;
+    all += read;
+    some += keys.contains(weight) ? read : 0;
+  }
+  return some * 16 <= all;
+}
+
+// Of two matrices that must have one format, the more exact one decides.
+static int exactness(StringRef format) {
+  return format == "f32"    ? 4
+         : format == "bf16" ? 3
+         : format == "q8_0" ? 2
+         : format == "q4_0" ? 1
+                            : 0;
+}
+
+// What a matrix of a format multiplies.
+static std::string activationOf(const std::string &format) {
+  return isQuantized(format) ? "q8" : format;
+}
+
+// "l0.q, l1.q, l2.q, embed" -> "@l0..2.q, @embed".
+static std::string foldLayerNames(ArrayRef<StringRef> names) {
+  struct Run {
+    std::string rest; // behind the layer's number
+    int64_t first, last;
+  };
+  std::vector<Run> runs;
+  for (StringRef name : names) {
+    StringRef rest = name;
+    int64_t layer;
+    if (!rest.consume_front("l") || rest.consumeInteger(10, layer) ||
+        !rest.starts_with(".")) {
+      runs.push_back({name.str(), -1, -1});
+      continue;
+    }
+    auto before = llvm::find_if(runs, [&](const Run &run) {
+      return run.rest == rest && run.last == layer - 1 && run.first >= 0;
+    });
+    if (before == runs.end())
+      runs.push_back({rest.str(), layer, layer});
+    else
+      before->last = layer;
+  }
+  return llvm::join(llvm::map_range(runs,
+                                    [](const Run &run) {
+                                      std::string text = "@";
+                                      if (run.first >= 0)
+                                        text += "l" + std::to_string(run.first);
+                                      if (run.last > run.first)
+                                        text += ".." + std::to_string(run.last);
+                                      return text + run.rest;
+                                    }),
+                    ", ");
+}
+
 namespace {
 struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   using Base::Base;
 
   void runOnOperation() override {
-    if (failed(
-            checkOption("quant", quant, {"none", "bf16", "f32", "q8", "q4"})) ||
-        failed(checkOption("cache-type", cacheType, {"auto", "f32", "bf16"})))
+    if (failed(checkOption("quant", quant,
+                           {"auto", "none", "bf16", "f32", "q8", "q4"})) ||
+        failed(checkOption("cache-type", cacheType,
+                           {"auto", "f32", "bf16", "q8"})) ||
+        failed(readMap()))
       return signalPassFailure();
     chooseWeights();
     std::string cache = cacheType;
@@ -125,87 +215,156 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
            << value;
   }
 
-  // What matrices are asked to be and why, before their groups are looked at.
+  LogicalResult readMap() {
+    if (quantMap.empty())
+      return success();
+    std::string problem;
+    if (std::optional<QuantMap> read = QuantMap::read(quantMap, problem)) {
+      map = std::move(*read);
+      return success();
+    }
+    return emitError(getOperation().getLoc()) << problem;
+  }
+
+  // What one matrix is to be, and why.
   struct Wish {
     std::string format, reason;
   };
 
-  // A group has the format of its most exact member.
-  static int exactness(StringRef format) {
-    return format == "f32"    ? 3
-           : format == "bf16" ? 2
-           : format == "q8_0" ? 1
-                              : 0;
-  }
-
   void chooseWeights() {
     Roles roles(getOperation());
-    auto isMatrix = [&](WeightOp w) {
-      return w.rank() >= 2 && !roles.exact.contains(w);
-    };
-    std::map<Operation *, WeightOp> deciding; // by group
+    std::map<Operation *, Wish> wishes;
+    std::vector<WeightOp> matrices;
     for (WeightOp weight : roles.weights) {
-      if (!isMatrix(weight))
-        continue;
-      auto [it, inserted] =
-          deciding.try_emplace(roles.groups.getLeaderValue(weight), weight);
-      if (!inserted && exactness(wish(weight, roles).format) >
-                           exactness(wish(it->second, roles).format))
-        it->second = weight;
-    }
-
-    std::map<std::string, int> counts; // by format and reason
-    for (WeightOp weight : roles.weights) {
-      if (!isMatrix(weight)) {
-        weight.setFormat("f32");
-        weight.setAct("f32");
+      if (weight.rank() >= 2 && !roles.exact.contains(weight)) {
+        matrices.push_back(weight);
+        wishes[weight] = wish(weight, roles);
         continue;
       }
-      WeightOp decides = deciding.at(roles.groups.getLeaderValue(weight));
-      std::string format = wish(decides, roles).format;
-      weight.setFormat(format);
-      weight.setAct(StringRef(format).starts_with("q") ? "q8" : format);
-      Wish own = wish(weight, roles);
-      if (own.format == format)
-        ++counts[format + ", " + own.reason];
-      else
-        emitRemark(weight.getLoc())
-            << "@" << weight.getSymName() << " has format " << format
-            << ": it shares a kernel with @" << decides.getSymName();
+      weight.setFormat("f32");
+      weight.setAct("f32");
     }
-    for (auto &[text, count] : counts)
+    for (const std::string &unused : map.unused())
+      emitWarning(getOperation().getLoc()) << unused;
+
+    auto itself = [](const std::string &format) { return format; };
+    for (bool changed = true; changed;) { // formats only rise, so this ends
+      changed =
+          agree(roles.packed, matrices, wishes, "stored as one matrix", itself);
+      changed |= agree(roles.rounded, matrices, wishes,
+                       "multiplying the same activations", activationOf);
+    }
+
+    std::map<std::pair<std::string, std::string>, std::vector<StringRef>> said;
+    for (WeightOp weight : matrices) {
+      const Wish &chosen = wishes.at(weight);
+      weight.setFormat(chosen.format);
+      weight.setAct(activationOf(chosen.format));
+      said[{chosen.format, chosen.reason}].push_back(weight.getSymName());
+    }
+    for (auto &[choice, names] : said)
       emitRemark(getOperation().getLoc())
-          << count << (count == 1 ? " matrix in " : " matrices in ") << text;
+          << names.size()
+          << (names.size() == 1 ? " matrix in " : " matrices in ")
+          << choice.first << ", " << choice.second << ": "
+          << foldLayerNames(names);
+  }
+
+  // Gives every member of a group the most exact format of its members, where
+  // they differ in what `key` says of it. True if that changed something.
+  bool agree(const Groups &groups, ArrayRef<WeightOp> matrices,
+             std::map<Operation *, Wish> &wishes, StringRef why,
+             llvm::function_ref<std::string(const std::string &)> key) {
+    std::map<Operation *, WeightOp> deciding;
+    for (WeightOp weight : matrices) {
+      auto [it, inserted] =
+          deciding.try_emplace(groups.getLeaderValue(weight), weight);
+      if (!inserted && exactness(wishes.at(weight).format) >
+                           exactness(wishes.at(it->second).format))
+        it->second = weight;
+    }
+    bool changed = false;
+    for (WeightOp weight : matrices) {
+      WeightOp decides = deciding.at(groups.getLeaderValue(weight));
+      Wish &own = wishes.at(weight);
+      const std::string &format = wishes.at(decides).format;
+      if (key(own.format) == key(format))
+        continue;
+      own.reason = ("not " + own.format + " (" + own.reason + "): " + why +
+                    " with @" + decides.getSymName())
+                       .str();
+      own.format = format;
+      changed = true;
+    }
+    return changed;
   }
 
   // What one matrix would have on its own.
   Wish wish(WeightOp weight, const Roles &roles) {
     int64_t k = weight.dim(weight.rank() - 1);
-    if (quant == "f32")
-      return {"f32", "quant=f32"};
+    std::string source = weight.getSource().value_or("").str();
+    const QuantMap::Line *line =
+        map.find({weight.getSymName().str(), weight.getFrom().str(),
+                  "model." + weight.getFrom().str(),
+                  "model.language_model." + weight.getFrom().str()});
+    std::string asked = line ? line->format : quant.getValue();
+    std::string reason = line ? line->place : "quant=" + asked;
+    if (asked == "f32")
+      return {"f32", reason};
     if (k % 2) // bf16 kernels take pairs of k
       return {"f32", "k = " + std::to_string(k) + " is odd"};
-    if (quant == "q8" || quant == "q4") {
-      if (roles.plain.contains(weight))
-        return {"bf16", "per-layer matrices are not quantised"};
-      if (k % 32)
-        return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
-      if (quant == "q8")
-        return {"q8_0", "quant=q8"};
-      if (roles.vocabulary.contains(weight))
-        return {"q8_0", "quant=q4, of the vocabulary"};
-      return {"q4_bf", "quant=q4"};
-    }
-    if (quant == "bf16")
-      return {"bf16", "quant=bf16"};
-    if (!weight.getSource())
-      return {"bf16", "no source is bound"};
-    std::string source = weight.getSource()->str();
-    // A quantised source is rounded to bf16: this is the place to keep its own
-    // format instead.
-    bool plain = source == "f32" || source == "f16";
-    return {plain ? "f32" : "bf16", "the source is " + source};
+    if (asked == "bf16")
+      return {"bf16", reason};
+    // f16 has more digits than bf16.
+    bool wide = source == "f32" || source == "f16";
+    Wish plain = {wide ? "f32" : "bf16", source.empty()
+                                             ? "no source is bound"
+                                             : "the source is " + source};
+    if (asked == "none" || (asked == "auto" && !isQuantized(source)))
+      return plain;
+
+    if (k % quantBlock)
+      return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
+    auto table = roles.tables.find(weight);
+    if (table != roles.tables.end() && table->second % quantBlock)
+      return {"bf16", // segments read rows from a layer on
+              "per-layer embeddings of " + std::to_string(table->second) +
+                  " columns are no multiple of 32"};
+    return quantizedWish(weight, roles, asked, source, reason);
   }
+
+  // The quantised format that `asked` (auto, q8, q4 or a format) means.
+  Wish quantizedWish(WeightOp weight, const Roles &roles, StringRef asked,
+                     StringRef source, const std::string &reason) {
+    if (asked == "auto") {
+      std::string is = "the source is " + source.str();
+      if (source == "q4_0" || source == "q8_0")
+        return {source.str(), is};
+      if (source == "q5_0") // its codes and scales are among those of q8_0
+        return {"q8_0", is + ", which q8_0 holds exactly"};
+      if (requantize && (source == "q4_1" || source == "q4_k"))
+        return {"q4_0", is + ", encoded anew (requantize)"};
+      return {"q8_0", is + ", encoded anew"};
+    }
+    if (asked != "q8" && asked != "q4")
+      return {asked.str(), reason};
+    if (source == "q4_0")
+      return {"q4_0", reason + ", the source is q4_0"};
+    if (asked == "q8")
+      return {"q8_0", reason};
+    if (roles.vocabulary.contains(weight))
+      return {"q8_0", reason + ", of the vocabulary"};
+    if (roles.tables.count(weight))
+      return {"q8_0", reason + ", per-layer embeddings"};
+    if (roles.perLayer.contains(weight))
+      return {"q8_0", reason + ", small and read by every layer"};
+    // Every later token reads what these write: their errors weigh most.
+    if (roles.keys.contains(weight) && roles.smallKeys())
+      return {"q8_0", reason + ", keys and values are small and read often"};
+    return {"q4_bf", reason};
+  }
+
+  QuantMap map;
 };
 } // namespace
 } // namespace gemmac

@@ -41,14 +41,26 @@ static FailureOr<WeightRef> packedQkv(KernelSymbols &symbols, Operation *user,
   parts.push_back(kv.getKAttr());
   if (kv.getV())
     parts.push_back(kv.getVAttr());
+  if (parts.size() == 1)
+    return symbols.matrix(user, parts.front());
   std::string last =
       std::string(block ? "q" : "") + "k" + (kv.getV() ? "v" : "");
   return symbols.merged(user, KernelSymbols::siblingName(parts.front(), last),
                         parts);
 }
 
+// Queries in another format than keys and values are a matrix of their own.
+static bool agree(KernelSymbols &symbols, gemma::KvBlockOp kv,
+                  gemma::AttentionBlockOp block) {
+  FailureOr<WeightRef> q = symbols.describe(block, block.getQAttr());
+  FailureOr<WeightRef> k = symbols.describe(kv, kv.getKAttr());
+  return failed(q) || failed(k) || (q->format == k->format && q->act == k->act);
+}
+
 LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
-  gemma::AttentionBlockOp block = queriesOf(op);
+  gemma::AttentionBlockOp queries = queriesOf(op), block;
+  if (queries && agree(c.symbols, op, queries))
+    block = queries;
   FailureOr<WeightRef> packed = packedQkv(c.symbols, op, block, op);
   FailureOr<WeightRef> k = c.symbols.describe(op, op.getKAttr());
   FailureOr<WeightRef> in = c.symbols.vector(op, op.getNormAttr());
@@ -77,9 +89,12 @@ LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
     }
   }
   double eps = op.getEps().convertToDouble();
-  Value product = linear(norm(at(op.getH()), in->name, eps, w.act), w);
+  Value x = norm(at(op.getH()), in->name, eps, w.act);
+  Value product = linear(x, w);
   if (together(op, block))
     c.products[block] = product;
+  else if (together(op, queries))
+    c.norms[queries] = {x, w.act};
   call({.family = "append",
         .constants = Constants()
                          .set("heads", heads)
@@ -116,7 +131,8 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
   Value h = at(op.getH()), product = c.products.lookup(op);
   if (!product) {
     FailureOr<WeightRef> w = failure();
-    if (gemma::KvBlockOp kv = keysOf(op)) {
+    gemma::KvBlockOp kv = keysOf(op);
+    if (kv && agree(c.symbols, kv, op)) {
       // The cut layer: keys in body, queries in tail, one packed matrix.
       w = packedQkv(c.symbols, op, op, kv);
       if (succeeded(w))
@@ -128,7 +144,9 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
     FailureOr<WeightRef> in = c.symbols.vector(op, op.getNormAttr());
     if (failed(w) || failed(in))
       return failure();
-    product = linear(norm(h, in->name, eps, w->act), *w);
+    auto [x, act] = c.norms.lookup(op);
+    product =
+        linear(x && act == w->act ? x : norm(h, in->name, eps, w->act), *w);
   }
   Value roped = rowOp({.family = "rope_q",
                        .constants = Constants()

@@ -202,6 +202,10 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
     return op.emitError("expects layers inside the tables, got [")
            << first << ", " << last << ") of width " << p << " in "
            << table->cols << " columns";
+  if (isQuantized(table->format) && p % quantBlock)
+    return op.emitError("expects a width of a multiple of ")
+           << quantBlock << " with a table in " << table->format << ", got "
+           << p;
   c.pleColumns = {first * p, last * p};
   token->setType(rowsOf(table->format, (last - first) * p));
 
@@ -254,6 +258,7 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
            << " activations and " << op.getProjAttr() << " " << proj->act;
   Value h = at(op.getH()), all = at(ple);
   Value x = quant(h, gate->act);
+  int64_t unit = isQuantized(gate->act) ? quantBlock : 16;
   Value g =
       call({.family = "linear_ple",
             .constants = Constants()
@@ -264,7 +269,7 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
             .weights = {gate->name},
             .scalars = {rowStride(gate->act, gate->rows), stride(all), column},
             .results = {rowsOf(gate->act, gate->rows)}},
-           Axis::Blocks, roundUp(gate->rows, 16) / 16)[0];
+           Axis::Blocks, roundUp(gate->rows, unit) / unit)[0];
   return addNorm(h, linear(g, *proj), op.getPostAttr(), op.getScale(),
                  op.getEps().convertToDouble(), op.getResult());
 }

@@ -188,7 +188,7 @@ void GemmaToKernel::runOnOperation() {
         << "' (gemmac --list-targets shows those that there are)";
     return signalPassFailure();
   }
-  KernelSymbols symbols(module);
+  KernelSymbols symbols(module, *chosen);
   for (auto source :
        llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
     auto segment = source->getAttrOfType<StringAttr>(gemma::segmentAttr);

@@ -7,8 +7,9 @@ using namespace mlir;
 
 namespace gemmac {
 
-KernelSymbols::KernelSymbols(ModuleOp module)
-    : module(module), builder(OpBuilder::atBlockBegin(module.getBody())) {
+KernelSymbols::KernelSymbols(ModuleOp module, const Target &target)
+    : module(module), target(target),
+      builder(OpBuilder::atBlockBegin(module.getBody())) {
   for (auto weight : module.getOps<gemma::WeightOp>()) {
     tensors[weight.getSymName()] = weight;
     names.insert(weight.getSymName());
@@ -117,7 +118,7 @@ FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
   std::string format = weight->getFormat()->str();
   return add(key, name.getValue(), weight->getLoc(),
              builder.getArrayAttr({piece(*weight, 0, rows)}), format,
-             weight->getAct()->str(), matrixLayout(format),
+             weight->getAct()->str(), matrixLayout(format, target.dot),
              {rows, weight->dim(rank - 1), stack, 0});
 }
 
@@ -149,10 +150,10 @@ FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,
     pieces.push_back(piece(tensors.lookup(part.getValue()), 0, ref->rows));
     rows += ref->rows;
   }
-  return add(key, unique(name),
-             tensors.lookup(parts.front().getValue()).getLoc(),
-             builder.getArrayAttr(pieces), first->format, first->act,
-             matrixLayout(first->format), {rows, first->cols, 1, 0});
+  return add(
+      key, unique(name), tensors.lookup(parts.front().getValue()).getLoc(),
+      builder.getArrayAttr(pieces), first->format, first->act,
+      matrixLayout(first->format, target.dot), {rows, first->cols, 1, 0});
 }
 
 FailureOr<WeightRef>
@@ -186,7 +187,7 @@ KernelSymbols::interleaved(Operation *user, StringRef name,
                                 : piece(last, 0, half)};
   return add(key, isStack ? name.str() : unique(name), first.getLoc(),
              builder.getArrayAttr(pieces), gate->format, gate->act,
-             matrixLayout(gate->format),
+             matrixLayout(gate->format, target.dot),
              {2 * half, gate->cols, isStack ? first.dim(0) : 1, 32});
 }
 
@@ -197,7 +198,7 @@ FailureOr<WeightRef> KernelSymbols::view(Operation *user, StringRef name,
       llvm::formatv("view {0} {1} {2}", weight.name.getValue(), begin, end);
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
-  const Layout &layout = matrixLayout(weight.format);
+  const Layout &layout = matrixLayout(weight.format, target.dot);
   if (begin % layout.rowGroup || (end != weight.rows && end % layout.rowGroup))
     return user->emitError()
            << "unsupported: rows [" << begin << ", " << end << ") of "
@@ -260,22 +261,22 @@ FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
     return user->emitError()
            << "refers to cache " << name << ", which does not exist";
   std::string format = source.getFormat() ? source.getFormat()->str() : "none";
-  if (format != "f32" && format != "bf16")
+  if (format != "f32" && format != "bf16" && format != "q8")
     return user->emitError() << "expects cache " << name
-                             << " with format f32 or bf16, got " << format;
+                             << " with format f32, bf16 or q8, got " << format;
   int64_t heads = source.getHeads(), dim = source.getDim();
   if (heads < 1 || dim < 1 || dim % 32 || dim > 1024)
     return user->emitError()
            << "unsupported: cache " << name << " has " << heads
            << " heads of size " << dim
            << "; the head size must be a multiple of 32, at most 1024";
-  IntegerAttr page =
-      builder.getI64IntegerAttr(cachePageBytes(format, heads, dim));
+  IntegerAttr k = builder.getI64IntegerAttr(keyPageBytes(format, heads, dim));
+  IntegerAttr v = builder.getI64IntegerAttr(valuePageBytes(format, heads, dim));
   auto cache = kernel::CacheOp::create(
       builder, source.getLoc(), source.getSymNameAttr(),
       builder.getStringAttr(source.getWindow() ? "local" : "global"),
       source.getWindowAttr(), source.getHeadsAttr(), source.getDimAttr(),
-      builder.getStringAttr(format), page, page, IntegerAttr());
+      builder.getStringAttr(format), k, v, IntegerAttr());
   return caches[name.getValue()] = cache;
 }
 

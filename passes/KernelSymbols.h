@@ -23,7 +23,7 @@ struct WeightRef {
 // ops. Every request that cannot be met emits an error at `user` and fails.
 class KernelSymbols {
 public:
-  explicit KernelSymbols(mlir::ModuleOp module);
+  KernelSymbols(mlir::ModuleOp module, const Target &target);
 
   // Shape and formats of a checkpoint tensor, without packing it.
   mlir::FailureOr<WeightRef> describe(mlir::Operation *user,
@@ -74,6 +74,7 @@ private:
   std::string unique(llvm::StringRef name);
 
   mlir::ModuleOp module;
+  const Target &target;
   mlir::OpBuilder builder;
   llvm::StringMap<mlir::gemma::WeightOp> tensors;
   llvm::StringMap<mlir::gemma::CacheOp> sourceCaches;

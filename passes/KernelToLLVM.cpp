@@ -1,15 +1,18 @@
 // kernel-to-llvm: straight-line functions `@<segment>_<class>(ctx, worker)` in
 // the LLVM dialect: the fields of gm_ctx once, then per kernel.call the share
 // of this worker and a call of the body, per kernel.barrier a call through the
-// context. Trusts the plan (kernel-verify-plan has checked it).
+// context; and the tables of gm_model. Trusts the plan (kernel-verify-plan has
+// checked it).
 #include "passes/KernelToLLVM.h"
 
+#include "passes/CallFacts.h"
 #include "passes/Passes.h"
 #include "runtime/abi.h"
 #include "targets/Layouts.h"
 
 #include "llvm/Support/FormatVariadic.h"
 
+#include <bit>
 #include <cstddef>
 
 using namespace mlir;
@@ -86,25 +89,27 @@ LLVM::LLVMFunctionType signatureOf(const KernelSpec &spec,
 struct Body {
   LLVM::LLVMFuncOp declaration;
   const Family *family = nullptr;
+  KernelSpec spec;
 };
 
 Body declare(OpBuilder &b, kernel::DefOp def) {
-  auto func = LLVM::LLVMFuncOp::create(
-      b, def.getLoc(), def.getSymName(),
-      signatureOf(kernel::specOf(def), b.getContext()));
+  KernelSpec spec = kernel::specOf(def);
+  auto func = LLVM::LLVMFuncOp::create(b, def.getLoc(), def.getSymName(),
+                                       signatureOf(spec, b.getContext()));
   func->setAttr(familyAttr, def.getFamilyAttr());
   func->setAttr(kernel::rowsAttr, def.getRowsAttr());
   func->setAttr(constantsName, def.getConstantsAttr());
-  return {func, findFamily(def.getFamily().str())};
+  return {func, findFamily(spec.family), spec};
 }
 
 //===-- one segment -------------------------------------------------------===//
 
 class SegmentLowering {
 public:
-  SegmentLowering(func::FuncOp source, const llvm::StringMap<Body> &kernels)
-      : source(source), kernels(kernels), top(source.getContext()),
-        b(source.getContext()), loc(source.getLoc()) {
+  SegmentLowering(func::FuncOp source, const llvm::StringMap<Body> &kernels,
+                  CallTable &table)
+      : source(source), kernels(kernels), table(table),
+        top(source.getContext()), b(source.getContext()), loc(source.getLoc()) {
     MLIRContext *context = source.getContext();
     ptr = LLVM::LLVMPointerType::get(context);
     i8 = IntegerType::get(context, 8);
@@ -116,6 +121,7 @@ public:
 private:
   void call(kernel::CallOp op);
   void barrier(Location where);
+  void mark(int32_t call);
 
   // Fields of gm_ctx, loaded once at the top.
   Value field(size_t offset, Type type);
@@ -143,6 +149,7 @@ private:
 
   func::FuncOp source;
   const llvm::StringMap<Body> &kernels;
+  CallTable &table;
   OpBuilder top, b;
   Location loc;
   Type ptr, i8, i32, i64;
@@ -347,6 +354,7 @@ void SegmentLowering::call(kernel::CallOp op) {
     }));
   auto [begin, end] = range(op);
   args.append({begin, end});
+  mark(table.add(op, body.spec));
   LLVM::CallOp::create(b, loc, body.declaration, args);
 }
 
@@ -355,6 +363,14 @@ void SegmentLowering::barrier(Location where) {
   auto type = LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(b.getContext()), {ptr, i32});
   LLVM::CallOp::create(b, where, type, ValueRange{function, ctx, worker});
+}
+
+void SegmentLowering::mark(int32_t call) {
+  Value function = field(offsetof(gm_ctx, mark), ptr);
+  auto type = LLVM::LLVMFunctionType::get(
+      LLVM::LLVMVoidType::get(b.getContext()), {ptr, i32, i32});
+  LLVM::CallOp::create(b, loc, type,
+                       ValueRange{function, ctx, worker, constant(i32, call)});
 }
 
 LLVM::LLVMFuncOp SegmentLowering::run() {
@@ -370,8 +386,8 @@ LLVM::LLVMFuncOp SegmentLowering::run() {
   zero = constant(i32, 0);
   shared["i32 0"] = zero;
   // Loads go in front of the first address or call.
-  Operation *mark = LLVM::ReturnOp::create(b, loc, ValueRange());
-  top.setInsertionPoint(mark);
+  Operation *end = LLVM::ReturnOp::create(b, loc, ValueRange());
+  top.setInsertionPoint(end);
   b.setInsertionPointToEnd(entry);
   for (Operation &op : source.front()) {
     if (auto kernelCall = dyn_cast<kernel::CallOp>(op))
@@ -379,7 +395,8 @@ LLVM::LLVMFuncOp SegmentLowering::run() {
     else if (isa<kernel::BarrierOp>(op))
       barrier(op.getLoc());
   }
-  mark->moveBefore(entry, entry->end());
+  mark(-1);
+  end->moveBefore(entry, entry->end());
   return func;
 }
 
@@ -387,7 +404,8 @@ LLVM::LLVMFuncOp SegmentLowering::run() {
 
 struct Entry {
   StringRef segment;
-  StringRef few, many; // empty: none
+  StringRef few, many;      // empty: none
+  int32_t calls[2][2] = {}; // few, many: [first, end)
 };
 
 Value addressOrNull(OpBuilder &b, Location loc, StringRef symbol) {
@@ -397,53 +415,78 @@ Value addressOrNull(OpBuilder &b, Location loc, StringRef symbol) {
   return LLVM::AddressOfOp::create(b, loc, ptr, symbol);
 }
 
+// A constant of these bytes, aligned to 8.
+void makeBytes(OpBuilder &b, Location loc, StringRef name, StringRef bytes) {
+  LLVM::GlobalOp::create(b, loc,
+                         LLVM::LLVMArrayType::get(b.getI8Type(), bytes.size()),
+                         /*isConstant=*/true, LLVM::Linkage::Internal, name,
+                         b.getStringAttr(bytes), /*alignment=*/8);
+}
+
+// A constant struct or array, built by `fill` from nothing.
+void makeGlobal(OpBuilder &b, Location loc, Type type, LLVM::Linkage linkage,
+                StringRef name, llvm::function_ref<Value(Value)> fill) {
+  auto global =
+      LLVM::GlobalOp::create(b, loc, type, true, linkage, name, Attribute());
+  OpBuilder::InsertionGuard guard(b);
+  b.createBlock(&global.getInitializerRegion());
+  Value value = fill(LLVM::PoisonOp::create(b, loc, type));
+  LLVM::ReturnOp::create(b, loc, value);
+}
+
 // gm_model of runtime/abi.h.
-void makeTable(ModuleOp module, ArrayRef<Entry> entries) {
+void makeTable(ModuleOp module, ArrayRef<Entry> entries,
+               const CallTable &table) {
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
   Location loc = module.getLoc();
   MLIRContext *context = module.getContext();
   Type ptr = LLVM::LLVMPointerType::get(context), i32 = b.getI32Type();
-  auto entryType = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
-  auto listType = LLVM::LLVMArrayType::get(entryType, entries.size());
-  for (const Entry &entry : entries) {
-    std::string text = entry.segment.str() + '\0';
-    LLVM::GlobalOp::create(
-        b, loc, LLVM::LLVMArrayType::get(b.getI8Type(), text.size()),
-        /*isConstant=*/true, LLVM::Linkage::Internal,
-        ("gm_name_" + entry.segment).str(), b.getStringAttr(text));
-  }
-  auto list =
-      LLVM::GlobalOp::create(b, loc, listType, true, LLVM::Linkage::Internal,
-                             "gm_entries", Attribute());
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.createBlock(&list.getInitializerRegion());
-    Value value = LLVM::PoisonOp::create(b, loc, listType);
-    for (auto [i, entry] : llvm::enumerate(entries)) {
-      std::string name = ("gm_name_" + entry.segment).str();
-      StringRef symbols[] = {name, entry.few, entry.many};
-      for (auto [j, symbol] : llvm::enumerate(symbols))
-        value = LLVM::InsertValueOp::create(
-            b, loc, value, addressOrNull(b, loc, symbol),
-            ArrayRef<int64_t>{int64_t(i), int64_t(j)});
-    }
-    LLVM::ReturnOp::create(b, loc, value);
-  }
-  auto modelType = LLVM::LLVMStructType::getLiteral(context, {i32, i32, ptr});
-  auto model =
-      LLVM::GlobalOp::create(b, loc, modelType, true, LLVM::Linkage::External,
-                             "gm_model", Attribute());
-  b.createBlock(&model.getInitializerRegion());
-  Value value = LLVM::PoisonOp::create(b, loc, modelType);
-  Value parts[] = {
-      LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(GM_ABI)),
-      LLVM::ConstantOp::create(b, loc, i32,
-                               b.getI32IntegerAttr(entries.size())),
-      addressOrNull(b, loc, "gm_entries")};
-  for (auto [i, part] : llvm::enumerate(parts))
-    value = LLVM::InsertValueOp::create(b, loc, value, part,
-                                        ArrayRef<int64_t>{int64_t(i)});
-  LLVM::ReturnOp::create(b, loc, value);
+  auto set = [&](Value &whole, Value part, ArrayRef<int64_t> position) {
+    whole = LLVM::InsertValueOp::create(b, loc, whole, part, position);
+  };
+  auto number = [&](int32_t n) {
+    return LLVM::ConstantOp::create(b, loc, i32, b.getI32IntegerAttr(n));
+  };
+  static_assert(std::endian::native == std::endian::little);
+  auto bytesOf = [](const auto &list) {
+    return StringRef(reinterpret_cast<const char *>(list.data()),
+                     list.size() * sizeof(list[0]));
+  };
+  makeBytes(b, loc, "gm_calls", bytesOf(table.calls));
+  makeBytes(b, loc, "gm_works", bytesOf(table.works));
+  makeBytes(b, loc, "gm_names", table.names);
+  for (const Entry &entry : entries)
+    makeBytes(b, loc, ("gm_name_" + entry.segment).str(),
+              entry.segment.str() + '\0');
+
+  auto pair = LLVM::LLVMArrayType::get(i32, 2);
+  auto entryType =
+      LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr, pair, pair});
+  makeGlobal(b, loc, LLVM::LLVMArrayType::get(entryType, entries.size()),
+             LLVM::Linkage::Internal, "gm_entries", [&](Value list) {
+               for (auto [at, entry] : llvm::enumerate(entries)) {
+                 int64_t i = at;
+                 std::string name = ("gm_name_" + entry.segment).str();
+                 StringRef symbols[] = {name, entry.few, entry.many};
+                 for (int64_t j = 0; j < 3; ++j)
+                   set(list, addressOrNull(b, loc, symbols[j]), {i, j});
+                 for (int64_t j = 0; j < 2; ++j)
+                   for (int64_t k = 0; k < 2; ++k)
+                     set(list, number(entry.calls[j][k]), {i, 3 + j, k});
+               }
+               return list;
+             });
+  auto modelType =
+      LLVM::LLVMStructType::getLiteral(context, {i32, i32, ptr, ptr, ptr, ptr});
+  makeGlobal(
+      b, loc, modelType, LLVM::Linkage::External, "gm_model", [&](Value model) {
+        set(model, number(GM_ABI), {0});
+        set(model, number(int32_t(entries.size())), {1});
+        StringRef tables[] = {"gm_entries", "gm_calls", "gm_works", "gm_names"};
+        for (int64_t i = 0; i < 4; ++i)
+          set(model, addressOrNull(b, loc, tables[i]), {2 + i});
+        return model;
+      });
 }
 
 } // namespace
@@ -455,6 +498,7 @@ void KernelToLLVM::runOnOperation() {
   for (auto def : llvm::to_vector(module.getOps<kernel::DefOp>()))
     kernels[def.getSymName()] = declare(b, def);
   SmallVector<Entry> entries;
+  CallTable table;
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
     auto segment = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
     auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
@@ -462,14 +506,18 @@ void KernelToLLVM::runOnOperation() {
       func.emitOpError("expects a planned segment (run the stage plan first)");
       return signalPassFailure();
     }
-    LLVM::LLVMFuncOp lowered = SegmentLowering(func, kernels).run();
+    int32_t first = table.size();
+    LLVM::LLVMFuncOp lowered = SegmentLowering(func, kernels, table).run();
     Entry *entry =
         llvm::find_if(entries, [&](Entry &e) { return e.segment == segment; });
     if (entry == entries.end())
-      entry = &entries.emplace_back(Entry{segment.getValue(), "", ""});
-    (rows == "few" ? entry->few : entry->many) = lowered.getSymName();
+      entry = &entries.emplace_back(Entry{segment.getValue(), "", "", {}});
+    bool isFew = rows == "few";
+    (isFew ? entry->few : entry->many) = lowered.getSymName();
+    entry->calls[isFew ? 0 : 1][0] = first;
+    entry->calls[isFew ? 0 : 1][1] = table.size();
   }
-  makeTable(module, entries);
+  makeTable(module, entries, table);
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<func::FuncOp, kernel::DefOp, kernel::WeightOp, kernel::CacheOp>(op))
       op.erase();

@@ -110,12 +110,21 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
   let description = [{
     Format is accuracy and is chosen here; layout is hardware and is chosen in
     `select`. Matrices get `format` and `act` (of the activations that they
-    multiply) by `quant`: `none` keeps the source's (f16 becomes f32; without a
-    source bf16), `bf16`, `f32`, `q8` (q8_0), `q4` (q4_bf; q8_0 for embedding
-    and head); with the last two, matrices of the per-layer inputs and those whose
-    k is no multiple of 32 are bf16. Vectors, scalars and the router are f32. Caches
-    are f32 with `quant=f32` and otherwise bf16, unless `cache-type` says so. One
-    remark per group of matrices names format and reason.
+    multiply) by `quant`: `none` keeps the source's if it is not quantised (f16
+    becomes f32; otherwise, and without a source, bf16); `auto` keeps quantised
+    sources too: q4_0, q8_0 and (in q8_0) q5_0 exactly, others are encoded anew as
+    q8_0, with `requantize` those of 4 bits as q4_0; `bf16`; `f32`; `q8` (q8_0; a
+    q4_0 source stays); `q4` (q4_bf; q8_0 for embedding
+    and head, for the table and the matrices of per-layer inputs, and for k and v
+    where they are at most a sixteenth of what a token reads; a q4_0 source
+    stays). `quant-map` names a file with a format for each name (QuantMap.h) that
+    goes before `quant`. A matrix that its format cannot hold (k
+    no multiple of 32, or a table whose layers are no multiple of 32 columns) is
+    bf16. Vectors, scalars and the router are
+    f32. Matrices that are stored as one have the most exact format of theirs
+    (f32, bf16, q8_0, q4_0, q4_bf), and those that share a rounded activation,
+    its. Caches are f32 with `quant=f32` and otherwise bf16, unless `cache-type`
+    says so (q8: 8-bit codes with scales per key, and queries and weights alike). Remarks name every matrix with its format and the reason.
 
     ```mlir
     gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {source = "bf16"}
@@ -124,10 +133,15 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     ```
   }];
   let options = [
-    Option<"quant", "quant", "std::string", "\"none\"",
-           "format of matrices: none (the source's), bf16, f32, q8, q4">,
+    Option<"quant", "quant", "std::string", "\"auto\"",
+           "format of matrices: auto (the source's), none (the source's, but not "
+           "quantised), bf16, f32, q8, q4">,
+    Option<"quantMap", "quant-map", "std::string", "\"\"",
+           "file of lines PATTERN FORMAT that go before quant">,
+    Option<"requantize", "requantize", "bool", "false",
+           "with quant=auto: encode 4-bit sources of other types as q4_0">,
     Option<"cacheType", "cache-type", "std::string", "\"auto\"",
-           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16">
+           "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16, q8">
   ];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }

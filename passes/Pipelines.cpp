@@ -26,6 +26,8 @@ void buildOptimizePipeline(OpPassManager &pm, const PipelineOptions &options) {
   // have one format.
   ChooseFormatsOptions formats;
   formats.quant = options.quant;
+  formats.quantMap = options.quantMap;
+  formats.requantize = options.requantize;
   formats.cacheType = options.cacheType;
   pm.addPass(createChooseFormats(formats));
   // Cuts at the last kv_block, so after the fusion that forms it.

@@ -15,9 +15,18 @@ struct Target;
 struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
   Option<std::string> quant{
       *this, "quant",
-      llvm::cl::desc(
-          "format of matrices: none (the source's), bf16, f32, q8, q4"),
-      llvm::cl::init("none")};
+      llvm::cl::desc("format of matrices: auto (the source's), none (the "
+                     "source's, but not "
+                     "quantised), bf16, f32, q8, q4"),
+      llvm::cl::init("auto")};
+  Option<std::string> quantMap{
+      *this, "quant-map",
+      llvm::cl::desc("file of lines PATTERN FORMAT that go before quant"),
+      llvm::cl::init("")};
+  Option<bool> requantize{
+      *this, "requantize",
+      llvm::cl::desc("with quant=auto: 4-bit sources of other types as q4_0"),
+      llvm::cl::init(false)};
   Option<std::string> cacheType{
       *this, "cache-type",
       llvm::cl::desc("format of caches: auto (f32 with quant=f32, "

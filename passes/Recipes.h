@@ -21,6 +21,9 @@ struct RecipeContext {
   mlir::IRMapping values; // gemma value -> kernel value
   // q|k|v products that a kv_block made for the attention_block of its layer.
   llvm::DenseMap<mlir::Operation *, mlir::Value> products;
+  // Normed rows, and their encoding, that a kv_block made where the queries are
+  // a product of their own.
+  llvm::DenseMap<mlir::Operation *, std::pair<mlir::Value, std::string>> norms;
   mlir::Value scores; // all logits, where the segment computes them
   // Step arrays and io buffers as arguments of the new function, by io name.
   llvm::StringMap<mlir::Value> io;

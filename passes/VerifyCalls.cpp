@@ -285,8 +285,12 @@ LogicalResult CallChecker::checkUnits() {
     else if (name == "experts_up")
       expected = blocks(constants.integer("f"), 32);
     else
-      expected = blocks(columns(call.getResults()[0]),
-                        name == "linear_geglu" || name == "merge" ? 32 : 16);
+      expected = blocks(
+          columns(call.getResults()[0]),
+          name == "linear_geglu" || name == "merge" ||
+                  (name == "linear_ple" && isQuantized(constants.text("act")))
+              ? 32
+              : 16);
   } else if (name == "attend") {
     expected = constants.integer("heads") / constants.integer("group");
   }

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 1
+#define GM_ABI 2
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
@@ -93,20 +93,56 @@ typedef struct gm_ctx {
   float *top_values; /* [8][64] softcapped logits, descending */
 
   void (*barrier)(struct gm_ctx *, int32_t worker);
+  /* Called in front of every kernel call with its index in gm_program::call,
+   * and at a segment's end with -1: for measurements; never null. */
+  void (*mark)(struct gm_ctx *, int32_t worker, int32_t call);
   void *device; /* CUDA programs, else null */
 } gm_ctx;
 
 typedef void gm_segment(gm_ctx *, int32_t worker);
 
+/* How a call's units are divided. all: every worker computes all rows; one:
+ * worker 0 does. */
+enum {
+  GM_BLOCKS = 0,
+  GM_ROWS = 1,
+  GM_TILES = 2,
+  GM_SPLITS = 3,
+  GM_ALL = 4,
+  GM_ONE = 5
+};
+
+/* What a kernel call reads and computes, for measurements; equal calls of
+ * different layers share one. */
+typedef struct gm_work {
+  int64_t bytes;  /* of weights, read once per step */
+  int64_t ops;    /* multiply-adds with weights, per row */
+  int32_t family; /* offset in gm_program::names */
+  /* Not 0: a row reads only this much of the weights (experts, embeddings). */
+  int32_t row_bytes;
+  int32_t key_bytes[2]; /* of K and V, per key that a row sees; local, global */
+  int32_t units, axis;  /* units: times rows, tiles, splits (of the kind that
+                           key_bytes names) by the axis */
+} gm_work;
+
+typedef struct gm_call {
+  int32_t work; /* index in gm_program::work */
+  int32_t on;   /* offset in gm_program::names: the weight or cache, or "" */
+} gm_call;
+
 /* name: "body", "tail", "top", "logits"; `many` is null for the last two. */
 typedef struct gm_entry {
   const char *name;
   gm_segment *few, *many;
+  int32_t few_calls[2], many_calls[2]; /* [first, end) in gm_program::call */
 } gm_entry;
 
 typedef struct gm_program {
   int32_t abi, entries;
   const gm_entry *entry;
+  const gm_call *call;
+  const gm_work *work;
+  const char *names;
 } gm_program;
 
 /* The one symbol that generated code defines for the runtime. */

@@ -10,6 +10,7 @@
 namespace gemmac::manifest {
 struct Program;
 }
+struct gm_ctx;
 
 namespace gm {
 
@@ -139,6 +140,9 @@ struct Job {
   Output output = Output::Top;
   // Allowed ids for Output::Top: [wanted rows][ceil(V / 32)] bits, null: all.
   const uint32_t *mask = nullptr;
+  // The last wanted row alone gets an output and is given to the sink (`mask`
+  // has its row only); all layers still run for every wanted row.
+  bool last_only = false;
   // Called for the wanted rows in order, in groups of at most 8.
   void (*sink)(void *user, const Group &group) = nullptr;
   void *user = nullptr;
@@ -155,6 +159,13 @@ void stop(Engine *engine);
 // long as the sliding caches still hold what that position sees (at least
 // `batch` rows back), or anew at 0. Nothing is changed if the job is refused.
 Status step(Engine &engine, const Job &job);
+// What generated code calls (gm_ctx::barrier, gm_ctx::mark). `watch` replaces
+// both between steps and gives those before; a barrier must call the first one.
+struct Hooks {
+  void (*barrier)(gm_ctx *, int32_t worker);
+  void (*mark)(gm_ctx *, int32_t worker, int32_t call);
+};
+Hooks watch(Engine &engine, const Hooks &hooks);
 // Whether slot `slot` may go on at position `pos`.
 bool can_continue(const Engine &engine, int32_t slot, int64_t pos);
 

@@ -173,16 +173,17 @@ static std::vector<Family> makeFamilies() {
        .scalars = {"stride"}, // elements between rows of y
        .few = blocks,
        .many = blocks});
-  f.push_back(
-      {.name = "linear_ple",
-       .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + o]) to act",
-       .constants = {"k", "format", "act"},
-       .inputs = {{"x", any, "act"}, {"ple", any, "f32"}},
-       .weights = {"w"},
-       .results = {{"y", "act"}},
-       .scalars = {"stride", "ple_stride", "column"},
-       .few = blocks,
-       .many = blocks});
+  f.push_back({.name = "linear_ple",
+               .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + "
+                          "o]) to act; unit = "
+                          "16 outputs, of act q8 32",
+               .constants = {"k", "format", "act"},
+               .inputs = {{"x", any, "act"}, {"ple", any, "f32"}},
+               .weights = {"w"},
+               .results = {{"y", "act"}},
+               .scalars = {"stride", "ple_stride", "column"},
+               .few = blocks,
+               .many = blocks});
 
   //---- per-layer embeddings
   f.push_back(
@@ -191,7 +192,8 @@ static std::vector<Family> makeFamilies() {
                   "slice; eps) * w "
                   "+ token slice * token_scale) * scale. `token` rows are "
                   "gathered table "
-                  "rows in `format`, packed (layers * p elements apart); unit "
+                  "rows in rowsLayout(format), without gaps (layers * p "
+                  "elements apart; quantised: p a multiple of 32); unit "
                   "= one layer "
                   "(few, all rows inside) or one row (many, all layers inside)",
        .constants = {"p", "eps", "format", "token_scale", "scale"},
@@ -208,7 +210,8 @@ static std::vector<Family> makeFamilies() {
                           "`stride` elements apart), "
                           "per head: rms norm times w, rope over `pairs`, "
                           "rounded to the cache "
-                          "format: q [heads][hd]",
+                          "format: q [heads][hd]; q8: activation blocks of "
+                          "which those of keyBlock(hd) lanes have one scale",
                .constants = {"heads", "hd", "pairs", "eps", "cache"},
                .inputs = {{"x", any, "f32"}, {"rope", own, "f32", true}},
                .weights = {"w"}, // f32_rows [1, hd]
@@ -244,7 +247,10 @@ static std::vector<Family> makeFamilies() {
                           "(row, part); many: "
                           "unit = (tile, K/V head), tile-major, merges splits "
                           "in ascending order: y [heads][hd] "
-                          "rounded to act. Same bits both ways. `pieces` is "
+                          "rounded to act. Same bits both ways. q8: scores = "
+                          "int32 sums of codes times both scales; weights "
+                          "times the values' scales are rounded to codes "
+                          "0..255 per pair and page. `pieces` is "
                           "the split list (few) "
                           "or absent (many)",
                .constants = {"heads", "hd", "group", "window", "cache", "act"},

@@ -3,6 +3,8 @@
 // tests. Plain data; must not know MLIR or Halide.
 #pragma once
 
+#include "targets/Target.h"
+
 #include <cstdint>
 #include <string>
 
@@ -43,8 +45,12 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 //   f32_16    [rows/16][cols][16]         f32, vector kernels
 //   bf16_16x2 [rows/16][cols/2][16][2]    bf16, pair dot products
 //   f32_rows, bf16_rows  [rows][cols]     looked up by row (PLE table), vectors
+//   q8_0_rows, q4_0_rows, q4_bf_rows  [rows][cols/32] of {f16 or bf16 scale,
+//              i8 codes[32] or u8 nibbles[16]}: the blocks of GGUF, 34 or 18
+//              bytes; byte k of 4-bit ones as below
 //   q8_0_16x32 [rows/16][cols/32] of {u8 [8 k groups][16 rows][4 k], f16
 //              scales[16]}; bytes are codes + 128
+//   q8_0s_16x32 the same, bytes are codes: for targets that multiply i8 by i8
 //   q4_0_16x32, q4_bf_16x32 the same with {u8 [4 k groups][16 rows][4 k], f16
 //              or bf16 scales[16]}; byte k of a row (k < 16) holds code + 8 of
 //              column k in its low and of column 16 + k in its high nibble
@@ -53,9 +59,10 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 struct Layout {
   std::string name;
   std::string format;
-  int64_t rowGroup;       // 1 for *_rows
-  int64_t colGroup;       // 2 for bf16_16x2, 32 for quantised layouts
-  int64_t blockBytes = 0; // of rowGroup x 32 values of a quantised layout
+  int64_t rowGroup;         // 1 for *_rows
+  int64_t colGroup;         // 2 for bf16_16x2, 32 for quantised layouts
+  int64_t blockBytes = 0;   // of rowGroup x 32 values of a quantised layout
+  bool signedCodes = false; // 8-bit codes as they are, else + 128
 
   int64_t paddedRows(int64_t rows) const { return roundUp(rows, rowGroup); }
   int64_t paddedCols(int64_t cols) const { return roundUp(cols, colGroup); }
@@ -69,20 +76,34 @@ struct Layout {
 const Layout *findLayout(const std::string &name);
 // The layout that matrices (kernels: linear*, experts*, logits, embed) and
 // looked-up tables and vectors of a format have. Aborts on an unknown format.
-const Layout &matrixLayout(const std::string &format);
+// Where an element lies does not depend on the dot product, how it is written
+// may.
+const Layout &matrixLayout(const std::string &format,
+                           DotKind dot = DotKind::U8S8);
 const Layout &rowsLayout(const std::string &format);
 
 // Cache pages of 64 keys for `heads` K/V heads of size `dim`; head h of a page
 // starts at h * (bytes / heads).
-//   bf16: K [2 groups of 32 keys][dim/2][32 keys][2 lanes], V [dim/32][32 key
-//   pairs][32 lanes][2 keys] f32:  K [4 groups of 16 keys][dim][16 keys], V
-//   [dim/16][64 keys][16 lanes]
-int64_t cachePageBytes(const std::string &format, int64_t heads, int64_t dim);
+//   bf16: K [2 groups of 32 keys][dim/2][32 keys][2 lanes],
+//         V [dim/32][32 key pairs][32 lanes][2 keys]
+//   f32:  K [4 groups of 16 keys][dim][16 keys], V [dim/16][64 keys][16 lanes]
+//   q8:   K u8 codes + 128 [2 groups of 32 keys][dim/4][32 keys][4 lanes], then
+//         f32 scales [dim/b][64 keys], one for every key and block of b lanes;
+//         V i8 codes [dim/32][16 key quads][32 lanes][4 keys], then f32 scales
+//         [64], one for every key
+// value = code * scale, codes -127..127; dim is a multiple of 32.
+int64_t keyPageBytes(const std::string &format, int64_t heads, int64_t dim);
+int64_t valuePageBytes(const std::string &format, int64_t heads, int64_t dim);
 // Byte offsets of lane `d` of key `key` (0..63) of head `head` in a K or V
 // page.
 int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
                    int64_t key, int64_t d);
 int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
                      int64_t key, int64_t d);
+// Lanes of a query and of a key that share a scale in format q8, and byte
+// offsets of the scales of a q8 page.
+int64_t keyBlock(int64_t dim);
+int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key, int64_t d);
+int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key);
 
 } // namespace gemmac

@@ -3,29 +3,32 @@
 namespace gemmac {
 
 const std::vector<Target> &targets() {
-  static const std::vector<Target> all = {x86Avx512(), armNeon()};
+  static const std::vector<Target> all = {x86Avx512(), x86Avx2(), armNeon()};
   return all;
 }
 
-const Target *findTarget(const std::string &name) {
-  if (name == "host") {
+bool runsHere(const Target &target) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    bool runs = __builtin_cpu_supports("avx512f") &&
-                __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") &&
-                __builtin_cpu_supports("avx512vl") &&
-                __builtin_cpu_supports("avx512vnni") &&
-                __builtin_cpu_supports("avx512bf16");
-    return runs ? findTarget("x86-avx512") : nullptr;
+  __builtin_cpu_init();
+  if (target.name == "x86-avx512")
+    return __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512bf16");
+  return target.name == "x86-avx2" && __builtin_cpu_supports("x86-64-v3");
 #elif defined(__aarch64__)
-    return findTarget("arm-neon");
+  return target.name == "arm-neon";
 #else
-    return nullptr;
+  (void)target;
+  return false;
 #endif
-  }
+}
+
+const Target *findTarget(const std::string &name) {
   for (const Target &target : targets())
-    if (target.name == name)
+    if (name == "host" ? runsHere(target) : target.name == name)
       return &target;
   return nullptr;
 }

@@ -8,7 +8,9 @@
 
 namespace gemmac {
 
-enum class DotKind { None, U8S8, S8S8, Smmla };
+// The int8 dot product: u8 x i8 by fours into i32 (VNNI), i8 x i8 by fours
+// into i32 (sdot), u8 x i8 by pairs into saturated i16 (vpmaddubsw).
+enum class DotKind { None, U8S8, S8S8, U8S8Pairs, Smmla };
 
 struct Target {
   std::string name;          // "x86-avx512", as in --target=
@@ -29,14 +31,18 @@ struct Target {
       linearRows; // row tiles M that linear bodies are made for, ascending
 };
 
-// All targets, in the order --list-targets shows them.
+// All targets, of each architecture the best first: --list-targets shows them
+// so and "host" is the first that runs.
 const std::vector<Target> &targets();
+// Whether this machine can run code for the target.
+bool runsHere(const Target &target);
 // nullptr if there is none of that name. "host" is the best target that this
 // machine can run, nullptr if there is none.
 const Target *findTarget(const std::string &name);
 
 // One per file; registered in Target.cpp.
 Target x86Avx512();
+Target x86Avx2();
 Target armNeon();
 
 } // namespace gemmac

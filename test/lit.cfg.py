@@ -40,6 +40,8 @@ def cpu_flags():
 flags = cpu_flags()
 if {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16"} <= flags:
     config.available_features.add("x86-avx512")
+if {"avx2", "fma", "f16c", "bmi1", "bmi2", "abm", "movbe"} <= flags:
+    config.available_features.add("x86-avx2")
 if platform.machine() == "aarch64" and {"asimddp", "fphp"} <= flags:
     config.available_features.add("arm-neon")
 for tool in ("qemu-aarch64", "qemu-x86_64"):

@@ -85,6 +85,8 @@ Tile TileBuilder::finish(const std::string &suffix) {
   tile.units = units;
   tile.symbol =
       "tile_" + std::to_string(rows) + "x" + std::to_string(units) + suffix;
+  tile.product = first;
+  tile.sumBytes = first ? first->sumBytes : 0;
   tile.arguments = inputArguments;
   tile.arguments.insert(tile.arguments.end(), outputArguments.begin(),
                         outputArguments.end());

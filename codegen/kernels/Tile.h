@@ -93,7 +93,12 @@ struct Tile {
   int64_t units = 1;
   std::string symbol; // of its function, which takes the arguments in order
   std::string bitcode;
+  // Instead of bitcode: the C++ body (<body>.body.cpp) that defines the symbol
+  // and takes operands as bare pointers.
+  std::string body;
   std::vector<TileArgument> arguments;
+  // Called before the tile: leaves its results in the operand `tileSums`.
+  std::shared_ptr<const Tile> product;
   // Called after the tile, never inlined: constants of a long epilogue, hoisted
   // out of the loops, would push the sums of the tile out of the registers. It
   // takes them from the operand `tileSums`, `sumBytes` on the stack. One of

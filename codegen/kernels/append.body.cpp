@@ -6,16 +6,22 @@
 namespace {
 
 // Key `key` of a head's pages of K and V: bf16 keeps two lanes of K, two keys
-// of V side by side.
-GM_INLINE void storeBf16(uint16_t *k, uint16_t *v, const uint16_t *newK,
-                         const uint16_t *newV, int32_t key) {
-  for (int32_t d = 0; d < gm_hd; d += 2) {
-    uint16_t *to = k + ((key / 32 * (gm_hd / 2) + d / 2) * 32 + key % 32) * 2;
-    to[0] = newK[d];
-    to[1] = newK[d + 1];
+// of V side by side, q8 four.
+GM_INLINE void storeBf16(uint16_t *k, uint16_t *v, const float *newK,
+                         const float *newV, int32_t key) {
+  for (int32_t d = 0; d < gm_hd; d += 16) {
+    const u16x16 a = toBf16(load<f32x16>(newK + d)),
+                 b = toBf16(load<f32x16>(newV + d));
+    uint32_t pairs[8];
+    store(pairs, a);
+    GM_UNROLL
+    for (int32_t i = 0; i < 8; ++i)
+      store(k + ((key / 32 * (gm_hd / 2) + d / 2 + i) * 32 + key % 32) * 2,
+            pairs[i]);
+    GM_UNROLL
+    for (int32_t i = 0; i < 16; ++i)
+      v[((d / 32 * 32 + key / 2) * 32 + d % 32 + i) * 2 + key % 2] = b[i];
   }
-  for (int32_t d = 0; d < gm_hd; ++d)
-    v[((d / 32 * 32 + key / 2) * 32 + d % 32) * 2 + key % 2] = newV[d];
 }
 
 GM_INLINE void storeF32(float *k, float *v, const float *newK,
@@ -26,6 +32,36 @@ GM_INLINE void storeF32(float *k, float *v, const float *newK,
     store(v + (d / 16 * GM_PAGE_KEYS + key) * 16, load<f32x16>(newV + d));
 }
 
+GM_INLINE void storeQ8(uint8_t *k, uint8_t *v, const float *newK,
+                       const float *newV, int32_t key) {
+  const int32_t block = keyBlock(gm_hd);
+  uint8_t *scales = k + gm_hd * GM_PAGE_KEYS;
+  for (int32_t d = 0; d < gm_hd; d += block) {
+    const float scale = scaleOfLanes(newK, d, block),
+                inverse = inverseOf(scale);
+    store(scales + (d / block * GM_PAGE_KEYS + key) * 4, scale);
+    for (int32_t i = d; i < d + block; i += 16) {
+      uint32_t quads[4];
+      store(quads, __builtin_convertvector(
+                       codesOf(load<f32x16>(newK + i), inverse) + 128, u8x16));
+      GM_UNROLL
+      for (int32_t j = 0; j < 4; ++j)
+        store(k + ((key / 32 * (gm_hd / 4) + i / 4 + j) * 32 + key % 32) * 4,
+              quads[j]);
+    }
+  }
+  const float scale = scaleOfLanes(newV, 0, gm_hd), inverse = inverseOf(scale);
+  store(v + gm_hd * GM_PAGE_KEYS + key * 4, scale);
+  for (int32_t d = 0; d < gm_hd; d += 16) {
+    const i8x16 codes = __builtin_convertvector(
+        codesOf(load<f32x16>(newV + d), inverse), i8x16);
+    GM_UNROLL
+    for (int32_t i = 0; i < 16; ++i)
+      v[((d / 32 * 16 + key / 4) * 32 + d % 32 + i) * 4 + key % 4] =
+          uint8_t(codes[i]);
+  }
+}
+
 } // namespace
 
 // Unit = tile.
@@ -34,11 +70,11 @@ extern "C" void gm_body(const float *x, const float *rope, const gm_tile *tile,
                         const int32_t *pages, int32_t pageStride, int32_t rows,
                         int32_t stride, int32_t kColumn, int32_t vColumn,
                         int32_t begin, int32_t end) {
-  float *cosine = GM_FLOATS(gm_hd / 2), *sine = GM_FLOATS(gm_hd / 2);
-  float *newK = GM_FLOATS(gm_hd),
-        *newV = GM_FLOATS(gm_hd); // in the cache format
-  const int64_t headBytes =
-      int64_t(gm_hd) * GM_PAGE_KEYS * (gm_cache_bf16 ? 2 : 4);
+  float *cosine = GM_WORDS(float, gm_hd / 2),
+        *sine = GM_WORDS(float, gm_hd / 2);
+  float *newK = GM_WORDS(float, gm_hd), *newV = GM_WORDS(float, gm_hd);
+  const int64_t kBytes = keyPageBytes(gm_cache_q8, gm_cache_bf16, gm_hd),
+                vBytes = valuePageBytes(gm_cache_q8, gm_cache_bf16, gm_hd);
   for (int32_t unit = begin; unit < end; ++unit) {
     const gm_tile &t = tile[unit];
     for (int32_t i = 0; i < t.rows; ++i) {
@@ -48,21 +84,25 @@ extern "C" void gm_body(const float *x, const float *rope, const gm_tile *tile,
           pages[int64_t(t.slot) * pageStride + pos / GM_PAGE_KEYS];
       turnTable(rope + row * gm_pairs * 2, cosine, sine);
       for (int32_t head = 0; head < gm_heads; ++head) {
-        const int64_t offset = (page * gm_heads + head) * headBytes;
+        uint8_t *k = kPool + (page * gm_heads + head) * kBytes,
+                *v = vPool + (page * gm_heads + head) * vBytes;
         const float *from = x + row * stride + head * gm_hd;
-        normAndTurn(from + kColumn, w, cosine, sine, newK);
+        normAndTurn(from + kColumn, w, cosine, sine,
+                    [&](int32_t d, f32x16 a, f32x16 b) GM_LAMBDA {
+                      store(newK + d, a);
+                      store(newK + d + gm_hd / 2, b);
+                    });
         const float scale = inverseRms(from + vColumn);
         for (int32_t d = 0; d < gm_hd; d += 16)
-          storeAs(gm_cache_bf16, newV, d,
-                  normed(from + vColumn, nullptr, scale, d));
-        if (gm_cache_bf16)
-          storeBf16(reinterpret_cast<uint16_t *>(kPool + offset),
-                    reinterpret_cast<uint16_t *>(vPool + offset),
-                    reinterpret_cast<uint16_t *>(newK),
-                    reinterpret_cast<uint16_t *>(newV), key);
+          store(newV + d, normed(from + vColumn, nullptr, scale, d));
+        if (gm_cache_q8)
+          storeQ8(k, v, newK, newV, key);
+        else if (gm_cache_bf16)
+          storeBf16(reinterpret_cast<uint16_t *>(k),
+                    reinterpret_cast<uint16_t *>(v), newK, newV, key);
         else
-          storeF32(reinterpret_cast<float *>(kPool + offset),
-                   reinterpret_cast<float *>(vPool + offset), newK, newV, key);
+          storeF32(reinterpret_cast<float *>(k), reinterpret_cast<float *>(v),
+                   newK, newV, key);
       }
     }
   }

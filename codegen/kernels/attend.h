@@ -5,6 +5,7 @@
 //
 // Words are 32 bits: two bf16 (lanes of K, keys of V and p) or one f32; with
 // that both cache formats are the same loops (layouts: targets/Layouts.h).
+// Caches of format q8: attend_q8.h.
 #ifndef GEMMAC_CODEGEN_KERNELS_ATTEND_H
 #define GEMMAC_CODEGEN_KERNELS_ATTEND_H
 
@@ -12,7 +13,7 @@
 
 extern "C" {
 extern const int32_t gm_heads, gm_hd, gm_group, gm_window, gm_cache_bf16,
-    gm_act_bf16, gm_act_q8;
+    gm_cache_q8, gm_act_bf16, gm_act_q8;
 }
 
 namespace {
@@ -21,16 +22,21 @@ enum { ChunkPairs = 64, SplitPages = GM_SPLIT_KEYS / GM_PAGE_KEYS };
 
 // One chunk of pairs of one tile and one K/V head.
 struct Chunk {
-  const uint8_t *k, *v; // the head in page 0 of the pools
-  const int32_t *pages; // of the slot, by position / 64
-  int64_t pageBytes;
-  int32_t pos0; // position of the tile's first row
+  const uint8_t *k, *v;     // the head in page 0 of the pools
+  const int32_t *pages;     // of the slot, by position / 64
+  int64_t kBytes, vBytes;   // of a page
+  const uint8_t *following; // few: keys that are read next, or null
+  int32_t pos0;             // position of the tile's first row
   int32_t first,
       count;   // pairs: row (first + i) / group, head (first + i) % group
   uint32_t *q; // [count][hd] in the cache format
   float *s;    // [count][256] scores
-  uint32_t *p; // [count][256] weights in the cache format
-  float *o;    // [count][hd]: the split's (few), the merged (many) outputs
+  uint32_t *p; // [count][256] weights in the cache format (q8: codes)
+  // q8: scales and sums of the codes of q [count][blocks of lanes], p
+  // [count][4]
+  float *qScale, *pScale;
+  int32_t *qSum, *pSum;
+  float *o; // [count][hd]: the split's (few), the merged (many) outputs
   int32_t lo[ChunkPairs], hi[ChunkPairs]; // visible keys of the split
   Softmax part[ChunkPairs], merged[ChunkPairs];
   MergeFactors factors[ChunkPairs];
@@ -93,19 +99,25 @@ GM_INLINE void score(const uint32_t *q, const uint32_t *k, float *s,
   }
 }
 
+// Largest score of keys [lo, hi) of a split.
+GM_INLINE float largestScore(const float *s, int32_t lo, int32_t hi) {
+  f32x16 top = GM_LOWEST;
+  for (int32_t k = lo & -16; k < hi; k += 16) {
+    i32x16 key = counting() + k;
+    top = larger(top, (key >= lo & key < hi) ? load<f32x16>(s + k)
+                                             : f32x16(GM_LOWEST));
+  }
+  return maxLanes(top);
+}
+
 // Largest visible score, weights (rounded to the cache format) and their sum,
 // of pair i.
 template <bool Bf16>
 GM_INLINE void softmax(Chunk &c, int32_t i) {
   const float *s = c.s + i * GM_SPLIT_KEYS;
   const int32_t lo = c.lo[i], hi = c.hi[i];
-  f32x16 top = GM_LOWEST, sum = 0;
-  for (int32_t k = lo & -16; k < hi; k += 16) {
-    i32x16 key = counting() + k;
-    top = larger(top, (key >= lo & key < hi) ? load<f32x16>(s + k)
-                                             : f32x16(GM_LOWEST));
-  }
-  const float largest = maxLanes(top);
+  const float largest = largestScore(s, lo, hi);
+  f32x16 sum = 0;
   for (int32_t k = 0; k < GM_SPLIT_KEYS; k += 16) {
     i32x16 key = counting() + k;
     f32x16 w = 0;
@@ -221,8 +233,23 @@ GM_INLINE void forTile(f32x16 (&acc)[N][GM_VECTORS], float *o, F f) {
 // Pages of the split at `base` that some pair sees: from, to (exclusive).
 struct Pages {
   int32_t from, to;
+  int32_t lo, hi; // keys that some pair sees
   const uint8_t *k[SplitPages], *v[SplitPages];
+  // What is read after page g of keys and of values.
+  const uint8_t *afterKeys(int32_t g) const {
+    return g + 1 < to ? k[g + 1] : v[from];
+  }
+  const uint8_t *afterValues(int32_t g, const Chunk &c) const {
+    return g + 1 < to ? v[g + 1] : c.following ? c.following : v[g];
+  }
 };
+
+// Whether N pairs, which share what they read, leave the memory time to follow
+// hints of what comes next; with fewer the hardware does better alone.
+template <bool Few, bool Q8>
+constexpr bool prefetches(int n) {
+  return Few && n >= (Q8 ? 2 : 4);
+}
 
 // The visible keys of every pair and the pages that hold them.
 GM_INLINE bool look(Chunk &c, int32_t base, Pages &pages) {
@@ -234,12 +261,13 @@ GM_INLINE bool look(Chunk &c, int32_t base, Pages &pages) {
     if (c.lo[i] < c.hi[i])
       from = smaller(from, c.lo[i]), to = larger(to, c.hi[i]);
   }
+  pages.lo = from, pages.hi = to;
   pages.from = from / GM_PAGE_KEYS,
   pages.to = (to + GM_PAGE_KEYS - 1) / GM_PAGE_KEYS;
   for (int32_t g = pages.from; g < pages.to; ++g) {
     const int64_t page = c.pages[base / GM_PAGE_KEYS + g];
-    pages.k[g] = c.k + page * c.pageBytes;
-    pages.v[g] = c.v + page * c.pageBytes;
+    pages.k[g] = c.k + page * c.kBytes;
+    pages.v[g] = c.v + page * c.vBytes;
   }
   return from < to;
 }
@@ -250,17 +278,15 @@ GM_INLINE void scorePages(Chunk &c, const Pages &pages) {
   const int32_t group = 32 * words; // words of 32 keys
   for (int32_t g = pages.from; g < pages.to; ++g)
     for (int32_t half = 0; half < 2; ++half) {
-      const uint8_t *next =
-          (g + 1 < pages.to ? pages.k[g + 1] : pages.v[pages.from]) +
-          half * group * 4;
+      const uint8_t *next = pages.afterKeys(g) + half * group * 4;
       const uint32_t *k =
           reinterpret_cast<const uint32_t *>(pages.k[g]) + half * group;
       const int32_t key = g * GM_PAGE_KEYS + half * 32;
       forPairs(c.count, [&](auto n, int32_t i) __attribute__((always_inline)) {
         constexpr int N = decltype(n)::value;
         if (key < c.hi[i + N - 1] && key + 32 > c.lo[i])
-          score<Bf16, N, Few && N == 8>(c.q + i * words, k,
-                                        c.s + i * GM_SPLIT_KEYS + key, next);
+          score<Bf16, N, prefetches<Few, false>(N)>(
+              c.q + i * words, k, c.s + i * GM_SPLIT_KEYS + key, next);
       });
     }
 }
@@ -279,58 +305,12 @@ GM_INLINE void weighBlock(const Chunk &c, const Pages &pages, int32_t i,
     forTile<N>(acc, o, begin);
     for (int32_t g = from; g < to; ++g) {
       const int32_t offset = b * block + j * apart;
-      const uint8_t *next = pages.v[g + 1 < pages.to ? g + 1 : g] + offset * 4;
+      const uint8_t *next = pages.afterValues(g, c) + offset * 4;
       weighPage<Bf16, N, Prefetch>(
           acc, c, i, g, reinterpret_cast<const uint32_t *>(pages.v[g]) + offset,
           next);
     }
     forTile<N>(acc, o, end);
-  }
-}
-
-// The split at `base`: part[] of every pair and, few: o; many: o and merged[]
-// with the split merged in.
-template <bool Bf16, bool Few>
-GM_INLINE void split(Chunk &c, int32_t base) {
-  Pages pages;
-  bool seen = look(c, base, pages);
-  if (seen)
-    scorePages<Bf16, Few>(c, pages);
-  else
-    pages.from = pages.to = 0;
-  for (int32_t i = 0; i < c.count; ++i) {
-    softmax<Bf16>(c, i);
-    if (!Few && c.lo[i] < c.hi[i])
-      c.factors[i] = mergeSoftmax(c.merged[i], c.part[i].top, c.part[i].sum);
-  }
-  auto zero = [](f32x16 &acc, float *, int32_t)
-                  __attribute__((always_inline)) { acc = 0; };
-  auto keep = [](f32x16 &acc, float *o, int32_t)
-                  __attribute__((always_inline)) { store(o, acc); };
-  if constexpr (Few) {
-    auto resume = [](f32x16 &acc, float *o, int32_t)
-                      __attribute__((always_inline)) { acc = load<f32x16>(o); };
-    for (int32_t i = 0; i < c.count * gm_hd; i += 16)
-      store(c.o + i, f32x16(0));
-    for (int32_t g = pages.from; g < pages.to; ++g)
-      for (int32_t b = 0; b < gm_hd / 32; ++b)
-        forPairs(c.count, [&](auto n,
-                              int32_t i) __attribute__((always_inline)) {
-          constexpr int N = decltype(n)::value;
-          weighBlock<Bf16, N, N == 8>(c, pages, i, b, g, g + 1, resume, keep);
-        });
-  } else {
-    for (int32_t b = 0; b < gm_hd / 32; ++b)
-      forPairs(c.count, [&](auto n, int32_t i) __attribute__((always_inline)) {
-        constexpr int N = decltype(n)::value;
-        auto merge = [&](f32x16 &acc, float *o,
-                         int32_t j) __attribute__((always_inline)) {
-          if (c.lo[i + j] < c.hi[i + j])
-            store(o, mergeOutputs(load<f32x16>(o), acc, c.factors[i + j]));
-        };
-        weighBlock<Bf16, N, false>(c, pages, i, b, pages.from, pages.to, zero,
-                                   merge);
-      });
   }
 }
 

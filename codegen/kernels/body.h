@@ -16,12 +16,15 @@
 #include "runtime/abi.h"
 
 #define GM_INLINE static inline __attribute__((always_inline))
+#define GM_LAMBDA __attribute__((always_inline))
 #define GM_UNROLL _Pragma("clang loop unroll(full)")
 
 using f32x16 = float __attribute__((ext_vector_type(16)));
 using i32x16 = int32_t __attribute__((ext_vector_type(16)));
+using u32x8 = uint32_t __attribute__((ext_vector_type(8)));
 using u32x16 = uint32_t __attribute__((ext_vector_type(16)));
 using i8x16 = int8_t __attribute__((ext_vector_type(16)));
+using u8x16 = uint8_t __attribute__((ext_vector_type(16)));
 using u16x16 = uint16_t __attribute__((ext_vector_type(16)));
 using bf16x16 = __bf16 __attribute__((ext_vector_type(16)));
 
@@ -35,6 +38,10 @@ enum { GM_PAIRS = 4, GM_VECTORS = 1 };
 
 // Smaller than every score, and no infinity (design-details B2).
 #define GM_LOWEST (-1e30f)
+
+// `n` 32-bit elements on the stack.
+#define GM_WORDS(type, n)                                                      \
+  static_cast<type *>(__builtin_alloca_with_align(4 * (n), 512))
 
 template <int N>
 struct Int {
@@ -79,6 +86,13 @@ GM_INLINE float sumLanes(f32x16 x) {
   return c.lo + c.hi;
 }
 
+GM_INLINE int32_t sumLanes(i32x16 x) {
+  auto a = x.lo + x.hi;
+  auto b = a.lo + a.hi;
+  auto c = b.lo + b.hi;
+  return c.lo + c.hi;
+}
+
 GM_INLINE float maxLanes(f32x16 x) {
   auto a = x.lo > x.hi ? x.lo : x.hi;
   auto b = a.lo > a.hi ? a.lo : a.hi;
@@ -86,9 +100,17 @@ GM_INLINE float maxLanes(f32x16 x) {
   return c.lo > c.hi ? c.lo : c.hi;
 }
 
-// Nearest even; what the target's conversion does with NaN and subnormals.
+// Nearest even; what the target's conversion does with NaN and subnormals. x86
+// without AVX-512 has none, and LLVM would call libgcc for each.
 GM_INLINE u16x16 toBf16(f32x16 x) {
+#if defined(__x86_64__) && !defined(__AVX512BF16__)
+  u32x16 bits = __builtin_bit_cast(u32x16, x);
+  u32x16 rounded = bits + 0x7fff + (bits >> 16 & 1);
+  return __builtin_convertvector((x == x ? rounded : bits | 0x400000) >> 16,
+                                 u16x16);
+#else
   return __builtin_bit_cast(u16x16, __builtin_convertvector(x, bf16x16));
+#endif
 }
 
 GM_INLINE f32x16 fromBf16(u16x16 x) {
@@ -183,18 +205,28 @@ GM_INLINE i32x16 codesOf(f32x16 x, float inverse) {
                                  i32x16);
 }
 
+// Lanes of a query or key of `hd` lanes that share a scale (targets/Layouts.h).
+GM_INLINE int32_t keyBlock(int32_t hd) {
+  return hd % 128 == 0 ? 128 : hd % 64 == 0 ? 64 : 32;
+}
+
+// Bytes of a K/V head of size `hd` in a page of keys and of values.
+GM_INLINE int64_t keyPageBytes(int32_t q8, int32_t bf16, int32_t hd) {
+  return GM_PAGE_KEYS * (q8 ? hd + hd / keyBlock(hd) * 4 : hd * (bf16 ? 2 : 4));
+}
+GM_INLINE int64_t valuePageBytes(int32_t q8, int32_t bf16, int32_t hd) {
+  return q8 ? GM_PAGE_KEYS * (hd + 4) : keyPageBytes(0, bf16, hd);
+}
+
 // Stores a block of 32 values with their scale as an activation block of
 // encoding q8 (targets/Layouts.h).
 GM_INLINE void storeCodes(uint8_t *to, f32x16 a, f32x16 b, float scale) {
   const float inverse = inverseOf(scale);
-  const i32x16 x = codesOf(a, inverse), y = codesOf(b, inverse), sum = x + y;
-  auto four = sum.lo + sum.hi;
-  auto two = four.lo + four.hi;
-  auto one = two.lo + two.hi;
+  const i32x16 x = codesOf(a, inverse), y = codesOf(b, inverse);
   store(to, __builtin_convertvector(x, i8x16));
   store(to + 16, __builtin_convertvector(y, i8x16));
   store(to + 32, scale);
-  store(to + 36, -8 * (one.lo + one.hi));
+  store(to + 36, -8 * sumLanes(x + y));
 }
 
 // Stores 16 values rounded to bf16 or as they are, at element `i` of `p`.

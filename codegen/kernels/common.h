@@ -29,6 +29,11 @@ public:
   void output(Halide::Func func, const std::string &operand,
               const std::vector<Dim> &dims, const Index &offset);
 
+  // What runs first and leaves its results in `tileSums` (Tile.h).
+  void runFirst(Tile product) {
+    first = std::make_shared<const Tile>(std::move(product));
+  }
+
   Tile finish(const std::string &suffix = "");
 
   const Target &target;
@@ -40,6 +45,7 @@ private:
   std::vector<Halide::Argument> inputs;
   std::vector<Halide::Func> outputs;
   std::vector<TileArgument> inputArguments, outputArguments;
+  std::shared_ptr<const Tile> first;
 };
 
 //---- types and rounding

@@ -76,7 +76,10 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
     : tile(tile), shape(shape) {
   if (isQuantized(shape.format) && shape.act == "q8" &&
       shape.k % quantBlock == 0) {
-    defineQuantized();
+    if (hasBodyProduct(tile.target, shape.format))
+      readProduct();
+    else
+      defineQuantized();
     return;
   }
   if (shape.format != shape.act ||
@@ -277,7 +280,23 @@ void Dots::scheduleUpdate(int stage) {
   update.vectorize(inner).unroll(outer).unroll(p).unroll(b).unroll(r);
 }
 
+void Dots::readProduct() {
+  body = std::make_shared<Tile>(bodyProduct(tile.rows, shape));
+  body->sumBytes = sumBytes();
+}
+
+Expr Dots::sum(int part) {
+  if (!body)
+    return sums(o, part, b, r);
+  tile.runFirst(*body);
+  return stored(tile, part);
+}
+
 void Dots::schedule(Func y) {
+  if (body) {
+    y.vectorize(o, tile.lanes()).unroll(o);
+    return;
+  }
   if (!blockSums.empty())
     return scheduleQuantized(y);
   int64_t vectors = weightVectors(tile.target, shape.format, tile.rows);
@@ -326,14 +345,21 @@ void Dots::scheduleEpilogue(TileBuilder &epilogue, Func y) {
 }
 
 Tile Dots::finish(TileBuilder &epilogue) {
+  auto tail = std::make_shared<Tile>(
+      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  if (body) {
+    body->rows = tile.rows;
+    body->units = tile.units;
+    body->epilogue = tail;
+    return *body;
+  }
   Func result("result");
   result(o, p, b, r) = sums(o, p, b, r);
   schedule(result);
   tile.output(result, tileSums, sumDims(tile.rows), 0);
   Tile product = tile.finish();
-  product.sumBytes = 16 * shape.parts * shape.blocks * tile.rows * 4;
-  product.epilogue = std::make_shared<Tile>(
-      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  product.sumBytes = sumBytes();
+  product.epilogue = tail;
   return product;
 }
 

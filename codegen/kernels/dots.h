@@ -47,7 +47,7 @@ public:
   Dots(TileBuilder &tile, const DotShape &shape);
 
   Halide::Var o, b, r;
-  Halide::Expr sum(int part) const { return sums(o, part, b, r); }
+  Halide::Expr sum(int part);
 
   // Schedules y(o, b, r), a short function of the sums, and the sums inside it,
   // so that the sums of one step stay in registers.
@@ -66,17 +66,23 @@ public:
   Tile finish(TileBuilder &epilogue);
 
 private:
+  // A product in C++ (dots_body.cpp) has run: `sums` reads its results.
+  void readProduct();
   void definePairs(const RowBuffers &x, Halide::ImageParam w);
   void defineQuantized();
   void scheduleQuantized(Halide::Func y);
   void scheduleUpdate(int stage);
   std::vector<Dim> sumDims(int64_t rows) const;
+  int64_t sumBytes() const {
+    return 16 * shape.parts * shape.blocks * tile.rows * 4;
+  }
 
   TileBuilder &tile;
   DotShape shape;
   Halide::Var p;
   Halide::Func sums;
   Halide::ImageParam storedSums;
+  std::shared_ptr<Tile> body;             // the product, if it is one in C++
   std::vector<Halide::RVar> pairs, steps; // of each update; pairs may be empty
   // Quantised: int32 sums of one block of 32 k, of the low and the high nibbles
   // of 4-bit weights; byte within a group of 4, group.
@@ -85,6 +91,11 @@ private:
   Halide::RVar block;
   Halide::ImageParam codes; // the weights, if quantised
 };
+
+// Whether products of quantised rows with `format` are C++ bodies on a target;
+// the tile that computes the sums of `shape` there, in [row][block][part][16].
+bool hasBodyProduct(const Target &target, const std::string &format);
+Tile bodyProduct(int64_t rows, const DotShape &shape);
 
 // A tile of 32 outputs of gelu(gate) * up: W interleaves gate and up 32:32.
 struct GegluShape {

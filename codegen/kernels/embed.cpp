@@ -11,7 +11,7 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
                                       TileBuilder &tile) {
   int64_t k = spec.constants.integer("k");
   const std::string &format = spec.constants.text("format");
-  const Layout &layout = matrixLayout(format);
+  const Layout &layout = matrixLayout(format, tile.target.dot);
   int64_t bytes = layout.blockBytes, blocks = k / quantBlock;
   bool nibbles = format != "q8_0";
   Index id = Index::load("ids", Index::row());
@@ -25,9 +25,12 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
   Var i("i"), block("block");
   Func y("y");
   Expr column = nibbles ? i % 16 : i;
-  Expr code = cast<int32_t>(table(column % 4, column / 4, block));
+  Expr byte = table(column % 4, column / 4, block);
+  Expr code = cast<int32_t>(byte);
   if (nibbles)
     code = select(i < 16, code & 15, code >> 4) - 8;
+  else if (layout.signedCodes)
+    code = cast<int32_t>(reinterpret<int8_t>(byte));
   else
     code = code - 128;
   Expr scale = format == "q4_bf" ? decode(scales(block), "bf16")

@@ -1,5 +1,6 @@
 // linear, logits, linear_geglu, linear_ple: matrix products with their
-// epilogues. Unit = 16 output columns (geglu: 32), all rows inside.
+// epilogues. Unit = 16 output columns (geglu and quantised results: 32), all
+// rows inside.
 #include "codegen/kernels/dots.h"
 
 using namespace Halide;
@@ -43,17 +44,19 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
   return tile.finish();
 }
 
-// Units are blocks of 16 outputs, several per tile where they fit.
+// Units are blocks of 16 outputs, several per tile where they fit and `several`
+// is set.
 static TileKernel buildBlocks(const KernelSpec &spec,
                               const gemmac::Target &target,
                               const std::string &resultEncoding,
-                              Epilogue epilogue) {
+                              Epilogue epilogue, bool several = true) {
   TileKernel kernel;
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most =
-        blocksInRegisters(target, spec.constants.text("format"), rows);
+        several ? blocksInRegisters(target, spec.constants.text("format"), rows)
+                : 1;
     for (int64_t blocks :
          most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
       kernel.tiles.push_back(
@@ -79,23 +82,66 @@ TileKernel buildLogits(const KernelSpec &spec, const gemmac::Target &target) {
                      });
 }
 
+// Columns of the per-layer inputs beside `outputs` outputs of a unit.
+static ImageParam pleInput(TileBuilder &tail, int64_t outputs, int64_t units) {
+  Index column = Index::row() * Index::parameter("ple_stride") +
+                 Index::parameter("column") + Index::unit() * outputs;
+  return tail.input(
+      "ple", Float(32),
+      {{outputs, 1}, {units, outputs}, {tail.rows, 0, "ple_stride"}},
+      column * 4);
+}
+
+// Unit = 32 outputs = two blocks of W, one quantised block of y.
+static Tile quantizedPleTile(const KernelSpec &spec,
+                             const gemmac::Target &target, int64_t rows) {
+  const std::string &format = spec.constants.text("format");
+  const std::string &act = spec.constants.text("act");
+  int64_t k = spec.constants.integer("k");
+  TileBuilder tile(target, rows), tail(target, rows);
+  Dots dots(tile, {.k = k,
+                   .format = format,
+                   .act = act,
+                   .blocks = 2,
+                   .x = Index::row() * rowBytes(act, k),
+                   .w = Index::unit() * (2 * groupBytes(format, k))});
+  dots.stored(tail, 0);
+  ImageParam ple = pleInput(tail, quantBlock, 1);
+  Var i("i"), block("block"), r("r");
+  Func value("value");
+  value(i, block, r) =
+      gelu(dots.storedAt(i % 16, 0, i / 16, r)) * ple(i, block, r);
+  value.bound(i, 0, int(quantBlock)).compute_root();
+  value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
+  outputQuantized(
+      tail, value, 1, "y",
+      bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
+              act),
+      {rows, 0, "stride"});
+  return dots.finish(tail);
+}
+
 TileKernel buildLinearPle(const KernelSpec &spec,
                           const gemmac::Target &target) {
-  return buildBlocks(
-      spec, target, spec.constants.text("act"),
-      [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
-        Index offset = (Index::row() * Index::parameter("ple_stride") +
-                        Index::parameter("column") + Index::unit() * 16) *
-                       4;
-        ImageParam ple = tail.input(
-            "ple", Float(32),
-            {{16, 1}, {tail.units, 16}, {tail.rows, 0, "ple_stride"}}, offset);
-        Func y("y");
-        y(dots.o, dots.b, dots.r) =
-            encode(gelu(dots.stored(tail, 0)) * ple(dots.o, dots.b, dots.r),
-                   spec.constants.text("act"));
-        return y;
-      });
+  if (isQuantized(spec.constants.text("act"))) {
+    TileKernel kernel;
+    kernel.units = {Index::parameter("begin"), Index::parameter("end")};
+    kernel.rows = {0, Index::parameter("rows")};
+    for (int64_t rows : rowTiles(target, spec.rows))
+      kernel.tiles.push_back(quantizedPleTile(spec, target, rows));
+    return kernel;
+  }
+  // Few outputs: more tiles would cost compile time only.
+  Epilogue gated = [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
+    ImageParam ple = pleInput(tail, 16, tail.units);
+    Func y("y");
+    y(dots.o, dots.b, dots.r) =
+        encode(gelu(dots.stored(tail, 0)) * ple(dots.o, dots.b, dots.r),
+               spec.constants.text("act"));
+    return y;
+  };
+  return buildBlocks(spec, target, spec.constants.text("act"), gated,
+                     /*several=*/false);
 }
 
 // Unit = 32 outputs = two blocks; their gate groups are 4u and 4u + 1 of W, up

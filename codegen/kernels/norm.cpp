@@ -12,14 +12,12 @@ static Index rowOffset(const std::string &encoding, int64_t k) {
   return Index::row() * rowBytes(encoding, k);
 }
 
-// Stores one row of `value`(j) in its encoding.
+// Stores one row of `value`(j), which is cheap, in its encoding. A quantised
+// row computes it twice: a copy of a long row would need Halide's allocator.
 static void storeRow(TileBuilder &tile, Func value, int64_t k,
                      const std::string &name, const std::string &encoding) {
   if (isQuantized(encoding)) {
     Var i("i"), block("block"), r("r");
-    // The only memory that Halide does not move to its heap above 16 KB.
-    value.compute_root().store_in(MemoryType::Register);
-    value.vectorize(value.args()[0], tile.lanes());
     Func blocks(name + "_blocks");
     blocks(i, block, r) = value(block * int(quantBlock) + i);
     outputQuantized(tile, blocks, k / quantBlock, name, rowOffset(encoding, k),

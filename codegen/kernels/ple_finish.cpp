@@ -6,30 +6,63 @@ using namespace Halide;
 
 namespace gemmac {
 
+// Value j = 32 block + i of a gathered slice: a block is a scale and its codes.
+static Expr decodeBlock(TileBuilder &tile, const std::string &format,
+                        const Index &slice, int64_t p, Var i, Var block) {
+  const Layout &layout = rowsLayout(format);
+  const int64_t bytes = layout.blockBytes, blocks = p / quantBlock;
+  const bool eight = format == "q8_0", bf16 = format == "q4_bf";
+  ImageParam scales = tile.input("token", bf16 ? UInt(16) : Type(Float(16)),
+                                 {{blocks, bytes / 2}}, slice);
+  ImageParam codes = tile.input("token", eight ? Int(8) : UInt(8),
+                                {{bytes - 2, 1}, {blocks, bytes}}, slice + 2);
+  Expr scale =
+      bf16 ? decode(scales(block), "bf16") : cast<float>(scales(block));
+  Expr code = cast<int32_t>(codes(eight ? Expr(i) : i % 16, block));
+  if (!eight)
+    code = select(i < 16, code & 15, code >> 4) - 8;
+  return cast<float>(code) * scale;
+}
+
 TileKernel buildPleFinish(const KernelSpec &spec,
                           const gemmac::Target &target) {
   int64_t p = spec.constants.integer("p");
   const std::string &format = spec.constants.text("format");
+  const bool blocks = isQuantized(format);
+  if (blocks && p % quantBlock)
+    throw CompileError("slices of " + std::to_string(p) + " columns in " +
+                       format);
   bool few = spec.rows == RowClass::Few;
   Index begin = Index::parameter("begin"), end = Index::parameter("end");
   Index layers = Index::parameter("layers");
   Index padded = (layers * p + 31) / 32 * 32; // rowStride("f32", layers * p)
   Index slice = Index::row() * padded * 4 + Index::unit() * (p * 4);
   Index token =
-      (Index::row() * layers + Index::unit()) * (p * elementBytes(format));
+      (Index::row() * layers + Index::unit()) * rowsLayout(format).bytes(1, p);
 
   TileBuilder tile(target);
   ImageParam x = tile.input("context", Float(32), {{p, 1}}, slice);
-  ImageParam t = tile.input("token", bufferType(format), {{p, 1}}, token);
   ImageParam w = tile.input("w", Float(32), {{p, 1}}, 0);
   InverseRms rms = inverseRms(tile, x, p, spec.constants.real("eps"));
-  Var j("j");
+  auto finish = [&](Expr j, Expr value) {
+    return (x(j) * rms() * w(j) +
+            value * float(spec.constants.real("token_scale"))) *
+           float(spec.constants.real("scale"));
+  };
   Func y("y");
-  y(j) = (x(j) * rms() * w(j) +
-          decode(t(j), format) * float(spec.constants.real("token_scale"))) *
-         float(spec.constants.real("scale"));
-  vectorizeRow(tile, y, p);
-  tile.output(y, "y", {{p, 1}}, slice);
+  if (blocks) {
+    Var i("i"), block("block");
+    y(i, block) = finish(block * int(quantBlock) + i,
+                         decodeBlock(tile, format, token, p, i, block));
+    y.bound(i, 0, int(quantBlock)).vectorize(i, tile.lanes()).unroll(i);
+    tile.output(y, "y", {{quantBlock, 1}, {p / quantBlock, quantBlock}}, slice);
+  } else {
+    ImageParam t = tile.input("token", bufferType(format), {{p, 1}}, token);
+    Var j("j");
+    y(j) = finish(j, decode(t(j), format));
+    vectorizeRow(tile, y, p);
+    tile.output(y, "y", {{p, 1}}, slice);
+  }
   LoopRange units = few ? LoopRange{begin, end} : LoopRange{0, layers};
   LoopRange rows =
       few ? LoopRange{0, Index::parameter("rows")} : LoopRange{begin, end};

@@ -6,7 +6,7 @@
 #include "codegen/kernels/body.h"
 
 extern "C" {
-extern const int32_t gm_heads, gm_hd, gm_pairs, gm_cache_bf16;
+extern const int32_t gm_heads, gm_hd, gm_pairs, gm_cache_bf16, gm_cache_q8;
 extern const float gm_eps;
 }
 
@@ -36,20 +36,26 @@ GM_INLINE f32x16 normed(const float *x, const float *w, float scale,
   return w ? y * load<f32x16>(w + d) : y;
 }
 
-// y[hd], in the cache format: norm of x times w, rotated.
+// f(d, lanes d .. d + 15, lanes d + hd/2 ..) over a head: norm of x times w,
+// rotated.
+template <class F>
 GM_INLINE void normAndTurn(const float *x, const float *w, const float *cosine,
-                           const float *sine, void *y) {
+                           const float *sine, F f) {
   const float scale = inverseRms(x);
   const int32_t half = gm_hd / 2;
   for (int32_t d = 0; d < half; d += 16) {
     f32x16 a = normed(x, w, scale, d), b = normed(x, w, scale, d + half);
     f32x16 c = load<f32x16>(cosine + d), s = load<f32x16>(sine + d);
-    storeAs(gm_cache_bf16, y, d, fma(a, c, -(b * s)));
-    storeAs(gm_cache_bf16, y, d + half, fma(b, c, a * s));
+    f(d, fma(a, c, -(b * s)), fma(b, c, a * s));
   }
 }
 
-#define GM_FLOATS(n)                                                           \
-  static_cast<float *>(__builtin_alloca_with_align(sizeof(float) * (n), 512))
+// The scale of lanes d .. d + n - 1.
+GM_INLINE float scaleOfLanes(const float *x, int32_t d, int32_t n) {
+  f32x16 most = 0;
+  for (int32_t i = d; i < d + n; i += 16)
+    most = larger(most, magnitude(load<f32x16>(x + i)));
+  return scaleOf(maxLanes(most));
+}
 
 #endif

@@ -142,6 +142,16 @@ Status Binder::bind(gemma::WeightOp weight) {
   return Done{};
 }
 
+// Of two types in one weight the one that more formats lose digits of: what
+// holds it holds the other as well as can be.
+static const char *wider(const char *a, const char *b) {
+  static const char *const ascending[] = {"q4_0", "q4_1", "q4_k", "q5_0",
+                                          "q5_1", "q5_k", "q6_k", "q8_0",
+                                          "bf16", "f16",  "f32"};
+  auto rank = [](StringRef word) { return llvm::find(ascending, word); };
+  return rank(a) < rank(b) ? b : a;
+}
+
 // Gate and up projections of the experts in two tensors of their own.
 Status Binder::bindExperts(gemma::WeightOp weight) {
   SmallVector<int64_t> half(weight.getTensorType().getShape());
@@ -155,7 +165,7 @@ Status Binder::bindExperts(gemma::WeightOp weight) {
       return bad(*part, "has the unsupported type " + part->typeName);
     used.insert(part);
   }
-  weight.setSource(sourceWord(gate->type));
+  weight.setSource(wider(sourceWord(gate->type), sourceWord(up->type)));
   return Done{};
 }
 

@@ -223,7 +223,7 @@ LogicalResult CacheOp::verify() {
                          << int64_t(getDim());
   if (failed(checkWord(*this, getForm(), "form", {"kv"})))
     return failure();
-  return checkWord(*this, getFormat(), "format", {"f32", "bf16"});
+  return checkWord(*this, getFormat(), "format", {"f32", "bf16", "q8"});
 }
 
 //===-- primitives --------------------------------------------------------===//

@@ -100,11 +100,11 @@ static LogicalResult checkConstant(DefOp op, StringRef name) {
     SmallVector<StringRef> words = {"f32", "bf16"};
     // The bodies that read and write blocks of 32 columns.
     static constexpr StringLiteral quantized[] = {
-        "embed",        "norm",   "norms3",       "quant",
-        "linear",       "logits", "linear_geglu", "experts_up",
-        "experts_down", "attend", "merge"};
+        "embed",  "norm",         "norms3",     "quant",      "linear",
+        "logits", "linear_geglu", "linear_ple", "experts_up", "experts_down",
+        "attend", "merge",        "ple_finish"};
     bool blocks = llvm::is_contained(quantized, op.getFamily());
-    if (blocks && name == "act")
+    if ((blocks && name == "act") || name == "cache")
       words.push_back("q8");
     if (blocks && name == "format")
       words.append({"q8_0", "q4_0", "q4_bf"});
@@ -151,11 +151,13 @@ LogicalResult DefOp::verify() {
       format.starts_with("q") != act.starts_with("q"))
     return emitOpError() << "expects act q8 with quantised formats only, got "
                          << format << " and " << act;
-  auto k = getConstants().getAs<IntegerAttr>("k");
-  if (k && (format.starts_with("q") || act.starts_with("q")) &&
-      k.getInt() % gemmac::quantBlock)
-    return emitOpError() << "expects k to be a multiple of "
-                         << gemmac::quantBlock << ", got " << k.getInt();
+  for (const char *name : {"k", "p"}) {
+    auto size = getConstants().getAs<IntegerAttr>(name);
+    if (size && (format.starts_with("q") || act.starts_with("q")) &&
+        size.getInt() % gemmac::quantBlock)
+      return emitOpError() << "expects " << name << " to be a multiple of "
+                           << gemmac::quantBlock << ", got " << size.getInt();
+  }
   if (getConstants().size() != family->constants.size())
     return emitOpError() << "expects " << family->constants.size()
                          << " constants, got " << getConstants().size();
@@ -302,17 +304,19 @@ LogicalResult kernel::CacheOp::verify() {
     return emitOpError() << "expects window >= 0 and heads and dim in [1, "
                          << limit << "], got " << window << ", " << heads
                          << ", " << dim;
-  if (getFormat() != "f32" && getFormat() != "bf16")
-    return emitOpError() << "expects format f32 or bf16, got \"" << getFormat()
-                         << "\"";
+  if (getFormat() != "f32" && getFormat() != "bf16" && getFormat() != "q8")
+    return emitOpError() << "expects format f32, bf16 or q8, got \""
+                         << getFormat() << "\"";
   int64_t lanes =
-      getFormat() == "bf16" ? 32 : 16; // of a V page (targets/Layouts.h)
+      getFormat() == "f32" ? 16 : 32; // of a V page (targets/Layouts.h)
   if (dim % lanes)
     return emitOpError() << "expects dim to be a multiple of " << lanes
                          << ", got " << dim;
-  int64_t page = gemmac::cachePageBytes(getFormat().str(), heads, dim);
-  if (int64_t(getKPage()) != page || int64_t(getVPage()) != page)
-    return emitOpError() << "expects k_page and v_page of " << page
+  std::string format = getFormat().str();
+  int64_t k = gemmac::keyPageBytes(format, heads, dim),
+          v = gemmac::valuePageBytes(format, heads, dim);
+  if (int64_t(getKPage()) != k || int64_t(getVPage()) != v)
+    return emitOpError() << "expects k_page and v_page of " << k << " and " << v
                          << " bytes, got " << int64_t(getKPage()) << " and "
                          << int64_t(getVPage());
   if (std::optional<uint64_t> offset = getOffset();
@@ -440,12 +444,22 @@ LogicalResult Call::weights(SymbolTableCollection &table) {
   return success();
 }
 
+// The dot product of the module's target; tests may leave the target away.
+static gemmac::DotKind dotKind(Operation *op) {
+  auto module = op->getParentOfType<ModuleOp>();
+  auto name =
+      module ? module->getAttrOfType<StringAttr>(targetAttr) : StringAttr();
+  const gemmac::Target *target =
+      name ? gemmac::findTarget(name.str()) : nullptr;
+  return target ? target->dot : gemmac::DotKind::U8S8;
+}
+
 LogicalResult Call::weight(kernel::WeightOp weight, StringRef name) {
   // Families with a format multiply a matrix, but for ple_finish, whose format
   // is that of the gathered table rows; all other weights are vectors.
   bool matrix = spec.constants.has("format") && family.name != "ple_finish";
   const gemmac::Layout &layout =
-      matrix ? gemmac::matrixLayout(spec.constants.text("format"))
+      matrix ? gemmac::matrixLayout(spec.constants.text("format"), dotKind(op))
              : gemmac::rowsLayout("f32");
   if (weight.getLayout() != layout.name)
     return op.emitOpError()

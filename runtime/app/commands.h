@@ -13,6 +13,7 @@ struct Invocation {
 };
 
 // Each returns the exit code.
+int bench_main(const Invocation &call);
 int chat_main(const Invocation &call);
 int detokenize_main(const Invocation &call);
 int eval_main(const Invocation &call);

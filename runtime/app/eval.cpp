@@ -1,12 +1,16 @@
 // `PROGRAM eval`: the negative log-likelihood of a text or of ids, each
 // predicted from those before it; optionally all logits and final hidden
-// states.
+// states, or the divergence from a reference's logits.
 #include "runtime/app/commands.h"
+#include "runtime/app/divergence.h"
+#include "runtime/app/json.h"
 #include "runtime/app/program.h"
+#include "runtime/app/reference_file.h"
 #include "runtime/app/tensor_file.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
 
@@ -15,7 +19,8 @@ namespace {
 
 struct Request {
   Options machine;
-  std::optional<std::string> text_file, token_file, logits, hidden;
+  std::optional<std::string> text_file, token_file, logits, hidden, kl;
+  int64_t window = 0; // 0: one sequence
   bool json = false;
 
   Syntax syntax();
@@ -36,12 +41,22 @@ Syntax Request::syntax() {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
+      {"--window", "", "N",
+       "score pieces of at most N tokens, each on its own (<bos> in front of "
+       "each that the text begins with)",
+       &window, 2, HUGE_VAL},
       {"--logits", "", "OUT",
-       "write logits, F32 [tokens, vocabulary], to a safetensors file",
+       "write logits, F32 [tokens, vocabulary], and input_ids to a safetensors "
+       "file",
        &logits},
       {"--hidden", "", "OUT",
        "write hidden states after the final norm, F32 [tokens, width]",
        &hidden},
+      {"--kl", "", "REFERENCE",
+       "compare with logits that 'eval --logits' wrote for the same tokens: KL "
+       "divergence, share of\n                             equal top tokens, "
+       "perplexity ratio; - = standard input",
+       &kl},
       {"--json", "", "", "print JSON", &json},
   };
   std::vector<Flag> more = machine_flags(machine);
@@ -49,43 +64,66 @@ Syntax Request::syntax() {
   return s;
 }
 
-// -log softmax(logits)[target], in double.
-double loss(const float *logits, int64_t vocab, int32_t target) {
-  double best = *std::max_element(logits, logits + vocab), sum = 0;
-  for (int64_t i = 0; i < vocab; ++i)
-    sum += std::exp(double(logits[i]) - best);
-  return std::log(sum) + best - double(logits[target]);
-}
+// Tokens [begin, end) that are one sequence.
+struct Window {
+  size_t begin, end;
+};
 
 class Scorer {
 public:
-  Scorer(Program &program, const std::vector<int32_t> &ids)
-      : program(program), ids(ids) {}
+  Scorer(Program &program, const std::vector<int32_t> &ids,
+         const std::vector<Window> &windows)
+      : program(program), ids(ids), windows(windows) {}
 
   Status run();
 
+  size_t predicted = 0;
   double nll = 0;
   TensorFile logits, hidden;
+  ReferenceFile reference;
+  Divergence divergence;
 
 private:
   static void sink(void *self, const Group &group) {
     static_cast<Scorer *>(self)->take(group);
   }
   void take(const Group &group);
+  Status compare(const float *row, int32_t target);
 
   Program &program;
   const std::vector<int32_t> &ids;
-  size_t begin = 0; // first token of this step
+  const std::vector<Window> &windows;
+  size_t begin = 0, end = 0; // first token of this step, end of its window
   Status problem;
 };
+
+Status Scorer::compare(const float *row, int32_t target) {
+  const float *expected;
+  if (Status s = reference.next_row(expected); !s.ok())
+    return s;
+  switch (divergence.add(expected, row, program.vocab(), target)) {
+  case RowCheck::Fine:
+    return {};
+  case RowCheck::ReferenceNotFinite:
+    return reference.bad_row("holds values that are not finite");
+  case RowCheck::NotFinite:
+    break;
+  }
+  return failure(RUN_ERROR, "the logits of token %zu are not finite",
+                 size_t(divergence.rows()));
+}
 
 void Scorer::take(const Group &g) {
   for (int32_t r = 0; r < g.rows && problem.ok(); ++r) {
     const float *row = g.logits + r * g.logits_stride;
     size_t token = begin + size_t(g.first + r);
-    if (token + 1 < ids.size())
-      nll += loss(row, program.vocab(), ids[token + 1]);
-    if (logits.is_open())
+    int32_t target = token + 1 < end ? ids[token + 1] : -1;
+    predicted += target >= 0;
+    if (reference.is_open())
+      problem = compare(row, target);
+    else if (target >= 0)
+      nll += loss(row, program.vocab(), target);
+    if (logits.is_open() && problem.ok())
       problem = logits.write_row(row);
     if (hidden.is_open() && problem.ok())
       problem = hidden.write_row(g.hidden + r * g.hidden_stride);
@@ -94,26 +132,53 @@ void Scorer::take(const Group &g) {
 
 Status Scorer::run() {
   std::vector<Row> rows(size_t(program.plan.batch));
-  while (begin < ids.size()) {
-    size_t n = std::min(rows.size(), ids.size() - begin);
-    for (size_t r = 0; r < n; ++r)
-      rows[r] = {ids[begin + r], 0, int32_t(begin + r), true};
-    Job job;
-    job.rows = rows.data();
-    job.count = int32_t(n);
-    job.output = Output::Logits;
-    job.sink = sink;
-    job.user = this;
-    if (Status s = step(*program.engine, job); !s.ok())
-      return s;
-    if (!problem.ok())
-      return problem;
-    if (interrupted())
-      return failure(RUN_ERROR, "interrupted after %zu of %zu tokens",
-                     begin + n, ids.size());
-    begin += n;
-  }
+  for (const Window &window : windows)
+    for (begin = window.begin, end = window.end; begin < end;) {
+      size_t n = std::min(rows.size(), end - begin);
+      for (size_t r = 0; r < n; ++r)
+        rows[r] = {ids[begin + r], 0, int32_t(begin + r - window.begin), true};
+      Job job;
+      job.rows = rows.data();
+      job.count = int32_t(n);
+      job.output = Output::Logits;
+      job.sink = sink;
+      job.user = this;
+      if (Status s = step(*program.engine, job); !s.ok())
+        return s;
+      if (!problem.ok())
+        return problem;
+      if (interrupted())
+        return failure(RUN_ERROR, "interrupted after %zu of %zu tokens",
+                       begin + n, ids.size());
+      begin += n;
+    }
+  if (reference.is_open())
+    nll = divergence.nll();
   return {};
+}
+
+// Cuts `ids` into windows of at most `most` tokens (0: one window). What the
+// ids begin with if that is <bos> then stands in front of every window.
+std::vector<Window> cut(const Program &program, int64_t most,
+                        std::vector<int32_t> &ids) {
+  if (!most || ids.size() <= size_t(most))
+    return {{0, ids.size()}};
+  const bool bos =
+      program.has_tokenizer() && ids[0] == program.tokenizer.named(GM_TOK_BOS);
+  std::vector<int32_t> out;
+  std::vector<Window> windows;
+  for (size_t at = bos; at < ids.size();) {
+    size_t begin = out.size(),
+           n = std::min(size_t(most) - bos, ids.size() - at);
+    if (bos)
+      out.push_back(ids[0]);
+    out.insert(out.end(), ids.begin() + ptrdiff_t(at),
+               ids.begin() + ptrdiff_t(at + n));
+    windows.push_back({begin, out.size()});
+    at += n;
+  }
+  ids = std::move(out);
+  return windows;
 }
 
 Status read_ids(const Program &program, const Request &request,
@@ -134,13 +199,33 @@ Status read_ids(const Program &program, const Request &request,
   return {};
 }
 
-void print(const Request &request, size_t tokens, double nll) {
-  double mean = tokens ? nll / double(tokens) : 0;
-  printf(request.json
-             ? "{\"tokens\": %zu, \"nll\": %s, \"mean\": %s, \"ppl\": %s}\n"
-             : "tokens %zu\nnll %s\nmean %s\nppl %s\n",
-         tokens, exact(nll).c_str(), exact(mean).c_str(),
-         exact(std::exp(mean)).c_str());
+void print(const Request &request, const Scorer &scorer) {
+  double mean = scorer.predicted ? scorer.nll / double(scorer.predicted) : 0;
+  std::vector<std::pair<const char *, double>> values = {
+      {"nll", scorer.nll}, {"mean", mean}, {"ppl", std::exp(mean)}};
+  const Divergence &d = scorer.divergence;
+  if (request.kl)
+    values.insert(values.end(), {{"kl_mean", d.mean()},
+                                 {"kl_median", d.quantile(0.5)},
+                                 {"kl_p99", d.quantile(0.99)},
+                                 {"kl_max", d.quantile(1)},
+                                 {"same_top", d.same_top()},
+                                 {"ppl_ratio", d.perplexity_ratio()}});
+  Json j;
+  j.add("tokens", uint64_t(scorer.predicted));
+  if (request.kl)
+    j.add("rows", d.rows());
+  for (auto [name, value] : values)
+    j.add(name, value);
+  if (request.json) {
+    printf("%s}\n", j.out.c_str());
+    return;
+  }
+  printf("tokens %zu\n", scorer.predicted);
+  if (request.kl)
+    printf("rows %" PRIu64 "\n", d.rows());
+  for (auto [name, value] : values)
+    printf("%s %s\n", name, exact(value).c_str());
 }
 
 Status eval(Request &request) {
@@ -152,24 +237,34 @@ Status eval(Request &request) {
   if (Status s = program.open(); !s.ok())
     return s;
   std::vector<int32_t> ids;
+  if (request.kl == "-" &&
+      (request.text_file == "-" || request.token_file == "-"))
+    return failure(USAGE, "the standard input cannot be both the input and "
+                          "the reference of --kl");
   if (Status s = read_ids(program, request, ids); !s.ok())
     return s;
+  const std::vector<Window> windows = cut(program, request.window, ids);
+  const size_t longest = windows[0].end; // the first is as long as any
   int64_t most = program.max_context();
   if (!request.machine.context)
     request.machine.context =
-        std::min(most, std::max<int64_t>(int64_t(ids.size()),
+        std::min(most, std::max<int64_t>(int64_t(longest),
                                          std::min<int64_t>(most, 8192)));
-  if (Status s = check_length(ids.size(), request.machine.context); !s.ok())
+  if (Status s = check_length(longest, request.machine.context); !s.ok())
     return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;
 
   watch_signals();
-  Scorer scorer(program, ids);
+  Scorer scorer(program, ids, windows);
   int64_t rows = int64_t(ids.size());
+  if (request.kl)
+    if (Status s = scorer.reference.open(*request.kl, ids, program.vocab());
+        !s.ok())
+      return s;
   if (request.logits)
     if (Status s = scorer.logits.create(*request.logits, "logits", rows,
-                                        program.vocab());
+                                        program.vocab(), &ids);
         !s.ok())
       return s;
   if (request.hidden)
@@ -183,7 +278,7 @@ Status eval(Request &request) {
     if (file->is_open())
       if (Status s = file->finish(); !s.ok())
         return s;
-  print(request, ids.size() - 1, scorer.nll);
+  print(request, scorer);
   return finish_output();
 }
 

@@ -42,13 +42,16 @@ void Generator::sink(void *self, const Group &g) {
 Status Generator::feed(const int32_t *ids, int64_t count, int32_t *next) {
   for (int64_t r = 0; r < count; ++r)
     rows[size_t(r)] = {ids[r], 0, int32_t(position + r),
-                       next && r == count - 1};
+                       options.no_kv_skip || (next && r == count - 1)};
   Job job;
   job.rows = rows.data();
   job.count = int32_t(count);
-  job.output = top_is_enough(options.sampling) ? Output::Top : Output::Logits;
+  job.output = !next                             ? Output::Hidden
+               : top_is_enough(options.sampling) ? Output::Top
+                                                 : Output::Logits;
+  job.last_only = true;
   job.mask = mask.empty() ? nullptr : mask.data();
-  job.sink = sink;
+  job.sink = next ? sink : nullptr;
   job.user = this;
   if (Status s = step(*program.engine, job); !s.ok())
     return s;

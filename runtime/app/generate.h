@@ -14,6 +14,7 @@ struct GenerateOptions {
   Random random;
   int64_t most = -1; // tokens; -1: until a stop id or the end of the context
   bool ignore_stop = false;
+  bool no_kv_skip = false; // compute all layers for all rows of the prompt
 };
 
 enum class End { Stop, Length, Context, Interrupted };

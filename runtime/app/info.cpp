@@ -1,7 +1,11 @@
 // `PROGRAM info`: what this program was made from and for, and every term of
-// its memory plan, for people or as JSON. Runs nothing.
+// its memory plan, for people or as JSON; its fidelity card; a check of its
+// hashes. Runs nothing.
+#include "runtime/app/card.h"
 #include "runtime/app/commands.h"
+#include "runtime/app/json.h"
 #include "runtime/app/program.h"
+#include "runtime/app/verify.h"
 #include "runtime/manifest_generated.h"
 
 #include <cinttypes>
@@ -45,47 +49,6 @@ std::string ids_of(const flatbuffers::Vector<int32_t> *ids,
   return out;
 }
 
-// Builds nested JSON; commas and quotes are its business.
-class Json {
-public:
-  std::string out = "{";
-
-  void key(const char *name) {
-    separate();
-    out += json_string(name) + ": ";
-    fresh = true;
-  }
-  void open(const char *name, char bracket) { key(name), begin(bracket); }
-  void begin(char bracket) { separate(), out += bracket, fresh = true; }
-  void close(char bracket) { out += bracket, fresh = false; }
-  void raw(const std::string &value) { separate(), out += value; }
-  void add(const char *name, const std::string &value) {
-    key(name), raw(json_string(value));
-  }
-  void add(const char *name, const char *value) {
-    add(name, std::string(value));
-  }
-  void add(const char *name, uint64_t value) {
-    key(name), raw(std::to_string(value));
-  }
-  void add(const char *name, int64_t value) {
-    key(name), raw(std::to_string(value));
-  }
-  void add(const char *name, int32_t value) { add(name, int64_t(value)); }
-  void add(const char *name, bool value) {
-    key(name), raw(value ? "true" : "false");
-  }
-  void add(const char *name, double value) { key(name), raw(exact(value)); }
-
-private:
-  void separate() {
-    if (!fresh)
-      out += ", ";
-    fresh = false;
-  }
-  bool fresh = true;
-};
-
 void add_model(Json &j, const mf::Program &p) {
   const mf::Model &m = *p.model();
   j.open("model", '{');
@@ -112,6 +75,26 @@ void add_model(Json &j, const mf::Program &p) {
   j.close('}');
 }
 
+// The table of per-layer embeddings, or null.
+const mf::Weight *ple_table(const mf::Program &p) {
+  if (p.ple() && p.ple()->weight() && p.weights())
+    for (const mf::Weight *w : *p.weights())
+      if (text_of(w->name()) == p.ple()->weight()->str())
+        return w;
+  return nullptr;
+}
+
+void add_ple(Json &j, const mf::Program &p) {
+  const mf::Weight *table = ple_table(p);
+  if (!table)
+    return;
+  j.open("per_layer_embeddings", '{');
+  j.add("layout", text_of(table->layout()));
+  j.add("rows", p.ple()->rows());
+  j.add("row_bytes", p.ple()->row_bytes());
+  j.close('}');
+}
+
 void add_sampling(Json &j, const mf::Sampling *s) {
   if (!s)
     return;
@@ -132,10 +115,14 @@ void add_sources(Json &j, const mf::Program &p) {
       j.add("tensor", text_of(s->tensor()));
       j.add("dtype", text_of(s->dtype()));
       j.open("shape", '['), j.raw(shape_of(*s, ", ")), j.close(']');
-      if (s->ignored())
+      if (s->ignored()) {
         j.add("ignored", text_of(s->ignored()));
-      else
+      } else {
         j.add("hash", hex(s->hash()));
+        j.add("max_error", s->max_error());
+        j.add("rms_error", s->rms_error());
+        j.add("relative_error", s->relative_error());
+      }
       j.close('}');
     }
   j.close(']');
@@ -149,6 +136,7 @@ void print_json(const Program &program, const Plan &plan) {
   add_model(j, p);
   j.add("weight_format", text_of(p.weight_format()));
   j.add("cache_format", text_of(p.cache_format()));
+  add_ple(j, p);
   j.add("weights_id", text_of(p.weights_id()));
   j.add("weights_bytes", p.weights_bytes());
   j.add("external", p.external());
@@ -169,6 +157,7 @@ void print_json(const Program &program, const Plan &plan) {
   j.add("total_bytes", plan.total);
   j.add("available_bytes", available_memory());
   add_sources(j, p);
+  add_fidelity(j, p);
   printf("%s}\n", j.out.c_str());
 }
 
@@ -192,6 +181,10 @@ void print_text(const Program &program, const Plan &plan) {
        "gemmac " + text_of(p.compiler()) + ", file version " + num(p.abi()));
   line("formats", "weights " + text_of(p.weight_format()) + ", caches " +
                       text_of(p.cache_format()));
+  if (const mf::Weight *table = ple_table(p))
+    line("per-layer", num(p.ple()->rows()) + " embeddings of " +
+                          num(p.ple()->row_bytes()) + " bytes (" +
+                          text_of(table->layout()) + "), read row by row");
   line("weights",
        num(p.weights_bytes()) + " bytes, id " + text_of(p.weights_id()) +
            (p.external() ? ", in '" + text_of(p.external_name()) + "'" : ""));
@@ -228,30 +221,80 @@ void print_text(const Program &program, const Plan &plan) {
                  .c_str());
 }
 
-} // namespace
-
-int info_main(const Invocation &call) {
+struct Request {
   Options options;
-  bool json = false, help;
-  Syntax syntax = {
-      "info",
-      "Shows model, target, formats, source hashes and the memory plan.",
-      {},
-      {}};
-  syntax.flags = machine_flags(options);
-  syntax.flags.push_back({"--json", "", "", "print JSON", &json});
-  if (Status s = parse(syntax, call.arguments, help); !s.ok())
-    return report(s);
-  if (help)
-    return print_help(call.program, syntax), report(finish_output());
+  bool json = false, card = false, verify = false;
+
+  Syntax syntax() {
+    Syntax s = {"info",
+                "Shows model, target, formats, source hashes and the memory "
+                "plan.",
+                {},
+                {}};
+    s.flags = machine_flags(options);
+    s.flags.push_back({"--card", "", "",
+                       "show instead what storing has changed: error per group "
+                       "of tensors, formats,\n"
+                       "                             result of gemmac --verify",
+                       &card});
+    s.flags.push_back({"--verify", "", "",
+                       "check instead the hash of every weight, of code and "
+                       "tokenizer; exit code 3 on damage",
+                       &verify});
+    s.flags.push_back({"--json", "", "", "print JSON", &json});
+    return s;
+  }
+};
+
+// Only the file: a damaged tokenizer must be named by its hash, not by what
+// reading it happens to meet.
+Status verify(const Request &request) {
+  File file;
+  if (Status s = open_file(nullptr, file); !s.ok())
+    return s;
+  Verified v;
+  Status s = verify_file(
+      file,
+      request.options.threads ? request.options.threads : default_threads(), v);
+  close_file(file);
+  if (!s.ok())
+    return s;
+  printf(request.json ? "{\"verified\": true, \"weights\": %" PRIu64
+                        ", \"sections\": %" PRIu64 ", \"bytes\": %" PRIu64 "}\n"
+                      : "all hashes match: %" PRIu64 " weights, %" PRIu64
+                        " sections, %" PRIu64 " bytes\n",
+         v.weights, v.sections, v.bytes);
+  return finish_output();
+}
+
+Status info(Request &request) {
+  if (request.card && request.verify)
+    return failure(USAGE, "--card and --verify exclude each other");
+  if (request.verify)
+    return verify(request);
   Program program;
   if (Status s = program.open(); !s.ok())
-    return report(s);
+    return s;
+  if (request.card) {
+    if (!request.json) {
+      print_card(program.manifest());
+      return finish_output();
+    }
+    Json j;
+    add_card(j, program.manifest());
+    add_fidelity(j, program.manifest());
+    printf("%s}\n", j.out.c_str());
+    return finish_output();
+  }
   Plan plan;
-  if (Status s = make_plan(program.file, options, plan); !s.ok())
-    return report(s);
-  json ? print_json(program, plan) : print_text(program, plan);
-  return report(finish_output());
+  if (Status s = make_plan(program.file, request.options, plan); !s.ok())
+    return s;
+  request.json ? print_json(program, plan) : print_text(program, plan);
+  return finish_output();
 }
+
+} // namespace
+
+int info_main(const Invocation &call) { return run_command(call, info); }
 
 } // namespace gm

@@ -14,6 +14,7 @@ const Command commands[] = {
     {"run", "generate what follows a prompt", run_main},
     {"chat", "hold a conversation", chat_main},
     {"eval", "score a text", eval_main},
+    {"bench", "measure tokens per second", bench_main},
     {"tokenize", "print the token ids of a text", tokenize_main},
     {"detokenize", "print the text of token ids", detokenize_main},
     {"info", "show model, target and memory plan", info_main},

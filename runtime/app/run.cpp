@@ -1,5 +1,6 @@
 // `PROGRAM run` and `PROGRAM "text"`: a prompt in, generated text or ids out.
 #include "runtime/app/commands.h"
+#include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/template.h"
 #include "runtime/manifest_generated.h"
@@ -12,10 +13,11 @@ namespace {
 struct Request {
   Options machine;
   SamplingFlags sampling;
-  std::optional<std::string> text, text_file, token_file, system;
+  std::optional<std::string> text, text_file, token_file, system, profile;
   std::vector<std::string> positional;
   int64_t most = -1;
-  bool ignore_eos = false, raw = false, print_tokens = false;
+  bool ignore_eos = false, raw = false, print_tokens = false,
+       no_kv_skip = false;
 
   Syntax syntax();
   Status check();
@@ -41,6 +43,11 @@ Syntax Request::syntax() {
       {"--raw", "", "", "no chat format around the prompt, only <bos>", &raw},
       {"--ignore-eos", "", "", "go on after a stop token", &ignore_eos},
       {"--print-tokens", "", "", "print ids instead of text", &print_tokens},
+      {"--profile", "", "FILE",
+       "write a trace of all kernel calls for ui.perfetto.dev; print a summary",
+       &profile},
+      // For tests: what `bench --no-kv-skip` measures computes the same.
+      {"--no-kv-skip", "", "", "", &no_kv_skip, 0, 0, true},
   };
   for (std::vector<Flag> more : {sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
@@ -190,6 +197,7 @@ Status run(Request &request) {
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;
   options.ignore_stop = request.ignore_eos;
+  options.no_kv_skip = request.no_kv_skip;
   request.machine.all_logits = !top_is_enough(options.sampling);
   Plan plan;
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
@@ -201,6 +209,10 @@ Status run(Request &request) {
   options.random = request.sampling.random(options.sampling);
 
   watch_signals();
+  Profile profile;
+  if (request.profile)
+    if (Status s = profile.start(program, *request.profile); !s.ok())
+      return s;
   Generator generator(program, options);
   Printer printer(program, generator, request);
   End end;
@@ -209,6 +221,8 @@ Status run(Request &request) {
   if (s.ok() && end == End::Context)
     fprintf(stderr, "note: the context of %lld tokens is full\n",
             (long long)program.plan.context);
+  if (s.ok() && request.profile)
+    s = profile.finish();
   return s.ok() ? finish_output() : s;
 }
 

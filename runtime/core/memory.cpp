@@ -360,6 +360,8 @@ void barrier(gm_ctx *ctx, int32_t worker) {
   reinterpret_cast<Step *>(ctx)->threads->barrier(worker);
 }
 
+void mark_nothing(gm_ctx *, int32_t, int32_t) {}
+
 // Pages of a slot ascend and stand together, so every run of 4 (one split) is
 // contiguous; sliding layers come back to their first page after the last.
 void fill_pages(Engine &e) {
@@ -395,6 +397,7 @@ void fill_contexts(Engine &e) {
   c.cut = e.cut;
   c.weights = e.weights.data;
   c.barrier = barrier;
+  c.mark = mark_nothing;
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     c.page[kind] = e.page[kind];
     c.page_stride[kind] = int32_t(e.plan.page_stride);
@@ -468,6 +471,13 @@ void stop(Engine *e) {
   if (e->ple_fd >= 0)
     close(e->ple_fd);
   delete e;
+}
+
+Hooks watch(Engine &e, const Hooks &hooks) {
+  Hooks old = {e.step[BODY].ctx.barrier, e.step[BODY].ctx.mark};
+  for (Step &s : e.step)
+    s.ctx.barrier = hooks.barrier, s.ctx.mark = hooks.mark;
+  return old;
 }
 
 Candidate *candidates(Engine &engine) { return engine.candidates; }

@@ -239,7 +239,8 @@ void select_group(Engine &e, const Job &job, int32_t first, int32_t rows) {
   e.head.ctx.rows = rows;
   e.head.ctx.hidden += first * e.hidden_stride;
   e.head.ctx.mask =
-      job.mask ? job.mask + first * ((e.vocab + 31) / 32) : nullptr;
+      job.mask ? job.mask + (job.last_only ? 0 : first) * ((e.vocab + 31) / 32)
+               : nullptr;
 }
 
 Group results(const Engine &e, const Job &job, int32_t first) {
@@ -283,7 +284,8 @@ Status step(Engine &e, const Job &job) {
   sequence.push(e.entry[0], e.step[BODY].ctx);
   if (wanted)
     sequence.push(e.entry[1], e.step[TAIL].ctx);
-  for (int32_t first = 0; first < std::max(wanted, 1); first += GM_FEW_ROWS) {
+  for (int32_t first = job.last_only && wanted ? wanted - 1 : 0;
+       first < std::max(wanted, 1); first += GM_FEW_ROWS) {
     if (wanted) {
       select_group(e, job, first,
                    std::min<int32_t>(GM_FEW_ROWS, wanted - first));

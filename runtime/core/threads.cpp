@@ -1,67 +1,20 @@
-// Threads, barrier and the random-order mode of threads.h, on Linux futexes.
+// Threads, barrier and the random-order mode of threads.h, on signals.
 #include "runtime/core/threads.h"
 
 #include <cerrno>
 #include <cstring>
-#include <ctime>
-#include <linux/futex.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 namespace gm {
-namespace {
-
-void futex_wait(std::atomic<uint32_t> &word, uint32_t value) {
-  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-}
-
-void futex_wake_all(std::atomic<uint32_t> &word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
-}
-
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
-
-void pause_cpu() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-enum { SPIN_NS = 2000 };
-
-} // namespace
 
 void Barrier::wait() {
-  uint32_t now = generation.load();
-  if (arrived.fetch_add(1) + 1 == uint32_t(count)) {
-    arrived.store(0);
-    generation.store(now + 1);
-    if (sleepers.load())
-      futex_wake_all(generation);
-    return;
-  }
-  int64_t end = now_ns() + SPIN_NS;
-  do {
-    for (int i = 0; i < 16; ++i) {
-      if (generation.load(std::memory_order_acquire) != now)
-        return;
-      pause_cpu();
-    }
-  } while (now_ns() < end);
-  // The last one to arrive reads `sleepers` after it changed `generation`, and
-  // the kernel compares `generation` after this: no wake-up is lost.
-  sleepers.fetch_add(1);
-  while (generation.load() == now)
-    futex_wait(generation, now);
-  sleepers.fetch_sub(1);
+  uint32_t now = passed.get();
+  if (arrived.fetch_add(1) + 1 < uint32_t(count))
+    return passed.wait(now);
+  arrived.store(0);
+  passed.raise();
 }
 
 Status Threads::start(int n, uint8_t *memory, uint64_t shuffle) {
@@ -108,9 +61,7 @@ void *Threads::enter(void *start) {
 void Threads::work(int worker) {
   uint32_t seen = 0;
   for (;;) {
-    while (job.load() == seen)
-      futex_wait(job, seen);
-    ++seen;
+    job.wait(seen++);
     if (stopping)
       return;
     function(data, worker);
@@ -123,10 +74,8 @@ void Threads::run(Function *f, void *d) {
   data = d;
   if (shuffled)
     return run_shuffled();
-  if (started) {
-    job.fetch_add(1);
-    futex_wake_all(job);
-  }
+  if (started)
+    job.raise();
   f(d, 0);
   finish.wait();
 }
@@ -134,8 +83,7 @@ void Threads::run(Function *f, void *d) {
 void Threads::stop() {
   if (started) {
     stopping = true;
-    job.fetch_add(1);
-    futex_wake_all(job);
+    job.raise();
     for (int w = 1; w <= started; ++w)
       pthread_join(thread[w], nullptr);
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/gemma.h"
+#include "runtime/host/signal.h"
 
 #include <atomic>
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace gm {
 
 enum { MAX_THREADS = 256, STACK_BYTES = 1 << 20 };
 
-// Arrival of `count` workers; spins about 2 us, then sleeps. A worker that
-// passes sees everything the others wrote before they arrived.
+// Arrival of `count` workers. A worker that passes sees everything the others
+// wrote before they arrived.
 class Barrier {
 public:
   void reset(int n) { count = n; }
@@ -22,7 +23,8 @@ public:
 
 private:
   int count = 1;
-  std::atomic<uint32_t> arrived{0}, generation{0}, sleepers{0};
+  std::atomic<uint32_t> arrived{0};
+  Signal passed;
 };
 
 class Threads {
@@ -53,7 +55,7 @@ private:
   pthread_t thread[MAX_THREADS];
   Start argument[MAX_THREADS];
   Barrier phase, finish;
-  std::atomic<uint32_t> job{0};
+  Signal job;
   bool stopping = false; // written before `job` changes, read after
   Function *function = nullptr;
   void *data = nullptr;

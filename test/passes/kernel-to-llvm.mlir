@@ -13,7 +13,10 @@
 // CHECK-LABEL: llvm.func @body_few(%arg0: !llvm.ptr, %arg1: i32)
 // CHECK: %[[ZERO:.*]] = llvm.mlir.constant(0 : i32)
 // CHECK: %[[IDS:.*]] = llvm.load
-// CHECK: llvm.call @embed_bf16_k64_8_few(%[[IDS]], %{{.*}}, %{{.*}}, %[[ROWS:.*]], %[[ZERO]], %[[ROWS]])
+// Every call is announced with its index, the end with -1.
+// CHECK: %[[CALL0:.*]] = llvm.mlir.constant(0 : i32)
+// CHECK-NEXT: llvm.call %[[MARK:.*]](%arg0, %arg1, %[[CALL0]]) : !llvm.ptr, (!llvm.ptr, i32, i32) -> ()
+// CHECK-NEXT: llvm.call @embed_bf16_k64_8_few(%[[IDS]], %{{.*}}, %{{.*}}, %[[ROWS:.*]], %[[ZERO]], %[[ROWS]])
 // This worker's share of the units.
 // CHECK: %[[BLOCKS:.*]] = llvm.mlir.constant(2 : i64)
 // CHECK: llvm.mul %[[BLOCKS]], %[[CUT0:.*]] : i64
@@ -28,13 +31,18 @@
 // CHECK: %[[FIRST:.*]] = llvm.icmp "eq" %arg1, %[[ZERO]]
 // CHECK: %[[END:.*]] = llvm.select %[[FIRST]], %[[ROWS]], %[[ZERO]]
 // CHECK: llvm.call @copy_k64_few(%{{.*}}, %{{.*}}, %[[ROWS]], %[[ZERO]], %[[END]])
-// CHECK: llvm.return
+// CHECK: %[[END:.*]] = llvm.mlir.constant(-1 : i32)
+// CHECK-NEXT: llvm.call %[[MARK]](%arg0, %arg1, %[[END]])
+// CHECK-NEXT: llvm.return
 
 // A null pointer where the tile form has no list of pieces.
 // CHECK-LABEL: llvm.func @body_many
 // CHECK: %[[NULL:.*]] = llvm.mlir.zero : !llvm.ptr
 // CHECK: llvm.call @attend_{{.*}}_many(%{{.*}}, %{{.*}}, %[[NULL]],
 
+// CHECK: llvm.mlir.global internal constant @gm_calls("
+// CHECK: llvm.mlir.global internal constant @gm_works("
+// CHECK: llvm.mlir.global internal constant @gm_names("embed\00{{.*}}\00linear\00
 // CHECK: llvm.mlir.global internal constant @gm_name_body("body\00")
 // CHECK: llvm.mlir.global internal constant @gm_entries
 // CHECK: llvm.mlir.global external constant @gm_model

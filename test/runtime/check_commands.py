@@ -121,9 +121,15 @@ def check_files():
         data = open(name, "rb").read()
         n = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8:8 + n])
-        if header != {name: {"dtype": "F32", "shape": [100, columns], "data_offsets": [0, 400 * columns]}}:
+        ids = 400 if name == "logits" else 0
+        expected = {name: {"dtype": "F32", "shape": [100, columns], "data_offsets": [ids, ids + 400 * columns]}}
+        if ids:
+            expected["input_ids"] = {"dtype": "I32", "shape": [100], "data_offsets": [0, ids]}
+            if data[8 + n:8 + n + ids] != struct.pack("<i", 5) * 100:
+                fail("input_ids")
+        if header != expected:
             fail(f"{name}: header {header}")
-        if len(data) != 8 + n + 400 * columns or n % 8:
+        if len(data) != 8 + n + ids + 400 * columns or n % 8:
             fail(f"{name}: {len(data)} bytes")
 
 
@@ -136,7 +142,7 @@ def check_broken_programs():
         os.chmod(name, 0o755)
     refused(3, ["stripped"], ["x"], program="./stripped")
     refused(3, ["stripped"], ["x"], program="./cut")
-    refused(3, ["version 99", "version 1"], ["x"], program="./version")
+    refused(3, ["version 99", "version 2"], ["x"], program="./version")
 
 
 def check_run():
@@ -208,6 +214,11 @@ def check_info():
     for name, value in list(info["memory"].items()) + [("total", info["total_bytes"])]:
         if not re.search(rf"\b{name}\s+{value}\b", text):
             fail(f"info lacks {name} {value}")
+    table = info["per_layer_embeddings"] # a row is gathered whole, in two parts
+    if info["memory"]["ple"] != 64 * table["row_bytes"]:
+        fail(f"{info['memory']['ple']} bytes for 64 rows of {table}")
+    if f"{table['rows']} embeddings of {table['row_bytes']} bytes ({table['layout']})" not in text:
+        fail(f"info lacks {table}")
     # Resident memory stays below, whatever runs.
     write("many", " ".join(str(i * 7919 % 2048) for i in range(3000)))
     for args in ["-b", "64"], ["-b", "512", "-t", "1"], ["-b", "1", "-c", "3000"]:
@@ -231,12 +242,12 @@ def check_interrupt():
 
 
 def check_help():
-    for command in "run", "eval", "info":
+    for command in "run", "eval", "info", "bench":
         text = good([command, "--help"])
         for flag in "-t", "-c", "-b":
             if flag not in text:
                 fail(f"{command} --help lacks {flag}")
-        if "test" in text or "rope" in text:
+        if "--test" in text or "--rope" in text:
             fail(f"{command} --help shows hidden flags")
         if command not in good(["--help"]):
             fail(f"--help lacks {command}")

@@ -98,6 +98,7 @@ void check_row(const gm_ctx *c, int r, int ple_from, int ple_bytes) {
 }
 
 void body(gm_ctx *c, int32_t w) {
+  c->mark(c, w, 0);
   for (int r = share(c, c->rows, w); r < share(c, c->rows, w + 1); ++r) {
     check_row(c, r, 0, 16);
     c->resid[r * 32] = float(c->ids[r]);
@@ -115,6 +116,7 @@ void body(gm_ctx *c, int32_t w) {
         *cell(c, kind, tile.slot, c->pos[r]) = key_of(c->ids[r], c->pos[r]);
     }
   }
+  c->mark(c, w, -1);
 }
 
 uint64_t sum_keys(const gm_ctx *c, int kind, int slot, int pos, int64_t from,
@@ -206,10 +208,19 @@ void top(gm_ctx *c, int32_t w) {
   }
 }
 
-const gm_entry entries[] = {{"body", body, body},
-                            {"tail", tail_few, tail_many},
-                            {"top", top, nullptr},
-                            {"logits", logits, nullptr}};
+const gm_entry entries[] = {{"body", body, body, {0, 2}, {2, 3}},
+                            {"tail", tail_few, tail_many, {3, 4}, {0, 0}},
+                            {"top", top, nullptr, {4, 5}, {0, 0}},
+                            {"logits", logits, nullptr, {0, 0}, {0, 0}}};
+
+const char names[] = "one\0two\0attend";
+// bytes, ops, family, row_bytes, key_bytes, units, axis
+const gm_work works[] = {{1000, 100, 0, 0, {0, 0}, 10, GM_BLOCKS},
+                         {800, 10, 4, 100, {0, 0}, 1, GM_ALL},
+                         {5000, 1, 0, 0, {0, 0}, 1, GM_ROWS},
+                         {0, 0, 8, 0, {3, 0}, 2, GM_SPLITS},
+                         {0, 0, 8, 0, {0, 7}, 1, GM_ONE}};
+const gm_call calls[] = {{0, 3}, {1, 3}, {2, 3}, {3, 3}, {4, 3}};
 
 //===- the file -----------------------------------------------------------===//
 
@@ -366,4 +377,5 @@ std::string complaints() {
 
 } // namespace fake
 
-extern "C" const gm_program gm_model = {GM_ABI, 4, fake::entries};
+extern "C" const gm_program gm_model = {GM_ABI,      4,           fake::entries,
+                                        fake::calls, fake::works, fake::names};

@@ -4,6 +4,7 @@
 
 #include "runtime/abi.h"
 
+#include <atomic>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -106,6 +107,72 @@ protected:
   std::vector<std::vector<float>> expected;
   Collected got;
 };
+
+// All wanted rows run through the tail, the last one's output comes.
+TEST_F(Steps, LastOnly) {
+  for (int count : {1, 8, 9, 20}) {
+    begin({});
+    push(0, 0, count, true);
+    Job job;
+    job.rows = rows.data();
+    job.count = count;
+    job.output = Output::Top;
+    job.last_only = true;
+    // A mask of one row: id 77 alone is allowed.
+    std::vector<uint32_t> mask((fake::VOCAB + 31) / 32);
+    mask[77 / 32] = 1u << 77 % 32;
+    job.mask = mask.data();
+    struct Last {
+      int calls = 0;
+      Group group;
+      int32_t top[2];
+      std::vector<float> hidden;
+    } last;
+    job.user = &last;
+    job.sink = [](void *user, const Group &g) {
+      Last &l = *static_cast<Last *>(user);
+      ++l.calls;
+      l.group = g;
+      l.top[0] = g.top_ids[0], l.top[1] = g.top_ids[1];
+      l.hidden.assign(g.hidden, g.hidden + fake::HIDDEN);
+    };
+    ASSERT_TRUE(step(*engine, job).ok());
+    EXPECT_EQ(last.calls, 1);
+    EXPECT_EQ(last.group.first, count - 1);
+    EXPECT_EQ(last.group.rows, 1);
+    EXPECT_EQ(last.hidden, expected.back());
+    EXPECT_EQ(last.top[0], 77);
+    EXPECT_EQ(last.top[1], -1);
+    rows.clear();
+    expected.clear();
+  }
+}
+
+// What `watch` installs is called by every worker, until it is taken away.
+TEST_F(Steps, Hooks) {
+  static std::atomic<int> barriers, marks, ends;
+  static Hooks before;
+  Options o;
+  o.threads = 3;
+  begin(o);
+  before = watch(*engine, {[](gm_ctx *ctx, int32_t worker) {
+                             ++barriers;
+                             before.barrier(ctx, worker);
+                           },
+                           [](gm_ctx *, int32_t, int32_t call) {
+                             ++(call < 0 ? ends : marks);
+                           }});
+  push(0, 0, 4, true);
+  run_and_compare(Output::Top);
+  EXPECT_EQ(barriers, 3 * 2); // one in the tail, one in the head
+  EXPECT_EQ(marks, 3);        // one in the body
+  EXPECT_EQ(ends, 3);
+  watch(*engine, before);
+  push(0, 4, 4, true);
+  run_and_compare(Output::Top);
+  EXPECT_EQ(barriers, 3 * 2);
+  EXPECT_EQ(marks, 3);
+}
 
 TEST_F(Steps, ChunksAndWorkers) {
   for (int chunk : {1, 7, 8, 9, 64, 200})

@@ -1,4 +1,5 @@
 """Reads, changes and writes GGUF files (little endian, version 3), for tests."""
+import mmap
 import struct
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -14,15 +15,16 @@ class Tensor:
 
 
 class Gguf:
-    """entries: key -> (type, value), an array's value is (element type, list); strings are bytes."""
+    """entries: key -> (type, value), an array's value is (element type, list); strings are bytes.
+    With data=False tensors have no data, so that a file of any size can be looked at."""
 
-    def __init__(self, path=None):
+    def __init__(self, path=None, data=True):
         self.entries, self.tensors, self.version, self.alignment = {}, [], 3, 32
         if path:
-            with open(path, "rb") as f:
-                self._parse(f.read())
+            with open(path, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as bytes_of_file:
+                self._parse(bytes_of_file, data)
 
-    def _parse(self, data):
+    def _parse(self, data, keep):
         at = 4
 
         def number(form):
@@ -59,7 +61,8 @@ class Gguf:
         self.alignment = self.entries.get("general.alignment", (4, 32))[1]
         base = -(-at // self.alignment) * self.alignment
         for name, ne, kind, offset in places:
-            self.tensors.append(Tensor(name, ne, kind, data[base + offset:base + offset + size(ne, kind)]))
+            end = base + offset + size(ne, kind) if keep else base + offset
+            self.tensors.append(Tensor(name, ne, kind, data[base + offset:end]))
 
     def tensor(self, name):
         return next(t for t in self.tensors if t.name == name)

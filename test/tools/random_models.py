@@ -2,14 +2,16 @@
 """Compiles random models of the family and compares what the programs say with
 the reference evaluator (gemma-eval, in double).
 
-  random_models.py SEEDS [--arm] [--stages] [--external] [--keep FOLDER]
+  random_models.py SEEDS [--target NAME] [--arm] [--stages] [--external]
+                   [--quant] [--keep FOLDER]
 
 SEEDS: "3", "0-99" or "1,5,7". For each seed: --quant=f32 logits within 1e-3 of
 the evaluator; the default formats near it on average; both bitwise equal for
 other workers and chunks; greedy generation equal to the argmax of eval's logits,
 with stop ids, suppressed ids, -n and a full context. --arm: the same logits on
 arm-neon under qemu-aarch64. --stages: each stage read back by gemma-opt gives
-the stages after it. --external: weights in a file of their own, reused."""
+the stages after it. --external: weights in a file of their own, reused. --quant: q8 and q4 near the
+evaluator on average, bits and stages as above."""
 import argparse
 import os
 import random
@@ -109,13 +111,16 @@ class Case:
 
     def near(self, got, what):
         share = self.share(got)
-        text = self.model.text
-        chosen = text["enable_moe_block"] and text["top_k_experts"] < text["num_experts"]
+        chosen = self.chooses()
         # Another expert is another model. Else a tenth, or, for a model that
         # amplifies rounding, three times what rounding its caches alone does.
         bound = 0.6 if chosen else max(0.1, 3 * self.noise)
         expect(share <= bound, f"{what}: mean difference is {share:.3f} of the logits' deviation, allowed {bound:.3f}")
         return share
+
+    def chooses(self):
+        text = self.model.text
+        return text["enable_moe_block"] and text["top_k_experts"] < text["num_experts"]
 
     # Mean difference from the evaluator over the deviation of its logits.
     def share(self, got):
@@ -167,19 +172,32 @@ class Case:
             again = call(["gemma-opt", self.path(stage), f"--{pipeline}=quant={quant} target={target}"])
             expect(again == text[following], f"stage {stage} read back gives another {following}")
 
+    # Rounding of weights and activations adds to what the caches' does; q4 to q8's.
+    def check_quantized(self, some):
+        shares = []
+        for quant, bound in ("q8", 0.15), ("q4", 0.6):
+            program = compile_model(self.checkpoint, self.path(quant), "--quant=" + quant, "--target=x86-avx512")
+            shares.append(self.share(self.same_bits(program, some)))
+            allowed = max(4 * bound if self.chooses() else bound, 6 * self.noise)
+            expect(shares[-1] <= allowed,
+                   f"{quant}: mean difference is {shares[-1]:.3f} of the logits' deviation, allowed {allowed:.3f}")
+            self.check_stages("--quant=" + quant, "--target=" + self.r.choice(["x86-avx512", "arm-neon"]))
+        return ", q8 {:.4f}, q4 {:.4f}".format(*shares)
+
     def check_external(self):
-        program = compile_model(self.checkpoint, self.path("ext"), "--weights=external")
+        target = "--target=" + self.a.target
+        program = compile_model(self.checkpoint, self.path("ext"), "--weights=external", target)
         blob = self.path("ext.weights")
         before, ids = os.stat(blob), self.ids[:20]
         first = self.logits(program, ids, 2, 64)
         expect((first == self.logits(self.path("none"), ids, 2, 64)).all(), "external weights give other logits")
-        compile_model(self.checkpoint, program, "--weights=external")
+        compile_model(self.checkpoint, program, "--weights=external", target)
         after = os.stat(blob)
         expect((before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns),
                "an equal checkpoint wrote its weights again")
         os.rename(program, self.path("old"))
         self.model.write(self.checkpoint, salt=1)
-        compile_model(self.checkpoint, program, "--weights=external")
+        compile_model(self.checkpoint, program, "--weights=external", target)
         expect((first != self.logits(program, ids, 2, 64)).any(), "another checkpoint, the same logits")
         os.rename(program, self.path("new"))
         os.rename(self.path("old"), program)
@@ -189,7 +207,7 @@ class Case:
         self.expected = self.reference()
         limit = np.abs(self.expected).max()
         some = self.r.sample(SURROUNDINGS, 5 if len(self.ids) > 9 else 3)
-        target = "--target=x86-avx512"
+        target = "--target=" + self.a.target
         exact = self.exact(self.same_bits(compile_model(self.checkpoint, self.path("f32"), "--quant=f32", target), some),
                            "f32")
         rounded = compile_model(self.checkpoint, self.path("rounded"), "--quant=f32", "--cache-type=bf16", target)
@@ -205,15 +223,17 @@ class Case:
             for quant, check in (("f32", self.exact), ("none", self.near)):
                 program = compile_model(self.checkpoint, self.path("arm"), "--quant=" + quant, "--target=arm-neon")
                 check(self.logits(program, self.ids, 2, 7, ["qemu-aarch64"]), "arm " + quant)
+        quantized = self.check_quantized(some) if self.a.quant else ""
         if self.a.external:
             self.check_external()
-        return f"{len(self.expected)} rows to {limit:.1f}: f32 {exact:.1e}, default {share:.4f}, caches alone {self.noise:.4f}"
+        return f"{len(self.expected)} rows to {limit:.1f}: f32 {exact:.1e}, default {share:.4f}, caches alone {self.noise:.4f}{quantized}"
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("seeds")
-    for flag in ("arm", "stages", "external"):
+    p.add_argument("--target", default="x86-avx512", help="of the programs that run here")
+    for flag in ("arm", "stages", "external", "quant"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--keep", help="where models and programs of failing seeds stay")
     a = p.parse_args()

@@ -19,11 +19,11 @@ static constexpr size_t guardBytes = 64; // as in runner.c
 static constexpr uint8_t guardValue = 0xa5;
 
 std::string KernelRunner::whyNot(const std::string &targetName) {
-  const Target *target = findTarget(targetName), *host = findTarget("host");
-  if (host == target)
+  const Target *target = findTarget(targetName);
+  if (runsHere(*target))
     return "";
   if (target->arch == "x86_64")
-    return "this machine lacks AVX-512 VNNI or BF16";
+    return "this machine lacks a CPU feature of " + target->name;
   if (access(GEMMAC_CLANG, X_OK) ||
       access("/usr/aarch64-linux-gnu/lib/libc.a", R_OK))
     return "no clang-22 or libc for " + target->arch +
@@ -42,7 +42,7 @@ static std::string scratchFolder() {
 KernelRunner::KernelRunner(const KernelSpec &spec,
                            const std::string &targetName)
     : spec(spec), target(*findTarget(targetName)) {
-  if (findTarget("host") == &target) {
+  if (runsHere(target)) {
     auto result = KernelJit::create(spec, target);
     if (result)
       jit = std::move(*result);

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <random>
@@ -69,7 +70,7 @@ Bytes makeInts(const std::vector<int32_t> &values);
 double readElement(const Bytes &bytes, int64_t row, int64_t column,
                    int64_t stride, const std::string &encoding);
 
-// Tests over both targets; skips with the reason where one cannot run.
+// Tests over all targets; skips with the reason where one cannot run.
 class KernelTest : public testing::TestWithParam<std::string> {
 protected:
   void SetUp() override {
@@ -80,11 +81,15 @@ protected:
   bool arm() const { return GetParam() == "arm-neon"; }
   std::mt19937 random{7};
 };
-#define GEMMAC_BOTH_TARGETS(suite)                                             \
-  INSTANTIATE_TEST_SUITE_P(Targets, suite,                                     \
-                           testing::Values("x86-avx512", "arm-neon"),          \
-                           [](const auto &info) {                              \
-                             return info.param == "arm-neon" ? "arm" : "x86";  \
-                           })
+// "x86-avx2" as it may stand in the name of a test.
+inline std::string testName(const testing::TestParamInfo<std::string> &info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+#define GEMMAC_ALL_TARGETS(suite)                                              \
+  INSTANTIATE_TEST_SUITE_P(                                                    \
+      Targets, suite, testing::Values("x86-avx512", "x86-avx2", "arm-neon"),   \
+      testName)
 
 } // namespace gemmac

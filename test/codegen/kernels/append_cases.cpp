@@ -41,9 +41,17 @@ std::vector<double> reference(const Shape &s, const float *x, const float *w,
   return y;
 }
 
-bool near(const Shape &s, double got, double want) {
-  double scale = std::max(1.0, std::abs(want));
-  return std::abs(got - want) <= (s.cache == "f32" ? 1e-6 : 0.00392) * scale;
+// `block`: the lanes that share a scale with lane `d`.
+bool near(const Shape &s, double got, const std::vector<double> &want, int d,
+          int64_t block) {
+  if (s.cache == "q8") {
+    double largest = 0;
+    for (int64_t i = d / block * block; i < d / block * block + block; ++i)
+      largest = std::max(largest, std::abs(want[i]));
+    return std::abs(got - want[d]) <= 0.501 * largest / 127 + 1e-6;
+  }
+  double scale = std::max(1.0, std::abs(want[d]));
+  return std::abs(got - want[d]) <= (s.cache == "f32" ? 1e-6 : 0.00392) * scale;
 }
 
 struct Rows {
@@ -70,6 +78,21 @@ struct Rows {
   Buffer x, rope, w;
 };
 
+// The word of every block of a head is -8 times the sum of its codes.
+bool wordsFit(const uint8_t *q, const Shape &s, int64_t head) {
+  for (int64_t b = 0; b < s.hd / quantBlock; ++b) {
+    const uint8_t *block =
+        q + (head * s.hd / quantBlock + b) * activationBlockBytes;
+    int32_t word;
+    memcpy(&word, block + 36, 4);
+    for (int64_t i = 0; i < quantBlock; ++i)
+      word += 8 * int8_t(block[i]);
+    if (word)
+      return false;
+  }
+  return true;
+}
+
 using RopeQ = void (*)(const void *, const void *, const void *, void *,
                        int32_t, int32_t, int32_t, int32_t, int32_t);
 
@@ -78,17 +101,17 @@ std::string runRopeQ(const Lookup &find, const Shape &s, RowClass rowClass,
   auto f = RopeQ(find(specOf("rope_q", s, rowClass)));
   if (!f)
     return "";
-  const int column = 32, bytes = int(elementBytes(s.cache));
+  const int column = 32;
   Rows in(s, rows, column + s.heads * s.hd, 5);
-  Buffer q(size_t(roundUp(rows, 8) * s.heads * s.hd * bytes)), one(q.bytes);
+  const int64_t bytes = encodedBytes(s.cache, s.heads * s.hd); // of a row
+  Buffer q(size_t(roundUp(rows, 8) * bytes)), one(q.bytes);
   for (auto [a, b] :
        {std::pair(rows / 2, rows), std::pair(0, rows / 2), std::pair(1, 1)})
     f(in.x.data(), in.rope.data(), in.w.data(), q.data(), rows, in.stride,
       column, a, b);
   f(in.x.data(), in.rope.data(), in.w.data(), one.data(), rows, in.stride,
     column, 0, rows);
-  if (!q.intact() ||
-      memcmp(q.data(), one.data(), size_t(rows) * s.heads * s.hd * bytes))
+  if (!q.intact() || memcmp(q.data(), one.data(), size_t(rows * bytes)))
     return "rope_q depends on the division of rows or writes outside";
   for (int r = 0; r < rows; ++r)
     for (int h = 0; h < s.heads; ++h) {
@@ -96,12 +119,14 @@ std::string runRopeQ(const Lookup &find, const Shape &s, RowClass rowClass,
                                            in.w.as<float>(), in.turn(s, r));
       for (int d = 0; d < s.hd; ++d) {
         double got =
-            get(s.cache,
-                q.data() + ((int64_t(r) * s.heads + h) * s.hd + d) * bytes);
-        if (!near(s, got, want[d]))
+            getQuery(s.cache, q.data(), s.hd, int64_t(r) * s.heads + h, d);
+        if (!near(s, got, want, d, keyBlock(s.hd)))
           return text("rope_q row %d head %d dim %d: expects %.8g, got %.8g", r,
                       h, d, want[d], got);
       }
+      if (s.cache == "q8" && !wordsFit(q.data(), s, r * s.heads + h))
+        return text("rope_q row %d head %d: the sum of the codes is wrong", r,
+                    h);
     }
   return "";
 }
@@ -126,42 +151,57 @@ std::string runAppend(const Lookup &find, const Shape &s, RowClass rowClass,
   for (int32_t &entry : table)
     entry += firstPage;
   Rows in(s, rows, kColumn + 2 * s.heads * s.hd, 11);
-  const int64_t page = cachePageBytes(s.cache, s.heads, s.hd);
-  Buffer k(size_t(pages * page)), v(size_t(pages * page));
+  const int64_t kPage = keyPageBytes(s.cache, s.heads, s.hd),
+                vPage = valuePageBytes(s.cache, s.heads, s.hd);
+  Buffer k(size_t(pages * kPage)), v(size_t(pages * vPage));
   for (auto [a, b] : {std::pair(1, 3), std::pair(0, 1), std::pair(2, 2)})
     f(in.x.data(), in.rope.data(), tiles.data(), in.w.data(),
-      poolOf(k.data(), page), poolOf(v.data(), page), table.data(), stride,
+      poolOf(k.data(), kPage), poolOf(v.data(), vPage), table.data(), stride,
       rows, in.stride, kColumn, vColumn, a, b);
-  std::vector<uint8_t> touched(pages * page, 0), touchedV(touched);
-  const int bytes = int(elementBytes(s.cache));
+  std::vector<uint8_t> touched(pages * kPage, 0), touchedV(pages * vPage, 0);
+  const bool q8 = s.cache == "q8";
+  const int bytes = q8 ? 1 : int(elementBytes(s.cache));
   for (const gm_tile &t : tiles)
     for (int i = 0; i < t.rows; ++i)
       for (int h = 0; h < s.heads; ++h) {
         const int r = t.row0 + i, p = t.pos0 + i;
-        const int64_t base =
-            (table[t.slot * stride + p / 64] - firstPage) * page;
+        const int64_t page = table[t.slot * stride + p / 64] - firstPage;
+        uint8_t *kAt = k.data() + page * kPage, *vAt = v.data() + page * vPage;
         const float *from = in.row(r) + h * s.hd;
         std::vector<double> wantK =
             reference(s, from + kColumn, in.w.as<float>(), in.turn(s, r));
         std::vector<double> wantV =
             reference(s, from + vColumn, nullptr, nullptr);
         for (int d = 0; d < s.hd; ++d) {
-          int64_t atK = base + keyAddress(s.cache, s.hd, h, p % 64, d);
-          int64_t atV = base + valueAddress(s.cache, s.hd, h, p % 64, d);
-          double gotK = get(s.cache, k.data() + atK),
-                 gotV = get(s.cache, v.data() + atV);
-          if (!near(s, gotK, wantK[d]) || !near(s, gotV, wantV[d]))
+          double gotK = getKey(s.cache, kAt, s.hd, h, p % 64, d),
+                 gotV = getValue(s.cache, vAt, s.hd, h, p % 64, d);
+          if (!near(s, gotK, wantK, d, keyBlock(s.hd)) ||
+              !near(s, gotV, wantV, d, s.hd))
             return text("append row %d head %d dim %d: expects k %.8g, v %.8g, "
                         "got %.8g, %.8g",
                         r, h, d, wantK[d], wantV[d], gotK, gotV);
-          std::fill_n(&touched[atK], bytes, 1);
-          std::fill_n(&touchedV[atV], bytes, 1);
+          std::fill_n(
+              &touched[page * kPage + keyAddress(s.cache, s.hd, h, p % 64, d)],
+              bytes, 1);
+          std::fill_n(&touchedV[page * vPage +
+                                valueAddress(s.cache, s.hd, h, p % 64, d)],
+                      bytes, 1);
+          if (!q8)
+            continue;
+          std::fill_n(
+              &touched[page * kPage + keyScaleAddress(s.hd, h, p % 64, d)], 4,
+              1);
+          std::fill_n(
+              &touchedV[page * vPage + valueScaleAddress(s.hd, h, p % 64)], 4,
+              1);
         }
       }
   for (size_t i = 0; i < touched.size(); ++i)
-    if ((!touched[i] && k.data()[i] != 0xff) ||
-        (!touchedV[i] && v.data()[i] != 0xff))
+    if (!touched[i] && k.data()[i] != 0xff)
       return "append touches other keys";
+  for (size_t i = 0; i < touchedV.size(); ++i)
+    if (!touchedV[i] && v.data()[i] != 0xff)
+      return "append touches other values";
   return k.intact() && v.intact() ? "" : "append writes outside the pools";
 }
 
@@ -169,7 +209,7 @@ std::string runAppend(const Lookup &find, const Shape &s, RowClass rowClass,
 
 std::vector<Case> appendCases() {
   std::vector<Case> cases;
-  for (const char *f : {"bf16", "f32"})
+  for (const char *f : {"bf16", "f32", "q8"})
     for (Shape s :
          {Shape{f, 1, 256, 128}, Shape{f, 2, 512, 64}, Shape{f, 3, 32, 4},
           Shape{f, 4, 64, 32}, Shape{f, 1, 96, 11}}) {

@@ -8,6 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
 #include <sstream>
 
 using namespace gemmac;
@@ -37,7 +39,8 @@ std::vector<Block> selfLoops(const std::string &assembly) {
     if (line.starts_with(".L") && line.find(':') != line.npos) {
       label = line.substr(0, line.find(':'));
       block.clear();
-    } else if (line.starts_with("\t") && !line.starts_with("\t.")) {
+    } else if (line.starts_with("\t") && !line.starts_with("\t.") &&
+               !line.starts_with("\t#") && !line.starts_with("\t//")) {
       block.push_back(line);
       if (!label.empty() && line.ends_with(label))
         loops.push_back(block);
@@ -106,8 +109,11 @@ TEST(Assembly, X86Bf16PairProducts) {
                                8, 16, 16}; // M x blocks: 1, 2, 4, 8 x most or 1
       if (name == "linear_geglu")
         want = {4, 8, 16, 16};
+      if (name == "linear_ple") // a block at a time
+        want = {1, 2, 4, 8};
       if (rows == RowClass::Many)
         want = name == "linear_geglu" ? std::vector<int>{16}
+               : name == "linear_ple" ? std::vector<int>{8}
                                       : std::vector<int>{8, 16};
       if (name == "experts_up") // all M in both classes
         want = {4, 8, 16, 16};
@@ -136,8 +142,7 @@ TEST(Assembly, X86ByteProducts) {
     for (const char *family : products)
       for (RowClass rows : {RowClass::Few, RowClass::Many}) {
         std::string name = family;
-        if (name == "linear_ple" ||
-            (name == "logits" && rows == RowClass::Many))
+        if (name == "logits" && rows == RowClass::Many)
           continue;
         KernelSpec spec = product(family, rows, format);
         std::vector<int> sizes =
@@ -162,14 +167,97 @@ TEST(Assembly, X86ExpertsFetchAhead) {
               << family;
 }
 
+// Loops of the C++ products of a target: products per pass over 32 k, for one
+// row, several, and `many`; how many instructions they may take.
+struct BodyLoops {
+  const char *target, *instruction, *stack, *call;
+  std::set<int> few, many;
+  int one;
+  std::map<std::string, std::map<int, size_t>> instructions; // format, products
+};
+
+const BodyLoops bodyLoops[] = {
+    // 1, 2, 4 rows of 16 outputs
+    {"x86-avx2",
+     "vpmaddubsw",
+     "(%rsp)",
+     "\tcall",
+     {16, 32, 64},
+     {64},
+     16,
+     {{"q8_0", {{16, 118}, {32, 214}, {64, 394}}},
+      {"q4_0", {{16, 92}, {32, 162}, {64, 290}}},
+      {"q4_bf", {{16, 94}, {32, 164}, {64, 292}}}}},
+    // 1, 2 rows of 16, 4 rows of 8 outputs
+    {"arm-neon",
+     "sdot",
+     "[sp",
+     "\tbl\t",
+     {32, 64},
+     {64},
+     32,
+     {{"q8_0", {{32, 82}, {64, 134}}},
+      {"q4_0", {{32, 106}, {64, 160}}},
+      {"q4_bf", {{32, 106}, {64, 160}}}}},
+};
+
+void checkBodyLoops(const BodyLoops &body, const KernelSpec &spec,
+                    const std::set<int> &want) {
+  const std::map<int, size_t> &most =
+      body.instructions.at(spec.constants.text("format"));
+  std::string what = std::string(body.target) + ' ' + kernelSymbol(spec);
+  std::set<int> got;
+  for (const Block &loop : selfLoops(assemble(spec, body.target))) {
+    int n = count(loop, body.instruction);
+    if (n < body.one) // epilogues sum codes
+      continue;
+    got.insert(n);
+    EXPECT_EQ(count(loop, body.call), 0) << what << ' ' << n;
+    EXPECT_EQ(count(loop, body.stack), 0) << what << ' ' << n;
+    ASSERT_TRUE(most.count(n)) << what << ' ' << n;
+    // The experts' weights are addressed so that loads come one by one on ARM.
+    size_t single = spec.family.starts_with("experts") ? 16 : 0;
+    EXPECT_LE(loop.size(), most.at(n) + single) << what << ' ' << n;
+  }
+  EXPECT_EQ(got, want) << what;
+}
+
+TEST(Assembly, BodyProducts) {
+  for (const BodyLoops &body : bodyLoops)
+    for (const auto &[format, instructions] : body.instructions)
+      for (const std::string family : products)
+        for (RowClass rows : {RowClass::Few, RowClass::Many}) {
+          if (family == "linear_ple" ||
+              (family == "logits" && rows == RowClass::Many))
+            continue;
+          bool all = rows == RowClass::Few || family.starts_with("experts");
+          const std::set<int> &want = all ? body.few : body.many;
+          checkBodyLoops(body, product(family, rows, format), want);
+        }
+}
+
+// Epilogues, which have other forms of it, may spill constants.
 TEST(Assembly, F32UsesFusedMultiplyAdd) {
   for (const char *family : products) {
     KernelSpec spec = product(family, RowClass::Few, "f32");
-    std::vector<int> x86 =
-        hotLoops(spec, "x86-avx512", "vfmadd", "(%rsp)", "\tcall");
-    EXPECT_FALSE(x86.empty()) << kernelSymbol(spec);
+    for (const char *target : {"x86-avx512", "x86-avx2"}) {
+      std::vector<int> x86 =
+          hotLoops(spec, target, "vfmadd231ps", "(%rsp)", "\tcall");
+      EXPECT_FALSE(x86.empty()) << kernelSymbol(spec);
+    }
     std::vector<int> arm = hotLoops(spec, "arm-neon", "fmla", "[sp", "\tbl\t");
     EXPECT_FALSE(arm.empty()) << kernelSymbol(spec);
+  }
+}
+
+TEST(Assembly, Avx2Bf16Widens) {
+  for (const char *family : products) {
+    KernelSpec spec = product(family, RowClass::Few, "bf16");
+    std::vector<int> sizes =
+        hotLoops(spec, "x86-avx2", "vfmadd231ps", "(%rsp)", "\tcall");
+    ASSERT_FALSE(sizes.empty()) << kernelSymbol(spec);
+    EXPECT_EQ(sizes.back() % 4, 0)
+        << kernelSymbol(spec); // 2 vectors x 2 of a pair
   }
 }
 

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <random>
 #include <string>
@@ -70,6 +71,96 @@ inline std::vector<uint8_t> quantizedRows(const float *x, size_t n) {
     memcpy(to + 36, &word, 4);
   }
   return y;
+}
+
+// Keys and values in pages of every format: `n` numbers of key `key` of head
+// `h`, and what is read back.
+inline void putCodes(uint8_t *page, const float *x, int64_t lanes, float *scale,
+                     uint8_t offset,
+                     const std::function<int64_t(int64_t)> &at) {
+  float largest = 0;
+  bool number = true;
+  for (int64_t d = 0; d < lanes; ++d) {
+    largest = std::max(largest, std::fabs(x[d]));
+    number &= x[d] == x[d];
+  }
+  float s = largest * float(1.0 / 127.0);
+  for (int64_t d = 0; d < lanes; ++d)
+    page[at(d)] = number ? uint8_t(int(std::nearbyint(x[d] / s)) + offset) : 77;
+  s = number ? s : std::numeric_limits<float>::quiet_NaN();
+  memcpy(scale, &s, 4);
+}
+
+inline void putKey(const std::string &format, uint8_t *page, int64_t hd,
+                   int64_t h, int64_t key, const std::vector<float> &x) {
+  const int64_t lanes = format == "q8" ? keyBlock(hd) : 1;
+  for (int64_t d = 0; d < hd; d += lanes)
+    if (format == "q8")
+      putCodes(page, &x[d], lanes,
+               (float *)(page + keyScaleAddress(hd, h, key, d)), 128,
+               [&](int64_t i) { return keyAddress("q8", hd, h, key, d + i); });
+    else
+      put(format, page + keyAddress(format, hd, h, key, d), x[d]);
+}
+
+inline void putValue(const std::string &format, uint8_t *page, int64_t hd,
+                     int64_t h, int64_t key, const std::vector<float> &x) {
+  if (format == "q8")
+    return putCodes(
+        page, x.data(), hd, (float *)(page + valueScaleAddress(hd, h, key)), 0,
+        [&](int64_t d) { return valueAddress("q8", hd, h, key, d); });
+  for (int64_t d = 0; d < hd; ++d)
+    put(format, page + valueAddress(format, hd, h, key, d), x[d]);
+}
+
+inline float getKey(const std::string &format, const uint8_t *page, int64_t hd,
+                    int64_t h, int64_t key, int64_t d) {
+  const uint8_t *at = page + keyAddress(format, hd, h, key, d);
+  return format == "q8" ? float(*at - 128) *
+                              get("f32", page + keyScaleAddress(hd, h, key, d))
+                        : get(format, at);
+}
+
+inline float getValue(const std::string &format, const uint8_t *page,
+                      int64_t hd, int64_t h, int64_t key, int64_t d) {
+  const uint8_t *at = page + valueAddress(format, hd, h, key, d);
+  return format == "q8" ? float(int8_t(*at)) *
+                              get("f32", page + valueScaleAddress(hd, h, key))
+                        : get(format, at);
+}
+
+// Lane `d` of row `i` of heads of `hd` lanes, as family rope_q stores them.
+inline float getQuery(const std::string &format, const uint8_t *q, int64_t hd,
+                      int64_t i, int64_t d) {
+  if (format != "q8")
+    return get(format, q + (i * hd + d) * elementBytes(format));
+  const uint8_t *block = q + (i * hd + d) / quantBlock * activationBlockBytes;
+  return float(int8_t(block[d % quantBlock])) * get("f32", block + 32);
+}
+
+inline void putQuery(const std::string &format, uint8_t *q, int64_t hd,
+                     int64_t i, const std::vector<float> &x) {
+  const int64_t lanes = keyBlock(hd);
+  for (int64_t d = 0; d < hd; d += quantBlock) {
+    uint8_t *block = q + (i * hd + d) / quantBlock * activationBlockBytes;
+    if (format != "q8") {
+      for (int64_t j = d; j < d + quantBlock; ++j)
+        put(format, q + (i * hd + j) * elementBytes(format), x[j]);
+      continue;
+    }
+    float largest = 0;
+    for (int64_t j = d / lanes * lanes; j < d / lanes * lanes + lanes; ++j)
+      largest = std::max(largest, std::fabs(x[j]));
+    float scale = largest * float(1.0 / 127.0);
+    int32_t word = 0;
+    for (int64_t j = 0; j < quantBlock; ++j) {
+      int code = int(std::nearbyint(x[d + j] / scale));
+      block[j] = uint8_t(code);
+      word -= 8 * code;
+    }
+    memcpy(block + 32, &scale, 4);
+    memcpy(block + 36, &word, 4);
+  }
 }
 
 // Normally distributed, the same on every machine.

@@ -13,18 +13,6 @@ using namespace llvm;
 
 namespace gemmac::test {
 
-bool canRunBodies(std::string &why) {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bf16") &&
-      __builtin_cpu_supports("avx512vnni"))
-    return true;
-  why = "this machine has no AVX-512 VNNI and BF16";
-#else
-  why = "this machine is no x86-64";
-#endif
-  return false;
-}
-
 static std::unique_ptr<Module>
 optimised(const KernelSpec &spec, const Target &target, LLVMContext &context) {
   auto module = compileBodyKernel(spec, target, context);
@@ -57,16 +45,20 @@ static std::unique_ptr<orc::LLJIT> makeJit() {
   return jit;
 }
 
-void *jitBody(const KernelSpec &spec) {
-  static std::map<std::string, void *> made;
+void *jitBody(const KernelSpec &spec, const std::string &target) {
+  struct Jit {
+    std::map<std::string, void *> made;
+    std::unique_ptr<orc::LLJIT> jit = makeJit();
+  };
+  static std::map<std::string, Jit> jits; // symbols are the same for all
+  Jit &jit = jits[target];
   std::string symbol = kernelSymbol(spec);
-  if (auto it = made.find(symbol); it != made.end())
+  if (auto it = jit.made.find(symbol); it != jit.made.end())
     return it->second;
-  std::string object = bodyObject(spec, "x86-avx512");
-  static std::unique_ptr<orc::LLJIT> jit = makeJit();
+  std::string object = bodyObject(spec, target);
   ExitOnError check;
-  check(jit->addObjectFile(MemoryBuffer::getMemBufferCopy(object, symbol)));
-  return made[symbol] = check(jit->lookup(symbol)).toPtr<void *>();
+  check(jit.jit->addObjectFile(MemoryBuffer::getMemBufferCopy(object, symbol)));
+  return jit.made[symbol] = check(jit.jit->lookup(symbol)).toPtr<void *>();
 }
 
 } // namespace gemmac::test

@@ -8,10 +8,9 @@
 
 namespace gemmac::test {
 
-// Whether this machine can run code for x86-avx512; why not, if not.
-bool canRunBodies(std::string &why);
-// Address of the body; made at the first call, then kept.
-void *jitBody(const KernelSpec &spec);
+// Address of the body for a target that runs here; made at the first call, then
+// kept.
+void *jitBody(const KernelSpec &spec, const std::string &target);
 // Optimised assembly and object of the body.
 std::string bodyAssembly(const KernelSpec &spec, const std::string &target);
 std::string bodyObject(const KernelSpec &spec, const std::string &target);

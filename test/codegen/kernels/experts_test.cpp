@@ -46,14 +46,15 @@ RowData makeActivations(const std::string &act, int64_t rows, int64_t k,
 }
 
 // `members` matrices of rows x k one after the other.
-RowData makeStack(const std::string &format, int64_t members, int64_t rows,
-                  int64_t k, std::mt19937 &random) {
+RowData makeStack(const std::string &target, const std::string &format,
+                  int64_t members, int64_t rows, int64_t k,
+                  std::mt19937 &random) {
   RowData stack;
   for (int64_t e = 0; e < members; ++e) {
     std::vector<double> values;
     Bytes bytes;
     if (isQuantized(format)) {
-      Matrix m(format, rows, k, random);
+      Matrix m(format, rows, k, random, target);
       values = m.values, bytes = m.packed;
     } else {
       values = randomNumbers(random, size_t(rows * k));
@@ -72,13 +73,13 @@ public:
           int64_t f, std::mt19937 &random)
       : format(format), act(isQuantized(format) ? "q8" : format), k(k), f(f),
         slice(roundUp(f, 32)),
-        up(makeStack(format, experts, 2 * slice, k, random)),
-        down(makeStack(format, experts, k, f, random)),
+        up(makeStack(target, format, experts, 2 * slice, k, random)),
+        down(makeStack(target, format, experts, k, f, random)),
         upFew(upSpec(RowClass::Few), target),
         upMany(upSpec(RowClass::Many), target),
         downFew(downSpec(RowClass::Few), target),
         downMany(downSpec(RowClass::Many), target),
-        emulated(findTarget("host") != findTarget(target)), random(random) {}
+        emulated(!runsHere(*findTarget(target))), random(random) {}
 
   void check(int64_t rows, Routing routing) {
     x = makeActivations(act, rows, k, random);
@@ -287,7 +288,7 @@ protected:
       }
   }
 };
-GEMMAC_BOTH_TARGETS(Experts);
+GEMMAC_ALL_TARGETS(Experts);
 
 TEST_P(Experts, F32) {
   check("f32", 64, 64, {1, 8});

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 using namespace gemmac;
@@ -48,9 +49,11 @@ Constants sampleConstants(const Family &family) {
 
 class Families : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Targets, Families,
-                         testing::Values("x86-avx512", "arm-neon"),
+                         testing::Values("x86-avx512", "x86-avx2", "arm-neon"),
                          [](const auto &info) {
-                           return info.param == "arm-neon" ? "arm" : "x86";
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
                          });
 
 std::string compile(const KernelSpec &spec, const Target &target) {

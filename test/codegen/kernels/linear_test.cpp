@@ -10,7 +10,7 @@ using namespace gemmac;
 namespace {
 
 class Linear : public KernelTest {};
-GEMMAC_BOTH_TARGETS(Linear);
+GEMMAC_ALL_TARGETS(Linear);
 
 double geluOf(double x) {
   return 0.5 * x *

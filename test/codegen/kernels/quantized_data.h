@@ -18,12 +18,15 @@ inline double geluOf(double x) {
 struct Matrix {
   std::string format;
   int64_t rows, k;
+  bool signedCodes; // 8-bit ones
   std::vector<double> values;
   Bytes packed;
 
   Matrix(const std::string &format, int64_t rows, int64_t k,
-         std::mt19937 &random)
-      : format(format), rows(rows), k(k), values(size_t(rows * k)),
+         std::mt19937 &random, const std::string &target = "x86-avx512")
+      : format(format), rows(rows), k(k),
+        signedCodes(matrixLayout(format, findTarget(target)->dot).signedCodes),
+        values(size_t(rows * k)),
         packed(size_t(matrixLayout(format).bytes(rows, k)), 0) {
     const bool eight = format == "q8_0";
     std::uniform_int_distribution<int> code(eight ? -127 : -8, eight ? 127 : 7),
@@ -54,7 +57,7 @@ struct Matrix {
   void place(int64_t r, int64_t b, int64_t i, int code) {
     uint8_t *to = block(r, b) + r % 16 * 4 + i % 4;
     if (format == "q8_0")
-      to[i / 4 * 64] = uint8_t(code + 128);
+      to[i / 4 * 64] = uint8_t(signedCodes ? code : code + 128);
     else
       to[i % 16 / 4 * 64] |= uint8_t((code + 8) << (i < 16 ? 0 : 4));
   }

@@ -7,7 +7,7 @@ using namespace gemmac;
 namespace {
 
 class Quantized : public KernelTest {};
-GEMMAC_BOTH_TARGETS(Quantized);
+GEMMAC_ALL_TARGETS(Quantized);
 
 const char *const formats[] = {"q8_0", "q4_0", "q4_bf"};
 
@@ -15,11 +15,18 @@ struct Case {
   std::string family;
   const Matrix &w;
   const Activations &x;
-  int64_t unit() const { return family == "linear_geglu" ? 32 : 16; }
+  // linear_ple: per-layer inputs, of which columns from `column` on are used.
+  std::vector<double> ple = {};
+  static constexpr int64_t column = 7;
+  int64_t pleWidth() const { return w.rows + column; }
+  bool isPle() const { return family == "linear_ple"; }
+  int64_t unit() const { return result() == "q8" ? 32 : 16; }
   int64_t outputs() const {
     return family == "linear_geglu" ? w.rows / 2 : w.rows;
   }
-  std::string result() const { return family == "linear_geglu" ? "q8" : "f32"; }
+  std::string result() const {
+    return family == "linear_geglu" || isPle() ? "q8" : "f32";
+  }
   int64_t stride() const { return rowStride(result(), outputs()); }
 
   KernelSpec spec(RowClass rows) const {
@@ -36,12 +43,24 @@ struct Case {
     int64_t units = outputs() / unit();
     Bytes xs = x.slice(first, rows, space), ws = w.packed;
     Bytes y = makeNan(space * rowBytes(result(), outputs()));
-    for (auto [begin, end] : {std::pair(int64_t(0), cut), {cut, units}})
-      runner.run({{"x", &xs}, {"w", &ws}, {"y", &y}},
-                 {{"rows", int32_t(rows)},
-                  {"stride", int32_t(stride())},
-                  {"begin", int32_t(begin)},
-                  {"end", int32_t(end)}});
+    std::map<std::string, Bytes *> buffers = {
+        {"x", &xs}, {"w", &ws}, {"y", &y}};
+    std::map<std::string, int32_t> integers = {{"rows", int32_t(rows)},
+                                               {"stride", int32_t(stride())}};
+    Bytes ples;
+    if (isPle()) {
+      std::vector<double> part(ple.begin() + first * pleWidth(),
+                               ple.begin() + (first + rows) * pleWidth());
+      ples = makeRows(part, rows, pleWidth(), "f32", space);
+      buffers["ple"] = &ples;
+      integers["ple_stride"] = int32_t(rowStride("f32", pleWidth()));
+      integers["column"] = column;
+    }
+    for (auto [begin, end] : {std::pair(int64_t(0), cut), {cut, units}}) {
+      integers["begin"] = int32_t(begin);
+      integers["end"] = int32_t(end);
+      runner.run(buffers, integers);
+    }
     return y;
   }
 
@@ -57,6 +76,8 @@ struct Case {
       return geluOf(dot(r, gate)) * dot(r, gate + 32);
     }
     double sum = dot(r, o);
+    if (isPle())
+      return geluOf(sum) * ple[size_t(r * pleWidth() + column + o)];
     return family == "logits" ? 30 * std::tanh(sum / 30) : sum;
   }
 
@@ -107,15 +128,54 @@ struct Case {
 TEST_P(Quantized, Linear) {
   for (const char *format : formats)
     for (auto [k, n] : {std::pair(32, 48), {96, 64}, {1536, 112}}) {
-      Matrix w(format, n, k, random);
+      Matrix w(format, n, k, random, GetParam());
       Activations x(arm() ? 9 : 19, k, random);
       Case{"linear", w, x}.test(GetParam(), true);
     }
 }
 
+// All codes at the ends of their ranges: no sum on the way saturates.
+TEST_P(Quantized, LargestSums) {
+  for (const char *format : formats) {
+    Matrix w(format, 48, 64, random, GetParam());
+    Activations x(8, 64, random);
+    const int least = w.format == "q8_0" ? -127 : -8,
+              most = -least - (least == -8);
+    memset(w.packed.data(), 0, w.packed.size());
+    for (int64_t r = 0; r < 48; ++r)
+      for (int64_t b = 0; b < 2; ++b) {
+        uint16_t one = w.format == "q4_bf" ? 0x3f80 : 0x3c00;
+        memcpy(w.block(r, b) + w.blockBytes() - 32 + r % 16 * 2, &one, 2);
+        for (int64_t i = 0; i < 32; ++i) {
+          int code = r % 4 == 0   ? least
+                     : r % 4 == 1 ? most
+                     : i % 2      ? least
+                                  : most;
+          w.place(r, b, i, code);
+          w.values[size_t(r * 64 + b * 32 + i)] = code;
+        }
+      }
+    for (int64_t r = 0; r < 8; ++r)
+      for (int64_t b = 0; b < 2; ++b) {
+        uint8_t *to = &x.bytes[size_t((r * 2 + b) * 40)];
+        float scale = 1;
+        int32_t word = 0;
+        for (int64_t i = 0; i < 32; ++i) {
+          int code = r % 3 == 0 ? 127 : r % 3 == 1 ? -127 : i % 2 ? 127 : -127;
+          to[i] = uint8_t(int8_t(code));
+          word -= 8 * code;
+          x.values[size_t(r * 64 + b * 32 + i)] = code;
+        }
+        memcpy(to + 32, &scale, 4);
+        memcpy(to + 36, &word, 4);
+      }
+    Case{"linear", w, x}.test(GetParam(), false);
+  }
+}
+
 TEST_P(Quantized, Logits) {
   for (const char *format : formats) {
-    Matrix w(format, 64, 96, random);
+    Matrix w(format, 64, 96, random, GetParam());
     Activations x(8, 96, random);
     Case{"logits", w, x}.test(GetParam(), false);
   }
@@ -123,16 +183,29 @@ TEST_P(Quantized, Logits) {
 
 TEST_P(Quantized, Geglu) {
   for (const char *format : formats) {
-    Matrix w(format, 192, 96, random);
+    Matrix w(format, 192, 96, random, GetParam());
     Activations x(arm() ? 9 : 17, 96, random);
     Case{"linear_geglu", w, x}.test(GetParam(), true);
   }
 }
 
+TEST_P(Quantized, LinearPle) {
+  for (const char *format : formats)
+    for (auto [k, n] : {std::pair(96, 96), {1536, 64}}) {
+      Matrix w(format, n, k, random);
+      Activations x(arm() ? 9 : 17, k, random);
+      Case c{"linear_ple", w, x};
+      c.ple = randomNumbers(random, size_t(x.rows * c.pleWidth()));
+      for (double &value : c.ple) // as the kernel reads them
+        value = float(value);
+      c.test(GetParam(), true);
+    }
+}
+
 TEST_P(Quantized, Embed) {
   for (const char *format : formats) {
     const int64_t k = 96;
-    Matrix w(format, 48, k, random);
+    Matrix w(format, 48, k, random, GetParam());
     KernelSpec spec{"embed", RowClass::Few, {}};
     spec.constants.set("k", k).set("format", format).set("scale", 2.0);
     KernelRunner runner(spec, GetParam());

@@ -29,7 +29,7 @@ protected:
     return makeWeight(values, 1, int64_t(values.size()), rowsLayout("f32"));
   }
 };
-GEMMAC_BOTH_TARGETS(Rows);
+GEMMAC_ALL_TARGETS(Rows);
 
 double inverseRms(const double *x, int64_t k, double eps) {
   double sum = 0;

@@ -61,8 +61,8 @@ gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "k"}
 
 // -----
 
-// expected-error @below {{expects format to be f32 or bf16, got "q8"}}
-gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "kv", format = "q8"}
+// expected-error @below {{expects format to be f32 or bf16 or q8, got "q4"}}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "kv", format = "q4"}
 
 // -----
 

@@ -61,6 +61,11 @@ kernel.def @norm {family = "norm", rows = "few", constants = {act = "bf16", eps 
 
 // -----
 
+// expected-error @below {{expects p to be a multiple of 32, got 48}}
+kernel.def @ple_finish_1em06_q8_0_p48_0p5_4_few {family = "ple_finish", rows = "few", constants = {eps = 1.0e-6 : f64, format = "q8_0", p = 48 : i64, scale = 0.5 : f64, token_scale = 4.0 : f64}}
+
+// -----
+
 // expected-error @below {{expects a layout of format bf16, got "f32_16"}}
 kernel.weight @w {pieces = [{tensor = "q", rows = array<i64: 0, 64>, cols = array<i64: 0, 48>}], format = "bf16", layout = "f32_16", rows = 64 : i64, cols = 48 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 6144 : i64}
 
@@ -189,8 +194,8 @@ kernel.cache @kv {table = "local", window = 8 : i64, heads = 0 : i64, dim = 32 :
 
 // -----
 
-// expected-error @below {{expects format f32 or bf16, got "q8"}}
-kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "q8", k_page = 8192 : i64, v_page = 8192 : i64}
+// expected-error @below {{expects format f32, bf16 or q8, got "q4"}}
+kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "q4", k_page = 8192 : i64, v_page = 8192 : i64}
 
 // -----
 
@@ -199,8 +204,13 @@ kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 48 :
 
 // -----
 
-// expected-error @below {{expects k_page and v_page of 8192 bytes, got 8191 and 8192}}
+// expected-error @below {{expects k_page and v_page of 8192 and 8192 bytes, got 8191 and 8192}}
 kernel.cache @kv {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "bf16", k_page = 8191 : i64, v_page = 8192 : i64}
+
+// -----
+
+// expected-error @below {{expects k_page and v_page of 33792 and 33024 bytes, got 33792 and 33792}}
+kernel.cache @kv {table = "global", window = 0 : i64, heads = 1 : i64, dim = 512 : i64, format = "q8", k_page = 33792 : i64, v_page = 33792 : i64}
 
 // -----
 

@@ -1,0 +1,277 @@
+// One split of attention (attend.h) over caches of format q8: products of 8-bit
+// codes summed exactly in 32 bits, then scaled in f32. Queries and keys have a
+// scale per block of lanes, values one per key, which joins the key's weight;
+// the products are rounded to 0..255 times a scale per pair and page. Whatever
+// lies in a page beside the visible keys meets weights of 0.
+// Freestanding, for body files only; must not know how units are divided.
+#ifndef GEMMAC_CODEGEN_KERNELS_ATTEND_Q8_H
+#define GEMMAC_CODEGEN_KERNELS_ATTEND_Q8_H
+
+#include "codegen/kernels/attend.h"
+
+#if defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+enum { PageQuads = GM_PAGE_KEYS / 4, SplitQuads = GM_SPLIT_KEYS / 4 };
+
+// Sums of products of the four bytes of every lane of `a` with those of `b`:
+// dotKeys takes codes of keys (plus 128) and of a query, dotValues codes of
+// values and weights. `sum` is that of the codes of the query or of the
+// weights: sums of unlike offsets start at a multiple of it.
+#if defined(__AVX512VNNI__)
+using u8x64 = unsigned char __attribute__((vector_size(64)));
+using i8x64 = char __attribute__((vector_size(64)));
+GM_INLINE i32x16 dot(i32x16 acc, u32x16 a, u32x16 b) {
+  return __builtin_ia32_vpdpbusd512(acc, __builtin_bit_cast(u8x64, a),
+                                    __builtin_bit_cast(i8x64, b));
+}
+GM_INLINE i32x16 startKeys(int32_t sum) { return -128 * sum; }
+GM_INLINE i32x16 dotKeys(i32x16 acc, u32x16 a, uint32_t b) {
+  return dot(acc, a, u32x16(b));
+}
+GM_INLINE i32x16 startValues(int32_t) { return 0; }
+GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
+  return dot(acc, u32x16(b), a);
+}
+#elif defined(__ARM_FEATURE_DOTPROD)
+using u32x4 = uint32_t __attribute__((ext_vector_type(4)));
+template <class F>
+GM_INLINE i32x16 quarters(i32x16 acc, u32x16 a, F f) {
+  auto x = f(acc.lo.lo, a.lo.lo), y = f(acc.lo.hi, a.lo.hi),
+       z = f(acc.hi.lo, a.hi.lo), w = f(acc.hi.hi, a.hi.hi);
+  auto lo = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7),
+       hi = __builtin_shufflevector(z, w, 0, 1, 2, 3, 4, 5, 6, 7);
+  return __builtin_shufflevector(lo, hi, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+                                 12, 13, 14, 15);
+}
+GM_INLINE i32x16 startKeys(int32_t) { return 0; }
+GM_INLINE i32x16 dotKeys(i32x16 acc, u32x16 a, uint32_t b) {
+  return quarters(acc, a ^ 0x80808080u, [=](auto acc, auto a) GM_LAMBDA {
+    return vdotq_s32(__builtin_bit_cast(int32x4_t, acc),
+                     __builtin_bit_cast(int8x16_t, a),
+                     __builtin_bit_cast(int8x16_t, u32x4(b)));
+  });
+}
+GM_INLINE i32x16 startValues(int32_t sum) { return -128 * sum; }
+GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
+  return quarters(acc, a ^ 0x80808080u, [=](auto acc, auto a) GM_LAMBDA {
+    return vreinterpretq_s32_u32(vdotq_u32(
+        __builtin_bit_cast(uint32x4_t, acc), __builtin_bit_cast(uint8x16_t, a),
+        __builtin_bit_cast(uint8x16_t, u32x4(b))));
+  });
+}
+#else
+template <class F>
+GM_INLINE i32x16 bytes(i32x16 acc, F f) {
+  GM_UNROLL
+  for (int32_t i = 0; i < 32; i += 8)
+    acc += f(i);
+  return acc;
+}
+GM_INLINE i32x16 signedByte(u32x16 x, int32_t i) {
+  return __builtin_bit_cast(i32x16, x << (24 - i)) >> 24;
+}
+GM_INLINE i32x16 unsignedByte(u32x16 x, int32_t i) {
+  return __builtin_bit_cast(i32x16, x >> i & 0xffu);
+}
+GM_INLINE i32x16 startKeys(int32_t sum) { return -128 * sum; }
+GM_INLINE i32x16 dotKeys(i32x16 acc, u32x16 a, uint32_t b) {
+  return bytes(acc, [=](int32_t i) GM_LAMBDA {
+    return unsignedByte(a, i) * signedByte(u32x16(b), i);
+  });
+}
+GM_INLINE i32x16 startValues(int32_t) { return 0; }
+GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
+  return bytes(acc, [=](int32_t i) GM_LAMBDA {
+    return signedByte(a, i) * unsignedByte(u32x16(b), i);
+  });
+}
+#endif
+
+GM_INLINE f32x16 toFloat(i32x16 x) {
+  return __builtin_convertvector(x, f32x16);
+}
+
+GM_INLINE const float *scalesOf(const uint8_t *page) {
+  return reinterpret_cast<const float *>(page + gm_hd * GM_PAGE_KEYS);
+}
+
+// Query of pair `i` of the chunk from blocks of encoding q8: codes, and scale
+// and sum of the codes of every block of lanes.
+GM_INLINE void takeQuery(Chunk &c, int32_t i, const uint8_t *from) {
+  const int32_t lanes = keyBlock(gm_hd), blocks = gm_hd / lanes;
+  uint32_t *q = c.q + i * (gm_hd / 4);
+  for (int32_t b = 0; b < blocks; ++b) {
+    c.qScale[i * blocks + b] = load<float>(from + 32);
+    int32_t sum = 0; // of -8 times the codes
+    for (int32_t d = 0; d < lanes; d += 32, from += 40, q += 8) {
+      store(q, load<u32x8>(from));
+      sum += load<int32_t>(from + 36);
+    }
+    c.qSum[i * blocks + b] = -sum / 8;
+  }
+}
+
+// Scores of N pairs from `first` on with 32 keys: `k` their codes, `scales`
+// those of their first block of lanes. `next`: bytes that are read next in this
+// order (few only, else null).
+template <int N, bool Prefetch>
+GM_INLINE void scoreQ8(const Chunk &c, int32_t first, const uint32_t *k,
+                       const float *scales, float *s, const uint8_t *next) {
+  const int32_t quads = gm_hd / 4, step = keyBlock(gm_hd) / 4,
+                blocks = quads / step;
+  const uint32_t *q = c.q + first * quads;
+  for (int32_t v = 0; v < 2; v += GM_VECTORS)
+    for (int32_t b = 0; b < blocks; ++b) {
+      i32x16 acc[N][GM_VECTORS];
+      GM_UNROLL
+      for (int32_t i = 0; i < N; ++i)
+        GM_UNROLL
+      for (int32_t j = 0; j < GM_VECTORS; ++j)
+        acc[i][j] = startKeys(c.qSum[(first + i) * blocks + b]);
+      for (int32_t d = b * step; d < (b + 1) * step; ++d) {
+        u32x16 key[GM_VECTORS];
+        GM_UNROLL
+        for (int32_t j = 0; j < GM_VECTORS; ++j) {
+          key[j] = load<u32x16>(k + (v + j) * 16 + d * 32);
+          if constexpr (Prefetch)
+            __builtin_prefetch(next + ((v + j) * 16 + d * 32) * 4, 0, 2);
+        }
+        GM_UNROLL
+        for (int32_t i = 0; i < N; ++i) {
+          uint32_t x = q[i * quads + d];
+          GM_UNROLL
+          for (int32_t j = 0; j < GM_VECTORS; ++j)
+            acc[i][j] = dotKeys(acc[i][j], key[j], x);
+        }
+      }
+      GM_UNROLL
+      for (int32_t i = 0; i < N; ++i)
+        GM_UNROLL
+      for (int32_t j = 0; j < GM_VECTORS; ++j) {
+        float *to = s + i * GM_SPLIT_KEYS + (v + j) * 16;
+        f32x16 x = toFloat(acc[i][j]) *
+                   load<f32x16>(scales + b * GM_PAGE_KEYS + (v + j) * 16);
+        store(to, fma(x, f32x16(c.qScale[(first + i) * blocks + b]),
+                      b ? load<f32x16>(to) : f32x16(0)));
+      }
+    }
+}
+
+template <bool Few>
+GM_INLINE void scorePagesQ8(Chunk &c, const Pages &pages) {
+  const int32_t half = 32 * gm_hd; // bytes of 32 keys
+  for (int32_t g = pages.from; g < pages.to; ++g)
+    for (int32_t h = 0; h < 2; ++h) {
+      const uint8_t *next = pages.afterKeys(g);
+      const int32_t key = g * GM_PAGE_KEYS + h * 32;
+      forPairs(c.count, [&](auto n, int32_t i) GM_LAMBDA {
+        constexpr int N = decltype(n)::value;
+        if (key < c.hi[i + N - 1] && key + 32 > c.lo[i])
+          scoreQ8<N, prefetches<Few, true>(N)>(
+              c, i, reinterpret_cast<const uint32_t *>(pages.k[g] + h * half),
+              scalesOf(pages.k[g]) + h * 32, c.s + i * GM_SPLIT_KEYS + key,
+              next + h * half);
+      });
+    }
+}
+
+// Largest visible score, sum of the weights (f32) and, per page, codes and
+// scale of the weights times the values' scales, of pair i.
+GM_INLINE void softmaxQ8(Chunk &c, int32_t i, const Pages &pages) {
+  const float *s = c.s + i * GM_SPLIT_KEYS;
+  const int32_t lo = c.lo[i], hi = c.hi[i];
+  const float largest = largestScore(s, lo, hi);
+  f32x16 sum = 0;
+  for (int32_t g = pages.from; g < pages.to; ++g) {
+    const float *scales = scalesOf(pages.v[g]);
+    f32x16 w[4], most = 0;
+    GM_UNROLL
+    for (int32_t j = 0; j < 4; ++j) {
+      const int32_t k = g * GM_PAGE_KEYS + j * 16;
+      const i32x16 key = counting() + k;
+      const auto seen = key >= lo & key < hi;
+      f32x16 p = weightOf(load<f32x16>(s + k) - largest);
+      sum += seen ? p : f32x16(0);
+      w[j] = seen ? p * load<f32x16>(scales + j * 16) : f32x16(0);
+      most = larger(most, w[j]);
+    }
+    const float top = maxLanes(most);
+    const float scale = top > 1e-30f ? top * float(1.0 / 255.0) : 0.0f,
+                inverse = inverseOf(scale);
+    i32x16 total = 0;
+    uint8_t *p =
+        reinterpret_cast<uint8_t *>(c.p + i * SplitQuads) + g * GM_PAGE_KEYS;
+    GM_UNROLL
+    for (int32_t j = 0; j < 4; ++j) {
+      const i32x16 codes = codesOf(w[j], inverse);
+      store(p + j * 16, __builtin_convertvector(codes, u8x16));
+      total += codes;
+    }
+    c.pScale[i * SplitPages + g] = scale;
+    c.pSum[i * SplitPages + g] = sumLanes(total);
+  }
+  c.part[i] = {largest, sumLanes(sum)};
+}
+
+// 32 (or 16) dims of N pairs over page `g`: acc += scale * (codes . codes).
+template <int N, bool Prefetch>
+GM_INLINE void weighQ8(f32x16 (&acc)[N][GM_VECTORS], const Chunk &c,
+                       const Pages &pages, int32_t first, int32_t g,
+                       int32_t offset) {
+  const uint32_t *p = c.p + first * SplitQuads + g * PageQuads;
+  const uint8_t *v = pages.v[g] + offset,
+                *next = pages.afterValues(g, c) + offset;
+  const int32_t key = g * GM_PAGE_KEYS, q0 = larger(pages.lo - key, 0) / 4,
+                q1 = smaller((pages.hi - key + 3) / 4, PageQuads);
+  i32x16 dots[N][GM_VECTORS];
+  GM_UNROLL
+  for (int32_t i = 0; i < N; ++i)
+    GM_UNROLL
+  for (int32_t j = 0; j < GM_VECTORS; ++j)
+    dots[i][j] = startValues(c.pSum[(first + i) * SplitPages + g]);
+  for (int64_t q = q0; q < q1; ++q) {
+    u32x16 value[GM_VECTORS];
+    GM_UNROLL
+    for (int32_t j = 0; j < GM_VECTORS; ++j) {
+      value[j] = load<u32x16>(v + j * 64 + q * 128);
+      if constexpr (Prefetch)
+        __builtin_prefetch(next + j * 64 + q * 128, 0, 2);
+    }
+    GM_UNROLL
+    for (int32_t i = 0; i < N; ++i) {
+      uint32_t x = p[i * SplitQuads + q];
+      GM_UNROLL
+      for (int32_t j = 0; j < GM_VECTORS; ++j)
+        dots[i][j] = dotValues(dots[i][j], value[j], x);
+    }
+  }
+  GM_UNROLL
+  for (int32_t i = 0; i < N; ++i)
+    GM_UNROLL
+  for (int32_t j = 0; j < GM_VECTORS; ++j)
+    acc[i][j] = fma(toFloat(dots[i][j]),
+                    f32x16(c.pScale[(first + i) * SplitPages + g]), acc[i][j]);
+}
+
+// Dims [32 b, 32 b + 32) of N pairs over pages [from, to), as weighBlock.
+template <int N, bool Prefetch, class Begin, class End>
+GM_INLINE void weighBlockQ8(const Chunk &c, const Pages &pages, int32_t i,
+                            int32_t b, int32_t from, int32_t to, Begin begin,
+                            End end) {
+  for (int32_t j = 0; j < 2; j += GM_VECTORS) {
+    float *o = c.o + i * gm_hd + b * 32 + j * 16;
+    f32x16 acc[N][GM_VECTORS];
+    forTile<N>(acc, o, begin);
+    for (int32_t g = from; g < to; ++g)
+      weighQ8<N, Prefetch>(acc, c, pages, i, g, b * 32 * GM_PAGE_KEYS + j * 64);
+    forTile<N>(acc, o, end);
+  }
+}
+
+} // namespace
+
+#endif

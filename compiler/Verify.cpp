@@ -1,0 +1,392 @@
+// See Verify.h.
+#include "compiler/Verify.h"
+
+#include "compiler/Progress.h"
+
+#include "llvm/Support/ConvertUTF.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
+#include "llvm/Support/xxhash.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace gemmac {
+
+//===-- the text ----------------------------------------------------------===//
+
+static Result<std::string> readText(const std::string &path) {
+  constexpr uint64_t most = 256 << 20; // what a program reads
+  auto file = llvm::MemoryBuffer::getFile(path);
+  if (!file)
+    return Error{ExitCode::BadInput, "--verify cannot read '" + path +
+                                         "': " + file.getError().message()};
+  llvm::StringRef text = (*file)->getBuffer();
+  if (text.empty())
+    return Error{ExitCode::BadInput,
+                 "--verify expects a text, but '" + path + "' is empty"};
+  if (text.size() > most)
+    return Error{ExitCode::BadInput,
+                 "--verify reads at most 256 MiB, but '" + path + "' has " +
+                     std::to_string(text.size()) + " bytes"};
+  const auto *at = text.bytes_begin();
+  if (!llvm::isLegalUTF8String(&at, text.bytes_end()))
+    return Error{ExitCode::BadInput,
+                 "--verify expects UTF-8, but '" + path +
+                     "' has other bytes at offset " +
+                     std::to_string(at - text.bytes_begin())};
+  return text.str();
+}
+
+Status checkVerify(const std::string &text, const Target &target) {
+#if defined(__x86_64__)
+  const std::string here = "x86_64";
+#elif defined(__aarch64__)
+  const std::string here = "aarch64";
+#else
+  const std::string here = "another architecture";
+#endif
+  if (target.arch != here)
+    return Error{
+        ExitCode::Machine,
+        "--verify runs the program, but this machine (" + here +
+            ") cannot run target '" + target.name + "' (" + target.arch +
+            "); compile without it, and on a machine of the target compare "
+            "with 'PROGRAM eval --kl' and the logits of a --quant=f32 program"};
+  Result<std::string> read = readText(text);
+  return read ? Status(Done{}) : read.error();
+}
+
+//===-- files -------------------------------------------------------------===//
+
+RemovedFile::RemovedFile(std::string path) : path(std::move(path)) {
+  llvm::sys::RemoveFileOnSignal(this->path);
+}
+RemovedFile::~RemovedFile() {
+  unlink(path.c_str());
+  llvm::sys::DontRemoveFileOnSignal(path);
+}
+
+Status checkSpace(const std::string &output, uint64_t own, uint64_t exact) {
+  const uint64_t code = 64 << 20; // of both, more than enough
+  std::string folder = llvm::sys::path::parent_path(output).str();
+  struct statvfs info;
+  if (statvfs(folder.empty() ? "." : folder.c_str(), &info))
+    return Done{}; // creating the file says what is wrong
+  const uint64_t have = uint64_t(info.f_bavail) * info.f_frsize;
+  if (have >= own + exact + code)
+    return Done{};
+  auto mb = [](uint64_t bytes) { return std::to_string(bytes / 1000000); };
+  return Error{ExitCode::Resources,
+               "--verify needs " + mb(own) + " MB beside '" + output +
+                   "' for the program and meanwhile " + mb(exact) +
+                   " MB for exact math, but " + mb(have) +
+                   " MB are free; free space, choose another -o, or compile "
+                   "without --verify"};
+}
+
+//===-- processes ---------------------------------------------------------===//
+
+namespace {
+
+// Both ends of a pipe, closed when done.
+struct Pipe {
+  int from = -1, to = -1;
+  Pipe() {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) == 0)
+      from = ends[0], to = ends[1];
+  }
+  ~Pipe() { closeFrom(), closeTo(); }
+  Pipe(const Pipe &) = delete;
+  void closeFrom() { closeEnd(from); }
+  void closeTo() { closeEnd(to); }
+
+private:
+  static void closeEnd(int &fd) {
+    if (fd >= 0)
+      close(fd);
+    fd = -1;
+  }
+};
+
+// A running program; killed if it is still running at the end.
+class Process {
+public:
+  // `input` and `output` (-1: /dev/null) become its standard streams, `extra`
+  // (-1: none) its descriptor 3.
+  Process(const std::string &program, std::vector<std::string> arguments,
+          int input, int output, int extra)
+      : program(program) {
+    arguments.insert(arguments.begin(), program);
+    std::vector<char *> argv;
+    for (std::string &argument : arguments)
+      argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_t parent = getpid();
+    id = fork();
+    if (id != 0)
+      return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    // dup2 clears close-on-exec; descriptors >= 10 cannot be overwritten by it.
+    int ends[3] = {input < 0 ? null : input, output < 0 ? null : output, extra};
+    for (int &end : ends)
+      if (end >= 0)
+        end = fcntl(end, F_DUPFD_CLOEXEC, 10);
+    if (getppid() != parent || ends[0] < 0 || ends[1] < 0 ||
+        dup2(ends[0], 0) < 0 || dup2(ends[1], 1) < 0 ||
+        (extra >= 0 && dup2(ends[2], 3) < 0))
+      _exit(127);
+    execv(program.c_str(), argv.data());
+    _exit(127);
+  }
+  ~Process() { end(); }
+  Process(const Process &) = delete;
+
+  // Its exit code, 127 if it could not be started, 128 + a signal's number.
+  int wait() {
+    if (id <= 0)
+      return 127;
+    int status = 0;
+    while (waitpid(id, &status, 0) < 0 && errno == EINTR)
+      continue;
+    id = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  void end() {
+    if (id > 0) {
+      kill(id, SIGKILL);
+      wait();
+    }
+  }
+
+  const std::string program;
+
+private:
+  pid_t id = -1;
+};
+
+// Writing to a program that has ended must be an error, not a signal.
+class NoPipeSignal {
+public:
+  NoPipeSignal() {
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+  }
+  ~NoPipeSignal() {
+    if (sigismember(&before, SIGPIPE) == 0) {
+      timespec now = {};
+      while (sigtimedwait(&pipe, nullptr, &now) > 0)
+        continue;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+private:
+  sigset_t pipe, before;
+};
+
+} // namespace
+
+// Bytes read, less than `bytes` at the end or after an error.
+static size_t readAll(int fd, char *to, size_t bytes) {
+  size_t got = 0;
+  while (got < bytes) {
+    ssize_t n = read(fd, to + got, bytes - got);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      break;
+    got += n;
+  }
+  return got;
+}
+
+static bool writeAll(int fd, const char *from, size_t bytes) {
+  while (bytes) {
+    ssize_t n = write(fd, from, bytes);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return false;
+    from += n, bytes -= n;
+  }
+  return true;
+}
+
+static std::string readText(int fd) {
+  std::string text;
+  char part[4096];
+  while (size_t n = readAll(fd, part, sizeof part))
+    text.append(part, n);
+  return text;
+}
+
+static Error failed(const char *which, int code) {
+  ExitCode as = code == 3   ? ExitCode::BadInput
+                : code == 4 ? ExitCode::Unsupported
+                : code == 5 ? ExitCode::Resources
+                : code == 6 ? ExitCode::Machine
+                            : ExitCode::Run;
+  std::string how =
+      code == 127 ? "could not be started"
+      : code > 128
+          ? "was ended by signal " + std::to_string(code - 128)
+          : "ended with exit code " + std::to_string(code) + " (see above)";
+  return {as, std::string("--verify: the ") + which + " program " + how};
+}
+
+//===-- memory ------------------------------------------------------------===//
+
+static uint64_t numberAfter(const std::string &text, const char *key) {
+  size_t at = text.find(key);
+  return at == std::string::npos
+             ? 0
+             : strtoull(text.c_str() + at + strlen(key), nullptr, 10);
+}
+
+// What the two programs need together must be there.
+static Status checkMemory(const VerifyRequest &request,
+                          const std::vector<std::string> &flags) {
+  uint64_t need[2] = {}, have = 0;
+  const char *const names[2] = {"compiled", "exact"};
+  const std::string *programs[2] = {&request.program, &request.exact};
+  for (int i = 0; i < 2; ++i) {
+    Pipe out;
+    std::vector<std::string> arguments = {"info", "--json"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    Process process(*programs[i], arguments, -1, out.to, -1);
+    out.closeTo();
+    std::string text = readText(out.from);
+    if (int code = process.wait())
+      return failed(names[i], code);
+    need[i] = numberAfter(text, "\"total_bytes\": ");
+    have = numberAfter(text, "\"available_bytes\": ");
+  }
+  if (need[0] + need[1] <= have)
+    return Done{};
+  auto mb = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
+  return Error{ExitCode::Resources,
+               "--verify needs " + mb(need[0]) + " for the program and " +
+                   mb(need[1]) + " for exact math at the same time, but " +
+                   mb(have) +
+                   " are available; compile without --verify, or use a machine "
+                   "with more memory"};
+}
+
+//===-- the comparison ----------------------------------------------------===//
+
+// Moves a safetensors file from one program to the other, showing how much of
+// it has passed. False if the receiver has ended.
+static bool forward(int from, int to, Progress &progress) {
+  std::vector<char> buffer(1 << 20);
+  uint64_t length = 0, total = 0, done = 0;
+  if (readAll(from, reinterpret_cast<char *>(&length), 8) < 8)
+    return true; // the sender has ended: it says why
+  std::string header(std::min<uint64_t>(length, 1 << 16), 0);
+  header.resize(readAll(from, header.data(), header.size()));
+  if (!writeAll(to, reinterpret_cast<char *>(&length), 8) ||
+      !writeAll(to, header.data(), header.size()))
+    return false;
+  if (size_t at = header.rfind("\"data_offsets\":[");
+      at != std::string::npos && (at = header.find(',', at)) != header.npos)
+    total = strtoull(header.c_str() + at + 1, nullptr, 10);
+  while (ssize_t n = read(from, buffer.data(), buffer.size())) {
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return true;
+    if (!writeAll(to, buffer.data(), n))
+      return false;
+    done += n;
+    progress.update(std::min(done, total), total);
+  }
+  return true;
+}
+
+// The lines "name value" that `eval --kl` prints.
+static FidelityFacts readFacts(const std::string &text) {
+  auto number = [&](const char *name) {
+    std::string line = std::string("\n") + name + " ";
+    size_t at = ("\n" + text).find(line);
+    return at == std::string::npos
+               ? 0.0
+               : strtod(text.c_str() + at + line.size() - 1, nullptr);
+  };
+  FidelityFacts facts;
+  facts.tokens = uint64_t(number("rows"));
+  facts.klMean = number("kl_mean");
+  facts.klMedian = number("kl_median");
+  facts.klP99 = number("kl_p99");
+  facts.klMax = number("kl_max");
+  facts.sameTop = number("same_top");
+  facts.ppl = number("ppl");
+  facts.pplRatio = number("ppl_ratio");
+  return facts;
+}
+
+Result<FidelityFacts> compareWithExact(const VerifyRequest &request) {
+  Result<std::string> text = readText(request.text);
+  if (!text)
+    return text.error();
+  std::vector<std::string> flags = {"-c", std::to_string(request.window)};
+  if (request.threads)
+    flags.insert(flags.end(),
+                 {"-t", std::to_string(std::min(request.threads, 256))});
+  if (Status s = checkMemory(request, flags); !s)
+    return s.error();
+  flags.insert(flags.end(), {"-f", request.text, "--window",
+                             std::to_string(request.window)});
+  auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return arguments;
+  };
+  Pipe logits, passed, result;
+  Process exact(request.exact, with({"eval", "--logits", "/dev/fd/3"}), -1, -1,
+                logits.to);
+  Process compiled(request.program, with({"eval", "--kl", "-"}), passed.from,
+                   result.to, -1);
+  logits.closeTo(), passed.closeFrom(), result.closeTo();
+  NoPipeSignal noSignal;
+  Progress progress("comparing with exact math", request.quiet);
+  bool received = forward(logits.from, passed.to, progress);
+  if (!received)
+    exact.end();
+  else if (int code = exact.wait())
+    return failed("exact", code);
+  passed.closeTo();
+  std::string output = readText(result.from);
+  if (int code = compiled.wait())
+    return failed("compiled", code);
+  FidelityFacts facts = readFacts(output);
+  if (!received || facts.tokens == 0)
+    return Error{ExitCode::Run, "--verify: the compiled program has compared "
+                                "no tokens"};
+  progress.finish();
+  facts.text = llvm::sys::path::filename(request.text).str();
+  facts.textHash = llvm::xxh3_64bits(*text);
+  facts.window = request.window;
+  return facts;
+}
+
+std::string describe(const FidelityFacts &facts) {
+  char numbers[200];
+  snprintf(numbers, sizeof numbers,
+           "KL divergence mean %.3g, 99 %% %.3g; same top token %.2f %%; "
+           "perplexity times %.6f",
+           facts.klMean, facts.klP99, facts.sameTop * 100, facts.pplRatio);
+  return "on '" + facts.text + "' (" + std::to_string(facts.tokens) +
+         " tokens) against exact math: " + numbers;
+}
+
+} // namespace gemmac

@@ -1,0 +1,74 @@
+// See CallFacts.h.
+#include "passes/CallFacts.h"
+
+#include "targets/Layouts.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace mlir;
+
+namespace gemmac {
+
+// Members of a stack that one row touches.
+static int64_t expertsPerRow(const KernelSpec &spec) {
+  return spec.constants.has("top") ? spec.constants.integer("top") : 1;
+}
+
+int32_t CallTable::nameOf(StringRef name) {
+  auto [at, isNew] = offsets.try_emplace(name, int32_t(names.size()));
+  if (isNew)
+    names += name.str() + '\0';
+  return at->second;
+}
+
+int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
+  StringRef family = spec.family;
+  bool isMatrix = family.starts_with("linear") || family == "logits" ||
+                  family.starts_with("experts_");
+  gm_work facts;
+  memset(&facts, 0, sizeof facts); // compared by its bytes
+  std::string on;
+  if (ArrayAttr list = call.getWeightsAttr())
+    for (auto [i, symbol] : llvm::enumerate(list)) {
+      kernel::WeightOp weight =
+          kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(symbol));
+      int64_t bytes = weight.getBytes(), rows = weight.getRows(),
+              stack = std::max<int64_t>(weight.getStack(), 1);
+      facts.bytes += bytes;
+      if (isMatrix)
+        facts.ops += rows * int64_t(weight.getCols()) *
+                     (stack > 1 ? expertsPerRow(spec) : 1);
+      if (family == "embed")
+        facts.row_bytes = int32_t(bytes / rows);
+      else if (stack > 1)
+        facts.row_bytes = int32_t(bytes / stack * expertsPerRow(spec));
+      if (i == 0)
+        on = weight.getSymName().str();
+    }
+  if (call.getCacheAttr()) {
+    kernel::CacheOp cache = kernel::lookupCache(call, call.getCacheAttr());
+    if (family == "attend")
+      facts.key_bytes[cache.getTable() == "local" ? GM_LOCAL : GM_GLOBAL] =
+          int32_t((cache.getKPage() + cache.getVPage()) / pageKeys);
+    if (!call.getWeightsAttr())
+      on = cache.getSymName().str();
+  }
+  Axis axis = Axis::Blocks;
+  parseAxis(call.getAxis().str(), axis);
+  static_assert(int(Axis::Blocks) == GM_BLOCKS && int(Axis::Rows) == GM_ROWS &&
+                int(Axis::Tiles) == GM_TILES &&
+                int(Axis::Splits) == GM_SPLITS && int(Axis::All) == GM_ALL &&
+                int(Axis::One) == GM_ONE);
+  facts.units = int32_t(call.getUnits());
+  facts.axis = int32_t(axis);
+  facts.family = nameOf(family);
+  StringRef bytes(reinterpret_cast<const char *>(&facts), sizeof facts);
+  auto [work, isNew] = known.try_emplace(bytes, int32_t(works.size()));
+  if (isNew)
+    works.push_back(facts);
+  calls.push_back({work->second, nameOf(on)});
+  return size() - 1;
+}
+
+} // namespace gemmac

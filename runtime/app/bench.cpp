@@ -1,0 +1,393 @@
+// `PROGRAM bench`: tokens per second of prompts (pp) and of generation (tg),
+// at depths, on random tokens; with what a token reads and computes, as shares
+// of what the machine gives (runtime/host/probe.h).
+#include "runtime/app/bench_report.h"
+#include "runtime/app/commands.h"
+#include "runtime/app/program.h"
+#include "runtime/app/work.h"
+#include "runtime/host/clock.h"
+#include "runtime/manifest_generated.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+namespace gm {
+
+namespace mf = gemmac::manifest;
+
+namespace {
+
+struct Request {
+  Options machine;
+  std::string prompts = "512", generated = "128", depths = "0", threads;
+  int64_t repetitions = 5;
+  bool markdown = false, json = false, probe = false, no_probe = false,
+       no_kv_skip = false;
+
+  Syntax syntax();
+};
+
+Syntax Request::syntax() {
+  Syntax s = {
+      "bench",
+      "Measures tokens per second on random tokens: ppN processes a prompt of "
+      "N "
+      "tokens,\ntgN generates N tokens one by one, each a whole step with the "
+      "64 best tokens of the\nvocabulary but without a draw from them; '@ dN' "
+      "after N tokens that are in the\ncaches already. -p, -n, -d and -t take "
+      "several numbers: 0,4096.\nGB/token: weights and cached keys and values "
+      "that a token reads, each once a step;\nGOP/token: multiplications and "
+      "additions with weights. Their shares are of what the\nmachine reads and "
+      "of its int8 rate, measured before and after each test.",
+      {},
+      {}};
+  s.flags = {
+      {"--n-prompt", "-p", "N,...",
+       "tokens of a prompt, 0 = no such test (default: 512)", &prompts},
+      {"--n-gen", "-n", "N,...",
+       "tokens to generate, 0 = no such test (default: 128)", &generated},
+      {"--n-depth", "-d", "N,...",
+       "tokens in the caches before a test (default: 0)", &depths},
+      {"--threads", "-t", "N,...", "worker threads (default: physical cores)",
+       &threads},
+      {"--repetitions", "-r", "N", "repetitions of a test (default: 5)",
+       &repetitions, 1, 10000},
+      {"--no-kv-skip", "", "",
+       "prompts: compute all layers for all tokens, not only for the last",
+       &no_kv_skip},
+      {"--probe", "", "",
+       "show what the machine gives before and after each test, on 1 and all "
+       "threads",
+       &probe},
+      {"--no-probe", "", "", "do not measure the machine: no shares",
+       &no_probe},
+      {"--md", "", "", "print a markdown table", &markdown},
+      {"--json", "", "", "print JSON: a list with an object per test", &json},
+  };
+  for (Flag &flag : machine_flags(machine))
+    if (flag.name == "--ctx-size") {
+      flag.help = "room for tokens (default: what the tests need)";
+      s.flags.push_back(flag);
+    } else if (flag.name != "--threads")
+      s.flags.push_back(flag);
+  return s;
+}
+
+// Numbers separated by commas.
+Status parse_list(const char *flag, const std::string &text, int64_t low,
+                  int64_t high, std::vector<int64_t> &list) {
+  for (size_t at = 0; at <= text.size();) {
+    size_t comma = std::min(text.find(',', at), text.size());
+    std::string word = text.substr(at, comma - at);
+    char *end;
+    errno = 0;
+    long long x = strtoll(word.c_str(), &end, 10);
+    if (word.empty() || word[0] < '0' || word[0] > '9' || *end || errno ||
+        x < low || x > high)
+      return failure(USAGE,
+                     "%s expects whole numbers from %lld to %lld, separated by "
+                     "commas, got '%.100s'",
+                     flag, (long long)low, (long long)high, text.c_str());
+    list.push_back(x);
+    at = comma + 1;
+  }
+  return {};
+}
+
+struct Tests {
+  std::vector<int64_t> prompts, generated, depths, threads;
+
+  Status parse(const Request &request);
+  size_t count() const {
+    return (prompts.size() + generated.size()) * depths.size() * threads.size();
+  }
+  // Tokens that the longest test needs.
+  int64_t longest() const {
+    int64_t most = 0;
+    for (const auto *list : {&prompts, &generated})
+      for (int64_t n : *list)
+        most = std::max(most, n);
+    return most + *std::max_element(depths.begin(), depths.end());
+  }
+};
+
+Status Tests::parse(const Request &r) {
+  const int64_t most = 1 << 24;
+  if (Status s = parse_list("-p", r.prompts, 0, most, prompts); !s.ok())
+    return s;
+  if (Status s = parse_list("-n", r.generated, 0, most, generated); !s.ok())
+    return s;
+  if (Status s = parse_list("-d", r.depths, 0, most, depths); !s.ok())
+    return s;
+  if (r.threads.empty())
+    threads = {default_threads()};
+  else if (Status s = parse_list("-t", r.threads, 1, 256, threads); !s.ok())
+    return s;
+  std::erase(prompts, 0);
+  std::erase(generated, 0);
+  if (!count())
+    return failure(USAGE, "bench: -p 0 and -n 0 leave no test");
+  return {};
+}
+
+// The format of most bytes, and that of the head where it is another.
+std::string format_of(const mf::Program &p) {
+  std::string head = p.weight_format() ? p.weight_format()->str() : "";
+  std::map<std::string, uint64_t> bytes;
+  if (p.weights())
+    for (const mf::Weight *w : *p.weights()) {
+      bool is_ple = p.ple() && p.ple()->weight() && w->name() &&
+                    w->name()->str() == p.ple()->weight()->str();
+      if (w->name() && w->format() && !is_ple &&
+          w->name()->str().compare(0, 5, "embed") != 0)
+        bytes[w->format()->str()] += w->bytes();
+    }
+  auto most = std::max_element(
+      bytes.begin(), bytes.end(),
+      [](const auto &a, const auto &b) { return a.second < b.second; });
+  if (most == bytes.end() || most->first == head)
+    return head;
+  return most->first + ", head " + head;
+}
+
+// The token of each position: random, but no special one; the same for every
+// test, so that caches filled by one serve the next.
+std::vector<int32_t> random_tokens(const Program &program, int64_t count) {
+  Random random{20260831};
+  uint64_t vocab = uint64_t(program.has_tokenizer() ? program.tokenizer.vocab()
+                                                    : program.vocab());
+  std::vector<int32_t> ids;
+  for (int tries = 0; int64_t(ids.size()) < count; ++tries) {
+    int32_t id = int32_t(random.next() % vocab);
+    bool special = program.has_tokenizer() &&
+                   (program.tokenizer.flags(id) & GM_TOK_SPECIAL);
+    if (special && tries < 1000) // a vocabulary of special tokens alone
+      continue;
+    ids.push_back(id);
+    tries = 0;
+  }
+  return ids;
+}
+
+class Bench {
+public:
+  Bench(Program &program, const Request &request, const Tests &tests,
+        BenchReport &report)
+      : program(program), request(request), tests(tests), report(report),
+        ids(random_tokens(program, tests.longest())) {}
+
+  // All tests with one number of threads; stops at an interrupt.
+  Status run(int64_t threads);
+  size_t done = 0; // tests
+
+private:
+  Status feed(int64_t begin, int64_t end, bool wanted);
+  Status fill(int64_t depth);
+  Status once(bool prompt, int64_t n, int64_t depth, double *tok_s);
+  Status test(bool prompt, int64_t n, int64_t depth);
+  void count_work(bool prompt, int64_t n, BenchResult &result) const;
+
+  Program &program;
+  const Request &request;
+  const Tests &tests;
+  BenchReport &report;
+  std::vector<int32_t> ids;
+  std::vector<Row> rows;
+};
+
+// Positions [begin, end) in steps of a batch; the last one's output is wanted.
+Status Bench::feed(int64_t begin, int64_t end, bool wanted) {
+  bool all = wanted && request.no_kv_skip;
+  for (int64_t at = begin; at < end && !interrupted();) {
+    int64_t n = std::min(end - at, program.plan.batch);
+    bool last = at + n == end;
+    for (int64_t r = 0; r < n; ++r)
+      rows[size_t(r)] = {ids[size_t(at + r)], 0, int32_t(at + r),
+                         all || (wanted && last && r == n - 1)};
+    Job job;
+    job.rows = rows.data();
+    job.count = int32_t(n);
+    job.output = last ? Output::Top : Output::Hidden;
+    job.last_only = true;
+    if (Status s = step(*program.engine, job); !s.ok())
+      return s;
+    at += n;
+  }
+  return {};
+}
+
+// Makes slot 0 hold `depth` tokens: from what it holds, if the caches of
+// sliding layers allow it.
+Status Bench::fill(int64_t depth) {
+  int64_t from = std::min(slot_length(*program.engine, 0), depth);
+  if (!can_continue(*program.engine, 0, from))
+    from = 0;
+  return feed(from, depth, false);
+}
+
+Status Bench::once(bool prompt, int64_t n, int64_t depth, double *tok_s) {
+  if (Status s = fill(depth); !s.ok())
+    return s;
+  int64_t begin = now_ns();
+  for (int64_t at = 0; at < n && !interrupted();) {
+    int64_t count = prompt ? n : 1;
+    if (Status s = feed(depth + at, depth + at + count, true); !s.ok())
+      return s;
+    at += count;
+  }
+  *tok_s = double(n) / (double(now_ns() - begin) * 1e-9);
+  return {};
+}
+
+void Bench::count_work(bool prompt, int64_t n, BenchResult &r) const {
+  if (!prompt) {
+    // The middle token of the test.
+    int64_t keys = r.depth + (n + 1) / 2;
+    int64_t window = program.manifest().model()->window();
+    Extent extent;
+    extent.rows = 1;
+    extent.keys[GM_LOCAL] = std::min(window, keys);
+    extent.keys[GM_GLOBAL] = keys;
+    for (const char *segment : {"body", "tail", "top"}) {
+      Work w = work_of(segment, extent);
+      r.bytes_per_token += w.bytes;
+      r.ops_per_token += w.ops;
+    }
+    return;
+  }
+  auto add = [&](const char *segment, int64_t rows) {
+    Extent extent; // the keys of a prompt are few bytes per token
+    extent.rows = int32_t(rows);
+    Work w = work_of(segment, extent);
+    r.bytes_per_token += w.bytes / double(n);
+    r.ops_per_token += w.ops / double(n);
+  };
+  for (int64_t at = 0; at < n; at += program.plan.batch) {
+    int64_t rows = std::min(program.plan.batch, n - at);
+    bool last = at + rows == n;
+    add("body", rows);
+    if (request.no_kv_skip || last)
+      add("tail", request.no_kv_skip ? rows : 1);
+    if (last)
+      add("top", 1);
+  }
+}
+
+Status Bench::test(bool prompt, int64_t n, int64_t depth) {
+  BenchResult r;
+  r.test = (prompt ? "pp" : "tg") + std::to_string(n);
+  r.depth = depth;
+  r.threads = program.plan.threads;
+  r.batch = program.plan.batch;
+  r.kv_skip = !request.no_kv_skip;
+  r.has_probe = !request.no_probe;
+  r.detailed = request.probe;
+  count_work(prompt, n, r);
+
+  double tok_s;
+  int64_t warm = std::min<int64_t>(n, prompt ? program.plan.batch : 2);
+  if (Status s = once(prompt, warm, depth, &tok_s); !s.ok())
+    return s;
+  auto measure = [&](Probe &to, const char *when) {
+    if (!r.has_probe || interrupted())
+      return;
+    to = probe(int(r.threads), r.detailed);
+    if (r.detailed && !request.json)
+      fprintf(stderr, "probe %s %s: %s\n", when, title_of(r).c_str(),
+              text_of(to, r.threads).c_str());
+  };
+  measure(r.before, "before");
+  for (int64_t i = 0; i < request.repetitions && !interrupted(); ++i) {
+    if (Status s = once(prompt, n, depth, &tok_s); !s.ok())
+      return s;
+    r.tok_s.push_back(tok_s);
+  }
+  measure(r.after, "after");
+  if (interrupted())
+    return {};
+  report.add(r);
+  ++done;
+  return {};
+}
+
+Status Bench::run(int64_t threads) {
+  Options options = request.machine;
+  options.threads = threads;
+  stop(program.engine);
+  program.engine = nullptr;
+  if (Status s = program.start(options); !s.ok())
+    return request.machine.context == tests.longest()
+               ? failure(s.code, "%.400s; or smaller -d, -p, -n", s.text)
+               : s;
+  rows.resize(size_t(program.plan.batch));
+  for (int64_t depth : tests.depths)
+    for (bool prompt : {true, false})
+      for (int64_t n : prompt ? tests.prompts : tests.generated) {
+        if (interrupted())
+          return {};
+        if (Status s = test(prompt, n, depth); !s.ok())
+          return s;
+      }
+  return {};
+}
+
+Status resolve_context(const Program &program, const Tests &tests,
+                       int64_t &context) {
+  int64_t need = tests.longest(), most = program.max_context();
+  if (need > most)
+    return failure(USAGE,
+                   "the longest of -p, -n after the longest of -d are %lld "
+                   "tokens, but the model's context is at most %lld",
+                   (long long)need, (long long)most);
+  if (!context)
+    context = need;
+  if (context < need)
+    return failure(USAGE,
+                   "-c %lld is too small: the longest of -p, -n after the "
+                   "longest of -d are %lld tokens",
+                   (long long)context, (long long)need);
+  return {};
+}
+
+Status bench(Request &request) {
+  if (request.markdown && request.json)
+    return failure(USAGE, "--md excludes --json");
+  if (request.probe && request.no_probe)
+    return failure(USAGE, "--probe excludes --no-probe");
+  Tests tests;
+  if (Status s = tests.parse(request); !s.ok())
+    return s;
+  Program program;
+  if (Status s = program.open(); !s.ok())
+    return s;
+  if (Status s = resolve_context(program, tests, request.machine.context);
+      !s.ok())
+    return s;
+  const mf::Program &p = program.manifest();
+  BenchReport report(request.json       ? BenchReport::Json
+                     : request.markdown ? BenchReport::Markdown
+                                        : BenchReport::Table,
+                     {p.model()->name() ? p.model()->name()->str() : "",
+                      format_of(p), p.weights_bytes(),
+                      p.model()->parameters()});
+  watch_signals();
+  Bench bench(program, request, tests, report);
+  report.begin();
+  Status s;
+  for (size_t i = 0; i < tests.threads.size() && s.ok() && !interrupted(); ++i)
+    s = bench.run(tests.threads[i]);
+  report.end();
+  if (s.ok() && bench.done < tests.count())
+    s = failure(RUN_ERROR, "interrupted after %zu of %zu tests", bench.done,
+                tests.count());
+  return s.ok() ? finish_output() : s;
+}
+
+} // namespace
+
+int bench_main(const Invocation &call) { return run_command(call, bench); }
+
+} // namespace gm

@@ -1,0 +1,52 @@
+// How `bench` shows its results: a table, a markdown table, or JSON.
+#pragma once
+
+#include "runtime/host/probe.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gm {
+
+struct BenchModel {
+  std::string name, format;
+  uint64_t bytes = 0, parameters = 0; // of the weights
+};
+
+struct BenchResult {
+  std::string test; // "pp512"
+  int64_t depth = 0, threads = 0, batch = 0;
+  bool kv_skip = true;
+  std::vector<double> tok_s;                // one per repetition
+  double bytes_per_token = 0;               // read from memory
+  double ops_per_token = 0;                 // multiplications and additions
+  bool has_probe = false, detailed = false; // detailed: show the probes
+  Probe before, after;
+};
+
+class BenchReport {
+public:
+  enum Style { Table, Markdown, Json };
+
+  BenchReport(Style style, const BenchModel &model)
+      : style(style), model(model) {}
+  void begin();
+  void add(const BenchResult &result);
+  void end();
+
+private:
+  void row(const std::vector<std::string> &cells);
+  void json(const BenchResult &result);
+
+  Style style;
+  BenchModel model;
+  bool first = true;
+};
+
+// "pp512", or "pp512 @ d4096" with a depth.
+std::string title_of(const BenchResult &result);
+// One line for people.
+std::string text_of(const Probe &probe, int64_t threads);
+
+} // namespace gm

@@ -1,0 +1,244 @@
+// Packed weights decoded again: what is stored, and that the errors that the
+// packer reports per piece are those of the stored bytes.
+#include "codegen/Packer.h"
+#include "targets/Layouts.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace gemmac;
+
+namespace {
+
+// Tensors in files without names: the packer gives pages of the mapping back.
+class Memory : public TensorSource {
+public:
+  Memory() = default;
+  ~Memory() override {
+    for (const SourceTensor &t : list)
+      munmap(const_cast<uint8_t *>(t.data), t.bytes);
+  }
+
+  // A tensor of these bytes.
+  void add(const std::string &name, SourceType type, std::vector<int64_t> shape,
+           const std::vector<uint8_t> &bytes) {
+    FILE *file = tmpfile();
+    EXPECT_EQ(fwrite(bytes.data(), 1, bytes.size(), file), bytes.size());
+    fflush(file);
+    void *data =
+        mmap(nullptr, bytes.size(), PROT_READ, MAP_SHARED, fileno(file), 0);
+    EXPECT_NE(data, MAP_FAILED);
+    fclose(file);
+    list.push_back({.name = name,
+                    .fileName = "model." + name,
+                    .type = type,
+                    .typeName = "",
+                    .shape = shape,
+                    .data = static_cast<uint8_t *>(data),
+                    .bytes = bytes.size()});
+  }
+  // Normal values of deviation `scale`, rounded to `type`.
+  void add(const std::string &name, SourceType type, std::vector<int64_t> shape,
+           float scale, int seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal(0, scale);
+    int64_t n = 1;
+    for (int64_t dim : shape)
+      n *= dim;
+    std::vector<uint8_t> bytes(size_t(sourceBytes(type, n)), 0);
+    for (int64_t i = 0; i < n; ++i) {
+      float x = normal(random);
+      uint16_t half = type == SourceType::BF16
+                          ? floatToBf16(x)
+                          : std::bit_cast<uint16_t>(static_cast<_Float16>(x));
+      if (type == SourceType::F32)
+        memcpy(&bytes[size_t(i * 4)], &x, 4);
+      else
+        memcpy(&bytes[size_t(i * 2)], &half, 2);
+    }
+    add(name, type, shape, bytes);
+  }
+  const std::vector<SourceTensor> &tensors() const override { return list; }
+  const std::vector<SourceFile> &files() const override { return none; }
+  const SourceTensor *find(const std::string &name) const override {
+    for (const SourceTensor &t : list)
+      if (t.name == name)
+        return &t;
+    return nullptr;
+  }
+  float value(const std::string &name, int64_t index) const {
+    const SourceTensor &t = *find(name);
+    float x;
+    dequantizeRow(t.type, t.data + sourceBytes(t.type, index), 1, &x);
+    return x;
+  }
+
+private:
+  std::vector<SourceTensor> list;
+  std::vector<SourceFile> none;
+};
+
+// The stored value at (row, col), as targets/Layouts.h says.
+float decode(const std::vector<uint8_t> &bytes, const PackedWeight &w,
+             int64_t row, int64_t col) {
+  const Layout &layout = *findLayout(w.layout);
+  const uint8_t *at =
+      bytes.data() + w.offset + layout.address(row, col, w.cols);
+  if (w.format == "f32")
+    return std::bit_cast<float>(at[0] | at[1] << 8 | at[2] << 16 |
+                                uint32_t(at[3]) << 24);
+  if (w.format == "bf16")
+    return bf16ToFloat(uint16_t(at[0] | at[1] << 8));
+  const int64_t r = row % 16, k = col % 32;
+  uint16_t bits;
+  memcpy(&bits, at + layout.blockBytes - 32 + r * 2, 2);
+  float scale = w.format == "q4_bf" ? bf16ToFloat(bits) : halfToFloat(bits);
+  if (w.format == "q8_0")
+    return scale * float(int(at[k / 4 * 64 + r * 4 + k % 4]) - 128);
+  int pair = at[k % 16 / 4 * 64 + r * 4 + k % 4];
+  return scale * float((k < 16 ? pair & 15 : pair >> 4) - 8);
+}
+
+struct Packed {
+  std::vector<uint8_t> bytes;
+  PackHashes hashes;
+};
+
+Packed pack(const ProgramPlan &plan, const Memory &source, int threads) {
+  char path[] = "/tmp/packer-test-XXXXXX";
+  int fd = mkstemp(path);
+  EXPECT_GE(fd, 0);
+  unlink(path);
+  Result<PackHashes> hashes =
+      packWeights(plan, source, fd, path, 0, threads, {});
+  EXPECT_TRUE(bool(hashes));
+  Packed packed{std::vector<uint8_t>(plan.weightBytes()), *hashes};
+  EXPECT_EQ(pread(fd, packed.bytes.data(), packed.bytes.size(), 0),
+            ssize_t(packed.bytes.size()));
+  close(fd);
+  return packed;
+}
+
+// One weight of two tensors, rows below each other or interleaved in blocks of
+// 32; compares every value and the errors of both pieces with plain sums.
+void check(const std::string &format, SourceType first, SourceType second,
+           int64_t interleave, bool rows = false) {
+  Memory source;
+  const int64_t cols = 96, rowsOf[2] = {interleave ? 64 : 40, 64};
+  const char *const names[2] = {"a", "b"};
+  source.add("a", first, {rowsOf[0], cols}, 0.02f, 1);
+  source.add("b", second, {rowsOf[1], cols}, 3, 2);
+  const Layout &layout = rows ? rowsLayout(format) : matrixLayout(format);
+  PackedWeight w;
+  w.name = "ab", w.format = format, w.layout = layout.name;
+  w.rows = rowsOf[0] + rowsOf[1], w.cols = cols, w.interleave = interleave;
+  w.bytes = layout.bytes(w.rows, cols);
+  w.pieces = {{"a", 0, rowsOf[0], 0, cols}, {"b", 0, rowsOf[1], 0, cols}};
+  ProgramPlan plan;
+  plan.weights = {w};
+  Packed packed = pack(plan, source, 2);
+  ASSERT_EQ(packed.hashes.errors.size(), 1u);
+  ASSERT_EQ(packed.hashes.errors[0].size(), 2u);
+  for (int p = 0; p < 2; ++p) {
+    double largest = 0, squares = 0, energy = 0;
+    for (int64_t r = 0; r < rowsOf[p]; ++r)
+      for (int64_t c = 0; c < cols; ++c) {
+        int64_t row =
+            interleave ? (r / 32 * 2 + p) * 32 + r % 32 : p * rowsOf[0] + r;
+        float x = source.value(names[p], r * cols + c),
+              d = std::fabs(decode(packed.bytes, w, row, c) - x);
+        largest = std::max(largest, double(d));
+        squares += double(d) * d;
+        energy += double(x) * x;
+      }
+    const StoredError &error = packed.hashes.errors[0][p];
+    SCOPED_TRACE(format + " piece " + names[p]);
+    EXPECT_EQ(error.values, rowsOf[p] * cols);
+    EXPECT_EQ(error.largest, largest);
+    EXPECT_NEAR(error.rms(), std::sqrt(squares / double(error.values)),
+                1e-5 * error.rms());
+    EXPECT_NEAR(error.relative(), std::sqrt(squares / energy),
+                1e-5 * error.relative());
+    bool exact = format == "f32" || (p ? second : first) == SourceType::BF16;
+    if (format == "f32" || format == "bf16")
+      EXPECT_EQ(largest == 0, exact);
+    else
+      EXPECT_GT(largest, 0);
+    // Half a step of a block: q8 1/127 of its largest value, 4-bit up to 1/7.
+    double step = format == "q8_0"   ? 1.02 / 127
+                  : format == "bf16" ? 1.0 / 128
+                                     : 1.1 / 7;
+    EXPECT_LT(error.largest, (p ? 3 : 0.02) * 4.5 * step / 2 * 1.2);
+  }
+}
+
+TEST(Packer, PlainFormats) {
+  for (SourceType type : {SourceType::F32, SourceType::F16, SourceType::BF16}) {
+    check("f32", type, SourceType::F32, 0);
+    check("bf16", type, SourceType::BF16, 0);
+    check("bf16", SourceType::F32, type, 32);
+    check("bf16", type, SourceType::F32, 0, true);
+  }
+}
+
+TEST(Packer, QuantisedFormats) {
+  for (const char *format : {"q8_0", "q4_0", "q4_bf"})
+    for (int64_t interleave : {0, 32}) {
+      check(format, SourceType::BF16, SourceType::F32, interleave);
+      check(format, SourceType::F32, SourceType::F16, interleave);
+    }
+}
+
+// Values on a 4-bit grid are stored as they are: no error at all.
+TEST(Packer, ExactFourBits) {
+  Memory source;
+  std::vector<uint8_t> bytes(16 * 64 * 4, 0);
+  for (int64_t i = 0; i < 16 * 64; ++i) {
+    float x = float((i * 7 + i / 32) % 16 - 8) * 0.0078125f;
+    memcpy(&bytes[size_t(i * 4)], &x, 4);
+  }
+  source.add("a", SourceType::F32, {16, 64}, bytes);
+  PackedWeight w;
+  w.name = "a", w.format = "q4_bf", w.layout = "q4_bf_16x32";
+  w.rows = 16, w.cols = 64, w.bytes = findLayout(w.layout)->bytes(16, 64);
+  w.pieces = {{"a", 0, 16, 0, 64}};
+  ProgramPlan plan;
+  plan.weights = {w};
+  Packed packed = pack(plan, source, 1);
+  EXPECT_EQ(packed.hashes.errors[0][0].largest, 0);
+  EXPECT_EQ(packed.hashes.errors[0][0].squares, 0);
+  EXPECT_EQ(packed.hashes.errors[0][0].relative(), 0);
+  EXPECT_EQ(packed.hashes.errors[0][0].values, 16 * 64);
+}
+
+TEST(StoredError, AnyLength) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  for (int64_t n : {0, 1, 15, 16, 31, 255, 256, 257, 1000}) {
+    std::vector<float> a(size_t(n), 0), b(size_t(n), 0);
+    double largest = 0, squares = 0, energy = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      a[size_t(i)] = normal(random);
+      b[size_t(i)] = a[size_t(i)] + 0.01f * normal(random);
+      double d = std::fabs(b[size_t(i)] - a[size_t(i)]);
+      largest = std::max(largest, d);
+      squares += d * d;
+      energy += double(a[size_t(i)]) * a[size_t(i)];
+    }
+    StoredError error;
+    measureError(a.data(), b.data(), n, error);
+    EXPECT_EQ(error.values, n);
+    EXPECT_EQ(error.largest, largest);
+    EXPECT_NEAR(error.squares, squares, 1e-5 * squares);
+    EXPECT_NEAR(error.source, energy, 1e-5 * energy);
+  }
+}
+
+} // namespace

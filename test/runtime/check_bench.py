@@ -1,0 +1,178 @@
+"""Runs `bench` of a program (environment variable PROGRAM, compiled from
+examples/nano-e) and checks what it prints and refuses."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+PROGRAM = os.environ["PROGRAM"]
+SHORT = ["-p", "32", "-n", "4", "-r", "3", "-t", "1"]
+failures = 0
+
+
+def fail(text):
+    global failures
+    failures += 1
+    print("FAIL: " + text)
+
+
+def call(args):
+    done = subprocess.run([PROGRAM] + args, capture_output=True, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def good(args):
+    rc, out, err = call(args)
+    if rc != 0:
+        fail(f"{args}: exit {rc}: {err}")
+    return out, err
+
+
+def refused(parts, args, code=2):
+    rc, out, err = call(["bench"] + args)
+    missing = [p for p in parts if p not in err]
+    if rc != code or missing or out or not err.startswith("error: ") or err.count("\n") != 1:
+        fail(f"bench {args}: exit {rc}, expected {code}; {out!r} {err!r} lacks {missing}")
+
+
+def bench_json(args):
+    out, err = good(["bench", "--json"] + args)
+    if err:
+        fail(f"{args} printed {err!r}")
+    return json.loads(out)
+
+
+def check_refusals():
+    for flag in "-p", "-n", "-d":
+        for bad in "x", "1,", ",1", "1,,2", "-1", "1.5", "", "99999999", "1 ":
+            refused([flag, f"'{bad}'"], [flag, bad])
+    refused(["-t", "from 1 to 256", "'0'"], ["-t", "0"])
+    refused(["-t", "'1,257'"], ["-t", "1,257"])
+    refused(["-r", "'0'"], ["-r", "0"])
+    refused(["-p 0 and -n 0"], ["-p", "0", "-n", "0,0"])
+    refused(["--md excludes --json"], ["--md", "--json"])
+    refused(["--probe excludes --no-probe"], ["--probe", "--no-probe"])
+    refused(["-d", "9000", "8192"], ["-d", "0,8900", "-p", "100", "-n", "5"])
+    refused(["-c 100", "612"], ["-c", "100", "-d", "0,100"])
+    refused(["'more'"], ["more"])
+    refused(["--batch-size", "'0'"], ["--batch-size", "0"])
+
+
+def check_json():
+    tests = bench_json(SHORT + ["-d", "0,70", "-t", "1,2", "--probe"])
+    found = [(t["test"], t["depth"], t["threads"]) for t in tests]
+    expected = [(test, d, t) for t in (1, 2) for d in (0, 70) for test in ("pp32", "tg4")]
+    if found != expected:
+        fail(f"tests {found}")
+    for t in tests:
+        speeds = t["tok_s"]
+        if len(speeds) != 3 or not all(s > 0 for s in speeds):
+            fail(f"tok_s {speeds}")
+        mean = sum(speeds) / 3
+        close = lambda a, b: abs(a - b) <= 1e-9 * abs(b) + 1e-9
+        if not close(t["mean"], mean) or t["median"] != sorted(speeds)[1]:
+            fail(f"statistics {t}")
+        if not close(t["stddev"], (sum((s - mean) ** 2 for s in speeds) / 2) ** 0.5):
+            fail(f"stddev {t}")
+        if (t["min"], t["max"]) != (min(speeds), max(speeds)):
+            fail(f"extremes {t}")
+        probes = t["probe"]
+        for probe in probes["before"], probes["after"]:
+            if set(probe) != {"read_1_gb_s", "read_gb_s", "int8_1_gops", "int8_gops", "core_to_core_ns"}:
+                fail(f"probe {probe}")
+            if (probe["core_to_core_ns"] > 0) != (t["threads"] > 1) or probe["int8_gops"] <= 0:
+                fail(f"probe {probe} with {t['threads']} threads")
+        for share, unit, rate, scale in (("percent_read", "bytes_per_token", "read_gb_s", 1e9),
+                                         ("percent_int8", "ops_per_token", "int8_gops", 1e9)):
+            low = min(probes["before"][rate], probes["after"][rate]) * scale
+            if low == 0:
+                continue  # too little memory for the probe
+            if abs(t[share] - 100 * mean * t[unit] / low) > 0.01 * t[share]:
+                fail(f"{share} {t}")
+    # Generation reads more keys at a depth, and every weight for one token;
+    # a prompt reads them once.
+    by_name = {(t["test"], t["depth"]): t for t in tests if t["threads"] == 1}
+    if not by_name["tg4", 70]["bytes_per_token"] > by_name["tg4", 0]["bytes_per_token"]:
+        fail("keys are not counted")
+    if not 16 < by_name["tg4", 0]["bytes_per_token"] / by_name["pp32", 0]["bytes_per_token"] < 64:
+        fail("bytes per token of a prompt")
+
+
+def check_work():
+    """Operations per token, computed from the shapes of the checkpoint."""
+    info = json.loads(good(["info", "--json"])[0])
+    matrices = {s["tensor"]: s["shape"] for s in info["sources"] if len(s["shape"]) == 2 and "hash" in s}
+    products = sum(2 * a * b for name, (a, b) in matrices.items()
+                   if "per_layer" not in name or "projection" in name or "gate" in name)
+    tg = bench_json(["-p", "0", "-n", "1", "-r", "1", "--no-probe"])[0]
+    if abs(tg["ops_per_token"] / products - 1) > 0.1:
+        fail(f"ops per token {tg['ops_per_token']}, by the shapes {products}")
+    if tg["percent_read"] is not None or "probe" in tg:
+        fail("--no-probe")
+
+
+def check_left_out():
+    for args, names in (["-p", "0", "-n", "3"], ["tg3"]), (["-p", "3,5", "-n", "0"], ["pp3", "pp5"]), \
+            (["-p", "0,7", "-n", "2,0"], ["pp7", "tg2"]):
+        tests = bench_json(args + ["-r", "1", "--no-probe"])
+        if [t["test"] for t in tests] != names:
+            fail(f"{args}: {[t['test'] for t in tests]}")
+
+
+def check_tables():
+    for style in [], ["--md"]:
+        out, err = good(["bench"] + SHORT + ["-d", "0,600", "--no-probe"] + style)
+        lines = out.splitlines()
+        if style and (not all(line.startswith("| ") and line.endswith("|") for line in lines)
+                      or len({line.count("|") for line in lines}) != 1 or not re.fullmatch(r"[-|: ]+", lines[1])):
+            fail(f"markdown: {out}")
+        if style:
+            del lines[1]
+        if err or len(lines) != 5:
+            fail(f"table: {out} {err}")
+        for name in "model", "size", "params", "format", "threads", "test", "t/s", "GB/token", "% read", "% int8":
+            if name not in lines[0]:
+                fail(f"no column {name}")
+        if len({len(line) for line in lines}) != 1:
+            fail(f"columns: {out}")
+        for line, test in zip(lines[1:], ("pp32 ", "tg4 ", "pp32 @ d600 ", "tg4 @ d600 ")):
+            if test not in line or not re.search(r"\d+\.\d\d ± \d+\.\d\d", line) or "nano-e" not in line:
+                fail(f"row {line!r}")
+    _, err = good(["bench"] + SHORT + ["-p", "0", "-r", "1", "--probe"])
+    if not re.fullmatch(r"probe before tg4: .*GOPS.*\nprobe after tg4: .*\n", err):
+        fail(f"--probe: {err!r}")
+
+
+def check_no_kv_skip():
+    less, more = (bench_json(["-p", "64", "-n", "0", "-r", "1", "--no-probe"] + args)[0]
+                  for args in ([], ["--no-kv-skip"]))
+    if not less["kv_skip"] or more["kv_skip"] or more["ops_per_token"] < 1.05 * less["ops_per_token"]:
+        fail(f"--no-kv-skip: {less['ops_per_token']} {more['ops_per_token']}")
+    # The same layers, computed for more rows: the same results.
+    with open("prompt", "w") as f:
+        f.write(" ".join(str(i * 7919 % 2000) for i in range(200)))
+    run = ["run", "--tokens", "prompt", "--temp", "0", "-n", "24", "--ignore-eos", "--print-tokens"]
+    for more in [], ["-b", "64", "-t", "2"], ["-b", "7"]:
+        if good(run + more) != good(run + more + ["--no-kv-skip"]):
+            fail(f"--no-kv-skip {more} changes the continuation")
+
+
+def check_interrupt():
+    process = subprocess.Popen([PROGRAM, "bench", "--json", "-p", "8", "-n", "100", "-r", "10000", "--no-probe"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    if process.returncode != 1 or b"interrupted after" not in err:
+        fail(f"interrupt: exit {process.returncode}, {err!r}")
+    json.loads(out)
+
+
+for check in (check_refusals, check_json, check_work, check_left_out, check_tables, check_no_kv_skip,
+              check_interrupt):
+    check()
+print("FAIL" if failures else "PASS")
+sys.exit(1 if failures else 0)

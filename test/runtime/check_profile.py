@@ -1,0 +1,121 @@
+"""Runs a program (environment variable PROGRAM) with --profile and compares the
+trace with the planned module (argument), from which the program was made."""
+import json
+import os
+import re
+import subprocess
+import sys
+
+PROGRAM = os.environ["PROGRAM"]
+failures = 0
+
+
+def fail(text):
+    global failures
+    failures += 1
+    print("FAIL: " + text)
+
+
+def call(args):
+    done = subprocess.run([PROGRAM] + args, capture_output=True, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def planned(path):
+    """Per segment and class: the list of phases, each a list of call names."""
+    text = open(path).read()
+    family = dict(re.findall(r'kernel\.def @(\S+) \{.*?family = "(\w+)"', text))
+    segments = {}
+    for line in text.splitlines():
+        if found := re.search(r"func\.func @(\w+)_(few|many)\(", line):
+            phases = segments[f"{found[1]} ({found[2]})"] = [[]]
+        elif "kernel.barrier" in line:
+            phases.append([])
+        elif found := re.search(r"kernel\.call @(\w+)\(", line):
+            weight = re.search(r"weights\((?:\[)?@([^\],)]+)", line)
+            cache = re.search(r"cache\(@([^)]+)\)", line)
+            on = weight or cache
+            phases[-1].append(family[found[1]] + (" " + on[1].strip('"') if on else ""))
+    return segments
+
+
+def inside(event, outer):
+    return outer["ts"] - 0.002 <= event["ts"] and \
+        event["ts"] + event["dur"] <= outer["ts"] + outer["dur"] + 0.002
+
+
+def check_trace(segments, threads, expected_segments):
+    events = json.load(open("trace.json"))["traceEvents"]
+    if [e["args"]["name"] for e in events if e["ph"] == "M"] != [f"worker {w}" for w in range(threads)]:
+        fail("names of threads")
+    for w in range(threads):
+        mine = [e for e in events if e["ph"] == "X" and e["tid"] == w]
+        kinds = {k: sorted((e for e in mine if e["cat"] == k), key=lambda e: e["ts"])
+                 for k in ("segment", "phase", "call", "barrier")}
+        if sum(map(len, kinds.values())) != len(mine):
+            fail("categories")
+        found = [(s["name"], s["args"]["rows"]) for s in kinds["segment"]]
+        if found != expected_segments:
+            fail(f"worker {w}: segments {found}")
+        for s in kinds["segment"]:
+            phases = [p for p in kinds["phase"] if inside(p, s)]
+            names = [[c["name"] for c in kinds["call"] if inside(c, p)] for p in phases]
+            if names != segments[s["name"]]:
+                fail(f"worker {w}: {s['name']}: {names} instead of {segments[s['name']]}")
+            barriers = [b for b in kinds["barrier"] if inside(b, s)]
+            if len(barriers) != len(phases) - 1:
+                fail(f"worker {w}: {len(barriers)} barriers between {len(phases)} phases")
+        for c in kinds["call"]:
+            if c["dur"] < 0 or c["args"]["bytes"] < 0 or c["args"]["units"] < 0:
+                fail(f"call {c}")
+    # Matrices are divided: the workers' shares are the whole matrix.
+    info = json.loads(call(["info", "--json"])[1])
+    head = [sum(e["args"]["bytes"] for e in events if e["ph"] == "X" and e["name"].startswith("logits "))]
+    count = sum(e[0] == "top (few)" for e in expected_segments)
+    vocab, hidden = info["model"]["vocab"], info["model"]["hidden"]
+    if head[0] != count * vocab * hidden * 2:  # bf16
+        fail(f"bytes of the head: {head[0]}, expected {count} x {vocab} x {hidden} x 2")
+
+
+def main():
+    segments = planned(sys.argv[1])
+    if set(segments) != {"body (few)", "body (many)", "tail (few)", "tail (many)", "top (few)", "logits (few)"}:
+        fail(f"plan {set(segments)}")
+    with open("prompt", "w") as f:
+        f.write(" ".join(str(i * 7919 % 2000) for i in range(40)))
+    run = ["run", "--tokens", "prompt", "--temp", "0", "-n", "3", "--ignore-eos", "--print-tokens", "-b", "32"]
+    plain = call(run)
+    token = [("body (few)", 1), ("tail (few)", 1), ("top (few)", 1)]
+    steps = [("body (many)", 32), ("body (few)", 8)] + token[1:] + 2 * token
+    for more, threads in (["-t", "1"], 1), (["-t", "3"], 3), (["-t", "2", "--test-order", "5"], 2):
+        rc, out, err = call(run + more + ["--profile", "trace.json"])
+        if rc != 0 or out != plain[1]:
+            fail(f"{more}: exit {rc}: {out!r} {err!r}, without a profile {plain[1]!r}")
+        check_trace(segments, threads, steps)
+        lines = err.splitlines()
+        for family in "linear (few)", "linear (many)", "logits (few)", "barrier", "between steps":
+            if not any(line.startswith(family + " ") for line in lines):
+                fail(f"summary lacks {family}: {err}")
+        shares = [float(line.split("%")[0].split()[-1]) for line in lines[1:]]
+        if abs(sum(shares) - 100) > 0.1 * len(shares):
+            fail(f"shares {shares}")
+    # More than there is room for: the beginning, whole, and a note.
+    run[run.index("3")] = "6000"
+    rc, out, err = call(run + ["-t", "1", "--profile", "trace.json"])
+    if rc != 0 or "the profile ends early" not in err:
+        fail(f"full: exit {rc}: {err!r}")
+    events = json.load(open("trace.json"))["traceEvents"]
+    names = [e["name"] for e in events if e.get("cat") == "segment"]
+    if len(names) < 1000 or set(names[5:]) != {"body (few)", "tail (few)", "top (few)"}:
+        fail(f"full: {len(names)} segments")
+    for bad in "none/trace.json", "/dev/full":
+        rc, out, err = call(run[:-2] + ["-n", "1", "--profile", bad])
+        if rc != 5 or bad not in err:
+            fail(f"{bad}: exit {rc}: {err!r}")
+    if any(name.startswith("trace.json.tmp") for name in os.listdir(".")):
+        fail("temporary file left")
+    print("FAIL" if failures else "PASS")
+    sys.exit(1 if failures else 0)
+
+
+main()
