@@ -10,7 +10,7 @@ tasks  greedy answers to the prompts of answers.jsonl (text kinds), scored with
        Fails if a program is more than --floor points (per cent of the items) below
        the first one.
 kl     of the next-token distributions over heldout.txt, chat by chat, each token but
-       the first: KL(first || other) in nats, mean and 99th percentile, share of equal
+       the first: KL(first || other) in nats, mean, median and 99th percentile, share of equal
        top tokens, and the ratio of the perplexities. Fails above --most."""
 import argparse
 import json
@@ -117,7 +117,7 @@ class Sums:
     def show(self, name):
         kl = np.concatenate(self.kl)
         mean = float(kl.mean())
-        print(f"{name}: mean KL {mean:.3e}, 99 % {np.quantile(kl, 0.99):.3e}, same top {100 * self.same / len(kl):.2f} %, "
+        print(f"{name}: mean KL {mean:.3e}, median {np.median(kl):.1e}, 99 % {np.quantile(kl, 0.99):.3e}, same top {100 * self.same / len(kl):.2f} %, "
               f"perplexity ratio {math.exp((self.nll - self.first_nll) / len(kl)):.5f}, {len(kl)} tokens")
         return mean
 
