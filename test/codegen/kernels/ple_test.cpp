@@ -9,7 +9,7 @@ using namespace gemmac;
 namespace {
 
 class Ple : public KernelTest {};
-GEMMAC_BOTH_TARGETS(Ple);
+GEMMAC_ALL_TARGETS(Ple);
 
 // Rows of every format, in both row classes and in two ranges.
 TEST_P(Ple, Quantized) {
