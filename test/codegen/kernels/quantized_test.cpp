@@ -192,7 +192,7 @@ TEST_P(Quantized, Geglu) {
 TEST_P(Quantized, LinearPle) {
   for (const char *format : formats)
     for (auto [k, n] : {std::pair(96, 96), {1536, 64}}) {
-      Matrix w(format, n, k, random);
+      Matrix w(format, n, k, random, GetParam());
       Activations x(arm() ? 9 : 17, k, random);
       Case c{"linear_ple", w, x};
       c.ple = randomNumbers(random, size_t(x.rows * c.pleWidth()));
