@@ -427,7 +427,9 @@ def check_signal():
     for number in signal.SIGTERM, signal.SIGINT, signal.SIGKILL:
         name = f"out-{number}-{os.getpid()}"
         process = subprocess.Popen([GEMMAC, NANO, f"--target={TARGET}", "-o", name, "--verify", "endless"],
-                                   stderr=subprocess.DEVNULL)
+                                   stderr=subprocess.DEVNULL,
+                                   # a shell starts background work with it ignored
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         for _ in range(1200):
             if len(running(name + ".", "eval")) == 2:
                 break
