@@ -48,14 +48,16 @@ static std::unique_ptr<orc::LLJIT> makeJit() {
 void *jitBody(const KernelSpec &spec, const std::string &target) {
   struct Jit {
     std::map<std::string, void *> made;
-    std::unique_ptr<orc::LLJIT> jit = makeJit();
+    std::unique_ptr<orc::LLJIT> jit;
   };
   static std::map<std::string, Jit> jits; // symbols are the same for all
   Jit &jit = jits[target];
   std::string symbol = kernelSymbol(spec);
   if (auto it = jit.made.find(symbol); it != jit.made.end())
     return it->second;
-  std::string object = bodyObject(spec, target);
+  std::string object = bodyObject(spec, target); // makes LLVM know its targets
+  if (!jit.jit)
+    jit.jit = makeJit();
   ExitOnError check;
   check(jit.jit->addObjectFile(MemoryBuffer::getMemBufferCopy(object, symbol)));
   return jit.made[symbol] = check(jit.jit->lookup(symbol)).toPtr<void *>();
