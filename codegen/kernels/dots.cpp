@@ -151,13 +151,12 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
 
 // Per block of 32 k: the exact int32 sum of code products, then one f32 step.
 // Weights are unsigned (targets/Layouts.h) and the block's word takes the
-// offset back: where the dot product wants signed ones, they are made so here.
+// offset back; targets that multiply signed ones do it in C++ (dots_body.cpp).
 void Dots::defineQuantized() {
   const Layout &layout = matrixLayout(shape.format);
   const int64_t blocks = shape.k / quantBlock, bytes = layout.blockBytes;
   const int64_t group = blocks * bytes, act = activationBlockBytes;
   const bool nibbles = shape.format != "q8_0";
-  const bool isSigned = tile.target.dot != DotKind::U8S8;
   const int64_t codeBytes = bytes - 32, groups = codeBytes / 64;
   const int64_t row = rowBytes("q8", shape.k);
   auto weights = [&](Type type, int64_t offset, std::vector<Dim> dims) {
@@ -182,21 +181,13 @@ void Dots::defineQuantized() {
   Func low("low"), high("high");
   Expr code = w(j, o, g, kb, p, b);
   if (!nibbles) {
-    low(o, p, b, r, kb) = isSigned ? Expr(0) : xWord(kb, r) * 16;
-    Expr c = isSigned ? cast<int32_t>(reinterpret<int8_t>(
-                            code ^ cast<uint8_t>(tile.hidden(128))))
-                      : cast<int32_t>(code);
-    low(o, p, b, r, kb) += c * cast<int32_t>(x(j, g, kb, r));
+    low(o, p, b, r, kb) = xWord(kb, r) * 16;
+    low(o, p, b, r, kb) += cast<int32_t>(code) * cast<int32_t>(x(j, g, kb, r));
     blockSums = {low};
   } else {
-    Expr mask = tile.hidden(15), sign = tile.hidden(8);
-    low(o, p, b, r, kb) = isSigned ? Expr(0) : xWord(kb, r);
+    low(o, p, b, r, kb) = xWord(kb, r);
     high(o, p, b, r, kb) = 0;
-    Expr l = code & mask, h = code & cast<uint8_t>(0xf0);
-    if (isSigned) {
-      l = reinterpret<int8_t>(l - sign);
-      h = reinterpret<int8_t>(h ^ cast<uint8_t>(128));
-    }
+    Expr l = code & tile.hidden(15), h = code & cast<uint8_t>(0xf0);
     low(o, p, b, r, kb) += cast<int32_t>(l) * cast<int32_t>(x(j, g, kb, r));
     high(o, p, b, r, kb) +=
         cast<int32_t>(h) * cast<int32_t>(x(j, g + 4, kb, r));
