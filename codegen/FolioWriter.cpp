@@ -30,8 +30,7 @@ FolioWriter::FolioWriter(int fd, uint64_t begin, uint64_t end)
 bool FolioWriter::touch(uint64_t offset) {
   const uint64_t number = offset / window;
   std::lock_guard lock(mutex);
-  std::vector<bool>::reference done =
-      touched[size_t(number - begin / window)];
+  std::vector<bool>::reference done = touched[size_t(number - begin / window)];
   if (done)
     return true;
   done = true;

@@ -127,7 +127,9 @@ public:
   // Per piece.
   const std::vector<StoredError> &errors() const { return pieceErrors; }
   void addNotes(std::vector<PackNote> &notes) const {
-    for (size_t i = 0; layout.blockBytes && i < tensors.size(); ++i)
+    // The last bits of a code are noted with its first.
+    bool isNoted = layout.blockBytes && layout.bits != Layout::LastFour;
+    for (size_t i = 0; isNoted && i < tensors.size(); ++i)
       notes.push_back({tensors[i]->fileName, tensors[i]->type,
                        tensors[i]->typeName, weight.format, pieceErrors[i]});
   }
@@ -307,11 +309,10 @@ private:
       return true;
     std::lock_guard lock(shared.mutex);
     shared.stop = true;
-    shared.problem =
-        Error{ExitCode::Resources,
-              "cannot write weight '" + weight.name + "' to '" + shared.path +
-                  "': " + strerror(errno) +
-                  "; free space there or choose another -o"};
+    shared.problem = Error{ExitCode::Resources,
+                           "cannot write weight '" + weight.name + "' to '" +
+                               shared.path + "': " + strerror(errno) +
+                               "; free space there or choose another -o"};
     return false;
   }
 

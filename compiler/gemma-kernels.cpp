@@ -70,7 +70,8 @@ static bool setConstant(Constants &constants, llvm::StringRef name,
   if (isOneOf(name, {"format", "act", "cache"})) {
     constants.set(name.str(), value.str());
     return isOneOf(value, {"f32", "bf16"}) ||
-           (name == "format" && isOneOf(value, {"q8_0", "q4_0", "q4_bf"})) ||
+           (name == "format" &&
+            isOneOf(value, {"q8_0", "q8_0_split", "q4_0", "q4_bf"})) ||
            (name != "format" && value == "q8");
   }
   if (isOneOf(name, {"eps", "scale", "factor", "cap", "token_scale"})) {
@@ -99,7 +100,8 @@ static Result<Constants> parseConstants(const std::string &text) {
           ExitCode::Usage,
           "--constants expects NAME=VALUE with an integer of 1 to 1048576, a "
           "real (eps, scale, factor, cap, token_scale) or a "
-          "word (format: f32, bf16, q8_0, q4_0, q4_bf; act: f32, bf16, q8; "
+          "word (format: f32, bf16, q8_0, q8_0_split, q4_0, q4_bf; act: f32, "
+          "bf16, q8; "
           "cache: f32, bf16, q8), got '" +
               part.str() + "'"};
   }

@@ -52,6 +52,7 @@ std::optional<size_t> ioOffset(StringRef name) {
       {"parts_local", offsetof(gm_ctx, parts)},
       {"parts_global", offsetof(gm_ctx, parts) + pointer},
       {"mask", offsetof(gm_ctx, mask)},
+      {"best", offsetof(gm_ctx, best)},
       {"resid", offsetof(gm_ctx, resid)},
       {"hidden", offsetof(gm_ctx, hidden)},
       {"logits", offsetof(gm_ctx, logits)},
@@ -73,10 +74,8 @@ LLVM::LLVMFunctionType signatureOf(const KernelSpec &spec,
   const Family &family = *findFamily(spec.family);
   Type ptr = LLVM::LLVMPointerType::get(context);
   Type i32 = IntegerType::get(context, 32);
-  size_t weights = family.weights.size();
-  if (spec.constants.has("scaled") && spec.constants.integer("scaled") == 0)
-    --weights;
-  SmallVector<Type> types(family.inputs.size() + weights, ptr);
+  SmallVector<Type> types(family.inputs.size() + kernelWeights(spec).size(),
+                          ptr);
   if (family.cache)
     types.append({ptr, ptr, ptr, i32});
   types.append(family.results.size(), ptr);
