@@ -13,6 +13,7 @@
 #include <cstring>
 #include <numeric>
 #include <random>
+#include <set>
 #include <sys/mman.h>
 
 namespace gemmac {
@@ -94,19 +95,19 @@ struct Routing {
   int64_t members; // that some row has chosen
 
   Routing(const Shape &shape, int64_t rows, std::mt19937 &random) {
-    std::vector<int32_t> all(shape.experts);
-    std::iota(all.begin(), all.end(), 0);
-    for (int64_t r = 0; r < rows; ++r)
-      std::sample(all.begin(), all.end(), std::back_inserter(ids), shape.top,
-                  random);
+    std::uniform_int_distribution<int32_t> expert(0, shape.experts - 1);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::set<int32_t> chosen;
+      while (int64_t(chosen.size()) < shape.top)
+        chosen.insert(expert(random));
+      ids.insert(ids.end(), chosen.begin(), chosen.end());
+    }
     order.resize(ids.size());
     std::iota(order.begin(), order.end(), 0);
     llvm::sort(order, [&](int32_t a, int32_t b) {
       return std::pair(ids[a], a) < std::pair(ids[b], b);
     });
-    std::vector<int32_t> chosen = ids;
-    llvm::sort(chosen);
-    members = std::unique(chosen.begin(), chosen.end()) - chosen.begin();
+    members = std::set(ids.begin(), ids.end()).size();
   }
 };
 
@@ -120,7 +121,8 @@ public:
         ple(spec.family == "linear_ple" ? y.size() : 0),
         factors(shape.isDown ? rows * rowBytes("f32", shape.top) : 0) {
     std::mt19937 random(1);
-    for (int i = 0; i < (shape.experts > 1 ? 64 : 1); ++i)
+    // Many rows choose nearly all experts at any time.
+    for (int64_t i = 0; i < std::max<int64_t>(1, 64 / rows); ++i)
       routings.emplace_back(shape, rows, random);
   }
 

@@ -38,9 +38,10 @@ static cl::opt<std::string> output("o", cl::desc("Output file, - for stdout"),
 static cl::list<int> benchRows("n", cl::desc("bench: rows (default: 1)"),
                                cl::value_desc("N,..."), cl::CommaSeparated,
                                cl::cat(category));
-static cl::opt<int>
-    benchBlocks("blocks", cl::desc("bench: units of a product without experts"),
-                cl::init(1024), cl::cat(category));
+static cl::opt<int> benchBlocks(
+    "blocks",
+    cl::desc("bench: units of a product without experts (default: 1024)"),
+    cl::init(1024), cl::cat(category));
 
 static int fail(ExitCode code, const std::string &message) {
   llvm::errs() << "gemma-kernels: error: " << message << '\n';
