@@ -127,9 +127,7 @@ public:
   // Per piece.
   const std::vector<StoredError> &errors() const { return pieceErrors; }
   void addNotes(std::vector<PackNote> &notes) const {
-    // The last bits of a code are noted with its first.
-    bool isNoted = layout.blockBytes && layout.bits != Layout::LastFour;
-    for (size_t i = 0; isNoted && i < tensors.size(); ++i)
+    for (size_t i = 0; isNoted() && i < tensors.size(); ++i)
       notes.push_back({tensors[i]->fileName, tensors[i]->type,
                        tensors[i]->typeName, weight.format, pieceErrors[i]});
   }
@@ -145,6 +143,11 @@ public:
   }
 
 private:
+  // The last bits of a code are noted with its first.
+  bool isNoted() const {
+    return layout.blockBytes && layout.bits != Layout::LastFour;
+  }
+
   RowOrigin origin(int64_t row) const {
     if (weight.interleave) {
       int64_t block = row / weight.interleave, in = row % weight.interleave;
@@ -216,7 +219,7 @@ private:
       rows[i] = quantRow(member, row + i, converted[i]);
     packQuantized(layout, rows, weight.cols, to, errors);
     for (int64_t i = 0; i < layout.rowGroup; ++i)
-      if (rows[i].data)
+      if (rows[i].data && isNoted())
         pieceErrors[origin(row + i).piece].add(errors[i]);
   }
 

@@ -25,7 +25,7 @@ struct Request {
   std::string prompts = "512", generated = "128", depths = "0", threads;
   int64_t repetitions = 5;
   bool markdown = false, json = false, probe = false, no_probe = false,
-       no_kv_skip = false;
+       no_kv_skip = false, all_logits = false;
 
   Syntax syntax();
 };
@@ -36,10 +36,12 @@ Syntax Request::syntax() {
       "Measures tokens per second on random tokens: ppN processes a prompt of "
       "N "
       "tokens,\ntgN generates N tokens one by one, each a whole step with the "
-      "64 best tokens of the\nvocabulary but without a draw from them; '@ dN' "
-      "after N tokens that are in the\ncaches already. -p, -n, -d and -t take "
+      "best token of the\nvocabulary, as a greedy 'run'; '@ dN' after N "
+      "tokens that are in the caches already.\n-p, -n, -d and -t take "
       "several numbers: 0,4096.\nGB/token: weights and cached keys and values "
-      "that a token reads, each once a step;\nGOP/token: multiplications and "
+      "that a token reads, each once a step (of a\nhead that is scanned what "
+      "all tokens read, without the rows that are computed "
+      "exactly);\nGOP/token: multiplications and "
       "additions with weights. Their shares are of what the\nmachine reads and "
       "of its int8 rate, measured before and after each test.",
       {},
@@ -58,6 +60,9 @@ Syntax Request::syntax() {
       {"--no-kv-skip", "", "",
        "prompts: compute all layers for all tokens, not only for the last",
        &no_kv_skip},
+      {"--all-logits", "", "",
+       "compute all logits of a token, not only what the best one needs",
+       &all_logits},
       {"--probe", "", "",
        "show what the machine gives before and after each test, on 1 and all "
        "threads",
@@ -210,7 +215,9 @@ Status Bench::feed(int64_t begin, int64_t end, bool wanted) {
     Job job;
     job.rows = rows.data();
     job.count = int32_t(n);
-    job.output = last ? Output::Top : Output::Hidden;
+    job.output = !last                ? Output::Hidden
+                 : request.all_logits ? Output::Logits
+                                      : Output::Top;
     job.best = 1; // as a greedy 'run'
     job.last_only = true;
     if (Status s = step(*program.engine, job); !s.ok())
@@ -244,6 +251,7 @@ Status Bench::once(bool prompt, int64_t n, int64_t depth, double *tok_s) {
 }
 
 void Bench::count_work(bool prompt, int64_t n, BenchResult &r) const {
+  const char *head = request.all_logits ? "logits" : "top";
   if (!prompt) {
     // The middle token of the test.
     int64_t keys = r.depth + (n + 1) / 2;
@@ -252,7 +260,7 @@ void Bench::count_work(bool prompt, int64_t n, BenchResult &r) const {
     extent.rows = 1;
     extent.keys[GM_LOCAL] = std::min(window, keys);
     extent.keys[GM_GLOBAL] = keys;
-    for (const char *segment : {"body", "tail", "top"}) {
+    for (const char *segment : {"body", "tail", head}) {
       Work w = work_of(segment, extent);
       r.bytes_per_token += w.bytes;
       r.ops_per_token += w.ops;
@@ -273,7 +281,7 @@ void Bench::count_work(bool prompt, int64_t n, BenchResult &r) const {
     if (request.no_kv_skip || last)
       add("tail", request.no_kv_skip ? rows : 1);
     if (last)
-      add("top", 1);
+      add(head, 1);
   }
 }
 

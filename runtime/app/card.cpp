@@ -71,7 +71,7 @@ void add_piece(Card &card, const mf::Program &p, const std::string &format,
   if (p.sources() && piece.source() < p.sources()->size())
     type = text_of(p.sources()->Get(piece.source())->dtype());
   TensorGroup &g = group_of(card, pattern_of(name), type, format);
-  ++g.pieces;
+  g.pieces += piece.values() > 0; // the second part of a split head has none
   g.bytes += bytes;
   g.values += piece.values();
   g.largest = std::max(g.largest, piece.max_error());

@@ -107,7 +107,8 @@ std::map<std::string, FormatShare> body_formats(const mf::Program &p) {
   if (p.weights())
     for (const mf::Weight *w : *p.weights()) {
       std::string layout = text_of(w->layout());
-      if (layout.ends_with("_rows") || text_of(w->name()) == "embed")
+      if (layout.ends_with("_rows") || text_of(w->name()) == "embed" ||
+          text_of(w->name()) == "embed.low")
         continue; // vectors and the table are stored by row
       FormatShare &share = shares[text_of(w->format())];
       ++share.matrices;

@@ -142,7 +142,7 @@ def check_broken_programs():
         os.chmod(name, 0o755)
     refused(3, ["stripped"], ["x"], program="./stripped")
     refused(3, ["stripped"], ["x"], program="./cut")
-    refused(3, ["version 99", "version 2"], ["x"], program="./version")
+    refused(3, ["version 99", "version 3"], ["x"], program="./version")
 
 
 def check_run():

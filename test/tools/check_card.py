@@ -99,6 +99,8 @@ def check_card(program):
     expect(sum(card["formats"].values()) == card["bytes"], f"{program}: bytes of the formats")
     expect(card["bytes"] <= info["weights_bytes"], f"{program}: bytes of all weights")
     expect(sum(g["values"] for g in card["groups"]) == info["model"]["parameters"], f"{program}: values")
+    # A head in two parts is one tensor.
+    expect([g["count"] for g in card["groups"] if g["tensor"] == "embed_tokens.weight"] == [1], f"{program}: head")
     used = [s for s in info["sources"] if "hash" in s]
     expect(max(s["max_error"] for s in used) == card["max_error"], f"{program}: largest error")
     expect(whole["fidelity"] == info["fidelity"], f"{program}: fidelity")
