@@ -12,7 +12,7 @@ for line in open(plan):
     if not weight:
         continue
     name, size, form, layout = weight.groups()
-    if name == "embed":
+    if name in ("embed", "embed.low"):
         head = form
     elif not layout.endswith("_rows"):
         share = body.setdefault(form, {"matrices": 0, "bytes": 0})
