@@ -1,5 +1,6 @@
 #include "codegen/Packer.h"
 
+#include "codegen/FolioWriter.h"
 #include "targets/Layouts.h"
 
 #define XXH_INLINE_ALL
@@ -66,7 +67,7 @@ struct TensorHash {
 struct Shared {
   const ProgramPlan &plan;
   const TensorSource &source;
-  int fd;
+  FolioWriter file;
   const std::string &path;
   uint64_t base;
   const PackProgress &progress;
@@ -126,7 +127,9 @@ public:
   // Per piece.
   const std::vector<StoredError> &errors() const { return pieceErrors; }
   void addNotes(std::vector<PackNote> &notes) const {
-    for (size_t i = 0; layout.blockBytes && i < tensors.size(); ++i)
+    // The last bits of a code are noted with its first.
+    bool isNoted = layout.blockBytes && layout.bits != Layout::LastFour;
+    for (size_t i = 0; isNoted && i < tensors.size(); ++i)
       notes.push_back({tensors[i]->fileName, tensors[i]->type,
                        tensors[i]->typeName, weight.format, pieceErrors[i]});
   }
@@ -302,25 +305,15 @@ private:
   }
 
   bool write(uint64_t offset) {
-    size_t at = 0;
-    while (at < buffer.size()) {
-      ssize_t n = pwrite(shared.fd, buffer.data() + at, buffer.size() - at,
-                         offset + at);
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0) {
-        std::lock_guard lock(shared.mutex);
-        shared.stop = true;
-        shared.problem =
-            Error{ExitCode::Resources,
-                  "cannot write weight '" + weight.name + "' to '" +
-                      shared.path + "': " + strerror(n < 0 ? errno : ENOSPC) +
-                      "; free space there or choose another -o"};
-        return false;
-      }
-      at += n;
-    }
-    return true;
+    if (shared.file.write(buffer.data(), buffer.size(), offset))
+      return true;
+    std::lock_guard lock(shared.mutex);
+    shared.stop = true;
+    shared.problem = Error{ExitCode::Resources,
+                           "cannot write weight '" + weight.name + "' to '" +
+                               shared.path + "': " + strerror(errno) +
+                               "; free space there or choose another -o"};
+    return false;
   }
 
   // Source pages of rows [row0, row1) of a member: read ahead in one call
@@ -443,7 +436,7 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
                                int threads, const PackProgress &progress) {
   Shared shared{.plan = plan,
                 .source = source,
-                .fd = fd,
+                .file = {fd, base, base + plan.weightBytes()},
                 .path = path,
                 .base = base,
                 .progress = progress,

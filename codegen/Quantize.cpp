@@ -233,10 +233,54 @@ static QuantBlock sourceBlock(SourceType type, const uint8_t *from) {
   return block;
 }
 
+// Part of the bits of a q8_0 block.
+static void storePart(const Layout &layout, const QuantBlock &block,
+                      int64_t row, uint8_t *to) {
+  const bool isFirst = layout.bits == Layout::FirstFive;
+  const int half = quantBlock / 2;
+  for (int i = 0; i < half; ++i) {
+    const int a = block.codes[i] + 128, b = block.codes[i + half] + 128;
+    to[i / 4 * 64 + row * 4 + i % 4] =
+        isFirst ? uint8_t(a >> 4 | (b & 0xf0)) : uint8_t((a & 15) | b << 4);
+  }
+  if (!isFirst)
+    return;
+  for (int i = 0; i < quantBlock; ++i)
+    to[256 + row * 4 + i % 4] |= uint8_t((block.codes[i] + 128) >> 3 & 1)
+                                 << i / 4;
+  memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
+}
+
+// The bound of a row in layout q8_0_split_16x32. A logit of n blocks is a sum
+// of n products: rounding changes it, and the one of the first five bits, by at
+// most (n + 2) 2^-24 times the norms of what is multiplied.
+class ScanBound {
+public:
+  void add(const QuantBlock &block, float scale) {
+    double lost = 0, all = 0;
+    for (int code : block.codes) {
+      const int rest = ((code + 128) & 7) - 4;
+      lost += rest * rest, all += code * code;
+    }
+    lostSquares += lost * scale * scale, squares += all * scale * scale;
+    ++blocks;
+  }
+  float value() const {
+    const double lost = std::sqrt(lostSquares), whole = std::sqrt(squares);
+    return float((lost + (blocks + 4) * 0x1p-22 * (lost + whole)) * (1 + 1e-6));
+  }
+
+private:
+  double lostSquares = 0, squares = 0;
+  int64_t blocks = 0;
+};
+
 // One block at its place among `group` rows, whose codes are zeros so far.
 static void store(const Layout &layout, const QuantBlock &block, int64_t row,
                   uint8_t *to) {
   const bool isGroup = layout.rowGroup > 1;
+  if (layout.bits != Layout::All)
+    return storePart(layout, block, row, to);
   if (!isGroup) // as GGUF has it
     memcpy(to, &block.scale, 2);
   else
@@ -282,13 +326,15 @@ static void countExact(const float *values, const float *stored, int64_t n,
 void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
                    uint8_t *to, StoredError *errors) {
   assert(layout.blockBytes && cols % quantBlock == 0);
-  memset(to, 0, size_t(cols / quantBlock * layout.blockBytes));
+  const int64_t tail = cols / quantBlock * layout.blockBytes;
+  memset(to, 0, size_t(tail + layout.groupTail));
   std::vector<float> stored(size_t(cols), 0);
   for (int64_t row = 0; row < layout.rowGroup; ++row) {
     const SourceType type = rows[row].type;
     auto *blocks = static_cast<const uint8_t *>(rows[row].data);
     auto *values = static_cast<const float *>(rows[row].data);
     const bool kept = type != SourceType::F32;
+    ScanBound bound;
     for (int64_t at = 0; at < cols; at += quantBlock) {
       uint8_t *place = to + at / quantBlock * layout.blockBytes;
       QuantBlock block; // zeros
@@ -300,6 +346,11 @@ void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
       float scale = scaleValue(layout.format != "q4_bf", block.scale);
       for (int i = 0; i < quantBlock; ++i)
         stored[size_t(at + i)] = scale * float(block.codes[i]);
+      bound.add(block, scale);
+    }
+    if (layout.groupTail) {
+      const float value = bound.value();
+      memcpy(to + tail + row * 4, &value, 4);
     }
     if (kept) {
       addExact(cols, errors[row]);

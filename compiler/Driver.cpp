@@ -3,14 +3,14 @@
 
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
+#include "compiler/Messages.h"
+#include "compiler/ModelInput.h"
 #include "compiler/Progress.h"
 #include "compiler/QuantNotes.h"
 #include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
-#include "compiler/importer/GgufModel.h"
-#include "compiler/importer/Tokenizer.h"
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
 #include "passes/KernelToLLVM.h"
@@ -32,8 +32,6 @@ using namespace mlir;
 
 namespace gemmac {
 
-static LogicalResult report(Diagnostic &diagnostic, bool remarks);
-
 namespace {
 
 using BuildStage = void (*)(OpPassManager &, const PipelineOptions &);
@@ -52,7 +50,8 @@ const Stage stages[] = {{"import", nullptr},
 class Compilation {
 public:
   explicit Compilation(const DriverOptions &options, bool second = false)
-      : o(options), second(second) {
+      : o(options), second(second),
+        messages{.remarks = o.remarks, .warnings = !second} {
     context.printOpOnDiagnostic(false);
   }
   Status run();
@@ -73,22 +72,17 @@ private:
   void printModule(llvm::raw_ostream &stream);
   std::string matrixFormat() const;
   ManifestInput manifestInput(const ChatTemplate &chat);
-  void warn(const std::vector<std::string> &lines);
-  void remark(const std::vector<std::string> &lines);
-  bool hasWeights() const;
 
   const DriverOptions o;
   const bool second;
+  const Messages messages;
   bool printed = false;               // the stage that was asked for
   std::unique_ptr<Compilation> exact; // of --verify
   const Target *target = nullptr;
   int threads = 1;
   MLIRContext context{MLIRContext::Threading::DISABLED};
   OwningOpRef<ModuleOp> module;
-  ModelConfig model;
-  GenerationConfig generation;
-  std::unique_ptr<TensorSource> source;
-  const GgufModel *gguf = nullptr; // `source` where it is one
+  ModelInput input;
   Binding binding;
   ProgramPlan plan;
   std::vector<KernelSpec> kernels;
@@ -103,62 +97,26 @@ int usableCores() {
 
 } // namespace
 
-void Compilation::warn(const std::vector<std::string> &lines) {
-  if (second)
-    return;
-  for (const std::string &line : lines)
-    llvm::errs() << "gemmac: warning: " << line << "\n";
-}
-
-void Compilation::remark(const std::vector<std::string> &lines) {
-  for (const std::string &line : lines)
-    if (o.remarks)
-      llvm::errs() << "gemmac: remark: " << line << "\n";
-}
-
-// A configuration alone can be compiled to every stage but a program.
-bool Compilation::hasWeights() const {
-  return llvm::sys::fs::exists(o.input + "/model.safetensors") ||
-         llvm::sys::fs::exists(o.input + "/model.safetensors.index.json");
-}
-
 Status Compilation::readInputs() {
   std::vector<std::string> warnings;
-  if (isGgufFile(o.input)) {
-    Result<std::unique_ptr<GgufModel>> opened = GgufModel::open(o.input);
-    if (!opened)
-      return opened.error();
-    gguf = opened->get();
-    source = std::move(*opened);
-  }
-  Result<ModelConfig> config = gguf ? readGgufConfig(*gguf, warnings)
-                                    : readModelConfig(o.input, warnings);
-  if (!config)
-    return config.error();
-  model = *config;
-  Result<GenerationConfig> sampling =
-      gguf ? readGgufGeneration(*gguf, model, warnings)
-           : readGenerationConfig(o.input, model, warnings);
-  if (!sampling)
-    return sampling.error();
-  generation = *sampling;
-  module = importGemma4(context, model);
-  if (!gguf && ((o.compileTo.empty() && o.emit.empty()) || hasWeights())) {
-    auto opened = openCheckpoint(o.input, warnings);
-    if (!opened)
-      return opened.error();
-    source = std::move(*opened);
-  }
-  if (source) {
-    Result<Binding> bound = bindCheckpoint(*module, model, *source);
+  // A configuration alone can be compiled to every stage but a program.
+  bool needsTensors = o.compileTo.empty() && o.emit.empty();
+  Result<ModelInput> opened = ModelInput::open(o.input, needsTensors, warnings);
+  if (!opened)
+    return opened.error();
+  input = std::move(*opened);
+  module = importGemma4(context, input.model);
+  if (input.tensors) {
+    Result<Binding> bound =
+        bindCheckpoint(*module, input.model, *input.tensors);
     if (!bound)
       return bound.error();
     binding = std::move(*bound);
     warnings.insert(warnings.end(), binding.warnings.begin(),
                     binding.warnings.end());
-    remark(binding.remarks);
+    messages.remark(binding.remarks);
   }
-  warn(warnings);
+  messages.warn(warnings);
   return Done{};
 }
 
@@ -194,7 +152,7 @@ void Compilation::printModule(llvm::raw_ostream &stream) {
 Status Compilation::runStage(const Stage &stage) {
   if (stage.build) {
     ScopedDiagnosticHandler handler(
-        &context, [&](Diagnostic &d) { return report(d, o.remarks); });
+        &context, [&](Diagnostic &d) { return messages.report(d); });
     PassManager pm(&context);
     PipelineOptions options;
     options.quant = o.quant;
@@ -265,8 +223,8 @@ Status Compilation::toPlan() {
       return printStage();
   }
   plan = readPlan(*module);
-  if (source)
-    splitExpertPieces(plan, *source);
+  if (input.tensors)
+    splitExpertPieces(plan, *input.tensors);
   kernels = kernelSpecs(*module);
   return Done{};
 }
@@ -313,13 +271,13 @@ Result<FidelityFacts> Compilation::verify(const std::string &program) {
   RemovedFile file(exact->o.output);
   if (Status s = exact->toProgram(); !s)
     return s.error();
-  Result<FidelityFacts> facts =
-      compareWithExact({.program = program,
-                        .exact = file.path,
-                        .text = o.verify,
-                        .window = std::min<int64_t>(model.maxContext, 2048),
-                        .threads = o.threads,
-                        .quiet = o.quiet});
+  Result<FidelityFacts> facts = compareWithExact(
+      {.program = program,
+       .exact = file.path,
+       .text = o.verify,
+       .window = std::min<int64_t>(input.model.maxContext, 2048),
+       .threads = o.threads,
+       .quiet = o.quiet});
   if (facts && !o.quiet)
     llvm::errs() << "gemmac: " << describe(*facts) << "\n";
   return facts;
@@ -348,6 +306,8 @@ ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
   auto rope = [](const RopeConfig &r) {
     return RopeFacts{r.theta, r.dim, r.pairs};
   };
+  const ModelConfig &model = input.model;
+  const GenerationConfig &generation = input.generation;
   ModelFacts facts{
       .type = model.modelType,
       .variant = model.variant,
@@ -368,11 +328,11 @@ ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
           .sampling = sampling,
           .target = *target,
           .plan = plan,
-          .source = *source,
+          .source = *input.tensors,
           .ignored = binding.ignored,
           .weightFormat = matrixFormat(),
           .cacheFormat = plan.caches.empty() ? "" : plan.caches[0].format,
-          .weightsId = weightsId(plan, *source),
+          .weightsId = weightsId(plan, *input.tensors),
           .externalName = "",
           .hashes = {},
           .sections = {},
@@ -381,24 +341,13 @@ ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
 
 Status Compilation::makeProgram() {
   std::vector<std::string> warnings;
-  auto tokenizer = gguf ? packGgufTokenizer(gguf->metadata(), gguf->path(),
-                                            model.vocab, warnings)
-                        : packTokenizer(o.input, model.vocab, warnings);
+  auto tokenizer = input.packTokenizer(warnings);
   if (!tokenizer)
     return tokenizer.error();
-  bool small = model.pleWidth > 0;
-  Result<ChatTemplate> chat =
-      gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
-                                  warnings)
-           : readChatTemplate(o.input, small, warnings);
+  Result<ChatTemplate> chat = input.readChatTemplate(warnings);
   if (!chat)
     return chat.error();
-  if (!*tokenizer)
-    warnings.push_back(
-        "'" + o.input +
-        (gguf ? "' has no tokenizer.ggml.tokens" : "' has no tokenizer.json") +
-        ": the program will take --tokens only");
-  warn(warnings);
+  messages.warn(warnings);
   Result<std::string> object =
       compileNative(*module, kernels, *target, Emit::Obj, threads, o.dumpTo);
   if (!object)
@@ -412,7 +361,7 @@ Status Compilation::makeProgram() {
                  "--verify runs the program on a text, but '" + o.input +
                      "' has no tokenizer"};
   Progress progress(second ? "packing for exact math" : "packing", o.quiet);
-  ProgramInput input{
+  ProgramInput program{
       .object = std::move(*object),
       .runtime = (prefix + "/lib/gemmac").str(),
       .output = o.output,
@@ -424,24 +373,25 @@ Status Compilation::makeProgram() {
       .verify = {},
       .manifest = manifestInput(*chat)};
   if (!o.verify.empty())
-    input.verify = [&](const std::string &program) {
+    program.verify = [&](const std::string &path) {
       progress.finish();
-      return verify(program);
+      return verify(path);
     };
-  Result<ProgramSizes> sizes = writeProgram(std::move(input));
+  Result<ProgramSizes> sizes = writeProgram(std::move(program));
   if (!sizes)
     return sizes.error();
   progress.finish();
   if (sizes->roundingError > 0)
-    warn({llvm::formatv("quantised tensors are stored as bf16, which changes "
-                        "their values by up to {0} ('{1}'); --quant=f32 keeps "
-                        "them exactly",
-                        llvm::format("%.3g", sizes->roundingError),
-                        sizes->roundedTensor)
-              .str()});
+    messages.warn(
+        {llvm::formatv("quantised tensors are stored as bf16, which changes "
+                       "their values by up to {0} ('{1}'); --quant=f32 keeps "
+                       "them exactly",
+                       llvm::format("%.3g", sizes->roundingError),
+                       sizes->roundedTensor)
+             .str()});
   QuantNotes notes = quantNotes(sizes->notes);
-  warn(notes.warnings);
-  remark(notes.remarks);
+  messages.warn(notes.warnings);
+  messages.remark(notes.remarks);
   if (!o.quiet && !second)
     llvm::errs() << llvm::formatv(
         "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,
@@ -453,24 +403,6 @@ Status Compilation::makeProgram() {
         : o.weights == "external" ? ", in a file of their own"
                                   : "");
   return Done{};
-}
-
-// Diagnostics of passes in gemmac's own form; remarks only when asked for.
-static LogicalResult report(Diagnostic &diagnostic, bool remarks) {
-  DiagnosticSeverity severity = diagnostic.getSeverity();
-  if (severity == DiagnosticSeverity::Remark && !remarks)
-    return success();
-  const char *kind = severity == DiagnosticSeverity::Error     ? "error"
-                     : severity == DiagnosticSeverity::Warning ? "warning"
-                     : severity == DiagnosticSeverity::Remark  ? "remark"
-                                                               : "note";
-  llvm::errs() << "gemmac: " << kind << ": ";
-  if (auto name = dyn_cast<NameLoc>(Location(diagnostic.getLocation())))
-    llvm::errs() << name.getName().getValue() << ": ";
-  llvm::errs() << diagnostic.str() << "\n";
-  for (Diagnostic &note : diagnostic.getNotes())
-    (void)report(note, remarks);
-  return success();
 }
 
 ExitCode runDriver(const DriverOptions &options) {

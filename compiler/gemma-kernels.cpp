@@ -1,16 +1,16 @@
 // gemma-kernels: kernel bodies alone. Lists the families, prints one body as
 // LLVM IR, assembly or an object, and times one. Knows codegen, not the IR.
 #include "codegen/KernelCompiler.h"
-#include "codegen/KernelJit.h"
 #include "codegen/Optimize.h"
+#include "compiler/KernelBench.h"
+#include "targets/Layouts.h"
 
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
-
-#include <chrono>
 
 using namespace gemmac;
 namespace cl = llvm::cl;
@@ -35,11 +35,13 @@ static cl::opt<std::string> emitKind("emit", cl::desc("llvm, asm or obj"),
                                      cl::init("asm"), cl::cat(category));
 static cl::opt<std::string> output("o", cl::desc("Output file, - for stdout"),
                                    cl::init("-"), cl::cat(category));
-static cl::opt<int> benchRows("n", cl::desc("bench: rows"), cl::init(1),
-                              cl::cat(category));
-static cl::opt<int> benchBlocks("blocks",
-                                cl::desc("bench: units of a matrix product"),
-                                cl::init(1024), cl::cat(category));
+static cl::list<int> benchRows("n", cl::desc("bench: rows (default: 1)"),
+                               cl::value_desc("N,..."), cl::CommaSeparated,
+                               cl::cat(category));
+static cl::opt<int> benchBlocks(
+    "blocks",
+    cl::desc("bench: units of a product without experts (default: 1024)"),
+    cl::init(1024), cl::cat(category));
 
 static int fail(ExitCode code, const std::string &message) {
   llvm::errs() << "gemma-kernels: error: " << message << '\n';
@@ -70,7 +72,8 @@ static bool setConstant(Constants &constants, llvm::StringRef name,
   if (isOneOf(name, {"format", "act", "cache"})) {
     constants.set(name.str(), value.str());
     return isOneOf(value, {"f32", "bf16"}) ||
-           (name == "format" && isOneOf(value, {"q8_0", "q4_0", "q4_bf"})) ||
+           (name == "format" &&
+            isOneOf(value, {"q8_0", "q8_0_split", "q4_0", "q4_bf"})) ||
            (name != "format" && value == "q8");
   }
   if (isOneOf(name, {"eps", "scale", "factor", "cap", "token_scale"})) {
@@ -99,7 +102,8 @@ static Result<Constants> parseConstants(const std::string &text) {
           ExitCode::Usage,
           "--constants expects NAME=VALUE with an integer of 1 to 1048576, a "
           "real (eps, scale, factor, cap, token_scale) or a "
-          "word (format: f32, bf16, q8_0, q4_0, q4_bf; act: f32, bf16, q8; "
+          "word (format: f32, bf16, q8_0, q8_0_split, q4_0, q4_bf; act: f32, "
+          "bf16, q8; "
           "cache: f32, bf16, q8), got '" +
               part.str() + "'"};
   }
@@ -155,56 +159,37 @@ static int emitKernel(const KernelSpec &spec, const Target &target) {
   return 0;
 }
 
-// Times `linear`-shaped families on one thread: bytes of weights and operations
-// per second.
 static int bench(const KernelSpec &spec, const Target &target) {
-  if (spec.family != "linear" && spec.family != "logits" &&
-      spec.family != "linear_geglu")
-    return fail(ExitCode::Usage,
-                "bench times linear, logits and linear_geglu, got '" +
-                    spec.family + "'");
-  int mostRows = spec.rows == RowClass::Few ? int(fewRows) : 4096;
-  if (benchRows < 1 || benchRows > mostRows || benchBlocks < 1 ||
-      benchBlocks > 65536)
-    return fail(ExitCode::Usage, "bench expects -n of 1 to " +
-                                     std::to_string(mostRows) +
-                                     " rows and --blocks of 1 to 65536");
+  if (!llvm::is_contained(benchFamilies(), spec.family))
+    return fail(ExitCode::Usage, "bench times " +
+                                     llvm::join(benchFamilies(), ", ") +
+                                     ", got '" + spec.family + "'");
+  int64_t mostRows = spec.rows == RowClass::Few ? fewRows : mostBenchRows;
+  std::vector<int64_t> rows(benchRows.begin(), benchRows.end());
+  if (rows.empty())
+    rows = {1};
+  for (int64_t n : rows)
+    if (n < 1 || n > mostRows)
+      return fail(ExitCode::Usage, "bench expects -n of 1 to " +
+                                       std::to_string(mostRows) +
+                                       " rows, got " + std::to_string(n));
+  if (benchBlocks < 1 || benchBlocks > mostBenchUnits)
+    return fail(ExitCode::Usage, "bench expects --blocks of 1 to " +
+                                     std::to_string(mostBenchUnits) + ", got " +
+                                     std::to_string(benchBlocks));
+  if (spec.constants.has("top")) {
+    int64_t most = std::min(mostBenchTop, spec.constants.integer("experts"));
+    if (spec.constants.integer("top") > most)
+      return fail(ExitCode::Usage,
+                  "bench expects top of 1 to " + std::to_string(most) +
+                      " experts, got " +
+                      std::to_string(spec.constants.integer("top")));
+  }
   if (!runsHere(target))
     return fail(ExitCode::Machine,
                 "this machine cannot run code for target " + target.name);
-  auto kernel = KernelJit::create(spec, target);
-  if (!kernel)
-    return fail(kernel.error().code, kernel.error().message);
-  int64_t k = spec.constants.integer("k"), rows = benchRows,
-          units = benchBlocks;
-  int64_t unitRows = spec.family == "linear_geglu" ? 64 : 16;
-  int64_t stride = units * 32;
-  int64_t paddedRows = roundUp(rows, 8);
-  std::string format = spec.constants.text("format");
-  std::vector<char> x(
-      size_t(paddedRows * rowBytes(spec.constants.text("act"), k)));
-  std::vector<char> w(size_t(matrixLayout(format).bytes(units * unitRows, k)),
-                      1);
-  std::vector<char> y(size_t(paddedRows * stride * 4));
-  void *pointers[] = {x.data(), w.data(), y.data()};
-  int32_t integers[] = {int32_t(rows), int32_t(stride), 0, int32_t(units)};
-  // The best of many short runs: what the kernel can do when nothing disturbs.
-  using Clock = std::chrono::steady_clock;
-  auto secondsSince = [](Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  };
-  double best = 1e30;
-  const Clock::time_point first = Clock::now();
-  for (int i = 0; i < 15 || secondsSince(first) < 1; ++i) {
-    Clock::time_point start = Clock::now();
-    (*kernel)->call(pointers, integers);
-    best = std::min(best, secondsSince(start));
-  }
-  llvm::outs() << llvm::format(
-      "%s rows %d: %.3f ms, %.1f GB/s of weights, %.1f GFLOPS\n",
-      kernelSymbol(spec).c_str(), int(rows), best * 1e3,
-      double(w.size()) / best / 1e9,
-      2.0 * double(rows * units * unitRows * k) / best / 1e9);
+  if (Status s = benchKernel(spec, target, rows, benchBlocks, llvm::outs()); !s)
+    return fail(s.error().code, s.error().message);
   return 0;
 }
 

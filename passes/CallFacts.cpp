@@ -25,7 +25,7 @@ int32_t CallTable::nameOf(StringRef name) {
 int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
   StringRef family = spec.family;
   bool isMatrix = family.starts_with("linear") || family == "logits" ||
-                  family.starts_with("experts_");
+                  family == "top_scan" || family.starts_with("experts_");
   gm_work facts;
   memset(&facts, 0, sizeof facts); // compared by its bytes
   std::string on;
@@ -35,12 +35,16 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
           kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(symbol));
       int64_t bytes = weight.getBytes(), rows = weight.getRows(),
               stack = std::max<int64_t>(weight.getStack(), 1);
+      // A scan reads next to nothing of the lower bits; codes of a product lie
+      // in both matrices.
+      if (family == "top_scan" && i > 0)
+        continue;
       facts.bytes += bytes;
-      if (isMatrix)
+      if (isMatrix && i == 0)
         facts.ops += rows * int64_t(weight.getCols()) *
                      (stack > 1 ? expertsPerRow(spec) : 1);
       if (family == "embed")
-        facts.row_bytes = int32_t(bytes / rows);
+        facts.row_bytes += int32_t(bytes / rows);
       else if (stack > 1)
         facts.row_bytes = int32_t(bytes / stack * expertsPerRow(spec));
       if (i == 0)

@@ -54,6 +54,7 @@ private:
                         std::optional<StringRef> scale, double eps,
                         Value result);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
+  FailureOr<WeightRef> head(FlatSymbolRefAttr weight);
   FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap);
 
   // Types.

@@ -147,7 +147,7 @@ LogicalResult CpuRecipe::embed(gemma::EmbedOp op) {
                rowOp({.family = "embed",
                       .constants = constants,
                       .inputs = {at(op.getIds())},
-                      .weights = {table->name},
+                      .weights = table->names(),
                       .results = {rowsOf("f32", table->cols)}})[0]);
   return success();
 }
@@ -276,15 +276,19 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
 
 //===-- output ------------------------------------------------------------===//
 
-// Softcapped scores of the whole vocabulary (cap 0: no softcap).
-FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
-                                   double cap) {
-  FailureOr<WeightRef> w = c.symbols.matrix(op, weight);
-  if (failed(w))
-    return failure();
+FailureOr<WeightRef> CpuRecipe::head(FlatSymbolRefAttr weight) {
   if (!c.few())
     return op->emitError("unsupported: scores of the vocabulary in class many"),
            failure();
+  return c.symbols.matrix(op, weight);
+}
+
+// Softcapped scores of the whole vocabulary (cap 0: no softcap).
+FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
+                                   double cap) {
+  FailureOr<WeightRef> w = head(weight);
+  if (failed(w))
+    return failure();
   return call({.family = "logits",
                .constants = Constants()
                                 .set("k", w->cols)
@@ -292,7 +296,7 @@ FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
                                 .set("act", w->act)
                                 .set("cap", cap),
                .inputs = {quant(hidden, w->act)},
-               .weights = {w->name},
+               .weights = w->names(),
                .scalars = {rowStride("f32", w->rows)},
                .results = {rowsOf("f32", w->rows)}},
               Axis::Blocks, roundUp(w->rows, 16) / 16)[0];
@@ -313,24 +317,41 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
   return success();
 }
 
+// A head in format splitFormat is scanned; any other has all scores computed.
 LogicalResult CpuRecipe::top(gemma::TopOp op) {
-  FailureOr<Value> y =
-      capped(at(op.getHidden()), op.getWeightAttr(),
-             op.getCap() ? op.getCap()->convertToDouble() : 0.0);
-  FailureOr<Value> mask = ioArg("mask");
-  if (failed(y) || failed(mask))
-    return failure();
   if (op.getCount() != topCount)
     return op.emitError("expects count ")
            << topCount << ", got " << op.getCount();
-  int64_t vocab = columns(*y);
-  int64_t parts = std::clamp<int64_t>(vocab / 16, 1, 64);
-  ValueRange best = call({.family = "top",
-                          .inputs = {*y, *mask},
-                          .scalars = {vocab, stride(*y), parts},
-                          .results = {rowsOf("f32", parts * topCount),
-                                      rowsOf("i32", parts * topCount)}},
-                         Axis::Blocks, parts);
+  FailureOr<WeightRef> w = head(op.getWeightAttr());
+  FailureOr<Value> mask = ioArg("mask");
+  if (failed(w) || failed(mask))
+    return failure();
+  const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
+  const int64_t parts = std::clamp<int64_t>(w->rows / 16, 1, 64);
+  Call what = {.family = "top",
+               .results = {rowsOf("f32", parts * topCount),
+                           rowsOf("i32", parts * topCount)}};
+  if (w->low) {
+    FailureOr<Value> best = ioArg("best");
+    if (failed(best))
+      return failure();
+    what.family = "top_scan";
+    what.constants.set("k", w->cols)
+        .set("format", w->format)
+        .set("act", w->act)
+        .set("cap", cap);
+    what.inputs = {quant(at(op.getHidden()), w->act), *mask, *best};
+    what.weights = w->names();
+    what.scalars = {w->rows, parts};
+  } else {
+    FailureOr<Value> y = capped(at(op.getHidden()), op.getWeightAttr(), cap);
+    if (failed(y))
+      return failure();
+    what.inputs = {*y, *mask};
+    what.scalars = {w->rows, stride(*y), parts};
+    c.scores = *y;
+  }
+  ValueRange best = call(what, Axis::Blocks, parts);
   ValueRange merged =
       call({.family = "top_merge",
             .inputs = {best[0], best[1]},
@@ -339,7 +360,6 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
            Axis::One);
   c.values.map(op.getIds(), merged[0]);
   c.values.map(op.getValues(), merged[1]);
-  c.scores = *y;
   return success();
 }
 

@@ -15,9 +15,10 @@ namespace {
 
 // Every step array and io buffer that a segment may read, in argument order.
 constexpr llvm::StringLiteral ioNames[] = {
-    "ids",          "slot", "pos",         "rope_local",   "rope_global",
-    "ple",          "tile", "split_local", "split_global", "parts_local",
-    "parts_global", "want", "resid",       "hidden",       "mask"};
+    "ids",          "slot",        "pos",          "rope_local",
+    "rope_global",  "ple",         "tile",         "split_local",
+    "split_global", "parts_local", "parts_global", "want",
+    "resid",        "hidden",      "mask",         "best"};
 
 struct GemmaToKernel : impl::GemmaToKernelBase<GemmaToKernel> {
   using GemmaToKernelBase::GemmaToKernelBase;
@@ -40,7 +41,7 @@ Type ioType(StringRef name, func::FuncOp source) {
   constexpr int64_t any = ShapedType::kDynamic;
   if (name == "tile" || name.starts_with("split_"))
     return RankedTensorType::get({any, 4}, b.getI32Type());
-  if (name.starts_with("parts_"))
+  if (name.starts_with("parts_") || name == "best")
     return RankedTensorType::get({any}, b.getI32Type());
   if (name == "ple") // the recipe knows the format
     return RankedTensorType::get({any, 1}, b.getF32Type());
@@ -127,6 +128,8 @@ LogicalResult GemmaToKernel::finish(RecipeContext &context,
   if (failed(results))
     return failure();
   SmallVector<StringRef> names = resultNames(segment);
+  if (segment == "top" && !context.scores) // nobody computed them
+    names.pop_back();
   if (results->size() != names.size())
     return context.source.emitError("expects ")
            << names.size() << " results of segment " << segment << ", got "

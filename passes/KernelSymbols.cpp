@@ -16,6 +16,7 @@ KernelSymbols::KernelSymbols(ModuleOp module, const Target &target)
   }
   for (auto cache : module.getOps<gemma::CacheOp>())
     sourceCaches[cache.getSymName()] = cache;
+  module.walk([&](gemma::TopOp top) { heads.insert(top.getWeight()); });
 }
 
 std::string KernelSymbols::siblingName(FlatSymbolRefAttr tensor,
@@ -102,6 +103,13 @@ FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
                    rank > 1 ? weight->dim(rank - 2) : 1, weight->dim(rank - 1)};
 }
 
+// A head of 8 bits, where five of them at a time are no slower than memory.
+bool KernelSymbols::isScanned(gemma::WeightOp weight) const {
+  return heads.contains(weight.getSymName()) && target.dot == DotKind::U8S8 &&
+         target.vectorBytes == 64 && *weight.getFormat() == "q8_0" &&
+         *weight.getAct() == "q8" && weight.rank() == 2;
+}
+
 FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
                                            FlatSymbolRefAttr name) {
   std::string key = "matrix " + name.getValue().str();
@@ -116,10 +124,21 @@ FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
                              << " to be a matrix, got " << weight->getType();
   int64_t rows = weight->dim(rank - 2), stack = rank == 3 ? weight->dim(0) : 1;
   std::string format = weight->getFormat()->str();
-  return add(key, name.getValue(), weight->getLoc(),
-             builder.getArrayAttr({piece(*weight, 0, rows)}), format,
-             weight->getAct()->str(), matrixLayout(format, target.dot),
-             {rows, weight->dim(rank - 1), stack, 0});
+  auto store = [&](const std::string &key, const std::string &symbol,
+                   const Layout &layout) {
+    return add(key, symbol, weight->getLoc(),
+               builder.getArrayAttr({piece(*weight, 0, rows)}), format,
+               weight->getAct()->str(), layout,
+               {rows, weight->dim(rank - 1), stack, 0});
+  };
+  if (!isScanned(*weight))
+    return store(key, name.getValue().str(), matrixLayout(format, target.dot));
+  WeightRef ref = store(key, name.getValue().str(), matrixLayout(splitFormat));
+  ref.low = store(key + " low", unique((name.getValue() + ".low").str()),
+                  matrixLayout(lowFormat))
+                .name;
+  ref.format = splitFormat;
+  return weights[key] = ref;
 }
 
 FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,

@@ -17,6 +17,15 @@ struct WeightRef {
   mlir::FlatSymbolRefAttr name;
   std::string format, act;
   int64_t rows = 0, cols = 0;
+  // Of format splitFormat: the lower bits.
+  mlir::FlatSymbolRefAttr low = {};
+
+  // As weights of a call.
+  llvm::SmallVector<mlir::FlatSymbolRefAttr> names() const {
+    if (low)
+      return {name, low};
+    return {name};
+  }
 };
 
 // Creates kernel symbols on demand, each once, in front of the module's other
@@ -28,7 +37,8 @@ public:
   // Shape and formats of a checkpoint tensor, without packing it.
   mlir::FailureOr<WeightRef> describe(mlir::Operation *user,
                                       mlir::FlatSymbolRefAttr tensor);
-  // One matrix [out, in], or a stack [E, out, in].
+  // One matrix [out, in], or a stack [E, out, in]. In format splitFormat if it
+  // is the head and the target can scan that.
   mlir::FailureOr<WeightRef> matrix(mlir::Operation *user,
                                     mlir::FlatSymbolRefAttr tensor);
   // Matrices of one width and format below each other.
@@ -65,6 +75,7 @@ private:
   };
   mlir::FailureOr<mlir::gemma::WeightOp>
   tensor(mlir::Operation *user, mlir::FlatSymbolRefAttr name, bool needsFormat);
+  bool isScanned(mlir::gemma::WeightOp weight) const;
   mlir::Attribute piece(mlir::gemma::WeightOp tensor, int64_t begin,
                         int64_t end);
   WeightRef add(const std::string &key, llvm::StringRef name,
@@ -81,6 +92,7 @@ private:
   llvm::StringMap<WeightRef> weights; // by what they hold
   llvm::StringMap<mlir::kernel::CacheOp> caches;
   llvm::StringSet<> names, created, bodies;
+  llvm::StringSet<> heads; // weights of gemma.top
 };
 
 } // namespace gemmac

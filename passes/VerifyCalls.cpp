@@ -35,6 +35,7 @@ constexpr IoArray ioArrays[] = {
     {"parts_local", "body tail", false, "i32", 1, 0},
     {"parts_global", "body tail", false, "i32", 1, 0},
     {"mask", "top", false, "i32", 2, 0},
+    {"best", "top", false, "i32", 1, 0},
     {"resid", "tail", false, "f32", 2, 0},
     {"hidden", "top logits", false, "f32", 2, 0},
     {"resid", "body", true, "f32", 2, 0},
@@ -280,7 +281,7 @@ LogicalResult CallChecker::checkUnits() {
   if (call.getAxis() == "blocks") {
     if (name == "ple_finish")
       expected = scalar("layers");
-    else if (name == "top")
+    else if (name == "top" || name == "top_scan")
       expected = scalar("parts");
     else if (name == "experts_up")
       expected = blocks(constants.integer("f"), 32);
@@ -332,6 +333,10 @@ LogicalResult CallChecker::checkScalars() {
                    succeeded(expect("vocab", columns(logits))) &&
                    scalar("parts") * 64 == columns(call.getResults()[0]));
   }
+  if (name == "top_scan")
+    return success(succeeded(expect("vocab", int64_t(weight(0).getRows()))) &&
+                   succeeded(expect("vocab", int64_t(weight(1).getRows()))) &&
+                   scalar("parts") * 64 == columns(call.getResults()[0]));
   if (name == "top_merge")
     return expect("parts", columns(call.getInputs()[0]) / 64);
   if (name == "ple_finish")
@@ -360,6 +365,11 @@ LogicalResult CallChecker::checkWeightRows() {
     expected = 2 * constants.integer("f");
   else
     return success();
+  for (unsigned i = 1; name == "logits" && i < call.getWeights()->size(); ++i)
+    if (int64_t(weight(i).getRows()) != expected)
+      return call.emitOpError()
+             << "expects a weight of " << expected << " rows, got @"
+             << weight(i).getSymName() << " with " << weight(i).getRows();
   kernel::WeightOp w = weight(0);
   bool isPairs = name == "linear_geglu" || name == "experts_up";
   if (isPairs != (w.getInterleave() == 32))

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 2
+#define GM_ABI 3
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
@@ -84,12 +84,14 @@ typedef struct gm_ctx {
   const gm_split *split[2];
   const int32_t *parts[2]; /* per row: splits of its tile */
   const uint32_t *mask;    /* [rows][ceil(V / 32)] allowed ids, or null: all */
+  const int32_t *best;     /* top: one number, how many are wanted, 1 .. 64 */
 
   /* Inputs and outputs of segments. */
   float *resid;  /* [max_rows][D] body -> tail; rows rowStride(f32, D) apart */
   float *hidden; /* [max_rows][D] tail -> top, logits; after the final norm */
   float *logits; /* [8][V] rows rowStride(f32, V) apart */
-  int32_t *top_ids;  /* [8][64], -1 where there are fewer */
+  int32_t *top_ids;  /* [8][64], -1 where there are fewer; more than `best`
+                        of them may be given */
   float *top_values; /* [8][64] softcapped logits, descending */
 
   void (*barrier)(struct gm_ctx *, int32_t worker);

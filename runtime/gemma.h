@@ -138,6 +138,8 @@ struct Job {
   const Row *rows = nullptr;
   int32_t count = 0;
   Output output = Output::Top;
+  // How many of the best are wanted, 1 to 64: a program may leave out others.
+  int32_t best = 64;
   // Allowed ids for Output::Top: [wanted rows][ceil(V / 32)] bits, null: all.
   const uint32_t *mask = nullptr;
   // The last wanted row alone gets an output and is given to the sink (`mask`
@@ -208,6 +210,8 @@ int32_t sample_top(const int32_t *ids, const float *values,
 int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
                       const Sampling &sampling, Random &random,
                       Candidate *scratch);
+// How many results of Output::Top this sampling reads, at most 64.
+int32_t top_wanted(const Sampling &sampling);
 // True if the 64 results of Output::Top are enough for this sampling.
 bool top_is_enough(const Sampling &sampling);
 

@@ -5,6 +5,8 @@
 // class, the number of rows, or the worker (design section 9).
 #include "targets/Kernels.h"
 
+#include "targets/Layouts.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -91,7 +93,8 @@ static std::vector<Family> makeFamilies() {
            "y[r, j] = table[ids[r], j] * scale, j < k; the product in f32",
        .constants = {"k", "format", "scale"},
        .inputs = {{"ids", own, "i32", true}},
-       .weights = {"table"}, // matrixLayout(format), 64-bit offsets
+       // matrixLayout(format), 64-bit offsets; `low` only of splitFormat
+       .weights = {"table", "low"},
        .results = {{"y", "f32"}},
        .few = all,
        .many = rows});
@@ -156,7 +159,7 @@ static std::vector<Family> makeFamilies() {
                .summary = "linear, then y = cap tanh(y / cap) if cap > 0",
                .constants = {"k", "format", "act", "cap"},
                .inputs = {{"x", any, "act"}},
-               .weights = {"w"},
+               .weights = {"w", "low"}, // `low` only of splitFormat
                .results = {{"y", "f32"}},
                .scalars = {"stride"},
                .few = blocks,
@@ -368,6 +371,24 @@ static std::vector<Family> makeFamilies() {
        .few = blocks,
        .many = none});
   f.push_back(
+      {.name = "top_scan",
+       .summary =
+           "logits and top together, of format q8_0_split and act q8 alone: "
+           "all rows of W by their first five bits, then exactly those whose "
+           "logit can be among the `best[0]` <= 64 that are wanted, by a "
+           "bound that is stored with each. Same results as of q8_0 in "
+           "those places; unit = part, but the parts of a call leave them all "
+           "in its first",
+       .constants = {"k", "format", "act", "cap"},
+       .inputs = {{"x", any, "act"},
+                  {"mask", any, "i32", true, true},
+                  {"best", any, "i32", true}},
+       .weights = {"w", "low"},
+       .results = {{"values", "f32"}, {"ids", "i32"}},
+       .scalars = {"vocab", "parts"},
+       .few = blocks,
+       .many = none});
+  f.push_back(
       {.name = "top_merge",
        .summary = "the 64 best of all parts, in the order of `top`: [r][64]",
        .constants = {},
@@ -391,14 +412,22 @@ const Family *findFamily(const std::string &name) {
   return nullptr;
 }
 
+std::vector<std::string> kernelWeights(const KernelSpec &spec) {
+  std::vector<std::string> weights;
+  for (const std::string &weight : findFamily(spec.family)->weights)
+    if ((weight != "scale" || spec.constants.integer("scaled")) &&
+        (weight != "low" || spec.constants.text("format") == splitFormat))
+      weights.push_back(weight);
+  return weights;
+}
+
 std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
   const Family &family = *findFamily(spec.family);
   std::vector<Parameter> parameters;
   for (const Operand &input : family.inputs)
     parameters.push_back({input.name, true});
-  for (const std::string &weight : family.weights)
-    if (weight != "scale" || spec.constants.integer("scaled"))
-      parameters.push_back({weight, true});
+  for (const std::string &weight : kernelWeights(spec))
+    parameters.push_back({weight, true});
   if (family.cache)
     for (const char *name : {"k_pool", "v_pool", "pages", "page_stride"})
       parameters.push_back({name, std::string(name) != "page_stride"});

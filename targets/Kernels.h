@@ -117,8 +117,10 @@ struct Parameter {
 
 const std::vector<Family> &kernelFamilies();
 const Family *findFamily(const std::string &name);
-// The signature of a body. Weights that the constants switch off are left out
-// (`scale` unless scaled = 1).
+// The weights of a body: those of its family but for what the constants switch
+// off (`scale` unless scaled = 1, `low` unless format = splitFormat).
+std::vector<std::string> kernelWeights(const KernelSpec &spec);
+// The signature of a body.
 std::vector<Parameter> kernelParameters(const KernelSpec &spec);
 
 // Bytes per (row, split) of attention partials: o [H][hd], m [H], l [H] in f32.

@@ -26,16 +26,16 @@ int64_t rowBytes(const std::string &encoding, int64_t columns) {
 
 int64_t Layout::bytes(int64_t rows, int64_t cols) const {
   if (blockBytes)
-    return paddedRows(rows) / rowGroup * (paddedCols(cols) / colGroup) *
-           blockBytes;
+    return paddedRows(rows) / rowGroup *
+           (paddedCols(cols) / colGroup * blockBytes + groupTail);
   return paddedRows(rows) * paddedCols(cols) * elementBytes(format);
 }
 
 int64_t Layout::address(int64_t row, int64_t col, int64_t cols) const {
+  if (blockBytes)
+    return row / rowGroup * bytes(rowGroup, cols) + col / colGroup * blockBytes;
   int64_t group =
       row / rowGroup * (paddedCols(cols) / colGroup) + col / colGroup;
-  if (blockBytes)
-    return group * blockBytes;
   return ((group * rowGroup + row % rowGroup) * colGroup + col % colGroup) *
          elementBytes(format);
 }
@@ -50,6 +50,8 @@ static const Layout layouts[] = {
     {"q4_bf_rows", "q4_bf", 1, 32, 18},
     {"q8_0_16x32", "q8_0", 16, 32, 544},
     {"q8_0s_16x32", "q8_0", 16, 32, 544, true},
+    {"q8_0_split_16x32", "q8_0", 16, 32, 352, false, Layout::FirstFive, 64},
+    {"q8_0_low_16x32", "q8_0", 16, 32, 256, false, Layout::LastFour},
     {"q4_0_16x32", "q4_0", 16, 32, 288},
     {"q4_bf_16x32", "q4_bf", 16, 32, 288},
 };

@@ -54,6 +54,15 @@ int64_t rowBytes(const std::string &encoding, int64_t columns);
 //   q4_0_16x32, q4_bf_16x32 the same with {u8 [4 k groups][16 rows][4 k], f16
 //              or bf16 scales[16]}; byte k of a row (k < 16) holds code + 8 of
 //              column k in its low and of column 16 + k in its high nibble
+//   q8_0_split_16x32 and q8_0_low_16x32 are the bytes of q8_0_16x32 in two
+//              matrices, for a scan of the vocabulary that reads the first five
+//              bits (family top_scan). split: [rows/16] of {[cols/32] of {the
+//              upper nibbles as in q4_0_16x32, u8 [16 rows][4 k] whose bit g is
+//              bit 3 of k group g, f16 scales[16]}, f32 bounds[16]}; low:
+//              [rows/16][cols/32] of the lower nibbles as in q4_0_16x32.
+//              bound of a row >= (|difference of the row and its first five
+//              bits, whose other three are taken as 4| + rounding) in the
+//              euclidean norm
 // rows are padded to 16 and cols to 2 (bf16_16x2) with zeros; *_rows are not
 // padded. cols of quantised layouts are multiples of 32.
 struct Layout {
@@ -63,6 +72,9 @@ struct Layout {
   int64_t colGroup;         // 2 for bf16_16x2, 32 for quantised layouts
   int64_t blockBytes = 0;   // of rowGroup x 32 values of a quantised layout
   bool signedCodes = false; // 8-bit codes as they are, else + 128
+  // Of 8-bit codes: all bits, the first five or the last four.
+  enum Bits { All, FirstFive, LastFour } bits = All;
+  int64_t groupTail = 0; // bytes after the blocks of a row group
 
   int64_t paddedRows(int64_t rows) const { return roundUp(rows, rowGroup); }
   int64_t paddedCols(int64_t cols) const { return roundUp(cols, colGroup); }
@@ -81,6 +93,9 @@ const Layout *findLayout(const std::string &name);
 const Layout &matrixLayout(const std::string &format,
                            DotKind dot = DotKind::U8S8);
 const Layout &rowsLayout(const std::string &format);
+// As `matrixLayout` knows them: q8_0 in two matrices, and the second of them.
+inline constexpr const char *splitFormat = "q8_0_split";
+inline constexpr const char *lowFormat = "q8_0_low";
 
 // Cache pages of 64 keys for `heads` K/V heads of size `dim`; head h of a page
 // starts at h * (bytes / heads).

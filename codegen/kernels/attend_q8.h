@@ -115,11 +115,36 @@ GM_INLINE void takeQuery(Chunk &c, int32_t i, const uint8_t *from) {
   }
 }
 
+// acc += for N pairs: vectors of four codes, 128 bytes from one step to the
+// next, by words of four codes, `stride` words from one pair to the next.
+// `next`: what is read after `codes`, in the same order.
+template <int N, bool Prefetch, class Dot>
+GM_INLINE void dotSteps(i32x16 (&acc)[N][GM_VECTORS], const uint8_t *codes,
+                        const uint8_t *next, const uint32_t *words,
+                        int32_t stride, int64_t from, int64_t to, Dot dot) {
+  for (int64_t step = from; step < to; ++step) {
+    u32x16 code[GM_VECTORS];
+    GM_UNROLL
+    for (int32_t j = 0; j < GM_VECTORS; ++j) {
+      code[j] = load<u32x16>(codes + j * 64 + step * 128);
+      if constexpr (Prefetch)
+        __builtin_prefetch(next + j * 64 + step * 128, 0, 2);
+    }
+    GM_UNROLL
+    for (int32_t i = 0; i < N; ++i) {
+      uint32_t word = words[i * stride + step];
+      GM_UNROLL
+      for (int32_t j = 0; j < GM_VECTORS; ++j)
+        acc[i][j] = dot(acc[i][j], code[j], word);
+    }
+  }
+}
+
 // Scores of N pairs from `first` on with 32 keys: `k` their codes, `scales`
 // those of their first block of lanes. `next`: bytes that are read next in this
 // order (few only, else null).
 template <int N, bool Prefetch>
-GM_INLINE void scoreQ8(const Chunk &c, int32_t first, const uint32_t *k,
+GM_INLINE void scoreQ8(const Chunk &c, int32_t first, const uint8_t *k,
                        const float *scales, float *s, const uint8_t *next) {
   const int32_t quads = gm_hd / 4, step = keyBlock(gm_hd) / 4,
                 blocks = quads / step;
@@ -132,22 +157,8 @@ GM_INLINE void scoreQ8(const Chunk &c, int32_t first, const uint32_t *k,
         GM_UNROLL
       for (int32_t j = 0; j < GM_VECTORS; ++j)
         acc[i][j] = startKeys(c.qSum[(first + i) * blocks + b]);
-      for (int32_t d = b * step; d < (b + 1) * step; ++d) {
-        u32x16 key[GM_VECTORS];
-        GM_UNROLL
-        for (int32_t j = 0; j < GM_VECTORS; ++j) {
-          key[j] = load<u32x16>(k + (v + j) * 16 + d * 32);
-          if constexpr (Prefetch)
-            __builtin_prefetch(next + ((v + j) * 16 + d * 32) * 4, 0, 2);
-        }
-        GM_UNROLL
-        for (int32_t i = 0; i < N; ++i) {
-          uint32_t x = q[i * quads + d];
-          GM_UNROLL
-          for (int32_t j = 0; j < GM_VECTORS; ++j)
-            acc[i][j] = dotKeys(acc[i][j], key[j], x);
-        }
-      }
+      dotSteps<N, Prefetch>(acc, k + v * 64, next + v * 64, q, quads, b * step,
+                            (b + 1) * step, dotKeys);
       GM_UNROLL
       for (int32_t i = 0; i < N; ++i)
         GM_UNROLL
@@ -172,9 +183,8 @@ GM_INLINE void scorePagesQ8(Chunk &c, const Pages &pages) {
         constexpr int N = decltype(n)::value;
         if (key < c.hi[i + N - 1] && key + 32 > c.lo[i])
           scoreQ8<N, prefetches<Few, true>(N)>(
-              c, i, reinterpret_cast<const uint32_t *>(pages.k[g] + h * half),
-              scalesOf(pages.k[g]) + h * 32, c.s + i * GM_SPLIT_KEYS + key,
-              next + h * half);
+              c, i, pages.k[g] + h * half, scalesOf(pages.k[g]) + h * 32,
+              c.s + i * GM_SPLIT_KEYS + key, next + h * half);
       });
     }
 }
@@ -262,22 +272,7 @@ GM_INLINE void weighQ8(f32x16 (&acc)[N][GM_VECTORS], const Chunk &c,
     GM_UNROLL
   for (int32_t j = 0; j < GM_VECTORS; ++j)
     dots[i][j] = startValues(c.pSum[(first + i) * SplitPages + g]);
-  for (int64_t q = q0; q < q1; ++q) {
-    u32x16 value[GM_VECTORS];
-    GM_UNROLL
-    for (int32_t j = 0; j < GM_VECTORS; ++j) {
-      value[j] = load<u32x16>(v + j * 64 + q * 128);
-      if constexpr (Prefetch)
-        __builtin_prefetch(next + j * 64 + q * 128, 0, 2);
-    }
-    GM_UNROLL
-    for (int32_t i = 0; i < N; ++i) {
-      uint32_t x = p[i * SplitQuads + q];
-      GM_UNROLL
-      for (int32_t j = 0; j < GM_VECTORS; ++j)
-        dots[i][j] = dotValues(dots[i][j], value[j], x);
-    }
-  }
+  dotSteps<N, Prefetch>(dots, v, next, p, SplitQuads, q0, q1, dotValues);
   GM_UNROLL
   for (int32_t i = 0; i < N; ++i)
     GM_UNROLL

@@ -1,5 +1,5 @@
-// The 64 best (value, id) of a stream with ascending ids, shared by the
-// families top and top_merge. Freestanding, for body files only.
+// The best (value, id), at most 64, of a stream with ascending ids, shared by
+// the families top, top_scan and top_merge. Freestanding, for body files only.
 #ifndef GEMMAC_CODEGEN_KERNELS_BEST_H
 #define GEMMAC_CODEGEN_KERNELS_BEST_H
 
@@ -10,6 +10,7 @@
 struct Best {
   float *values;
   int32_t *ids;
+  int32_t places = GM_TOP; // that are used, of GM_TOP
 };
 
 GM_INLINE void clear(Best b) {
@@ -18,10 +19,10 @@ GM_INLINE void clear(Best b) {
 }
 
 // A value enters if it is larger than this.
-GM_INLINE float threshold(Best b) { return b.values[GM_TOP - 1]; }
+GM_INLINE float threshold(Best b) { return b.values[b.places - 1]; }
 
 GM_INLINE void insert(Best b, float value, int32_t id) {
-  int32_t i = GM_TOP - 1;
+  int32_t i = b.places - 1;
   for (; i > 0 && value > b.values[i - 1]; --i)
     b.values[i] = b.values[i - 1], b.ids[i] = b.ids[i - 1];
   b.values[i] = value, b.ids[i] = id;

@@ -157,9 +157,10 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
 void Dots::defineQuantized() {
   const Layout &layout = matrixLayout(shape.format);
   const int64_t blocks = shape.k / quantBlock, bytes = layout.blockBytes;
-  const int64_t group = blocks * bytes, act = activationBlockBytes;
+  const int64_t group = layout.bytes(16, shape.k), act = activationBlockBytes;
+  const bool isSplit = shape.format == splitFormat;
   const bool nibbles = shape.format != "q8_0";
-  const int64_t codeBytes = bytes - 32, groups = codeBytes / 64;
+  const int64_t codeBytes = bytes - 32, groups = nibbles ? 4 : 8;
   const int64_t row = rowBytes("q8", shape.k);
   auto weights = [&](Type type, int64_t offset, std::vector<Dim> dims) {
     int64_t size = type.bytes();
@@ -168,6 +169,17 @@ void Dots::defineQuantized() {
     dims.push_back({shape.blocks, group * shape.blockGroups / size});
     return tile.input("w", type, dims, shape.w + offset);
   };
+  ImageParam lower;
+  if (isSplit) { // of one part
+    const Layout &low = matrixLayout(lowFormat);
+    lower = tile.input("low", UInt(8),
+                       {{4, 1},
+                        {16, 4},
+                        {groups, 64},
+                        {blocks, low.blockBytes},
+                        {shape.blocks, low.bytes(16, shape.k)}},
+                       shape.low);
+  }
   RowBuffers x(tile, shape, Int(8), {{4, 1}, {8, 4}, {blocks, act}}, row);
   RowBuffers xScale(tile, shape, Float(32), {{blocks, act / 4}}, row / 4, 32);
   RowBuffers xWord(tile, shape, Int(32), {{blocks, act / 4}}, row / 4, 36);
@@ -187,9 +199,14 @@ void Dots::defineQuantized() {
     low(o, p, b, r, kb) += cast<int32_t>(code) * cast<int32_t>(x(j, g, kb, r));
     blockSums = {low};
   } else {
-    low(o, p, b, r, kb) = xWord(kb, r);
+    low(o, p, b, r, kb) = isSplit ? xWord(kb, r) * 16 : xWord(kb, r);
     high(o, p, b, r, kb) = 0;
     Expr l = code & tile.hidden(15), h = code & cast<uint8_t>(0xf0);
+    if (isSplit) { // whole codes
+      Expr c = lower(j, o, g, kb, b);
+      l = (code << 4) | (c & tile.hidden(15));
+      h = h | (c >> 4);
+    }
     low(o, p, b, r, kb) += cast<int32_t>(l) * cast<int32_t>(x(j, g, kb, r));
     high(o, p, b, r, kb) +=
         cast<int32_t>(h) * cast<int32_t>(x(j, g + 4, kb, r));
@@ -198,7 +215,9 @@ void Dots::defineQuantized() {
   RDom k(0, int(blocks));
   block = k.x;
   Expr sum = low(o, p, b, r, block);
-  if (nibbles)
+  if (isSplit)
+    sum += high(o, p, b, r, block);
+  else if (nibbles)
     sum += high(o, p, b, r, block) >> 4; // exact: a multiple of 16
   Expr scale = wScale(o, block, p, b);
   scale = shape.format == "q4_bf" ? decode(scale, "bf16") : cast<float>(scale);

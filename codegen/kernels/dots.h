@@ -16,6 +16,7 @@ struct DotShape {
   int64_t blockGroups = 1,
           partGroups = 0; // 16-row groups of W from one to the next
   Index x, w;             // byte offsets of the tile's rows and first group
+  Index low{0};           // format splitFormat: of the lower nibbles
   // Rows that do not follow each other: the byte offset of each, instead of x.
   std::vector<Index> gathered{};
   // Quantised: how far ahead weights are fetched that come from memory but are

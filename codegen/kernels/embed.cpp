@@ -6,6 +6,15 @@ using namespace Halide;
 
 namespace gemmac {
 
+// The lower nibbles of a row in format splitFormat, as `table` in
+// buildEmbedQuantized has the upper ones.
+static ImageParam lowNibbles(TileBuilder &tile, const Index &id, int64_t k) {
+  const Layout &layout = matrixLayout(lowFormat);
+  return tile.input("low", UInt(8),
+                    {{4, 1}, {4, 64}, {k / quantBlock, layout.blockBytes}},
+                    id / 16 * layout.bytes(16, k) + id % 16 * 4);
+}
+
 // A row of a quantised matrix: 4 codes of every 64 bytes of a block.
 static TileKernel buildEmbedQuantized(const KernelSpec &spec,
                                       TileBuilder &tile) {
@@ -13,11 +22,12 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
   const std::string &format = spec.constants.text("format");
   const Layout &layout = matrixLayout(format, tile.target.dot);
   int64_t bytes = layout.blockBytes, blocks = k / quantBlock;
-  bool nibbles = format != "q8_0";
+  const bool isSplit = format == splitFormat, nibbles = format != "q8_0";
   Index id = Index::load("ids", Index::row());
   Index group = id / 16 * layout.bytes(16, k);
   ImageParam table = tile.input(
-      "table", UInt(8), {{4, 1}, {(bytes - 32) / 64, 64}, {blocks, bytes}},
+      "table", UInt(8),
+      {{4, 1}, {nibbles ? 4 : (bytes - 32) / 64, 64}, {blocks, bytes}},
       group + id % 16 * 4);
   ImageParam scales =
       tile.input("table", format == "q4_bf" ? UInt(16) : Type(Float(16)),
@@ -27,8 +37,14 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
   Expr column = nibbles ? i % 16 : i;
   Expr byte = table(column % 4, column / 4, block);
   Expr code = cast<int32_t>(byte);
-  if (nibbles)
-    code = select(i < 16, code & 15, code >> 4) - 8;
+  auto nibble = [&](Expr e) { return select(i < 16, e & 15, e >> 4); };
+  if (isSplit)
+    code = nibble(code) * 16 +
+           nibble(cast<int32_t>(
+               lowNibbles(tile, id, k)(column % 4, column / 4, block))) -
+           128;
+  else if (nibbles)
+    code = nibble(code) - 8;
   else if (layout.signedCodes)
     code = cast<int32_t>(reinterpret<int8_t>(byte));
   else

@@ -30,7 +30,8 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
                    .act = act,
                    .blocks = blocks,
                    .x = Index::row() * rowBytes(act, k),
-                   .w = Index::unit() * groupBytes(format, k)});
+                   .w = Index::unit() * groupBytes(format, k),
+                   .low = Index::unit() * groupBytes(lowFormat, k)});
   if (epilogue) {
     Func y = epilogue(tail, spec, dots);
     dots.scheduleEpilogue(tail, y);

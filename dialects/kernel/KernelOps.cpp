@@ -108,11 +108,17 @@ static LogicalResult checkConstant(DefOp op, StringRef name) {
       words.push_back("q8");
     if (blocks && name == "format")
       words.append({"q8_0", "q4_0", "q4_bf"});
+    bool isHead = op.getFamily() == "embed" || op.getFamily() == "logits";
+    if (isHead && name == "format")
+      words.push_back(gemmac::splitFormat);
+    if (op.getFamily() == "top_scan")
+      words.assign({StringRef(name == "act" ? "q8" : gemmac::splitFormat)});
     if (text && llvm::is_contained(words, text.getValue()))
       return success();
     return op.emitOpError() << "expects constant " << name << " to be "
                             << llvm::join(ArrayRef(words).drop_back(), ", ")
-                            << " or " << words.back() << ", got " << value;
+                            << (words.size() > 1 ? " or " : "") << words.back()
+                            << ", got " << value;
   }
   if (isReal(name)) {
     auto real = dyn_cast<FloatAttr>(value);
@@ -424,10 +430,8 @@ LogicalResult Call::values() {
 }
 
 LogicalResult Call::weights(SymbolTableCollection &table) {
-  size_t expected = family.weights.size();
-  // `scale` (layer_scalar) is the last weight, present only in scaled bodies.
-  if (constant("scaled") == 0)
-    --expected;
+  const std::vector<std::string> names = gemmac::kernelWeights(spec);
+  const size_t expected = names.size();
   size_t got = op.getWeights() ? op.getWeights()->size() : 0;
   if (got != expected)
     return op.emitOpError() << "expects " << expected << " weights of "
@@ -440,7 +444,7 @@ LogicalResult Call::weights(SymbolTableCollection &table) {
     if (!symbol)
       return op.emitOpError() << "expects weights to name a kernel.weight, got "
                               << (*op.getWeights())[i];
-    if (failed(weight(symbol, family.weights[i])))
+    if (failed(weight(symbol, names[i])))
       return failure();
   }
   return success();
@@ -461,8 +465,11 @@ LogicalResult Call::weight(kernel::WeightOp weight, StringRef name) {
   // is that of the gathered table rows; all other weights are vectors.
   bool matrix = spec.constants.has("format") && family.name != "ple_finish";
   const gemmac::Layout &layout =
-      matrix ? gemmac::matrixLayout(spec.constants.text("format"), dotKind(op))
-             : gemmac::rowsLayout("f32");
+      matrix
+          ? gemmac::matrixLayout(name == "low" ? gemmac::lowFormat
+                                               : spec.constants.text("format"),
+                                 dotKind(op))
+          : gemmac::rowsLayout("f32");
   if (weight.getLayout() != layout.name)
     return op.emitOpError()
            << "expects weight @" << weight.getSymName() << " in layout "

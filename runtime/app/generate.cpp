@@ -49,6 +49,7 @@ Status Generator::feed(const int32_t *ids, int64_t count, int32_t *next) {
   job.output = !next                             ? Output::Hidden
                : top_is_enough(options.sampling) ? Output::Top
                                                  : Output::Logits;
+  job.best = top_wanted(options.sampling);
   job.last_only = true;
   job.mask = mask.empty() ? nullptr : mask.data();
   job.sink = next ? sink : nullptr;

@@ -95,6 +95,41 @@ void add_ple(Json &j, const mf::Program &p) {
   j.close('}');
 }
 
+// What the layers' matrices of one format come to; a stack of experts is one.
+struct FormatShare {
+  uint64_t matrices = 0, bytes = 0;
+};
+
+// By format: all matrices but the head, which is also the embedding, and the
+// table of per-layer embeddings.
+std::map<std::string, FormatShare> body_formats(const mf::Program &p) {
+  std::map<std::string, FormatShare> shares;
+  if (p.weights())
+    for (const mf::Weight *w : *p.weights()) {
+      std::string layout = text_of(w->layout());
+      if (layout.ends_with("_rows") || text_of(w->name()) == "embed")
+        continue; // vectors and the table are stored by row
+      FormatShare &share = shares[text_of(w->format())];
+      ++share.matrices;
+      share.bytes += w->bytes();
+    }
+  return shares;
+}
+
+void add_formats(Json &j, const mf::Program &p) {
+  j.open("formats", '{');
+  j.add("head", text_of(p.weight_format()));
+  j.open("body", '{');
+  for (const auto &[format, share] : body_formats(p)) {
+    j.open(format.c_str(), '{');
+    j.add("matrices", share.matrices);
+    j.add("bytes", share.bytes);
+    j.close('}');
+  }
+  j.close('}');
+  j.close('}');
+}
+
 void add_sampling(Json &j, const mf::Sampling *s) {
   if (!s)
     return;
@@ -134,7 +169,7 @@ void print_json(const Program &program, const Plan &plan) {
   j.add("compiler", text_of(p.compiler()));
   j.add("abi", p.abi());
   add_model(j, p);
-  j.add("weight_format", text_of(p.weight_format()));
+  add_formats(j, p);
   j.add("cache_format", text_of(p.cache_format()));
   add_ple(j, p);
   j.add("weights_id", text_of(p.weights_id()));
@@ -179,8 +214,16 @@ void print_text(const Program &program, const Plan &plan) {
                      text_of(t.cpu()) + ")");
   line("compiler",
        "gemmac " + text_of(p.compiler()) + ", file version " + num(p.abi()));
-  line("formats", "weights " + text_of(p.weight_format()) + ", caches " +
-                      text_of(p.cache_format()));
+  line("formats", "head " + text_of(p.weight_format()) + ", caches " +
+                      text_of(p.cache_format()) + ", body:");
+  std::map<std::string, FormatShare> shares = body_formats(p);
+  uint64_t body = 0;
+  for (const auto &[format, share] : shares)
+    body += share.bytes;
+  for (const auto &[format, share] : shares)
+    printf("%-13s %-5s %5" PRIu64 " matrices, %" PRIu64 " bytes (%.1f %%)\n",
+           "", format.c_str(), share.matrices, share.bytes,
+           100 * double(share.bytes) / double(body));
   if (const mf::Weight *table = ple_table(p))
     line("per-layer", num(p.ple()->rows()) + " embeddings of " +
                           num(p.ple()->row_bytes()) + " bytes (" +

@@ -269,7 +269,8 @@ uint64_t down_to_page(uint64_t x) {
   return x & ~uint64_t(sysconf(_SC_PAGESIZE) - 1);
 }
 
-// `bytes` of addresses that start `phase` bytes after a multiple of a huge page.
+// `bytes` of addresses that start `phase` bytes after a multiple of a huge
+// page.
 uint8_t *reserve(uint64_t bytes, int protection, int flags,
                  uint64_t phase = 0) {
   void *p = mmap(nullptr, bytes + HUGE_PAGE, protection,
@@ -286,10 +287,10 @@ uint8_t *reserve(uint64_t bytes, int protection, int flags,
 }
 
 // Maps the weight section but for the pages that only the PLE table is in: its
-// addresses stay empty, so that nothing can make it resident. Addresses and file
-// offsets agree modulo huge pages: only then can the kernel map large folios of
-// its page cache as such, without which the streams miss the TLB (13 % of the
-// bandwidth of one core).
+// addresses stay empty, so that nothing can make it resident. Addresses and
+// file offsets agree modulo huge pages: only then can the kernel map large
+// folios of its page cache as such, without which the streams miss the TLB (13
+// % of the bandwidth of one core).
 Status map_weights(const File &file, Engine &e) {
   const mf::Program &p = *file.manifest;
   uint64_t bytes = p.weights_bytes();
@@ -455,7 +456,7 @@ Status begin(const File &file, Engine &e) {
 Status start(const File &file, const Options &options, const Plan &plan,
              Engine *&engine) {
   engine = new (std::nothrow)
-      Engine{.file = &file, .options = options, .plan = plan};
+      Engine{.file = &file, .options = options, .plan = plan, .threads = {}};
   if (!engine)
     return failure(RESOURCES, "no memory");
   Status s = begin(file, *engine);

@@ -48,6 +48,9 @@ Status check_job(Engine &e, const Job &job) {
   if (job.count < 1 || job.count > e.plan.rows)
     return failure(RUN_ERROR, "a step has 1 to %lld rows, got %d",
                    (long long)e.plan.rows, job.count);
+  if (job.best < 1 || job.best > GM_TOP)
+    return failure(RUN_ERROR, "a step gives the best 1 to %d ids, got %d",
+                   GM_TOP, job.best);
   ++e.jobs;
   for (int32_t r = 0; r < job.count; ++r) {
     const Row &row = job.rows[r];
@@ -237,6 +240,7 @@ void select_group(Engine &e, const Job &job, int32_t first, int32_t rows) {
   e.head.ctx = e.step[TAIL].ctx;
   e.head.threads = &e.threads;
   e.head.ctx.rows = rows;
+  e.head.ctx.best = &job.best;
   e.head.ctx.hidden += first * e.hidden_stride;
   e.head.ctx.mask =
       job.mask ? job.mask + (job.last_only ? 0 : first) * ((e.vocab + 31) / 32)

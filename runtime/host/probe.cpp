@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -20,7 +21,7 @@ namespace gm {
 namespace {
 
 constexpr int MOST_THREADS = 256, TRIES = 3;
-constexpr int64_t READ_NS = 50000000, INT8_NS = 50000000;
+constexpr int64_t RATE_NS = 50000000; // of a try
 
 bool has(const char *feature) { return check_features(&feature, 1).ok(); }
 
@@ -80,37 +81,39 @@ bool run_team(int threads, void (*function)(void *, int), void *data) {
 // Work counted until a time is over; the rates of all workers are summed, as
 // all work at the same time.
 struct Rate {
-  int64_t duration;
+  int threads;
   // Does one piece of work for the worker; gives its size.
-  double (*work)(void *data, int worker, int64_t turn);
+  double (*work)(void *data, int worker, int threads, int64_t turn);
   void *data;
-  double rate[MOST_THREADS];
+  double rate[MOST_THREADS] = {};
 
   static void run(void *self, int worker) {
     Rate &r = *static_cast<Rate *>(self);
     int64_t begin = now_ns(), now = begin;
     double done = 0;
-    for (int64_t turn = 0; now - begin < r.duration; ++turn) {
-      done += r.work(r.data, worker, turn);
+    for (int64_t turn = 0; now - begin < RATE_NS; ++turn) {
+      done += r.work(r.data, worker, r.threads, turn);
       now = now_ns();
     }
     r.rate[worker] = done / (double(now - begin) * 1e-9);
   }
+
+  double best() {
+    double best = 0;
+    for (int attempt = 0; attempt < TRIES; ++attempt) {
+      if (!run_team(threads, run, this))
+        return 0;
+      best = std::max(best, std::accumulate(rate, rate + threads, 0.0));
+    }
+    return best;
+  }
 };
 
-double best_rate(int threads, int64_t duration,
-                 double (*work)(void *, int, int64_t), void *data) {
-  Rate r = {duration, work, data, {}};
-  double best = 0;
-  for (int attempt = 0; attempt < TRIES; ++attempt) {
-    if (!run_team(threads, Rate::run, &r))
-      return 0;
-    double sum = 0;
-    for (int t = 0; t < threads; ++t)
-      sum += r.rate[t];
-    best = std::max(best, sum);
-  }
-  return best;
+// Of all threads and, if `details`, of one alone.
+void best_rates(int threads, bool details, decltype(Rate::work) work,
+                void *data, double &all, double &one) {
+  all = Rate{threads, work, data}.best();
+  one = threads == 1 ? all : details ? Rate{1, work, data}.best() : 0;
 }
 
 //===- reading ------------------------------------------------------------===//
@@ -164,12 +167,12 @@ uint64_t (*choose_sum())(const uint8_t *, uint64_t) {
 struct Reading {
   static constexpr uint64_t PIECE = 1u << 20;
   uint8_t *buffer;
-  int threads;
+  int threads; // that fill it
   uint64_t (*sum)(const uint8_t *, uint64_t);
   std::atomic<uint64_t> result{0}; // so that nothing is optimised away
 
   // The pieces [first, first + count) are the worker's; one reads all.
-  void part(int worker, uint64_t &first, uint64_t &count) const {
+  static void part(int worker, int threads, uint64_t &first, uint64_t &count) {
     uint64_t pieces = PROBE_BYTES / PIECE, n = uint64_t(threads);
     first = pieces * uint64_t(worker) / n;
     count = pieces * uint64_t(worker + 1) / n - first;
@@ -178,15 +181,15 @@ struct Reading {
   static void fill(void *self, int worker) {
     const Reading &r = *static_cast<Reading *>(self);
     uint64_t first, count;
-    r.part(worker, first, count);
+    part(worker, r.threads, first, count);
     uint64_t *word = reinterpret_cast<uint64_t *>(r.buffer + first * PIECE);
     for (uint64_t i = 0; i < count * PIECE / 8; ++i)
       word[i] = i;
   }
-  static double work(void *self, int worker, int64_t turn) {
+  static double work(void *self, int worker, int threads, int64_t turn) {
     Reading &r = *static_cast<Reading *>(self);
     uint64_t first, count;
-    r.part(worker, first, count);
+    part(worker, threads, first, count);
     uint64_t at = first + uint64_t(turn) % count;
     r.result.fetch_add(r.sum(r.buffer + at * PIECE, PIECE),
                        std::memory_order_relaxed);
@@ -194,7 +197,7 @@ struct Reading {
   }
 };
 
-void probe_read(int threads, bool one, Probe &p) {
+void probe_read(int threads, bool details, Probe &p) {
   if (available_memory() < PROBE_BYTES + PROBE_BYTES / 4)
     return;
   // Huge pages, so that the reads wait for memory alone.
@@ -207,13 +210,8 @@ void probe_read(int threads, bool one, Probe &p) {
   start = (start + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
   Reading r = {reinterpret_cast<uint8_t *>(start), threads, choose_sum()};
   madvise(r.buffer, PROBE_BYTES, MADV_HUGEPAGE);
-  if (run_team(threads, Reading::fill, &r)) {
-    p.read_all = best_rate(threads, READ_NS, Reading::work, &r);
-    r.threads = 1;
-    p.read_one = threads == 1 ? p.read_all
-                 : one        ? best_rate(1, READ_NS, Reading::work, &r)
-                              : 0;
-  }
+  if (run_team(threads, Reading::fill, &r))
+    best_rates(threads, details, Reading::work, &r, p.read_all, p.read_one);
   munmap(memory, PROBE_BYTES + HUGE_PAGE);
 }
 
@@ -339,21 +337,13 @@ double (*choose_dot())() { return nullptr; }
 
 #endif
 
-struct Dots {
-  double (*dot)();
-  static double work(void *self, int, int64_t) {
-    return static_cast<Dots *>(self)->dot();
-  }
-};
-
-void probe_int8(int threads, bool one, Probe &p) {
-  Dots dots = {choose_dot()};
-  if (!dots.dot)
-    return;
-  p.int8_all = best_rate(threads, INT8_NS, Dots::work, &dots);
-  p.int8_one = threads == 1 ? p.int8_all
-               : one        ? best_rate(1, INT8_NS, Dots::work, &dots)
-                            : 0;
+void probe_int8(int threads, bool details, Probe &p) {
+  double (*dot)() = choose_dot();
+  auto work = [](void *dot, int, int, int64_t) {
+    return (*static_cast<double (**)()>(dot))();
+  };
+  if (dot)
+    best_rates(threads, details, work, &dot, p.int8_all, p.int8_one);
 }
 
 //===- core to core -------------------------------------------------------===//

@@ -60,13 +60,15 @@ class Pools:
         return out
 
     def _q8_0(self):
-        # 7 bits and sign; the scale is a power of two.
+        # 7 bits and sign, the largest at 127 as a quantiser has it; the scale is a
+        # power of two.
         n = self.size // 32
         x = self.rng.standard_normal((n, 32), dtype=np.float32)
+        x *= 127 / np.abs(x).max(axis=1, keepdims=True)
         out = np.empty((n, 34), np.uint8)
-        d = np.float16(2.0) ** -self.rng.integers(5, 7, n).astype(np.float16)
+        d = np.float16(2.0) ** -self.rng.integers(5, 8, n).astype(np.float16)
         out[:, :2] = d.astype("<f2").view(np.uint8).reshape(n, 2)
-        out[:, 2:] = np.clip(np.rint(x * 42), -127, 127).astype(np.int8).view(np.uint8)
+        out[:, 2:] = np.rint(x).astype(np.int8).view(np.uint8)
         return out
 
     def _q6_k(self):

@@ -45,8 +45,9 @@ TEST(BodyKernels, Arm) {
 
 TEST(BodyKernels, EveryTargetHasThem) {
   for (const Target &target : targets())
-    for (const char *family : {"append", "attend", "merge", "moe_sort",
-                               "rope_q", "top", "top_experts", "top_merge"}) {
+    for (const char *family :
+         {"append", "attend", "merge", "moe_sort", "rope_q", "top",
+          "top_experts", "top_merge", "top_scan"}) {
       EXPECT_TRUE(findFamily(family)) << family;
       EXPECT_TRUE(hasBodyKernel(family, target))
           << family << " for " << target.name;

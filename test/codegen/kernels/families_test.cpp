@@ -4,6 +4,7 @@
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "codegen/kernels/Tile.h"
+#include "targets/Layouts.h"
 
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
@@ -44,6 +45,8 @@ Constants sampleConstants(const Family &family) {
     const auto &value = samples.all().at(name);
     std::visit([&](const auto &v) { constants.set(name, v); }, value);
   }
+  if (family.name == "top_scan") // of these alone
+    constants.set("format", splitFormat).set("act", "q8");
   return constants;
 }
 

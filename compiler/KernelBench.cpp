@@ -1,0 +1,271 @@
+// See KernelBench.h.
+#include "compiler/KernelBench.h"
+#include "codegen/KernelJit.h"
+#include "runtime/gemma.h"
+#include "runtime/host/probe.h"
+#include "targets/Layouts.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <chrono>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <set>
+#include <sys/mman.h>
+
+namespace gemmac {
+
+namespace {
+
+// What the units of a family are, and what a call reads and computes.
+struct Shape {
+  int64_t units, outputs; // outputs: columns of the result per unit
+  int64_t weightRows;     // of W per unit
+  int64_t experts = 1, top = 1;
+  int64_t k, memberBytes;
+  std::string format, act;
+  bool isDown;
+
+  Shape(const KernelSpec &spec, int64_t blocks);
+  int64_t operations(int64_t rows) const {
+    return 2 * rows * top * units * weightRows * k;
+  }
+  int64_t inputBytes(int64_t rows) const {
+    return roundUp(rows, fewRows) * (isDown ? top : 1) * rowBytes(act, k);
+  }
+  int64_t columns() const { return (isDown ? 1 : top) * units * outputs; }
+  // Of y, and of the per-layer inputs beside it.
+  int64_t resultBytes(int64_t rows) const {
+    return roundUp(rows, fewRows) * rowBytes("f32", columns());
+  }
+};
+
+Shape::Shape(const KernelSpec &spec, int64_t blocks)
+    : units(blocks), outputs(16), weightRows(16),
+      k(spec.constants.integer("k")), format(spec.constants.text("format")),
+      act(spec.constants.text("act")), isDown(spec.family == "experts_down") {
+  if (spec.family == "linear_geglu" || spec.family == "experts_up")
+    outputs = 32, weightRows = 64;
+  if (spec.family == "linear_ple" && isQuantized(act))
+    outputs = weightRows = 32;
+  if (spec.constants.has("experts")) {
+    experts = spec.constants.integer("experts");
+    top = spec.constants.integer("top");
+    units =
+        roundUp(spec.constants.integer(isDown ? "n" : "f"), outputs) / outputs;
+  }
+  memberBytes = matrixLayout(format).bytes(units * weightRows, k);
+}
+
+// Weights on huge pages, so that reads wait for memory alone: whole stacks (one
+// matrix without experts) in sequence, more than caches hold.
+class Weights {
+public:
+  explicit Weights(int64_t stackBytes)
+      : stackBytes(stackBytes),
+        stacks(std::max<int64_t>(1, gm::PROBE_BYTES / stackBytes)),
+        data(static_cast<char *>(mmap(nullptr, size_t(bytes()),
+                                      PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+    if (!ok())
+      return;
+    madvise(data, size_t(bytes()), MADV_HUGEPAGE);
+    memset(data, 1, size_t(bytes()));
+  }
+  Weights(const Weights &) = delete;
+  ~Weights() {
+    if (ok())
+      munmap(data, size_t(bytes()));
+  }
+  bool ok() const { return data != MAP_FAILED; }
+  int64_t bytes() const { return stackBytes * stacks; }
+  char *stack(int64_t turn) const { return data + turn % stacks * stackBytes; }
+
+private:
+  int64_t stackBytes, stacks;
+  char *data;
+};
+
+// One choice of experts for all rows, as top_experts and moe_sort make it.
+struct Routing {
+  std::vector<int32_t> ids, order;
+  int64_t members; // that some row has chosen
+
+  Routing(const Shape &shape, int64_t rows, std::mt19937 &random) {
+    std::uniform_int_distribution<int32_t> expert(0, shape.experts - 1);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::set<int32_t> chosen;
+      while (int64_t(chosen.size()) < shape.top)
+        chosen.insert(expert(random));
+      ids.insert(ids.end(), chosen.begin(), chosen.end());
+    }
+    order.resize(ids.size());
+    std::iota(order.begin(), order.end(), 0);
+    llvm::sort(order, [&](int32_t a, int32_t b) {
+      return std::pair(ids[a], a) < std::pair(ids[b], b);
+    });
+    members = std::set(ids.begin(), ids.end()).size();
+  }
+};
+
+// The operands of the calls for some number of rows.
+class Calls {
+public:
+  Calls(const KernelSpec &spec, const Shape &shape, const Weights &weights,
+        int64_t rows)
+      : parameters(kernelParameters(spec)), shape(shape), weights(weights),
+        rows(rows), x(shape.inputBytes(rows)), y(shape.resultBytes(rows)),
+        ple(spec.family == "linear_ple" ? y.size() : 0),
+        factors(shape.isDown ? rows * rowBytes("f32", shape.top) : 0) {
+    std::mt19937 random(1);
+    // Many rows choose nearly all experts at any time.
+    for (int64_t i = 0; i < std::max<int64_t>(1, 64 / rows); ++i)
+      routings.emplace_back(shape, rows, random);
+  }
+
+  // Makes the next call; gives the bytes of weights that it reads.
+  int64_t next(const KernelJit &kernel) {
+    Routing &routing = routings[turn % routings.size()];
+    llvm::SmallVector<void *> pointers;
+    llvm::SmallVector<int32_t> integers;
+    for (const Parameter &p : parameters)
+      if (p.pointer)
+        pointers.push_back(pointer(p.name, routing));
+      else
+        integers.push_back(integer(p.name));
+    kernel.call(pointers.data(), integers.data());
+    ++turn;
+    return routing.members * shape.memberBytes;
+  }
+
+private:
+  void *pointer(const std::string &name, Routing &routing) {
+    if (name == "w")
+      return weights.stack(turn);
+    std::vector<char> &buffer = name == "x"     ? x
+                                : name == "y"   ? y
+                                : name == "ple" ? ple
+                                                : factors;
+    return name == "ids"     ? static_cast<void *>(routing.ids.data())
+           : name == "order" ? static_cast<void *>(routing.order.data())
+                             : static_cast<void *>(buffer.data());
+  }
+  int32_t integer(const std::string &name) const {
+    return name == "rows"                             ? int32_t(rows)
+           : name == "end"                            ? int32_t(shape.units)
+           : name == "stride" || name == "ple_stride" ? int32_t(shape.columns())
+                                                      : 0; // begin, column
+  }
+
+  const std::vector<Parameter> parameters;
+  const Shape &shape;
+  const Weights &weights;
+  const int64_t rows;
+  std::vector<char> x, y, ple, factors;
+  std::vector<Routing> routings;
+  int64_t turn = 0;
+};
+
+struct Rate {
+  double seconds = 0, bytes = 0; // of a call; bytes per second
+};
+
+// The best of several runs, each as long as those of the probe.
+Rate bestRate(Calls &calls, const KernelJit &kernel) {
+  using Clock = std::chrono::steady_clock;
+  Rate best;
+  calls.next(kernel); // touches rows and results
+  for (int attempt = 0; attempt < 6; ++attempt) {
+    const Clock::time_point start = Clock::now();
+    double seconds = 0, bytes = 0;
+    int64_t count = 0;
+    for (; seconds < 0.05; ++count) {
+      bytes += double(calls.next(kernel));
+      seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    if (best.seconds == 0 || bytes / seconds > best.bytes)
+      best = {seconds / double(count), bytes / seconds};
+  }
+  return best;
+}
+
+// "19.9     21.8    91.3": a rate, the probe's, its share; "-" without probe.
+std::string besideProbe(double rate, double probe) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  stream << llvm::format("%8.1f", rate * 1e-9);
+  if (probe > 0)
+    stream << llvm::format(" %8.1f %7.1f", probe * 1e-9, 100 * rate / probe);
+  else
+    stream << llvm::format(" %8s %7s", "-", "-");
+  return text;
+}
+
+Status checkSizes(const Shape &shape, const std::vector<int64_t> &rows) {
+  int64_t most = *std::max_element(rows.begin(), rows.end());
+  uint64_t available = gm::available_memory();
+  uint64_t rest = uint64_t(shape.inputBytes(most)) +
+                  2 * uint64_t(shape.resultBytes(most)) + 2 * gm::PROBE_BYTES;
+  if (rest > available ||
+      uint64_t(shape.memberBytes) > (available - rest) / shape.experts)
+    return Error{ExitCode::Resources,
+                 "not enough memory: " + std::to_string(shape.experts) + " x " +
+                     std::to_string(shape.memberBytes) +
+                     " bytes of weights and " + std::to_string(rest) +
+                     " bytes beside them, available " +
+                     std::to_string(available)};
+  return Done{};
+}
+
+} // namespace
+
+const std::vector<std::string> &benchFamilies() {
+  static const std::vector<std::string> families = {
+      "linear",     "logits",     "linear_geglu",
+      "linear_ple", "experts_up", "experts_down"};
+  return families;
+}
+
+Status benchKernel(const KernelSpec &spec, const Target &target,
+                   const std::vector<int64_t> &rows, int64_t units,
+                   llvm::raw_ostream &out) {
+  assert(llvm::is_contained(benchFamilies(), spec.family) && !rows.empty());
+  auto kernel = KernelJit::create(spec, target);
+  if (!kernel)
+    return kernel.error();
+  Shape shape(spec, units);
+  if (Status s = checkSizes(shape, rows); !s)
+    return s;
+  Weights weights(shape.memberBytes * shape.experts);
+  if (!weights.ok())
+    return Error{ExitCode::Resources, "not enough memory for " +
+                                          std::to_string(weights.bytes()) +
+                                          " bytes of weights"};
+  out << kernelSymbol(spec) << " for " << target.name
+      << ", 1 thread, weights from memory\n"
+      << " rows         ms     GB/s    probe  % read     GOPS    probe  % "
+         "int8\n";
+  gm::Probe before = gm::probe(1, false);
+  for (int64_t n : rows) {
+    Calls calls(spec, shape, weights, n);
+    Rate rate = bestRate(calls, **kernel);
+    gm::Probe after = gm::probe(1, false);
+    double operations = double(shape.operations(n)) / rate.seconds;
+    out << llvm::format("%5d %10.3f ", int(n), rate.seconds * 1e3)
+        << besideProbe(rate.bytes, std::max(before.read_all, after.read_all))
+        << ' '
+        << besideProbe(operations,
+                       isQuantized(shape.act)
+                           ? std::max(before.int8_all, after.int8_all)
+                           : 0)
+        << '\n';
+    out.flush();
+    before = after;
+  }
+  return Done{};
+}
+
+} // namespace gemmac

@@ -1,0 +1,21 @@
+// What gemmac says on standard error about what it compiles.
+#pragma once
+
+#include "mlir/IR/Diagnostics.h"
+
+#include <string>
+#include <vector>
+
+namespace gemmac {
+
+struct Messages {
+  bool remarks = false; // print those, too
+  bool warnings = true;
+
+  void warn(const std::vector<std::string> &lines) const;
+  void remark(const std::vector<std::string> &lines) const;
+  // Prints a diagnostic of a pass in the same form. A diagnostic handler.
+  llvm::LogicalResult report(mlir::Diagnostic &diagnostic) const;
+};
+
+} // namespace gemmac

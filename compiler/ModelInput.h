@@ -1,0 +1,35 @@
+// A checkpoint folder and a GGUF file behind one face: what gemmac reads of
+// either. Must not know MLIR.
+#pragma once
+
+#include "compiler/importer/Config.h"
+#include "compiler/importer/GgufModel.h"
+#include "compiler/importer/Tokenizer.h"
+
+#include <memory>
+
+namespace gemmac {
+
+class ModelInput {
+public:
+  // Reads the configuration. Tensors are opened too, except those of a folder
+  // that has none, which is an error only if `needsTensors`.
+  static Result<ModelInput> open(const std::string &path, bool needsTensors,
+                                 std::vector<std::string> &warnings);
+
+  ModelConfig model;
+  GenerationConfig generation;
+  std::unique_ptr<TensorSource> tensors; // null: the configuration alone
+
+  // nullopt, with a warning: it has none.
+  Result<std::optional<std::vector<uint8_t>>>
+  packTokenizer(std::vector<std::string> &warnings) const;
+  Result<ChatTemplate>
+  readChatTemplate(std::vector<std::string> &warnings) const;
+
+private:
+  std::string path;
+  const GgufModel *gguf = nullptr; // `tensors` where it is one
+};
+
+} // namespace gemmac
