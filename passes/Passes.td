@@ -125,7 +125,9 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     (f32, bf16, q8_0, q4_0, q4_bf), and those that share a rounded activation,
     its. Caches are f32 with `quant=f32` and otherwise bf16, unless `cache-type`
     says so (q8: 8-bit codes with scales per key; queries and weights are rounded
-    alike). Remarks name every matrix with its format and the reason.
+    alike). Quantised matrices multiply int8 activations, but a head in q8_0 of a
+    model without matrices of 4 bits f32 ones (rounded to 16 bits inside the
+    product). Remarks name every matrix with its format and the reason.
 
     ```mlir
     gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {source = "bf16"}

@@ -34,9 +34,11 @@ static int64_t quantizedVectors(const gemmac::Target &target) {
   return target.vectorRegisters / 4;
 }
 
-int64_t blocksInRegisters(const gemmac::Target &target,
-                          const std::string &format, int64_t rows) {
-  if (hasBodyProduct(target, format) ||
+int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
+                     const std::string &act, int64_t rows) {
+  if (isWideProduct(format, act)) // rows are rounded once for all of them
+    return 64;
+  if (hasBodyProduct(target, format, act) ||
       isQuantized(format)) // one stream: see scheduleQuantized
     return 1;
   return std::max<int64_t>(1, weightVectors(target, format, rows) /
@@ -75,9 +77,9 @@ Expr RowBuffers::at(std::vector<Expr> args) const {
 // products per step. bf16 without: the same pairs as u32, widened by shifts.
 Dots::Dots(TileBuilder &tile, const DotShape &shape)
     : tile(tile), shape(shape) {
-  if (isQuantized(shape.format) && shape.act == "q8" &&
-      shape.k % quantBlock == 0) {
-    if (hasBodyProduct(tile.target, shape.format))
+  if (isQuantized(shape.format) && shape.k % quantBlock == 0 &&
+      (shape.act == "q8" || isWideProduct(shape.format, shape.act))) {
+    if (hasBodyProduct(tile.target, shape.format, shape.act))
       readProduct();
     else
       defineQuantized();

@@ -93,9 +93,13 @@ private:
   Halide::ImageParam codes; // the weights, if quantised
 };
 
-// Whether products of quantised rows with `format` are C++ bodies on a target;
-// the tile that computes the sums of `shape` there, in [row][block][part][16].
-bool hasBodyProduct(const Target &target, const std::string &format);
+// f32 rows times a quantised matrix: rounded to 16 bits inside the product.
+bool isWideProduct(const std::string &format, const std::string &act);
+
+// Whether products of `act` rows with `format` are C++ bodies on a target; the
+// tile that computes the sums of `shape` there, in [row][block][part][16].
+bool hasBodyProduct(const Target &target, const std::string &format,
+                    const std::string &act);
 Tile bodyProduct(int64_t rows, const DotShape &shape);
 
 // A tile of 32 outputs of gelu(gate) * up: W interleaves gate and up 32:32.
@@ -114,9 +118,9 @@ Tile gegluTile(const KernelSpec &spec, const Target &target,
 // Bytes from one 16-row group of W to the next.
 int64_t groupBytes(const std::string &format, int64_t k);
 
-// Blocks of 16 outputs that a tile of `rows` rows computes in registers.
-int64_t blocksInRegisters(const Target &target, const std::string &format,
-                          int64_t rows);
+// Blocks of 16 outputs that a tile of `rows` rows computes beside each other.
+int64_t blocksOfTile(const Target &target, const std::string &format,
+                     const std::string &act, int64_t rows);
 
 // The row tiles of a class: all of the target for few, the largest for many.
 std::vector<int64_t> rowTiles(const Target &target, RowClass rows);

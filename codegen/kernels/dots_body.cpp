@@ -1,18 +1,26 @@
-// Products of quantised matrices whose inner loop is C++ (dots.body.cpp): where
-// Halide has no good words for the target's int8 instructions.
+// Products of quantised matrices whose inner loop is C++ (dots.body.cpp,
+// wide_dots.body.cpp): where Halide has no good words for the target's int8
+// instructions, and where rows are rounded inside.
 #include "codegen/kernels/dots.h"
 
 namespace gemmac {
 
-bool hasBodyProduct(const gemmac::Target &target, const std::string &format) {
-  return isQuantized(format) && target.dot != DotKind::U8S8;
+bool isWideProduct(const std::string &format, const std::string &act) {
+  return format == "q8_0" && act == "f32";
+}
+
+bool hasBodyProduct(const gemmac::Target &target, const std::string &format,
+                    const std::string &act) {
+  return isQuantized(format) &&
+         (target.dot != DotKind::U8S8 || isWideProduct(format, act));
 }
 
 Tile bodyProduct(int64_t rows, const DotShape &shape) {
   const int64_t group = groupBytes(shape.format, shape.k);
   Tile tile;
-  tile.body = "dots";
-  tile.symbol = "gm_dots_" + shape.format + "_" + std::to_string(rows);
+  tile.body = isWideProduct(shape.format, shape.act) ? "wide_dots" : "dots";
+  tile.symbol =
+      "gm_" + tile.body + "_" + shape.format + "_" + std::to_string(rows);
   auto pointer = [&](const std::string &operand, const Index &offset) {
     tile.arguments.push_back({.operand = operand, .offset = offset});
   };

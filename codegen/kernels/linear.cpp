@@ -55,9 +55,9 @@ static TileKernel buildBlocks(const KernelSpec &spec,
   kernel.units = {Index::parameter("begin"), Index::parameter("end")};
   kernel.rows = {0, Index::parameter("rows")};
   for (int64_t rows : rowTiles(target, spec.rows)) {
-    int64_t most =
-        several ? blocksInRegisters(target, spec.constants.text("format"), rows)
-                : 1;
+    int64_t most = several ? blocksOfTile(target, spec.constants.text("format"),
+                                          spec.constants.text("act"), rows)
+                           : 1;
     for (int64_t blocks :
          most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
       kernel.tiles.push_back(

@@ -158,6 +158,42 @@ TEST(Assembly, X86ByteProducts) {
       }
 }
 
+// f32 rows with 8-bit weights: two products each for 16 outputs and the rows of
+// a pass (x86-avx512: 1, 2, 4, 8; the others, short of registers, one), in
+// tiles of many blocks and of one.
+TEST(Assembly, WideProducts) {
+  struct Loops {
+    const char *target, *instruction, *stack, *call;
+    std::map<int, size_t> instructions; // of loops of that many products
+  };
+  for (const Loops &loops :
+       {Loops{"x86-avx512",
+              "vpdpbusd",
+              "(%rsp)",
+              "\tcall",
+              {{16, 36}, {32, 58}, {64, 104}, {128, 196}}},
+        Loops{"x86-avx2", "vpmaddubsw", "(%rsp)", "\tcall", {{32, 189}}},
+        Loops{"arm-neon", "sdot", "[sp", "\tbl\t", {{64, 123}}}}) {
+    KernelSpec spec = product("logits", RowClass::Few, "q8_0");
+    spec.constants.set("act", "f32");
+    std::map<int, int> found;
+    for (const Block &loop : selfLoops(assemble(spec, loops.target))) {
+      int n = count(loop, loops.instruction);
+      if (!n)
+        continue;
+      ++found[n];
+      EXPECT_EQ(count(loop, loops.stack), 0) << loops.target << ' ' << n;
+      EXPECT_EQ(count(loop, loops.call), 0) << loops.target << ' ' << n;
+      ASSERT_TRUE(loops.instructions.count(n)) << loops.target << ' ' << n;
+      EXPECT_LE(loop.size(), loops.instructions.at(n))
+          << loops.target << ' ' << n;
+    }
+    EXPECT_EQ(found.size(), loops.instructions.size()) << loops.target;
+    for (auto [n, times] : found)
+      EXPECT_GE(times, 2) << loops.target << ' ' << n;
+  }
+}
+
 // The scan of the head unpacks five bits with few instructions: M = 1, 2, 4, 8
 // rows, and the exact rows.
 TEST(Assembly, X86TopScan) {

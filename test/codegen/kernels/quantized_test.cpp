@@ -17,6 +17,8 @@ struct Case {
   const Activations &x;
   // linear_ple: per-layer inputs, of which columns from `column` on are used.
   std::vector<double> ple = {};
+  // f32: the product rounds the rows to 16 bits itself.
+  std::string act = "q8";
   static constexpr int64_t column = 7;
   int64_t pleWidth() const { return w.rows + column; }
   bool isPle() const { return family == "linear_ple"; }
@@ -31,7 +33,7 @@ struct Case {
 
   KernelSpec spec(RowClass rows) const {
     KernelSpec spec{family, rows, {}};
-    spec.constants.set("k", w.k).set("format", w.format).set("act", "q8");
+    spec.constants.set("k", w.k).set("format", w.format).set("act", act);
     if (family == "logits")
       spec.constants.set("cap", 30.0);
     return spec;
@@ -42,6 +44,11 @@ struct Case {
     int64_t space = few ? 8 : roundUp(rows, 8);
     int64_t units = outputs() / unit();
     Bytes xs = x.slice(first, rows, space), ws = w.packed;
+    if (act == "f32") {
+      std::vector<double> part(x.values.begin() + first * w.k,
+                               x.values.begin() + (first + rows) * w.k);
+      xs = makeRows(part, rows, w.k, act, space);
+    }
     Bytes y = makeNan(space * rowBytes(result(), outputs()));
     std::map<std::string, Bytes *> buffers = {
         {"x", &xs}, {"w", &ws}, {"y", &y}};
@@ -81,6 +88,23 @@ struct Case {
     return family == "logits" ? 30 * std::tanh(sum / 30) : sum;
   }
 
+  // Eight times the standard deviation of rounding to 16 bits, and f32 sums.
+  double nearOfWide(int64_t r, int64_t o) const {
+    double variance = 0, size = 0;
+    for (int64_t b = 0; b < w.k; b += 32) {
+      const double *a = &x.values[size_t(r * w.k + b)],
+                   *c = &w.values[size_t(o * w.k + b)];
+      double peak = 0, squares = 0;
+      for (int64_t i = 0; i < 32; ++i) {
+        peak = std::max(peak, std::abs(a[i]));
+        squares += c[i] * c[i];
+        size += std::abs(a[i] * c[i]);
+      }
+      variance += peak * peak / 32512 / 32512 / 12 * squares;
+    }
+    return 8 * std::sqrt(variance) + 1e-6 * size + 1e-30;
+  }
+
   void check(const Bytes &y, int64_t first, int64_t rows) const {
     for (int64_t r = 0; r < rows; ++r) {
       std::vector<double> scales, got;
@@ -88,7 +112,8 @@ struct Case {
         got = decodeRow(y, r, stride(), outputs(), &scales);
       for (int64_t o = 0; o < outputs(); ++o) {
         double want = expected(first + r, o);
-        double near = 2e-5 * (1 + std::abs(want));
+        double near = act == "f32" ? nearOfWide(first + r, o)
+                                   : 2e-5 * (1 + std::abs(want));
         double value = scales.empty() ? readElement(y, r, o, stride(), "f32")
                                       : got[size_t(o)];
         if (!scales.empty())
@@ -179,6 +204,47 @@ TEST_P(Quantized, Logits) {
     Activations x(8, 96, random);
     Case{"logits", w, x}.test(GetParam(), false);
   }
+}
+
+// f32 rows: 256 times more exact than int8 ones, over blocks of any size.
+TEST_P(Quantized, WideLogits) {
+  for (auto [k, n] : {std::pair(32, 48), {96, 176}, {1536, 144}}) {
+    Matrix w("q8_0", n, k, random, GetParam());
+    Activations x(8, k, random);
+    std::vector<double> noise = randomNumbers(random, x.values.size());
+    for (size_t i = 0; i < noise.size(); ++i)
+      x.values[i] =
+          float(0.02 * noise[i] * std::ldexp(1.0, int(i / 32 % 7) - 6));
+    for (int64_t i = 0; i < 32; ++i) // a block of zeros
+      x.values[size_t(x.values.size() - 32 + size_t(i))] = 0;
+    Case{.family = "logits", .w = w, .x = x, .act = "f32"}.test(GetParam(),
+                                                                false);
+  }
+}
+
+// Weights and activations at the ends of their ranges, with every low byte.
+TEST_P(Quantized, LargestWideSums) {
+  Matrix w("q8_0", 48, 64, random, GetParam());
+  memset(w.packed.data(), 0, w.packed.size());
+  for (int64_t r = 0; r < 48; ++r)
+    for (int64_t b = 0; b < 2; ++b) {
+      uint16_t small = 0x0400; // 2^-14
+      memcpy(w.block(r, b) + 512 + r % 16 * 2, &small, 2);
+      for (int64_t i = 0; i < 32; ++i) {
+        int code = r % 3 == 0 ? -127 : r % 3 == 1 ? 127 : i % 2 ? -127 : 127;
+        w.place(r, b, i, code);
+        w.values[size_t(r * 64 + b * 32 + i)] = code / 16384.0;
+      }
+    }
+  Activations x(8, 64, random);
+  for (size_t i = 0; i < x.values.size(); ++i) {
+    int code = i % 32 == 0 ? 32512 : 32512 - int(i * 37 % 256);
+    x.values[i] =
+        (i / 64 % 3 == 0 || (i / 64 % 3 == 1 && i % 2) ? -code : code) /
+        double(1 << 15);
+  }
+  Case{.family = "logits", .w = w, .x = x, .act = "f32"}.test(GetParam(),
+                                                              false);
 }
 
 TEST_P(Quantized, Geglu) {

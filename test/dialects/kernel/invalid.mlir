@@ -41,6 +41,17 @@ kernel.def @linear_bf16_q4_bf_k64_few {family = "linear", rows = "few", constant
 
 // -----
 
+// Only the head's product rounds f32 rows itself, and only for 8 bits.
+// expected-error @below {{expects act q8 with quantised formats only, got q8_0 and f32}}
+kernel.def @linear_f32_q8_0_k64_few {family = "linear", rows = "few", constants = {act = "f32", format = "q8_0", k = 64 : i64}}
+
+// -----
+
+// expected-error @below {{expects act q8 with quantised formats only, got q4_0 and f32}}
+kernel.def @logits_f32_30_q4_0_k64_few {family = "logits", rows = "few", constants = {act = "f32", cap = 30.0 : f64, format = "q4_0", k = 64 : i64}}
+
+// -----
+
 // expected-error @below {{expects constant eps to be a finite f64, got 1}}
 kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "bf16", eps = 1 : i64, k = 48 : i64}}
 

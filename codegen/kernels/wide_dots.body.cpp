@@ -1,0 +1,191 @@
+// Products of f32 rows with matrices of 8 bits, for the few of which int8
+// activations would cost more accuracy than time (passes/ChooseFormats.cpp).
+// Tiles of the product families call them (codegen/kernels/dots_body.cpp).
+// Freestanding.
+//
+// gm_wide_dots_q8_0_<n>: as gm_dots_q8_0_<n> of dots.body.cpp, but rows of f32.
+// Per block of 32 k the row is rounded to codes of 16 bits with one scale, each
+// 256 * high + low of two int8: the block's sum is two int8 products, exact in
+// int32, times the weight's scale, then one fma with the row's: the same bits
+// for every n. A product that waits for its weights does both in that time. The
+// rows are rounded anew by every call, so a call should have many groups.
+#include "codegen/kernels/body.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#else
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+enum { CodeBytes = 512, GroupBytes = CodeBytes + 32 };
+constexpr float most = 127 * 256;
+
+struct Block { // of a rounded row
+  int8_t high[32], low[32];
+  float scale;
+  int32_t word; // what unsigned weights, 128 too large, are corrected by
+};
+
+// Codes of 16 values. With low = -128 the products of AVX2 would saturate.
+GM_INLINE i32x16 encode(f32x16 x, float inverse, int8_t *high, int8_t *low) {
+  const float magic = 12582912.0f; // 1.5 * 2^23: to nearest, ties to even
+  i32x16 code = __builtin_bit_cast(i32x16, x * inverse + magic) - 0x4b400000;
+  i32x16 h = (code + 128) >> 8, l = code - (h << 8);
+  l = l > -127 ? l : i32x16(-127);
+  store(high, __builtin_convertvector(h, i8x16));
+  store(low, __builtin_convertvector(l, i8x16));
+  return (h << 8) + l;
+}
+
+GM_INLINE void encodeRow(const float *x, Block *to, int64_t blocks) {
+  for (int64_t b = 0; b < blocks; ++b, x += 32) {
+    f32x16 first = load<f32x16>(x), second = load<f32x16>(x + 16);
+    float peak = maxLanes(larger(__builtin_elementwise_abs(first),
+                                 __builtin_elementwise_abs(second)));
+    float inverse = peak > 1e-30f ? most / peak : 0;
+    i32x16 sum = encode(first, inverse, to[b].high, to[b].low);
+    sum += encode(second, inverse, to[b].high + 16, to[b].low + 16);
+    to[b].scale = peak > 1e-30f ? peak * (1.0f / most) : 0;
+    to[b].word = -128 * sumLanes(sum);
+  }
+}
+
+// Sums of a block for a vector of outputs: where they start, given the block's
+// word, and int8 products of group G of 4 k, with all codes of the row's block
+// at `a`.
+#if defined(__AVX512F__)
+
+enum { Lanes = 16, MostRows = 8 };
+using IntVector = __m512i;
+GM_INLINE IntVector start(int32_t word) { return _mm512_set1_epi32(word); }
+template <int G>
+GM_INLINE IntVector multiply(IntVector sum, const uint8_t *w, const int8_t *a) {
+  return _mm512_dpbusd_epi32(sum, load<__m512i>(w),
+                             _mm512_set1_epi32(load<int32_t>(a + G * 4)));
+}
+
+#elif defined(__AVX2__)
+
+enum { Lanes = 8, MostRows = 1 };
+using IntVector = __m256i;
+GM_INLINE IntVector start(int32_t) { return _mm256_setzero_si256(); }
+// |code| times the activation with the code's sign: two products are at most
+// 2 * 128 * 127, which an i16 holds.
+template <int G>
+GM_INLINE IntVector multiply(IntVector sum, const uint8_t *w, const int8_t *a) {
+  __m256i code = load<__m256i>(w),
+          x = _mm256_set1_epi32(load<int32_t>(a + G * 4));
+  __m256i pairs =
+      _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(x, code));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+#else
+
+enum { Lanes = 4, MostRows = 1 };
+using IntVector = int32x4_t;
+GM_INLINE IntVector start(int32_t) { return vdupq_n_s32(0); }
+template <int G>
+GM_INLINE IntVector multiply(IntVector sum, const uint8_t *w, const int8_t *a) {
+  return vdotq_laneq_s32(sum, load<int8x16_t>(w),
+                         load<int8x16_t>(a + G / 4 * 16), G % 4);
+}
+
+#endif
+
+enum { Vectors = 16 / Lanes };
+using f32v = float __attribute__((ext_vector_type(Lanes)));
+using i32v = int32_t __attribute__((ext_vector_type(Lanes)));
+using f16v = _Float16 __attribute__((ext_vector_type(Lanes)));
+
+// A group of 16 outputs with N rows.
+template <int N>
+GM_INLINE void multiplyGroup(const Block *const (&rows)[N], const uint8_t *w,
+                             float *y, int64_t blocks, int64_t yRow) {
+  f32v acc[N][Vectors] = {};
+  for (int64_t b = 0; b < blocks; ++b, w += GroupBytes) {
+    IntVector high[N][Vectors], low[N][Vectors];
+    GM_UNROLL
+    for (int r = 0; r < N; ++r)
+      GM_UNROLL
+    for (int v = 0; v < Vectors; ++v)
+      high[r][v] = start(0), low[r][v] = start(rows[r][b].word);
+    auto group = [&](auto g) __attribute__((always_inline)) {
+      constexpr int G = decltype(g)::value;
+      GM_UNROLL
+      for (int v = 0; v < Vectors; ++v)
+        GM_UNROLL
+      for (int r = 0; r < N; ++r) {
+        const uint8_t *codes = w + G * 64 + v * Lanes * 4;
+        high[r][v] = multiply<G>(high[r][v], codes, rows[r][b].high);
+        low[r][v] = multiply<G>(low[r][v], codes, rows[r][b].low);
+      }
+    };
+    group(Int<0>()), group(Int<1>()), group(Int<2>()), group(Int<3>());
+    group(Int<4>()), group(Int<5>()), group(Int<6>()), group(Int<7>());
+    GM_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
+      f32v scale = __builtin_convertvector(
+          load<f16v>(w + CodeBytes + v * Lanes * 2), f32v);
+      GM_UNROLL
+      for (int r = 0; r < N; ++r) {
+        i32v sum = (__builtin_bit_cast(i32v, high[r][v]) << 8) +
+                   __builtin_bit_cast(i32v, low[r][v]);
+        f32v product = __builtin_convertvector(sum, f32v) * scale;
+        acc[r][v] = __builtin_elementwise_fma(product, f32v(rows[r][b].scale),
+                                              acc[r][v]);
+      }
+    }
+  }
+  GM_UNROLL
+  for (int r = 0; r < N; ++r)
+    GM_UNROLL
+  for (int v = 0; v < Vectors; ++v)
+    store(y + r * yRow + v * Lanes, acc[r][v]);
+}
+
+template <int N>
+GM_INLINE void multiply(const float *const (&x)[N], const uint8_t *w, float *y,
+                        int64_t blocks, int64_t groups, int64_t groupBytes,
+                        int64_t parts, int64_t partBytes, int64_t yRow) {
+  constexpr int M = N < MostRows ? N : MostRows;
+  auto *rounded = reinterpret_cast<Block *>(
+      GM_WORDS(int32_t, N * blocks * int64_t(sizeof(Block) / 4)));
+  for (int r = 0; r < N; ++r)
+    encodeRow(x[r], rounded + r * blocks, blocks);
+  for (int64_t b = 0; b < groups; ++b)
+    for (int64_t p = 0; p < parts; ++p)
+      for (int first = 0; first < N; first += M) {
+        const Block *rows[M];
+        GM_UNROLL
+        for (int r = 0; r < M; ++r)
+          rows[r] = rounded + (first + r) * blocks;
+        multiplyGroup<M>(rows, w + b * groupBytes + p * partBytes,
+                         y + first * yRow + (b * parts + p) * 16, blocks, yRow);
+      }
+}
+
+} // namespace
+
+#define GM_X(r) const float *x##r
+#define GM_WIDE_DOTS(n, parameters, rows)                                      \
+  extern "C" void gm_wide_dots_q8_0_##n(                                       \
+      parameters, const uint8_t *w, float *y, int64_t blocks, int64_t groups,  \
+      int64_t groupBytes, int64_t parts, int64_t partBytes, int64_t yRow) {    \
+    const float *const x[n] = {rows};                                          \
+    multiply<n>(x, w, y, blocks, groups, groupBytes, parts, partBytes, yRow);  \
+  }
+#define GM_X2 GM_X(0), GM_X(1)
+#define GM_X4 GM_X2, GM_X(2), GM_X(3)
+#define GM_X8 GM_X4, GM_X(4), GM_X(5), GM_X(6), GM_X(7)
+#define GM_R2 x0, x1
+#define GM_R4 GM_R2, x2, x3
+#define GM_R8 GM_R4, x4, x5, x6, x7
+
+// The preprocessor takes lists as one argument where it sees them named.
+GM_WIDE_DOTS(1, GM_X(0), x0)
+GM_WIDE_DOTS(2, GM_X2, GM_R2)
+GM_WIDE_DOTS(4, GM_X4, GM_R4)
+GM_WIDE_DOTS(8, GM_X8, GM_R8)
