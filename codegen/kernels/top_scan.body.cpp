@@ -85,14 +85,21 @@ GM_INLINE f32x16 scalesOf(const uint8_t *w) {
 
 // y of N rows with the 16 rows of a group at `w`, the code taken as 8 * (its
 // first five bits) + 4. In int32 per block: 8 * five + 4 - 128 times the
-// activation's codes, whose sum is -word / 8.
+// activation's codes, whose sum is -word / 8. Meanwhile a line of every 64
+// bytes of LowBytes a block is fetched from `ahead` on, `step` bytes from one
+// block to the next.
 template <int N>
-GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N]) {
+GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
+                         const uint8_t *ahead, int64_t step) {
   GM_UNROLL
   for (int r = 0; r < N; ++r)
     y[r] = f32x16(0.0f);
   for (int32_t block = 0; block < gm_k / 32; ++block) {
     const u32x16 bits = load<u32x16>(w + BitsAt);
+    GM_UNROLL
+    for (int i = 0; i < LowBytes; i += 64)
+      __builtin_prefetch(ahead + i, 0, 2);
+    ahead += step;
     i32x16 sum[N];
     GM_UNROLL
     for (int r = 0; r < N; ++r)
@@ -214,42 +221,52 @@ GM_INLINE void scan(Vocabulary v, const uint32_t *mask, const uint8_t *x,
     norm[r] = normOf(x + r * actRowBytes());
     least[r] = r < rows ? GM_LOWEST : 3e38f;
   }
-  auto enterRow = [&](int r, int32_t g) {
-    const int64_t to = (int64_t(r) * parts + begin) * GM_TOP;
-    const Best best = {values + to, ids + to, count};
-    v.mask = mask ? mask + r * ((int64_t(v.size) + 31) / 32) : nullptr;
-    enter(v, x + r * actRowBytes(), g, best);
-    least[r] = threshold(best);
+  auto enterAll = [&](int32_t g) {
+    for (int32_t r = 0; r < rows; ++r) {
+      const int64_t to = (int64_t(r) * parts + begin) * GM_TOP;
+      const Best best = {values + to, ids + to, count};
+      v.mask = mask ? mask + r * ((int64_t(v.size) + 31) / 32) : nullptr;
+      enter(v, x + r * actRowBytes(), g, best);
+      least[r] = threshold(best);
+    }
   };
   const int64_t groups = (int64_t(v.size) + 15) / 16;
   const int32_t last = int32_t(end * groups / parts);
-  int32_t streak = 0, exact = 0;
+  // A group that may enter waits until the next one is scanned: its other bits
+  // come in meanwhile.
+  int32_t waiting = -1, streak = 0, exact = 0;
   for (int32_t g = int32_t(begin * groups / parts); g < last; ++g) {
     if (exact > 0) {
       --exact;
-      for (int32_t r = 0; r < rows; ++r)
-        enterRow(r, g);
+      if (waiting >= 0)
+        enterAll(waiting);
+      waiting = -1;
+      enterAll(g);
       continue;
     }
     const uint8_t *w = v.w + g * splitGroupBytes();
     f32x16 y[N];
-    scanGroup<N>(w, x, y);
+    const bool waits = waiting >= 0;
+    scanGroup<N>(w, x, y, waits ? v.low + waiting * lowGroupBytes() : w,
+                 waits ? LowBytes : 0);
+    if (waits)
+      enterAll(waiting);
+    waiting = -1;
     const f32x16 bounds = load<f32x16>(w + splitGroupBytes() - 64);
-    bool entered = false;
     GM_UNROLL
     for (int r = 0; r < N; ++r) {
       // capped() need not be monotone in its last bits.
       const f32x16 most =
           capped(fma(bounds, f32x16(norm[r]), y[r])) + gm_cap * 1e-6f;
-      if (!__builtin_reduce_or(~(most <= least[r])) || r >= rows)
-        continue;
-      enterRow(r, g);
-      entered = true;
+      if (__builtin_reduce_or(~(most <= least[r])) && r < rows)
+        waiting = g;
     }
     // Where nearly all enter, two streams cost less than a scan and jumps.
-    streak = entered ? streak + 1 : 0;
+    streak = waiting >= 0 ? streak + 1 : 0;
     exact = streak > 1 ? 8 : 0;
   }
+  if (waiting >= 0)
+    enterAll(waiting);
 }
 
 } // namespace

@@ -3,10 +3,10 @@ Knows numbers, must not know programs.
 
 A run is a dict: who, round, speed (tokens per second), probes (a list of dicts with
 read_one, read_all in bytes/s, int8_one, int8_all in operations/s, core_to_core in
-ns there and back; the one before the run and the one after it)."""
+ns from one core to the other; the one before the run and the one after it)."""
 import numpy as np
 
-ONE_DIE = 200.0 # ns there and back: below, two cores share a die (60 to 110 seen); above, they do not (300 to 550)
+ONE_DIE = 100.0 # ns: below, two cores share a die (27 to 45 seen); above, they do not (150 to 180)
 HALVED = 0.7 # of what N threads should multiply; two threads of one core reach half
 DRAWS = 10_000
 

@@ -10,7 +10,7 @@ import sys
 
 role, state, *arguments = sys.argv[1:]
 probe = lambda runs: {"read_1_gb_s": 31, "read_gb_s": 40, "int8_1_gops": 450, "int8_gops": 460 if runs == 4 else 900,
-                      "core_to_core_ns": 80 if runs < 9 else 350}
+                      "core_to_core_ns": 40 if runs < 9 else 160}
 value = lambda flag: arguments[arguments.index(flag) + 1]
 try:
     runs = int(open(state).read())
