@@ -78,11 +78,13 @@ protected:
         expected.push_back(fake::expected_hidden(t));
     }
   }
+  int32_t best = 64;
   Status run(Output output = Output::Hidden, const uint32_t *mask = nullptr) {
     Job job;
     job.rows = rows.data();
     job.count = int32_t(rows.size());
     job.output = output;
+    job.best = best;
     job.mask = mask;
     job.sink = collect;
     job.user = &got;
@@ -336,6 +338,11 @@ TEST_F(Steps, BadJobsAreRefusedAndChangeNothing) {
           "expects position 11");
   refused({{1, 0, 10, true}, {1, 1, 0, true}, {1, 0, 11, true}}, RUN_ERROR,
           "stand together");
+  for (int32_t wrong : {0, 65}) {
+    best = wrong;
+    refused({{1, 0, 10, true}}, RUN_ERROR, "the best 1 to 64 ids");
+  }
+  best = 64;
   push(0, 10, 5, true);
   run_and_compare();
 }
