@@ -346,7 +346,8 @@ void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
       float scale = scaleValue(layout.format != "q4_bf", block.scale);
       for (int i = 0; i < quantBlock; ++i)
         stored[size_t(at + i)] = scale * float(block.codes[i]);
-      bound.add(block, scale);
+      if (layout.groupTail)
+        bound.add(block, scale);
     }
     if (layout.groupTail) {
       const float value = bound.value();

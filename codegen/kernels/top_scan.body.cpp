@@ -40,7 +40,7 @@ GM_INLINE i32x16 dot(i32x16 acc, u32x16 codes, const uint8_t *x) {
       __builtin_ia32_vpdpbusd512(__builtin_bit_cast(v16si, acc),
                                  __builtin_bit_cast(i8x64, codes),
                                  __builtin_bit_cast(i8x64, u32x16(four))));
-#else
+#else // no target without VNNI scans
   GM_UNROLL
   for (int j = 0; j < 4; ++j)
     acc += __builtin_convertvector(codes >> (8 * j) & 255, i32x16) *
@@ -179,7 +179,8 @@ GM_INLINE f32x16 capped(f32x16 y) {
 }
 
 // Euclidean norm of an activation row, rounded up by more than its errors and
-// those of the product with a bound.
+// those of the product with a bound; squares of scales below 1e-19 vanish,
+// which is less than the constant.
 GM_INLINE float normOf(const uint8_t *x) {
   float sum = 0;
   for (int32_t block = 0; block < gm_k / 32; ++block, x += ActBytes) {
@@ -189,7 +190,7 @@ GM_INLINE float normOf(const uint8_t *x) {
     const float scale = load<float>(x + ActScaleAt);
     sum = fma(float(squares), scale * scale, sum);
   }
-  return __builtin_elementwise_sqrt(sum) * (1 + 1e-4f);
+  return __builtin_elementwise_sqrt(sum) * (1 + 1e-4f) + 1e-15f;
 }
 
 struct Vocabulary {

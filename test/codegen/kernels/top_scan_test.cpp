@@ -205,6 +205,18 @@ TEST_F(TopScan, TiesAndNothing) {
   check(any, 30, x, 4, nullptr);
 }
 
+// Scales whose squares are no f32 numbers: the bound must not vanish with them.
+TEST_F(TopScan, TinyActivations) {
+  Head head(512, 64, random, [&](int64_t, int64_t) { return anyCode(random); });
+  Activations x(2, 64, random);
+  for (int64_t block = 0; block < 4; ++block) {
+    const float scale = 1e-25f * float(1 + block);
+    memcpy(&x.bytes[size_t(block * 40 + 32)], &scale, 4);
+  }
+  for (int32_t best : {1, 64})
+    check(head, 0, x, best, nullptr);
+}
+
 TEST_F(TopScan, LogitsAndEmbedHaveTheSameBits) {
   for (int64_t k : {32, 1536}) {
     Head head(80, k, random, [&](int64_t, int64_t) { return anyCode(random); });
