@@ -130,9 +130,9 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     product). Remarks name every matrix with its format and the reason.
 
     ```mlir
-    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {source = "bf16"}
+    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32>
     // becomes
-    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {act = "bf16", format = "bf16", source = "bf16"}
+    gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32> {act = "bf16", format = "bf16"}
     ```
   }];
   let options = [
@@ -159,13 +159,13 @@ def SplitSegments : GemmacPass<"gemma-split-segments"> {
     own layers; `@tail` embeds its rows again, which gives the same bits.
     Arguments that a segment does not use are present all the same.
 
-    ```mlir
-    func.func @step(%ids, %slot, %pos, %rope_local, %rope_global) -> (hidden, logits)
+    ```
+    @step(%ids, %slot, %pos, %rope_local, %rope_global) -> (hidden, logits)
     // becomes
-    func.func @body(%ids, %slot, %pos, %rope_local, %rope_global) -> resid
-    func.func @tail(%resid, %want, %ids, %slot, %pos, %rope_local, %rope_global) -> hidden
-    func.func @top(%hidden, %mask) -> (ids, values)
-    func.func @logits(%hidden) -> logits
+    @body(%ids, %slot, %pos, %rope_local, %rope_global) -> resid
+    @tail(%resid, %want, %ids, %slot, %pos, %rope_local, %rope_global) -> hidden
+    @top(%hidden, %mask) -> (ids, values)
+    @logits(%hidden) -> logits
     ```
   }];
   let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::func::FuncDialect"];
@@ -178,6 +178,11 @@ def CheckOptimized : GemmacPass<"gemma-check-optimized"> {
     scale is left outside the fused ops, repeating why it was not fused; where a
     weight or cache has no format; where a function is not one of the segments.
     Changes nothing.
+
+    ```mlir
+    %q2 = gemma.rope %q1, %rope_local {...}
+    // error: is not part of a fused op: <why the fusion declined>
+    ```
   }];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
@@ -242,12 +247,12 @@ def InsertBarriers : GemmacPass<"kernel-insert-barriers"> {
     it twice adds nothing.
 
     ```mlir
-    %a = kernel.call @linear_...(%x) over "blocks"(160)
-    %q = kernel.call @rope_q_...(%a, %rope_local) over "all"(1)
+    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160)
+    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars [2560, 0] over "all"(1)
     // becomes
-    %a = kernel.call @linear_...(%x) over "blocks"(160)
+    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160)
     kernel.barrier
-    %q = kernel.call @rope_q_...(%a, %rope_local) over "all"(1)
+    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars [2560, 0] over "all"(1)
     ```
   }];
   let dependentDialects = ["::mlir::kernel::KernelDialect"];
@@ -286,8 +291,8 @@ def VerifyPlan : GemmacPass<"kernel-verify-plan"> {
     overlap. Changes nothing.
 
     ```mlir
-    %a = kernel.call @linear_...(%x) over "blocks"(160) at ["row+0"]
-    %q = kernel.call @rope_q_...(%a, %rope_local) over "all"(1) at ["worker+0"]
+    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160) at ["row+0"]
+    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars [2560, 0] over "all"(1) at ["worker+0"]
     // error: expects a barrier after @linear_..., which writes the same bytes
     ```
   }];

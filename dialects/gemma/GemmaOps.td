@@ -72,7 +72,8 @@ def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     bound checkpoint (`f32`, `f16`, `bf16`, or a block format of GGUF: `q8_0`,
     `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q4_k`, `q5_k`, `q6_k`), absent when
     compiling from a configuration alone. `format` is what it is stored as
-    (`f32`, `bf16`) and `act` the format of the activations that it multiplies; both are set by
+    (`f32`, `bf16`, `q8_0`, `q4_0` or `q4_bf`) and `act` the format of the
+    activations that it multiplies (`f32`, `bf16` or `q8`); both are set by
     `gemma-choose-formats`.
 
     ```mlir
@@ -99,9 +100,9 @@ def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     The K/V cache of one KV-owning layer: for every position `heads` keys and
     values of size `dim`. `window` is the number of keys a query sees including
     its own (0 = all: a global layer). `form` is `"kv"` (K and V both stored).
-    `format` (`f32` or `bf16`) is set by `gemma-choose-formats`. Readers and
-    writers have memory effects on the symbol; several layers may read one cache
-    (KV sharing, spec 2.4).
+    `format` (`f32`, `bf16` or `q8`) is set by `gemma-choose-formats`. Readers
+    and writers have memory effects, so they stay in order; several layers may
+    read one cache (KV sharing, spec 2.4).
 
     ```mlir
     gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64, form = "kv"}
@@ -195,7 +196,7 @@ def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, MemoryEffects<[MemWrite
     position `pos[r]` of sequence `slot[r]`, rounded to the cache's format.
 
     ```mlir
-    gemma.append %k2, %v1 at (%slot, %pos) to @kv0 : tensor<?x256xf32>, tensor<?x256xf32>
+    gemma.append %k2, %v1 at (%slot, %pos) to @kv0 : tensor<?x256xf32>, tensor<?x256xf32>, tensor<?xi32>, tensor<?xi32>
     ```
   }];
   let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos,
@@ -303,7 +304,7 @@ def TakeOp : Gemma_PureOp<"take"> {
     `y[r] = x[index[r]]`: the rows of a step whose output is wanted.
 
     ```mlir
-    %h = gemma.take %resid, %want : tensor<?x1536xf32>, tensor<?xi32>
+    %h = gemma.take %resid, %want : tensor<?x1536xf32>, tensor<?xi32> -> tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, I32Row:$index);

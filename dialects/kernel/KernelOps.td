@@ -46,7 +46,7 @@ def DefOp : Kernel_Op<"def", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     derived from them (`kernelSymbol` in targets/Kernels.h).
 
     ```mlir
-    kernel.def @linear_bf16_1536_few {family = "linear", rows = "few", constants = {format = "bf16", k = 1536 : i64}}
+    kernel.def @linear_bf16_bf16_k1536_few {family = "linear", rows = "few", constants = {act = "bf16", format = "bf16", k = 1536 : i64}}
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$family, StrAttr:$rows,
@@ -72,7 +72,8 @@ def WeightOp : Kernel_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">,
     bytes and has no pieces.
 
     ```mlir
-    kernel.weight @l0.qkv {pieces = [{tensor = "layers.0.self_attn.q_proj.weight", rows = array<i64: 0, 2048>, cols = array<i64: 0, 1536>} ], format = "bf16", layout = "bf16_16x2", rows = 2048 : i64, cols = 1536 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 6291456 : i64}
+    kernel.weight @l0.q {pieces = [{tensor = "layers.0.self_attn.q_proj.weight", rows = array<i64: 0, 2048>, cols = array<i64: 0, 1536>} ], format = "bf16", layout = "bf16_16x2", rows = 2048 : i64, cols = 1536 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 6291456 : i64}
+    kernel.weight @l0.q_first {view_of = @l0.q, view_rows = array<i64: 0, 256>, format = "bf16", layout = "bf16_16x2", rows = 256 : i64, cols = 1536 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 786432 : i64}
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<ArrayAttr>:$pieces,
@@ -127,7 +128,7 @@ def CallOp : Kernel_Op<"call", [HasParent<"::mlir::func::FuncOp">, DeclareOpInte
     `row+o`, `key+o` (o = bytes per unit of the class) or `io name`.
 
     ```mlir
-    %a = kernel.call @linear_bf16_1536_few(%x) weights(@l0.qkv) scalars [2560] over "blocks"(160) at ["row+10240"] : (tensor<?x1536xbf16>) -> tensor<?x2560xf32>
+    %a = kernel.call @linear_bf16_bf16_k1536_few(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160) at ["row+10240"] : (tensor<?x1536xbf16>) -> tensor<?x2560xf32>
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyRankedTensor>:$inputs,
