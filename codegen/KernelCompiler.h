@@ -22,7 +22,7 @@ bool hasKernel(const std::string &family, const Target &target);
 // A module with one external function kernelSymbol(spec), noinline nounwind;
 // everything else in it is internal. The triple and data layout are the
 // target's; aliasing metadata is stripped and fast-math reduced to `contract`
-// (design section 3); not yet optimised. Thread safe for different contexts.
+// (docs/design.md#2.4); not yet optimised. Thread safe for different contexts.
 Result<std::unique_ptr<llvm::Module>> compileKernel(const KernelSpec &spec,
                                                     const Target &target,
                                                     llvm::LLVMContext &context);

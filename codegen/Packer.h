@@ -82,7 +82,7 @@ uint64_t packedSourceBytes(const ProgramPlan &plan, const TensorSource &source);
 
 // Hex digits that name what is packed from which source and how: pieces,
 // formats, layouts, tensor headers, size and modification time of every source
-// file (design-details B12). Two equal ids mean equal weight sections.
+// file (docs/design.md#5.1). Two equal ids mean equal weight sections.
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source);
 
 // Writes every weight of `plan` at `base + offset` of `fd` (named `path` in

@@ -1,4 +1,4 @@
-// The contract at the end of the stage optimize (design-details C4).
+// The contract at the end of the stage optimize (docs/design.md#2.1).
 #include "passes/Match.h"
 #include "passes/Passes.h"
 

@@ -2,7 +2,7 @@
 // act = format of encoded activations ("f32" or "bf16", rounded to nearest even
 // once, at their producer). All arithmetic is f32 unless said; reductions over
 // k and over columns run in one fixed order that does not depend on the row
-// class, the number of rows, or the worker (design section 9).
+// class, the number of rows, or the worker (docs/design.md#7).
 #include "targets/Kernels.h"
 
 #include "targets/Layouts.h"

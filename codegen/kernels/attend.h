@@ -67,7 +67,7 @@ GM_INLINE void forPairs(int32_t count, F f) {
 }
 
 // Scores of N pairs with 32 keys. `next`: bytes that are read next in this
-// order, prefetched along (few only, else null; design-details A7).
+// order, prefetched along (few only, else null; docs/design.md#4.3).
 template <bool Bf16, int N, bool Prefetch>
 GM_INLINE void score(const uint32_t *q, const uint32_t *k, float *s,
                      const uint8_t *next) {

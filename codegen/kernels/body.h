@@ -36,7 +36,7 @@ using bf16x32 = __bf16 __attribute__((vector_size(64)));
 enum { GM_PAIRS = 4, GM_VECTORS = 1 };
 #endif
 
-// Smaller than every score, and no infinity (design-details B2).
+// Smaller than every score, and no infinity (docs/design.md#4.2).
 #define GM_LOWEST (-1e30f)
 
 // `n` 32-bit elements on the stack.

@@ -1,5 +1,5 @@
 // config.json -> ModelConfig: which model it is, its dimensions, its layers.
-// The rules are those of the text specification, section 1.2; every number that
+// The rules are those of docs/model/text.md#1.2; every number that
 // later code multiplies or allocates by is bounded here. The layers are in
 // ConfigLayers.cpp, generation_config.json in GenerationConfig.cpp. Must not
 // know tensors or MLIR.

@@ -12,8 +12,8 @@
 
 namespace gemmac {
 
-// One rope table (spec 2.2): f_i = theta^(-2i/dim) for i < pairs, lanes beyond
-// are not rotated; lane i pairs with lane i + dim/2.
+// One rope table (docs/model/text.md#2.2): f_i = theta^(-2i/dim) for i < pairs,
+// lanes beyond are not rotated; lane i pairs with lane i + dim/2.
 struct RopeConfig {
   double theta = 0;
   int64_t dim = 0;
@@ -47,7 +47,7 @@ struct ModelConfig {
   int64_t expertFfn = 0;  // width of one expert
   double eps = 1e-6;
   double softcap = 0;       // final logit softcap, 0 = none
-  double embedScale = 0;    // sqrt(D) rounded to bf16 (spec 2.2)
+  double embedScale = 0;    // sqrt(D) rounded to bf16 (docs/model/text.md#2.2)
   double pleScale = 0;      // sqrt(P) rounded to bf16
   bool tied = true;         // head = embedding; otherwise lm_head.weight
   bool imageBlocks = false; // use_bidirectional_attention == "vision"

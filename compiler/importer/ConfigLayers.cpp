@@ -1,5 +1,5 @@
 // What differs per layer: type, head size, K/V heads, sharing, MLP width, rope.
-// The rules are those of the text specification, section 1.2. Must not know
+// The rules are those of docs/model/text.md#1.2. Must not know
 // tensors or MLIR.
 #include "compiler/importer/ConfigReader.h"
 

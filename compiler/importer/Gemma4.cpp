@@ -1,7 +1,7 @@
-// ModelConfig -> module. The order of the ops follows the pseudo-code of the
-// text specification, section 2; each group of ops is one of the expansions
-// that GemmaOps.td gives for a fused op, so that `optimize` has one form to
-// recognise. Must not know tensors' bytes, files or targets.
+// ModelConfig -> module. The order of the ops follows docs/model/text.md#2.4;
+// each group of ops is one of the expansions that GemmaOps.td gives for a fused
+// op, so that `optimize` has one form to recognise. Must not know tensors'
+// bytes, files or targets.
 #include "compiler/importer/Gemma4.h"
 
 #include "dialects/gemma/Gemma.h"
@@ -223,7 +223,7 @@ DictionaryAttr Importer::configAttr() {
 
 //===-- the function ------------------------------------------------------===//
 
-// ple [n, L P], spec 2.3.
+// ple [n, L P], docs/model/text.md#2.3.
 Value Importer::pleInputs(Value h0) {
   int64_t width = config.layers * config.pleWidth;
   auto all = b.getDenseI64ArrayAttr({0, width});

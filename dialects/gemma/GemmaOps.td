@@ -1,6 +1,6 @@
 // The gemma dialect: what a Gemma 4 decoder computes, knowing no hardware.
-// Every op is documented with shapes, accumulation and its source in the
-// model specification.
+// Every op is documented with shapes, accumulation and its source in
+// docs/model/text.md.
 
 #ifndef GEMMA_OPS
 #define GEMMA_OPS
@@ -102,7 +102,7 @@ def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     its own (0 = all: a global layer). `form` is `"kv"` (K and V both stored).
     `format` (`f32`, `bf16` or `q8`) is set by `gemma-choose-formats`. Readers
     and writers have memory effects, so they stay in order; several layers may
-    read one cache (KV sharing, spec 2.4).
+    read one cache (KV sharing, docs/model/text.md#2.4).
 
     ```mlir
     gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64, form = "kv"}
@@ -122,7 +122,8 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols]> {
     `y[r, j] = table[ids[r], a + j] * scale` for the columns `[a, b)` (default
     all). A negative id -1-j is a soft token: with `soft_mode = "row"` the
     result is row j of `soft`, unscaled; with `"zero"` it is table row 0 (the
-    per-layer table, spec 2.3). `scale` is sqrt(D) rounded to bf16 (spec 2.2).
+    per-layer table, docs/model/text.md#2.3). `scale` is sqrt(D) rounded to bf16
+    (docs/model/text.md#2.2).
 
     ```mlir
     %h = gemma.embed %ids, @embed {scale = 39.25} : tensor<?xi32> -> tensor<?x1536xf32>
@@ -144,7 +145,7 @@ def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "re
     For every group g of `size` consecutive columns (a head, a per-layer slice,
     or the whole row): `y = x * (mean(x^2) + eps)^(-1/2) * w`, the weight used
     as it is (not 1 + w) and shared by all groups; without a weight the factor
-    is 1. Sums in f32 or better (spec 2.2).
+    is 1. Sums in f32 or better (docs/model/text.md#2.2).
 
     ```mlir
     %x = gemma.rms_norm %h weight @l0.in_norm {eps = 1.0e-6, size = 1536 : i64} : tensor<?x1536xf32>
@@ -160,7 +161,7 @@ def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols]> {
   let summary = "matrix product with a weight";
   let description = [{
     `y = x W^T` with W `[out, in]`; `rows = [a, b)` uses these rows of W only.
-    Products are accumulated in f32 or better; no bias (spec 2).
+    Products are accumulated in f32 or better; no bias (docs/model/text.md#2).
 
     ```mlir
     %q = gemma.linear %x, @l0.q : tensor<?x1536xf32> -> tensor<?x2048xf32>
@@ -176,8 +177,8 @@ def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
   let description = [{
     Every group of `dim` columns is a head. For i < `pairs`, with
     `(c, s) = table[r, i]`: `y[i] = x[i] c - x[i + dim/2] s` and
-    `y[i + dim/2] = x[i + dim/2] c + x[i] s`; other lanes pass through (spec
-    2.2). The table is a step input, computed in double and rounded once to f32.
+    `y[i + dim/2] = x[i + dim/2] c + x[i] s`; other lanes pass through
+    (docs/model/text.md#2.2). The table is a step input, computed in double and rounded once to f32.
 
     ```mlir
     %k2 = gemma.rope %k1, %rope_local {dim = 256 : i64, pairs = 128 : i64} : tensor<?x256xf32>, tensor<?x128x2xf32>
@@ -215,7 +216,7 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[Me
     keys of `slot[r]` in the one interval `[max(0, p-W+1), max(p+1, end[r]))`,
     p = `pos[r]`, W the cache's window (0: from 0). Scores are `q . k` times
     exactly 1 (no scaling, no softcap), softmax and sums in f32 or better,
-    result `[n, H*hd]` (spec 2.4). `end` exists only in models with image
+    result `[n, H*hd]` (docs/model/text.md#2.4). `end` exists only in models with image
     blocks.
 
     ```mlir
@@ -235,8 +236,8 @@ def GegluOp : Gemma_PureOp<"geglu", [SameOperandsAndResultType]> {
   let summary = "gelu(g) * u";
   let description = [{
     `y = gelu(g) * u` with the tanh form
-    `gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` (spec 2.2); the
-    MLP, the experts and the per-layer-embedding gate use it.
+    `gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`
+    (docs/model/text.md#2.2); the MLP, the experts and the per-layer-embedding gate use it.
 
     ```mlir
     %a = gemma.geglu %g, %u : tensor<?x6144xf32>
@@ -265,7 +266,7 @@ def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, SameOperandsAndResultType]> 
   let summary = "multiply by one number";
   let description = [{
     `y = x * factor`, or `y = x * w[0]` with a weight of one element
-    (layer_scalar, spec 2.4). Exactly one of `weight` and `factor` is given.
+    (layer_scalar, docs/model/text.md#2.4). Exactly one of `weight` and `factor` is given.
     A factor of 1 folds away, and so do two constant factors in a row.
 
     ```mlir
@@ -316,7 +317,7 @@ def TakeOp : Gemma_PureOp<"take"> {
 def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols]> {
   let summary = "choose experts and their weights";
   let description = [{
-    The whole rule of spec 2.4: `z = rms(x; eps) * scale * factor` (factor is
+    The whole rule of docs/model/text.md#2.4: `z = rms(x; eps) * scale * factor` (factor is
     D^(-1/2)), `g = z proj^T` over E experts, `prob = softmax(g)` in f32, the
     `top` largest (ties: lower id first), `weights = prob / sum of the chosen`.
     Results `[n, top]`, in descending probability. The per-expert scale is
@@ -339,7 +340,7 @@ def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "res
   let description = [{
     `y = sum over j of weights[j] * per_expert[e] * down_e (gelu(gate_e x) * (up_e x))`,
     e = `ids[j]`. `gate_up` is `[E, 2F, D]` (rows 0..F-1 gate, F..2F-1 up),
-    `down` is `[E, D, F]` (spec 2.4, 3.1). Experts are added in ascending id.
+    `down` is `[E, D, F]` (docs/model/text.md#2.4, docs/model/text.md#3.1). Experts are added in ascending id.
 
     ```mlir
     %y2 = gemma.experts %x3, %w, %e gate_up(@l0.gate_up) down(@l0.experts_down) per_expert(@l0.per_expert) : tensor<?x2816xf32>, tensor<?x8xf32>, tensor<?x8xi32>
@@ -359,7 +360,7 @@ def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "res
 def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols]> {
   let summary = "scores of every vocabulary entry";
   let description = [{
-    `y = hidden E^T` with the output matrix `[V, D]`, unscaled (spec 2.1).
+    `y = hidden E^T` with the output matrix `[V, D]`, unscaled (docs/model/text.md#2.1).
 
     ```mlir
     %l = gemma.logits %hidden, @embed : tensor<?x1536xf32> -> tensor<?x262144xf32>
@@ -373,7 +374,7 @@ def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols]> {
 def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
   let summary = "cap * tanh(x / cap)";
   let description = [{
-    `y = cap tanh(x / cap)`, the final logit softcap (spec 2.1).
+    `y = cap tanh(x / cap)`, the final logit softcap (docs/model/text.md#2.1).
 
     ```mlir
     %y = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x262144xf32>
@@ -414,7 +415,7 @@ def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
 def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
   let summary = "per-layer inputs of a range of layers";
   let description = [{
-    For layers `[a, b)` (spec 2.3), P = `width`:
+    For layers `[a, b)` (docs/model/text.md#2.3), P = `width`:
     ```
     tok = embed ids, @table {scale = token_scale, columns = [a P, b P), soft_mode = "zero"}
     ctx = rms_norm (scale (linear h0, @proj {rows = [a P, b P)}) {factor = context_scale}) weight @norm {size = P, eps}
@@ -445,11 +446,12 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWr
     ```
     x  = rms_norm h weight @norm {size = D, eps}
     k0 = linear x, @k
-    v0 = linear x, @v                                  // v absent: v0 = k0 (K = V, spec 5.2)
+    v0 = linear x, @v                                  // v absent: v0 = k0
     k  = rope (rms_norm k0 weight @k_norm {size = hd, eps}), table {dim = hd, pairs}
     v  = rms_norm v0 {size = hd, eps}
     append k, v at (slot, pos) to @cache
     ```
+    Global layers without `v` take keys for values (docs/model/text.md#5.2).
 
     ```mlir
     gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
@@ -523,7 +525,7 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "
 def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
   let summary = "mixture of experts and dense MLP in parallel";
   let description = [{
-    The feed-forward block of 26B-A4B (spec 2.4):
+    The feed-forward block of 26B-A4B (docs/model/text.md#2.4):
     ```
     y1 = rms_norm (linear (geglu (linear x, @gate), (linear x, @up)), @down) weight @post_dense,  x = rms_norm h weight @pre
     w, e = router h, @router, @router_scale {eps, factor, top}
@@ -564,7 +566,7 @@ def PleBlockOp : Gemma_PureOp<"ple_block", [Gemma_Symbols, AllTypesMatch<["h", "
     y = add h, (rms_norm (linear g, @proj) weight @post {size = D, eps})
     y = scale y by @scale                               // if given: layer_scalar
     ```
-    The gate reads the raw residual, no norm (spec 5.8).
+    The gate reads the raw residual, no norm (docs/model/text.md#5.8).
 
     ```mlir
     %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>, tensor<?x256xf32>

@@ -4,9 +4,10 @@ Ops: every ```mlir block in the description of an op of dialects/*/*Ops.td is
 put beside the symbols that the compiler prints for a true size, the values that
 it takes from outside become arguments (types: VALUES, or those that a call
 ends with), and the module is parsed, verified and printed again. Each op has a
-block, and it shows the op. Passes: examples leave things out, so each of their
-lines must have the shape of a line that a true size has before or after some
-pass: the same words and punctuation; values, symbols and numbers stand for any.
+block, and it shows the op. Passes and docs/*.md: examples leave things out, so
+each of their lines must have the shape of a line that a true size has before or
+after some pass: the same words and punctuation; values, symbols and numbers
+stand for any.
 
 Tables are read with llvm-tblgen; gemma-opt and gemmac are those on PATH."""
 import functools
@@ -155,6 +156,13 @@ def shape(line):
     return re.compile("".join(parts) + r"( *\{.*\})?( *:.*)?")
 
 
+def check_lines(where, example, printed):
+    for text in example.splitlines():
+        text = text.split("//")[0].strip()
+        if text and text != "..." and not any(map(shape(text).fullmatch, printed)):
+            problems.append(f"{where}: no pass reads or prints a line like\n  {text}")
+
+
 def check_pass(path, record, printed):
     name = record["argument"]
     where = f"{path}:{record['!locs'][0].split(':')[-1]}"
@@ -162,10 +170,7 @@ def check_pass(path, record, printed):
     if "```" not in record["description"]:
         problems.append(f"{where}: {name} has no example")
     for example in examples:
-        for text in example.splitlines():
-            text = text.split("//")[0].strip()
-            if text and text != "..." and not any(map(shape(text).fullmatch, printed)):
-                problems.append(f"{where}: {name}: no pass reads or prints a line like\n  {text}")
+        check_lines(f"{where}: {name}", example, printed)
 
 
 def printed_lines(passes):
@@ -196,6 +201,10 @@ def main():
     printed = printed_lines([record["argument"] for record in passes])
     for record in passes:
         check_pass("passes/Passes.td", record, printed)
+    for path in sorted(glob.glob(os.path.join(ROOT, "docs/*.md"))):
+        with open(path, encoding="utf-8") as file:
+            for example in blocks(file.read()):
+                check_lines(os.path.relpath(path, ROOT), example, printed)
     print("\n".join(problems))
     print(f"{ops} ops, {len(passes)} passes, {len(problems)} problems")
     return 1 if problems else 0

@@ -170,8 +170,8 @@ void append(Tensor &all, const Tensor &rows) {
   all.data.insert(all.data.end(), rows.data.begin(), rows.data.end());
 }
 
-// What the specification's golden table lists: argmax per position, the last
-// row's first logits and sums, each layer's output.
+// What the golden table in docs/model/text.md#10 lists: argmax per position,
+// the last row's first logits and sums, each layer's output.
 int printIds(ModuleOp module, const WeightSource &weights,
              const std::vector<int64_t> &ids) {
   Runner runner(module, weights);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the three tiny checkpoints of the text specification's golden table
-(section 10), whose weights are a function of the tensors' names.
+"""Makes the three tiny checkpoints of the golden table in docs/model/text.md#10,
+whose weights are a function of the tensors' names.
 
   make_tiny.py (E|D|M) OUT_FOLDER [options]
 

@@ -1,4 +1,4 @@
-// The aliasing regression of design section 3: two kernels on one slot of the
+// The aliasing regression of docs/design.md#2.4: two kernels on one slot of the
 // arena. Halide tags accesses by buffer name; inlined into one function, the
 // tags say that the writer `ka` and the reader `kb` of a slot never touch the
 // same bytes.

@@ -1,5 +1,5 @@
 // config.json and generation_config.json: the five real sizes and the tiny
-// models give what the specification's table says, in both spellings; every
+// models give what docs/model/text.md#1.2 says, in both spellings; every
 // broken or foreign file is refused with the field, what it expects and what it
 // got.
 #include "compiler/importer/Config.h"
