@@ -402,7 +402,7 @@ uint64_t packedSourceBytes(const ProgramPlan &plan,
 }
 
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
-  std::string text = "gemmac weights 3\n";
+  std::string text = "gemmac weights " + std::to_string(weightsVersion) + "\n";
   auto add = [&](const std::string &s) { text += s + '\n'; };
   auto number = [&](uint64_t n) { text += std::to_string(n) + ' '; };
   for (const PackedWeight &w : plan.weights) {

@@ -80,6 +80,10 @@ using PackProgress = std::function<void(uint64_t done, uint64_t total)>;
 // Source bytes that packing `plan` reads.
 uint64_t packedSourceBytes(const ProgramPlan &plan, const TensorSource &source);
 
+// Raised whenever the bytes of a weight section change for the same plan and
+// source: external weights packed by another version are not reused.
+inline constexpr int weightsVersion = 3;
+
 // Hex digits that name what is packed from which source and how: pieces,
 // formats, layouts, tensor headers, size and modification time of every source
 // file (docs/design.md#5.1). Two equal ids mean equal weight sections.

@@ -56,6 +56,8 @@ static const Layout layouts[] = {
     {"q4_bf_16x32", "q4_bf", 16, 32, 288},
 };
 
+std::span<const Layout> allLayouts() { return layouts; }
+
 const Layout *findLayout(const std::string &name) {
   for (const Layout &layout : layouts)
     if (layout.name == name)

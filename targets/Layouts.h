@@ -6,6 +6,7 @@
 #include "targets/Target.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace gemmac {
@@ -84,6 +85,7 @@ struct Layout {
   int64_t address(int64_t row, int64_t col, int64_t cols) const;
 };
 
+std::span<const Layout> allLayouts();
 // nullptr if there is none of that name.
 const Layout *findLayout(const std::string &name);
 // The layout that matrices (kernels: linear*, experts*, logits, embed) and

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -176,6 +177,55 @@ void check(const std::string &format, SourceType first, SourceType second,
                   : format == "bf16" ? 1.0 / 128
                                      : 1.1 / 7;
     EXPECT_LT(error.largest, (p ? 3 : 0.02) * 4.5 * step / 2 * 1.2);
+  }
+}
+
+// The bytes of one tensor in every layout. Where one of these hashes changes,
+// programs would reuse external weights that this compiler would not write:
+// raise weightsVersion (codegen/Packer.h) and record the new bytes with it.
+TEST(Packer, BytesBesideTheirVersion) {
+  constexpr int version = 3;
+  const std::map<std::string, uint64_t> recorded = {
+      {"f32_16", 0xa4cff52d5ea46ab1},
+      {"bf16_16x2", 0xda972f9be88c082a},
+      {"f32_rows", 0xbcfc6e3fdd4ea668},
+      {"bf16_rows", 0x6f44c7c1a3ff771f},
+      {"q8_0_rows", 0x2baf9be0b2e6568a},
+      {"q4_0_rows", 0xd144c1742e8fe7b4},
+      {"q4_bf_rows", 0x782843b252019855},
+      {"q8_0_16x32", 0x1877bc8489871774},
+      {"q8_0s_16x32", 0xd5943892f574356b},
+      {"q8_0_split_16x32", 0xf4b80b43e04def36},
+      {"q8_0_low_16x32", 0x43ff750b4eef684c},
+      {"q4_0_16x32", 0x172da7bddacd3605},
+      {"q4_bf_16x32", 0x266923d96445cc3f},
+  };
+  const int64_t rows = 48, cols = 96;
+  std::vector<float> values;
+  uint32_t state = 1;
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    state = state * 1664525 + 1013904223;
+    // Rows of all magnitudes; a block of zeros; one with a single outlier.
+    float x = float(int32_t(state >> 8) - (1 << 23)) /
+              float(1 << (10 + i / cols % 24));
+    values.push_back(i < 32 ? 0 : i == 40 ? 3e4f : x);
+  }
+  std::vector<uint8_t> bytes(values.size() * 4);
+  memcpy(bytes.data(), values.data(), bytes.size());
+  Memory source;
+  source.add("a", SourceType::F32, {rows, cols}, bytes);
+  EXPECT_EQ(weightsVersion, version);
+  for (const Layout &layout : allLayouts()) {
+    PackedWeight w;
+    w.name = "a", w.format = layout.format, w.layout = layout.name;
+    w.rows = rows, w.cols = cols, w.bytes = layout.bytes(rows, cols);
+    w.pieces = {{"a", 0, rows, 0, cols}};
+    ProgramPlan plan;
+    plan.weights = {w};
+    uint64_t hash = pack(plan, source, 1).hashes.weights[0];
+    auto it = recorded.find(layout.name);
+    EXPECT_TRUE(it != recorded.end() && it->second == hash)
+        << "{\"" << layout.name << "\", 0x" << std::hex << hash << "},";
   }
 }
 
