@@ -58,7 +58,7 @@ private:
 
   func::FuncOp func;
   llvm::DenseMap<Operation *, int64_t> position, phase;
-  llvm::DenseMap<Value, StringRef> outputs; // value -> io name
+  llvm::DenseMap<Value, Io> outputs; // what the function returns
   llvm::DenseMap<Value, unsigned> slotOf;
   std::vector<Slot> slots;
 };
@@ -72,8 +72,8 @@ void FunctionPlanner::number() {
   }
   auto returned = cast<func::ReturnOp>(func.front().getTerminator());
   for (auto [index, value] : llvm::enumerate(returned.getOperands()))
-    if (auto name = func.getResultAttrOfType<StringAttr>(index, kernel::ioAttr))
-      outputs[value] = name.getValue();
+    if (std::optional<Io> io = kernel::resultIo(func, index))
+      outputs[value] = *io;
 }
 
 // Whether every other access of `updated` in the phase of `call` is by the
@@ -180,10 +180,10 @@ void FunctionPlanner::write() {
     for (Value result : call.getResults()) {
       kernel::Place place;
       if (auto io = outputs.find(result); io != outputs.end()) {
-        place = {Class::Io, 0, io->second.str()};
+        place = {Class::Io, 0, io->second};
       } else {
         const Slot &slot = slots[slotOf.lookup(result)];
-        place = {slot.place, slot.offset, ""};
+        place = {slot.place, slot.offset};
       }
       places.push_back(b.getStringAttr(kernel::formatPlace(place)));
     }

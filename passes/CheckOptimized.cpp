@@ -40,7 +40,7 @@ struct CheckOptimized : impl::CheckOptimizedBase<CheckOptimized> {
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       auto segment = function->getAttrOfType<StringAttr>(segmentAttr);
       good &= checkFunction(function);
-      if (!segment || segment.getValue() == "step") {
+      if (!segment || segment == stepName) {
         function.emitOpError()
             << "expects " << segmentAttr << " body, tail, top or logits, got "
             << (segment ? segment.getValue() : "none");

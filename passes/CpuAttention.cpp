@@ -66,7 +66,7 @@ LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
   FailureOr<WeightRef> in = c.symbols.vector(op, op.getNormAttr());
   FailureOr<WeightRef> kNorm = c.symbols.vector(op, op.getKNormAttr());
   FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
-  FailureOr<Value> tile = ioArg("tile");
+  FailureOr<Value> tile = ioArg(Io::tile);
   if (failed(packed) || failed(k) || failed(in) || failed(kNorm) ||
       failed(cache) || failed(tile))
     return failure();
@@ -170,10 +170,10 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
 // head; null after an error.
 Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                         StringRef act) {
-  std::string kind = cache.getTable().str();
-  FailureOr<Value> tile = ioArg("tile");
-  FailureOr<Value> split = ioArg("split_" + kind),
-                   parts = ioArg("parts_" + kind);
+  bool isLocal = cache.getTable() == "local";
+  FailureOr<Value> tile = ioArg(Io::tile);
+  FailureOr<Value> split = ioArg(isLocal ? Io::split_local : Io::split_global),
+                   parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
   if (failed(tile) || failed(split) || failed(parts))
     return {};
   int64_t kvHeads = cache.getHeads(), hd = cache.getDim();

@@ -68,7 +68,7 @@ private:
         columns(v));
   }
   Value at(Value gemmaValue) { return c.values.lookup(gemmaValue); }
-  FailureOr<Value> ioArg(StringRef name);
+  FailureOr<Value> ioArg(Io io);
   FlatSymbolRefAttr symbol(StringRef name) {
     return FlatSymbolRefAttr::get(c.builder.getContext(), name);
   }

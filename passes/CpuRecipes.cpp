@@ -24,10 +24,10 @@ RankedTensorType CpuRecipe::rowsOf(StringRef encoding, int64_t columns) {
   return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
 }
 
-FailureOr<Value> CpuRecipe::ioArg(StringRef name) {
-  if (Value value = c.io.lookup(name))
-    return value;
-  return op->emitError() << "needs the step array '" << name
+FailureOr<Value> CpuRecipe::ioArg(Io io) {
+  if (auto found = c.io.find(io); found != c.io.end())
+    return found->second;
+  return op->emitError() << "needs the step array '" << arrayOf(io).name
                          << "', which this segment has not";
 }
 
@@ -192,7 +192,7 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
   FailureOr<WeightRef> table = c.symbols.gathered(op, op.getTableAttr());
   FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
   FailureOr<WeightRef> w = c.symbols.vector(op, op.getNormAttr());
-  FailureOr<Value> token = ioArg("ple");
+  FailureOr<Value> token = ioArg(Io::ple);
   if (failed(table) || failed(proj) || failed(w) || failed(token))
     return failure();
   if (c.pleColumns)
@@ -312,6 +312,7 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
   if (failed(y))
     return failure();
   c.values.map(op.getResult(), *y);
+  c.scores = *y;
   if (cap)
     c.values.map(cap.getResult(), *y);
   return success();
@@ -323,7 +324,7 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
     return op.emitError("expects count ")
            << topCount << ", got " << op.getCount();
   FailureOr<WeightRef> w = head(op.getWeightAttr());
-  FailureOr<Value> mask = ioArg("mask");
+  FailureOr<Value> mask = ioArg(Io::mask);
   if (failed(w) || failed(mask))
     return failure();
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
@@ -332,7 +333,7 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
                .results = {rowsOf("f32", parts * topCount),
                            rowsOf("i32", parts * topCount)}};
   if (w->low) {
-    FailureOr<Value> best = ioArg("best");
+    FailureOr<Value> best = ioArg(Io::best);
     if (failed(best))
       return failure();
     what.family = "top_scan";

@@ -13,21 +13,15 @@ namespace gemmac {
 
 namespace {
 
-// Every step array and io buffer that a segment may read, in argument order.
-constexpr llvm::StringLiteral ioNames[] = {
-    "ids",          "slot",        "pos",          "rope_local",
-    "rope_global",  "ple",         "tile",         "split_local",
-    "split_global", "parts_local", "parts_global", "want",
-    "resid",        "hidden",      "mask",         "best"};
-
 struct GemmaToKernel : impl::GemmaToKernelBase<GemmaToKernel> {
   using GemmaToKernelBase::GemmaToKernelBase;
   void runOnOperation() override;
 
 private:
-  LogicalResult lowerFunction(func::FuncOp source, RowClass rows,
-                              KernelSymbols &symbols);
-  LogicalResult finish(RecipeContext &context, func::FuncOp target);
+  LogicalResult lowerFunction(func::FuncOp source, const SegmentKind &segment,
+                              RowClass rows, KernelSymbols &symbols);
+  LogicalResult finish(RecipeContext &context, func::FuncOp target,
+                       const SegmentKind &segment);
 };
 
 StringRef argName(func::FuncOp func, unsigned index) {
@@ -35,72 +29,56 @@ StringRef argName(func::FuncOp func, unsigned index) {
   return name ? name.getValue() : StringRef();
 }
 
-// The type of io array `name` where the source has no argument of that name.
-Type ioType(StringRef name, func::FuncOp source) {
+// The type of an array that the source has no argument for; null if only that
+// would say it.
+Type ioType(Io io, func::FuncOp source) {
   Builder b(source.getContext());
-  constexpr int64_t any = ShapedType::kDynamic;
-  if (name == "tile" || name.starts_with("split_"))
-    return RankedTensorType::get({any, 4}, b.getI32Type());
-  if (name.starts_with("parts_") || name == "best")
-    return RankedTensorType::get({any}, b.getI32Type());
-  if (name == "ple") // the recipe knows the format
-    return RankedTensorType::get({any, 1}, b.getF32Type());
-  if (name != "mask")
+  const IoArray &array = arrayOf(io);
+  SmallVector<int64_t> shape(array.rank, array.inner);
+  shape[0] = ShapedType::kDynamic;
+  if (io == Io::ple) // the recipe knows columns and format
+    return RankedTensorType::get({shape[0], 1}, b.getF32Type());
+  if (io == Io::mask)
+    source.walk([&](gemma::TopOp top) {
+      if (auto weight = gemma::lookupWeight(top, top.getWeightAttr()))
+        shape[1] = roundUp(weight.dim(0), 32) / 32;
+    });
+  if (array.element != "i32" || llvm::is_contained(shape, 0))
     return {};
-  Type type;
-  source.walk([&](gemma::TopOp top) {
-    if (auto values = top.getWeightAttr(); gemma::lookupWeight(top, values)) {
-      int64_t vocab = gemma::lookupWeight(top, values).dim(0);
-      type =
-          RankedTensorType::get({any, roundUp(vocab, 32) / 32}, b.getI32Type());
-    }
-  });
-  return type;
+  return RankedTensorType::get(shape, b.getI32Type());
 }
 
 // Arguments of the new function: those of the source, then those that the
 // runtime adds. Unused ones are erased afterwards.
 void addArguments(RecipeContext &context, Block *entry,
-                  SmallVector<StringRef> &names) {
+                  const SegmentKind &segment) {
   func::FuncOp source = context.source;
-  for (StringRef name : ioNames) {
+  for (Io io : segment.inputs) {
+    StringRef name = arrayOf(io).name;
     BlockArgument from;
     for (BlockArgument argument : source.getArguments())
       if (argName(source, argument.getArgNumber()) == name)
         from = argument;
-    Type type = ioType(name, source);
+    Type type = ioType(io, source);
     if (!type && from)
       type = from.getType();
     if (!type)
       continue;
     Value value = entry->addArgument(
         type, NameLoc::get(StringAttr::get(source.getContext(), name)));
-    names.push_back(name);
-    context.io[name] = value;
+    context.io[io] = value;
     if (from)
       context.values.map(from, value);
   }
 }
 
-// The io buffers that a segment's results go to.
-SmallVector<StringRef> resultNames(StringRef segment) {
-  if (segment == "body")
-    return {"resid"};
-  if (segment == "tail")
-    return {"hidden"};
-  if (segment == "logits")
-    return {"logits"};
-  return {"top_ids", "top_values", "logits"};
-}
-
 } // namespace
 
 // Shared by all workers, so a value of a private slot is copied out.
-static FailureOr<SmallVector<Value>> outputs(RecipeContext &context,
-                                             func::ReturnOp source) {
+static FailureOr<SmallVector<Value>>
+outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
   SmallVector<Value> results;
-  auto segment = context.source->getAttrOfType<StringAttr>(gemma::segmentAttr);
-  bool isResidual = segment == "body";
+  bool isResidual = llvm::is_contained(arrays, Io::resid);
   for (Value operand : source.getOperands()) {
     Value value = context.values.lookupOrNull(operand);
     if (!value)
@@ -117,36 +95,36 @@ static FailureOr<SmallVector<Value>> outputs(RecipeContext &context,
   return results;
 }
 
-LogicalResult GemmaToKernel::finish(RecipeContext &context,
-                                    func::FuncOp target) {
+LogicalResult GemmaToKernel::finish(RecipeContext &context, func::FuncOp target,
+                                    const SegmentKind &segment) {
   Builder b(&getContext());
-  StringRef segment =
-      context.source->getAttrOfType<StringAttr>(gemma::segmentAttr).getValue();
+  SmallVector<Io> arrays(ArrayRef<Io>(segment.outputs));
+  if (!context.scores) // nobody computes them
+    llvm::erase(arrays, Io::logits);
   Block &entry = target.front();
   FailureOr<SmallVector<Value>> results = outputs(
-      context, cast<func::ReturnOp>(context.source.front().getTerminator()));
+      context, cast<func::ReturnOp>(context.source.front().getTerminator()),
+      arrays);
   if (failed(results))
     return failure();
-  SmallVector<StringRef> names = resultNames(segment);
-  if (segment == "top" && !context.scores) // nobody computed them
-    names.pop_back();
-  if (results->size() != names.size())
+  if (results->size() != arrays.size())
     return context.source.emitError("expects ")
-           << names.size() << " results of segment " << segment << ", got "
-           << results->size();
+           << arrays.size() << " results of segment " << segment.name
+           << ", got " << results->size();
   func::ReturnOp::create(context.builder, context.source.getLoc(), *results);
   SmallVector<Type> argTypes(entry.getArgumentTypes());
   target.setFunctionType(FunctionType::get(&getContext(), argTypes,
                                            ValueRange(*results).getTypes()));
-  for (auto [index, name] : llvm::enumerate(names))
-    target.setResultAttr(index, kernel::ioAttr, b.getStringAttr(name));
+  for (auto [index, io] : llvm::enumerate(arrays))
+    target.setResultAttr(index, kernel::ioAttr,
+                         b.getStringAttr(arrayOf(io).name));
   llvm::BitVector unused(entry.getNumArguments());
   for (BlockArgument argument : entry.getArguments())
     if (argument.use_empty())
       unused.set(argument.getArgNumber());
   if (failed(target.eraseArguments(unused)))
     return failure();
-  target->setAttr(kernel::segmentAttr, b.getStringAttr(segment));
+  target->setAttr(kernel::segmentAttr, b.getStringAttr(segment.name));
   target->setAttr(kernel::rowsAttr,
                   b.getStringAttr(context.few() ? "few" : "many"));
   if (context.pleColumns)
@@ -156,7 +134,9 @@ LogicalResult GemmaToKernel::finish(RecipeContext &context,
   return success();
 }
 
-LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source, RowClass rows,
+LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source,
+                                           const SegmentKind &segment,
+                                           RowClass rows,
                                            KernelSymbols &symbols) {
   OpBuilder b(source);
   std::string name =
@@ -165,11 +145,11 @@ LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source, RowClass rows,
       func::FuncOp::create(b, source.getLoc(), name, b.getFunctionType({}, {}));
   Block *entry = target.addEntryBlock();
   RecipeContext context(symbols, rows, OpBuilder::atBlockEnd(entry), source);
-  SmallVector<StringRef> names;
-  addArguments(context, entry, names);
+  addArguments(context, entry, segment);
   target.setFunctionType(b.getFunctionType(entry->getArgumentTypes(), {}));
-  for (auto [index, io] : llvm::enumerate(names))
-    target.setArgAttr(index, kernel::ioAttr, b.getStringAttr(io));
+  for (auto [io, value] : context.io)
+    target.setArgAttr(cast<BlockArgument>(value).getArgNumber(), kernel::ioAttr,
+                      b.getStringAttr(arrayOf(io).name));
   for (BlockArgument argument : source.getArguments())
     if (!context.values.contains(argument) && !argument.use_empty())
       return source.emitError("argument ")
@@ -179,7 +159,7 @@ LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source, RowClass rows,
   for (Operation &op : source.front().without_terminator())
     if (failed(lowerForCpu(context, &op)))
       return failure();
-  return finish(context, target);
+  return finish(context, target, segment);
 }
 
 void GemmaToKernel::runOnOperation() {
@@ -194,19 +174,18 @@ void GemmaToKernel::runOnOperation() {
   KernelSymbols symbols(module, *chosen);
   for (auto source :
        llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
-    auto segment = source->getAttrOfType<StringAttr>(gemma::segmentAttr);
-    if (!segment ||
-        !llvm::is_contained({"body", "tail", "top", "logits"},
-                            segment.getValue()) ||
-        source.isExternal() || !llvm::hasSingleElement(source.getBody())) {
-      source.emitError(
-          "expects a function of segment body, tail, top or logits (run "
-          "the stage optimize first)");
+    auto name = source->getAttrOfType<StringAttr>(gemma::segmentAttr);
+    const SegmentKind *segment = name ? findSegment(name.getValue()) : nullptr;
+    if (!segment || source.isExternal() ||
+        !llvm::hasSingleElement(source.getBody())) {
+      source.emitError("expects a function of a segment (run the stage "
+                       "optimize first), got ")
+          << (name ? name.getValue() : "none");
       return signalPassFailure();
     }
-    bool isOutput = segment == "top" || segment == "logits";
-    if (failed(lowerFunction(source, RowClass::Few, symbols)) ||
-        (!isOutput && failed(lowerFunction(source, RowClass::Many, symbols))))
+    if (failed(lowerFunction(source, *segment, RowClass::Few, symbols)) ||
+        (segment->many &&
+         failed(lowerFunction(source, *segment, RowClass::Many, symbols))))
       return signalPassFailure();
   }
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))

@@ -46,9 +46,8 @@ public:
   explicit BarrierFinder(func::FuncOp func) : func(func) {
     auto returned = cast<func::ReturnOp>(func.front().getTerminator());
     for (auto [index, value] : llvm::enumerate(returned.getOperands()))
-      if (auto name =
-              func.getResultAttrOfType<StringAttr>(index, kernel::ioAttr))
-        outputs[value] = name;
+      if (std::optional<Io> io = kernel::resultIo(func, index))
+        outputs[value] = *io;
   }
 
   void run() {
@@ -89,10 +88,9 @@ private:
   bool overwritesInput(Access earlier, Access later) {
     for (Value result : later.call.getResults())
       for (auto [index, value] : llvm::enumerate(earlier.call.getInputs())) {
-        auto argument = dyn_cast<BlockArgument>(value);
-        if (argument && outputs.contains(result) &&
-            func.getArgAttr(argument.getArgNumber(), kernel::ioAttr) ==
-                outputs.lookup(result) &&
+        auto output = outputs.find(result);
+        if (output != outputs.end() &&
+            kernel::argumentIo(func, value) == output->second &&
             !(sameUnits(earlier.call, later.call) &&
               earlier.family->inputs[index].access == gemmac::Access::Own))
           return true;
@@ -101,7 +99,7 @@ private:
   }
 
   func::FuncOp func;
-  llvm::DenseMap<Value, Attribute> outputs;
+  llvm::DenseMap<Value, Io> outputs;
   SmallVector<Access> phase; // calls since the last barrier
 };
 

@@ -6,6 +6,7 @@
 #include "passes/ModelTable.h"
 #include "passes/Passes.h"
 #include "passes/SegmentLowering.h"
+#include "passes/VerifyPlan.h"
 
 using namespace mlir;
 
@@ -49,8 +50,20 @@ DeclaredBody declare(OpBuilder &b, kernel::DefOp def) {
 
 } // namespace
 
+// The lowering trusts the plan, so it must be one.
+static LogicalResult checkPlan(ModuleOp module) {
+  for (auto func : module.getOps<func::FuncOp>())
+    if (!func->hasAttr(kernel::segmentAttr) ||
+        !func->hasAttr(kernel::rowsAttr) || !func->hasAttr(kernel::memoryAttr))
+      return func.emitOpError(
+          "expects a planned segment (run the stage plan first)");
+  return verifyPlan(module);
+}
+
 void KernelToLLVM::runOnOperation() {
   ModuleOp module = getOperation();
+  if (failed(checkPlan(module)))
+    return signalPassFailure();
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   llvm::StringMap<DeclaredBody> kernels;
   for (auto def : llvm::to_vector(module.getOps<kernel::DefOp>()))
@@ -60,10 +73,6 @@ void KernelToLLVM::runOnOperation() {
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
     auto segment = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
     auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
-    if (!segment || !rows || !func->hasAttr(kernel::memoryAttr)) {
-      func.emitOpError("expects a planned segment (run the stage plan first)");
-      return signalPassFailure();
-    }
     int32_t first = table.size();
     LLVM::LLVMFuncOp lowered = lowerSegment(func, kernels, table);
     SegmentEntry *entry = llvm::find_if(

@@ -6,6 +6,8 @@
 
 #include "mlir/IR/IRMapping.h"
 
+#include <map>
+
 namespace gemmac {
 
 // What a recipe works on: one segment in one row class.
@@ -24,9 +26,8 @@ struct RecipeContext {
   // Normed rows, and their encoding, that a kv_block made where the queries are
   // a product of their own.
   llvm::DenseMap<mlir::Operation *, std::pair<mlir::Value, std::string>> norms;
-  mlir::Value scores; // all logits, where the segment computes them
-  // Step arrays and io buffers as arguments of the new function, by io name.
-  llvm::StringMap<mlir::Value> io;
+  mlir::Value scores;           // all logits, where the segment computes them
+  std::map<Io, mlir::Value> io; // arrays as arguments of the new function
   // Columns of the per-layer-embedding table that the function reads.
   std::optional<std::pair<int64_t, int64_t>> pleColumns;
 

@@ -16,37 +16,6 @@ static_assert(GM_FEW_ROWS == fewRows && GM_PAGE_KEYS == pageKeys &&
 
 namespace {
 
-// Offset in gm_ctx of the pointer to io array `name`.
-std::optional<size_t> ioOffset(StringRef name) {
-  constexpr size_t pointer = sizeof(void *);
-  static const std::pair<StringRef, size_t> fields[] = {
-      {"ids", offsetof(gm_ctx, ids)},
-      {"slot", offsetof(gm_ctx, slot)},
-      {"pos", offsetof(gm_ctx, pos)},
-      {"want", offsetof(gm_ctx, want)},
-      {"rope_local", offsetof(gm_ctx, rope)},
-      {"rope_global", offsetof(gm_ctx, rope) + pointer},
-      {"ple", offsetof(gm_ctx, ple)},
-      {"tile", offsetof(gm_ctx, tile)},
-      {"split_local", offsetof(gm_ctx, split)},
-      {"split_global", offsetof(gm_ctx, split) + pointer},
-      {"parts_local", offsetof(gm_ctx, parts)},
-      {"parts_global", offsetof(gm_ctx, parts) + pointer},
-      {"mask", offsetof(gm_ctx, mask)},
-      {"best", offsetof(gm_ctx, best)},
-      {"resid", offsetof(gm_ctx, resid)},
-      {"hidden", offsetof(gm_ctx, hidden)},
-      {"logits", offsetof(gm_ctx, logits)},
-      {"top_ids", offsetof(gm_ctx, top_ids)},
-      {"top_values", offsetof(gm_ctx, top_values)},
-  };
-  static_assert(pointer == 8, "gm_ctx has the offsets of 64-bit machines");
-  for (auto [known, offset] : fields)
-    if (known == name)
-      return offset;
-  return std::nullopt;
-}
-
 class SegmentLowering {
 public:
   SegmentLowering(func::FuncOp source,
@@ -141,7 +110,7 @@ Value SegmentLowering::pointerAt(Value base, int64_t bytes) {
 Value SegmentLowering::addressOf(const kernel::Place &place) {
   using Class = kernel::Place::Class;
   if (place.place == Class::Io)
-    return field(*ioOffset(place.name), ptr);
+    return field(arrayOf(place.io).field, ptr);
   return once(kernel::formatPlace(place), [&]() -> Value {
     switch (place.place) {
     case Class::Fixed:
@@ -180,11 +149,8 @@ Value SegmentLowering::addressOf(const kernel::Place &place) {
 }
 
 Value SegmentLowering::addressOf(Value value) {
-  if (auto argument = dyn_cast<BlockArgument>(value)) {
-    auto name = source.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
-                                                    kernel::ioAttr);
-    return field(*ioOffset(name.getValue()), ptr);
-  }
+  if (std::optional<Io> io = kernel::argumentIo(source, value))
+    return field(arrayOf(*io).field, ptr);
   auto result = cast<OpResult>(value);
   ArrayAttr at = cast<kernel::CallOp>(result.getOwner()).getAtAttr();
   return addressOf(*kernel::parsePlace(

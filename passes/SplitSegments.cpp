@@ -260,7 +260,7 @@ void SplitSegments::runOnOperation() {
   writes.clear();
   for (auto function : getOperation().getOps<func::FuncOp>()) {
     auto segment = function->getAttrOfType<StringAttr>(segmentAttr);
-    if (!segment || segment.getValue() != "step")
+    if (!segment || segment != stepName)
       continue;
     if (step) {
       emitError(function.getLoc(),
@@ -275,9 +275,9 @@ void SplitSegments::runOnOperation() {
     emitError(step.getLoc(), "expects the step to be one block");
     return signalPassFailure();
   }
-  for (StringRef name : {"body", "tail", "top", "logits"})
-    if (getOperation().lookupSymbol(name)) {
-      emitError(step.getLoc()) << "expects no other symbol @" << name;
+  for (const SegmentKind &segment : segments())
+    if (getOperation().lookupSymbol(StringRef(segment.name))) {
+      emitError(step.getLoc()) << "expects no other symbol @" << segment.name;
       return signalPassFailure();
     }
   argNames.clear();

@@ -5,110 +5,75 @@
 
 #include "targets/Layouts.h"
 
+#include <set>
+
 using namespace mlir;
 
 namespace gemmac {
 namespace {
 
-// An io buffer or step array of gm_ctx: which segments may use it, and its
-// type. Inner sizes of 0 are free.
-struct IoArray {
-  StringLiteral name;
-  StringLiteral segments;
-  bool isOutput;
-  StringLiteral element; // "f32", "i32", or "any"
-  int rank;
-  int64_t inner; // size of dimension 1
-};
-
-constexpr IoArray ioArrays[] = {
-    {"ids", "body tail", false, "i32", 1, 0},
-    {"slot", "body tail", false, "i32", 1, 0},
-    {"pos", "body tail", false, "i32", 1, 0},
-    {"want", "tail", false, "i32", 1, 0},
-    {"rope_local", "body tail", false, "f32", 3, 0},
-    {"rope_global", "body tail", false, "f32", 3, 0},
-    {"ple", "body tail", false, "any", 2, 0},
-    {"tile", "body tail", false, "i32", 2, 4},
-    {"split_local", "body tail", false, "i32", 2, 4},
-    {"split_global", "body tail", false, "i32", 2, 4},
-    {"parts_local", "body tail", false, "i32", 1, 0},
-    {"parts_global", "body tail", false, "i32", 1, 0},
-    {"mask", "top", false, "i32", 2, 0},
-    {"best", "top", false, "i32", 1, 0},
-    {"resid", "tail", false, "f32", 2, 0},
-    {"hidden", "top logits", false, "f32", 2, 0},
-    {"resid", "body", true, "f32", 2, 0},
-    {"hidden", "tail", true, "f32", 2, 0},
-    {"logits", "top logits", true, "f32", 2, 0},
-    {"top_ids", "top", true, "i32", 2, 64},
-    {"top_values", "top", true, "f32", 2, 64},
-};
-
-LogicalResult checkIo(func::FuncOp func, StringRef segment, Attribute attr,
-                      Type type, bool isOutput, StringRef what,
-                      unsigned index) {
-  auto name = dyn_cast_or_null<StringAttr>(attr);
-  if (!name)
+LogicalResult checkIo(func::FuncOp func, const SegmentKind &segment,
+                      std::optional<Io> io, Type type, bool isOutput,
+                      StringRef what, unsigned index) {
+  if (!io)
     return func.emitOpError()
            << "expects kernel.io of " << what << " " << index;
-  for (const IoArray &io : ioArrays) {
-    SmallVector<StringRef> segments;
-    StringRef(io.segments).split(segments, ' ');
-    if (name.getValue() != io.name || io.isOutput != isOutput ||
-        !llvm::is_contained(segments, segment))
-      continue;
-    auto tensor = dyn_cast<RankedTensorType>(type);
-    bool fits = tensor && tensor.getRank() == io.rank && tensor.isDynamicDim(0);
-    for (int i = 1; fits && i < io.rank; ++i)
-      fits = !tensor.isDynamicDim(i);
-    if (fits && io.inner)
-      fits = tensor.getDimSize(1) == io.inner;
-    if (fits && io.rank == 3)
-      fits = tensor.getDimSize(2) == 2;
-    if (fits && io.element != "any")
-      fits = kernel::encodingOf(tensor) == io.element;
-    if (fits)
-      return success();
-    return func.emitOpError() << "expects " << what << " " << index << " (io "
-                              << io.name << ") of rank " << io.rank << " in "
-                              << io.element << ", got " << type;
-  }
-  return func.emitOpError()
-         << "expects " << what << " " << index
-         << " to be an io array of segment " << segment << ", got " << name;
+  const IoArray &array = arrayOf(*io);
+  if (isOutput ? !segment.writes(*io) : !segment.reads(*io))
+    return func.emitOpError()
+           << "expects " << what << " " << index
+           << " to be an io array that segment " << segment.name
+           << (isOutput ? " writes" : " reads") << ", got " << array.name;
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  bool fits =
+      tensor && tensor.getRank() == array.rank && tensor.isDynamicDim(0);
+  for (int i = 1; fits && i < array.rank; ++i)
+    fits = !tensor.isDynamicDim(i);
+  if (fits && array.inner)
+    fits = tensor.getDimSize(1) == array.inner;
+  if (fits && array.rank == 3) // cos, sin
+    fits = tensor.getDimSize(2) == 2;
+  if (fits && array.element != "any")
+    fits = kernel::encodingOf(tensor) == StringRef(array.element);
+  if (fits)
+    return success();
+  return func.emitOpError() << "expects " << what << " " << index << " (io "
+                            << array.name << ") of rank " << array.rank
+                            << " in " << array.element << ", got " << type;
 }
 
 LogicalResult checkSignature(func::FuncOp func) {
-  auto segment = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
+  auto name = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
   auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
-  if (!segment || !rows)
+  if (!name || !rows)
     return func.emitOpError("expects kernel.segment and kernel.rows");
   if (!func->hasAttr(kernel::memoryAttr))
     return func.emitOpError("expects kernel.memory");
   if (func.isExternal() || !llvm::hasSingleElement(func.getBody()))
     return func.emitOpError("expects a body of one block");
-  std::string name = (segment.getValue() + "_" + rows.getValue()).str();
-  if (func.getSymName() != name)
-    return func.emitOpError() << "expects the name @" << name;
-  llvm::StringMap<unsigned> seen;
-  for (unsigned i = 0; i < func.getNumArguments(); ++i) {
-    Attribute io = func.getArgAttr(i, kernel::ioAttr);
-    if (failed(checkIo(func, segment, io, func.getArgument(i).getType(), false,
-                       "argument", i)))
+  std::string symbol = (name.getValue() + "_" + rows.getValue()).str();
+  if (func.getSymName() != symbol)
+    return func.emitOpError() << "expects the name @" << symbol;
+  const SegmentKind &segment = *findSegment(name.getValue());
+  std::set<Io> seen;
+  auto check = [&](std::optional<Io> io, Type type, bool isOutput,
+                   unsigned index) -> LogicalResult {
+    StringRef what = isOutput ? "result" : "argument";
+    if (failed(checkIo(func, segment, io, type, isOutput, what, index)))
       return failure();
-    if (!seen.insert({cast<StringAttr>(io).getValue(), i}).second)
-      return func.emitOpError() << "expects io " << io << " once";
-  }
+    if (!seen.insert(*io).second)
+      return func.emitOpError()
+             << "expects io " << arrayOf(*io).name << " once";
+    return success();
+  };
+  for (BlockArgument argument : func.getArguments())
+    if (failed(check(kernel::argumentIo(func, argument), argument.getType(),
+                     false, argument.getArgNumber())))
+      return failure();
   seen.clear();
-  for (unsigned i = 0; i < func.getNumResults(); ++i) {
-    Attribute io = func.getResultAttr(i, kernel::ioAttr);
-    if (failed(checkIo(func, segment, io, func.getResultTypes()[i], true,
-                       "result", i)))
+  for (auto [i, type] : llvm::enumerate(func.getResultTypes()))
+    if (failed(check(kernel::resultIo(func, i), type, true, i)))
       return failure();
-    if (!seen.insert({cast<StringAttr>(io).getValue(), i}).second)
-      return func.emitOpError() << "expects io " << io << " once";
-  }
   return success();
 }
 
@@ -144,11 +109,8 @@ private:
         columns(v));
   }
   StringRef ioName(Value v) {
-    auto argument = dyn_cast<BlockArgument>(v);
-    return argument ? func.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
-                                                        kernel::ioAttr)
-                          .getValue()
-                    : StringRef();
+    std::optional<Io> io = kernel::argumentIo(func, v);
+    return io ? StringRef(arrayOf(*io).name) : StringRef();
   }
   int64_t scalar(StringRef name) {
     for (auto [i, known] : llvm::enumerate(family.scalars))

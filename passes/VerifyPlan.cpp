@@ -21,19 +21,17 @@ using Class = kernel::Place::Class;
 constexpr int64_t slotAlign = 64, sectionAlign = 65536;
 
 // Bytes that an access touches: [begin, end) per unit of a class, or all of the
-// buffer or cache `name`.
+// array `io` or of `cache`.
 struct Bytes {
   Class place = Class::Fixed;
   int64_t begin = 0, end = 0;
-  StringRef name = "";
-  bool isCache = false;
+  std::optional<Io> io = {};
+  StringRef cache = "";
 
   bool overlaps(const Bytes &other) const {
-    if (isCache != other.isCache || place != other.place)
+    if (place != other.place || io != other.io || cache != other.cache)
       return false;
-    if (isCache || place == Class::Io)
-      return name == other.name;
-    return begin < other.end && other.begin < end;
+    return io || !cache.empty() || (begin < other.end && other.begin < end);
   }
 };
 
@@ -47,7 +45,7 @@ struct Touch {
 
 // Why two accesses of one phase are safe although they touch the same bytes.
 bool isSafe(Touch a, Touch b) {
-  if (!a.bytes.isCache && a.bytes.place == Class::Worker)
+  if (a.bytes.place == Class::Worker)
     return true; // private copies
   if (a.call.getAxis() == "one" && b.call.getAxis() == "one")
     return true; // worker 0 in program order
@@ -85,13 +83,9 @@ private:
 std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
   if (auto found = places.find(value); found != places.end())
     return found->second;
-  auto argument = dyn_cast<BlockArgument>(value);
-  auto name = argument ? func.getArgAttrOfType<StringAttr>(
-                             argument.getArgNumber(), kernel::ioAttr)
-                       : StringAttr();
-  if (!name)
-    return std::nullopt;
-  return Bytes{.place = Class::Io, .name = name.getValue()};
+  if (std::optional<Io> io = kernel::argumentIo(func, value))
+    return Bytes{.place = Class::Io, .io = io};
+  return std::nullopt;
 }
 
 //===-- places ------------------------------------------------------------===//
@@ -123,15 +117,13 @@ LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
         llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>);
     if (!isReturned)
       return call.emitOpError()
-             << "expects results at io " << place.name << " to be returned";
+             << "expects results at " << kernel::formatPlace(place)
+             << " to be returned";
     if (axis == "all")
       return call.emitOpError()
-             << "expects a private place for the result of axis all, "
-                "got io "
-             << place.name;
-    places[result] = {
-        .place = Class::Io,
-        .name = StringAttr::get(func.getContext(), place.name).getValue()};
+             << "expects a private place for the result of axis all, got "
+             << kernel::formatPlace(place);
+    places[result] = {.place = Class::Io, .io = place.io};
     return success();
   }
   Class legal = axis == "all"      ? Class::Worker
@@ -140,8 +132,7 @@ LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
   if (place.place != legal)
     return call.emitOpError()
            << "expects the result of axis " << axis << " at "
-           << kernel::formatPlace({legal, 0, ""})
-                  .substr(0, kernel::formatPlace({legal, 0, ""}).find('+'))
+           << StringRef(kernel::formatPlace({legal})).split('+').first
            << "+o, got " << kernel::formatPlace(place);
   int64_t bytes = kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
   if (legal == Class::Worker)
@@ -215,12 +206,11 @@ LogicalResult MemoryChecker::checkRaces(kernel::CallOp call,
     touches.push_back({call, places[result], true, family.results[r].access,
                        result.getType()});
   if (call.getCacheAttr())
-    touches.push_back(
-        {call,
-         {.name = call.getCacheAttr().getValue(), .isCache = true},
-         family.writesCache,
-         gemmac::Access::Any,
-         {}});
+    touches.push_back({call,
+                       {.cache = call.getCache().value()},
+                       family.writesCache,
+                       gemmac::Access::Any,
+                       {}});
   for (Touch &now : touches)
     for (Touch &before : phase) {
       if (!(now.isWrite || before.isWrite) ||
@@ -256,17 +246,15 @@ LogicalResult MemoryChecker::checkOutputs() {
   if (!returned)
     return func.emitOpError("expects a return");
   for (auto [index, value] : llvm::enumerate(returned.getOperands())) {
-    auto name = func.getResultAttrOfType<StringAttr>(index, kernel::ioAttr);
+    std::optional<Io> io = kernel::resultIo(func, index);
     std::optional<Bytes> bytes = bytesOf(value);
-    if (!name || !bytes || bytes->place != Class::Io ||
-        bytes->name != name.getValue() || !value.getDefiningOp())
-      return returned.emitOpError()
-             << "expects result " << index << " at io "
-             << (name ? name.getValue() : StringRef("?"));
+    if (!io || !bytes || bytes->io != io || !value.getDefiningOp())
+      return returned.emitOpError() << "expects result " << index << " at io "
+                                    << (io ? arrayOf(*io).name : "?");
     for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
       if (writes[i].first != value && writes[i].second.overlaps(*bytes))
-        return returned.emitOpError()
-               << "returns io " << name.getValue() << ", which is overwritten";
+        return returned.emitOpError() << "returns io " << arrayOf(*io).name
+                                      << ", which is overwritten";
   }
   return success();
 }
@@ -324,7 +312,7 @@ LogicalResult verifyPlannedMemory(func::FuncOp func) {
   return MemoryChecker(func).run();
 }
 
-LogicalResult verifyPlannedSections(ModuleOp module) {
+static LogicalResult verifySections(ModuleOp module) {
   std::vector<Range> weights, pools[2];
   for (Operation &op : *module.getBody()) {
     auto weight = dyn_cast<kernel::WeightOp>(op);
@@ -355,15 +343,20 @@ LogicalResult verifyPlannedSections(ModuleOp module) {
   return success();
 }
 
+LogicalResult verifyPlan(ModuleOp module) {
+  if (failed(verifySections(module)))
+    return failure();
+  for (auto func : module.getOps<func::FuncOp>())
+    if (failed(verifyPlannedCalls(func)) || failed(verifyPlannedMemory(func)))
+      return failure();
+  return success();
+}
+
 namespace {
 
 struct VerifyPlan : impl::VerifyPlanBase<VerifyPlan> {
   void runOnOperation() override {
-    bool ok = succeeded(verifyPlannedSections(getOperation()));
-    for (auto func : getOperation().getOps<func::FuncOp>())
-      ok = ok && succeeded(verifyPlannedCalls(func)) &&
-           succeeded(verifyPlannedMemory(func));
-    if (!ok)
+    if (failed(verifyPlan(getOperation())))
       signalPassFailure();
   }
 };

@@ -1,4 +1,4 @@
-// The two halves of kernel-verify-plan that do not depend on each other. Both
+// kernel-verify-plan, and its two halves that do not depend on each other. All
 // emit an error at the offending op and fail.
 #pragma once
 
@@ -14,7 +14,8 @@ llvm::LogicalResult verifyPlannedCalls(mlir::func::FuncOp func);
 // overwritten before its last use.
 llvm::LogicalResult verifyPlannedMemory(mlir::func::FuncOp func);
 
-// Weights and caches have offsets and do not overlap.
-llvm::LogicalResult verifyPlannedSections(mlir::ModuleOp module);
+// All of it, and that weights and caches have offsets and do not overlap. What
+// passes can be lowered.
+llvm::LogicalResult verifyPlan(mlir::ModuleOp module);
 
 } // namespace gemmac

@@ -28,6 +28,41 @@ enum {
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 
+/* The segments of a step. X(name, mask, many): name as in gm_entry, mask as in
+ * GM_IO_LIST; not many: computes few wanted rows, has no form `many`. */
+#define GM_SEGMENT_LIST(X)                                                     \
+  X(body, GM_BODY, 1)                                                          \
+  X(tail, GM_TAIL, 1)                                                          \
+  X(top, GM_HEAD, 0)                                                           \
+  X(logits, GM_LOGITS, 0)
+enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
+
+/* The arrays of gm_ctx that segments read and write. X(name, field, element,
+ * rank, inner, readers, writers): `element` f32, i32 or any; dimension 0 is
+ * rows of the step, `inner` the size of dimension 1 (0: the model's); readers
+ * and writers are segments. Kernels get what a segment reads as inputs and
+ * write what it writes as results. */
+#define GM_IO_LIST(X)                                                          \
+  X(ids, ids, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
+  X(slot, slot, i32, 1, 0, GM_BODY | GM_TAIL, 0)                               \
+  X(pos, pos, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
+  X(rope_local, rope[GM_LOCAL], f32, 3, 0, GM_BODY | GM_TAIL, 0)               \
+  X(rope_global, rope[GM_GLOBAL], f32, 3, 0, GM_BODY | GM_TAIL, 0)             \
+  X(ple, ple, any, 2, 0, GM_BODY | GM_TAIL, 0)                                 \
+  X(tile, tile, i32, 2, 4, GM_BODY | GM_TAIL, 0)                               \
+  X(split_local, split[GM_LOCAL], i32, 2, 4, GM_BODY | GM_TAIL, 0)             \
+  X(split_global, split[GM_GLOBAL], i32, 2, 4, GM_BODY | GM_TAIL, 0)           \
+  X(parts_local, parts[GM_LOCAL], i32, 1, 0, GM_BODY | GM_TAIL, 0)             \
+  X(parts_global, parts[GM_GLOBAL], i32, 1, 0, GM_BODY | GM_TAIL, 0)           \
+  X(want, want, i32, 1, 0, GM_TAIL, 0)                                         \
+  X(resid, resid, f32, 2, 0, GM_TAIL, GM_BODY)                                 \
+  X(hidden, hidden, f32, 2, 0, GM_HEAD | GM_LOGITS, GM_TAIL)                   \
+  X(mask, mask, i32, 2, 0, GM_HEAD, 0)                                         \
+  X(best, best, i32, 1, 0, GM_HEAD, 0)                                         \
+  X(top_ids, top_ids, i32, 2, GM_TOP, 0, GM_HEAD)                              \
+  X(top_values, top_values, f32, 2, GM_TOP, 0, GM_HEAD)                        \
+  X(logits, logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)
+
 /* Rows [row0, row0 + rows) of the step: one slot, consecutive positions from
  * pos0, not crossing a multiple of GM_TILE_ROWS. */
 typedef struct gm_tile {
@@ -132,7 +167,7 @@ typedef struct gm_call {
   int32_t on;   /* offset in gm_program::names: the weight or cache, or "" */
 } gm_call;
 
-/* name: "body", "tail", "top", "logits"; `many` is null for the last two. */
+/* One of GM_SEGMENT_LIST; `many` is null where it has none. */
 typedef struct gm_entry {
   const char *name;
   gm_segment *few, *many;

@@ -21,9 +21,10 @@
 
 namespace mlir::gemma {
 
-// Attribute of a func.func: "step" after import; "body", "tail", "top",
-// "logits" after optimize.
+// Attribute of a func.func: stepName after import, the name of a segment
+// (targets/Segments.h) after optimize.
 inline constexpr llvm::StringLiteral segmentAttr = "gemma.segment";
+inline constexpr llvm::StringLiteral stepName = "step";
 
 // Attribute of an argument of such a function: the step array that it is.
 inline constexpr llvm::StringLiteral argAttr = "gemma.arg";

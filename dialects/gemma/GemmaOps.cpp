@@ -2,6 +2,8 @@
 // symbols that an op names; nothing here knows formats, targets or kernels.
 #include "dialects/gemma/Gemma.h"
 
+#include "targets/Segments.h"
+
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -166,13 +168,14 @@ LogicalResult GemmaDialect::verifyOperationAttribute(Operation *op,
   if (!isa<func::FuncOp>(op) || !text)
     return op->emitError() << "expects " << segmentAttr
                            << " to be a string on a func.func";
-  static constexpr StringLiteral names[] = {"step", "body", "tail", "top",
-                                            "logits"};
-  if (llvm::is_contained(names, text.getValue()))
+  if (text == stepName || gemmac::findSegment(text.getValue()))
     return success();
-  return op->emitError() << "expects " << segmentAttr
-                         << " to be step, body, tail, top or logits, got "
-                         << text;
+  InFlightDiagnostic diag = op->emitError() << "expects " << segmentAttr
+                                            << " to be " << stepName;
+  for (const gemmac::SegmentKind &segment : gemmac::segments())
+    diag << (&segment == &gemmac::segments().back() ? " or " : ", ")
+         << segment.name;
+  return diag << ", got " << text;
 }
 
 // Which names there are is the business of whoever fills the arrays.

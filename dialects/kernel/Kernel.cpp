@@ -22,8 +22,9 @@ std::optional<Place> kernel::parsePlace(StringRef text) {
   Place place;
   if (text.consume_front("io ")) {
     place.place = Place::Class::Io;
-    place.name = text.str();
-    return text.empty() ? std::nullopt : std::optional<Place>(place);
+    std::optional<gemmac::Io> io = gemmac::findIo(text);
+    place.io = io.value_or(gemmac::Io{});
+    return io ? std::optional<Place>(place) : std::nullopt;
   }
   auto [name, number] = text.split('+');
   if (name == "fixed")
@@ -44,7 +45,7 @@ std::optional<Place> kernel::parsePlace(StringRef text) {
 std::string kernel::formatPlace(const Place &place) {
   switch (place.place) {
   case Place::Class::Io:
-    return "io " + place.name;
+    return "io " + std::string(gemmac::arrayOf(place.io).name);
   case Place::Class::Fixed:
     return "fixed+" + std::to_string(place.offset);
   case Place::Class::Worker:
@@ -55,6 +56,21 @@ std::string kernel::formatPlace(const Place &place) {
     return "key+" + std::to_string(place.offset);
   }
   llvm_unreachable("all classes handled");
+}
+
+static std::optional<gemmac::Io> ioOf(Attribute attr) {
+  auto name = dyn_cast_or_null<StringAttr>(attr);
+  return name ? gemmac::findIo(name.getValue()) : std::nullopt;
+}
+
+std::optional<gemmac::Io> kernel::argumentIo(func::FuncOp func, Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  return argument ? ioOf(func.getArgAttr(argument.getArgNumber(), ioAttr))
+                  : std::nullopt;
+}
+
+std::optional<gemmac::Io> kernel::resultIo(func::FuncOp func, unsigned result) {
+  return ioOf(func.getResultAttr(result, ioAttr));
 }
 
 DefOp kernel::lookupDef(CallOp call) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "targets/Kernels.h"
+#include "targets/Segments.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -35,15 +36,20 @@ inline constexpr llvm::StringLiteral pleMark = "ple";
 
 // Where a value lives. `offset` counts bytes per unit of the class:
 // Fixed: once; Worker: per worker; Row: per row of the step; Key: per (row,
-// split). Io: an array of gm_ctx, `name`.
+// split). Io: an array of gm_ctx, `io`.
 struct Place {
   enum class Class { Fixed, Worker, Row, Key, Io };
   Class place = Class::Fixed;
   int64_t offset = 0;
-  std::string name; // Io only
+  gemmac::Io io = {}; // Io only
 };
 std::optional<Place> parsePlace(llvm::StringRef text);
 std::string formatPlace(const Place &place);
+
+// The array of gm_ctx that an argument or a result of a function is; nothing
+// without kernel.io (a value of another op is none).
+std::optional<gemmac::Io> argumentIo(func::FuncOp func, Value argument);
+std::optional<gemmac::Io> resultIo(func::FuncOp func, unsigned result);
 
 // The family of a call; null if callee or family are unknown.
 const gemmac::Family *familyOf(CallOp call);

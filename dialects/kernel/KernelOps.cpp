@@ -46,8 +46,12 @@ static LogicalResult checkMemory(Operation *op, Attribute value) {
 LogicalResult KernelDialect::verifyOperationAttribute(Operation *op,
                                                       NamedAttribute attr) {
   StringRef name = attr.getName();
-  if (name == segmentAttr)
-    return checkFunctionWord(op, attr, {"body", "tail", "top", "logits"});
+  if (name == segmentAttr) {
+    SmallVector<StringRef> names;
+    for (const gemmac::SegmentKind &segment : gemmac::segments())
+      names.push_back(segment.name);
+    return checkFunctionWord(op, attr, names);
+  }
   if (name == rowsAttr && isa<func::FuncOp>(op))
     return checkFunctionWord(op, attr, {"few", "many"});
   if (name == memoryAttr)
@@ -58,10 +62,11 @@ LogicalResult KernelDialect::verifyOperationAttribute(Operation *op,
 static LogicalResult checkIo(Operation *op, NamedAttribute attr, StringRef what,
                              unsigned index) {
   auto text = dyn_cast<StringAttr>(attr.getValue());
-  if (attr.getName() != ioAttr || (text && !text.empty()))
+  if (attr.getName() != ioAttr || (text && gemmac::findIo(text.getValue())))
     return success();
   return op->emitError() << "expects " << ioAttr << " of " << what << " "
-                         << index << " to be the name of an array, got "
+                         << index
+                         << " to be the name of an array of gm_ctx, got "
                          << attr.getValue();
 }
 

@@ -29,7 +29,7 @@ def Kernel_Dialect : Dialect {
     `kernel.segment`, `kernel.rows = "few" | "many"` and, after plan,
     `kernel.memory = {fixed, worker, row, key}` (bytes per unit). Every argument
     and every result carries `kernel.io = "<name>"`, the name of an array of
-    `gm_ctx` (runtime/abi.h).
+    `gm_ctx` (GM_IO_LIST of runtime/abi.h).
   }];
   let hasOperationAttrVerify = 1;
   let hasRegionArgAttrVerify = 1;

@@ -76,7 +76,10 @@ struct Units {
   uint64_t ple[SEGMENTS] = {0, 0};
 };
 
-const char *const segment_names[SEGMENTS] = {"body", "tail"};
+/* Names of all segments, in the order of Engine::entry. */
+#define GM_NAME(name, ...) #name,
+const char *const segment_names[] = {GM_SEGMENT_LIST(GM_NAME)};
+#undef GM_NAME
 
 const mf::PleSlice *find_slice(const mf::Program &p, int segment) {
   if (p.ple() && p.ple()->slices())
@@ -345,19 +348,21 @@ Status open_ple(const File &file, Engine &e) {
 }
 
 Status find_entries(Engine &e) {
-  static const char *const names[] = {"body", "tail", "top", "logits"};
+#define GM_HAS_MANY(name, mask, many) many,
+  static const bool has_many[] = {GM_SEGMENT_LIST(GM_HAS_MANY)};
+#undef GM_HAS_MANY
   if (gm_model.abi != GM_ABI)
     return failure(
         BAD_INPUT,
         "the generated code has version %d, this runtime has version %d",
         gm_model.abi, GM_ABI);
-  for (int i = 0; i < 4; ++i) {
+  for (size_t i = 0; i < std::size(segment_names); ++i) {
     for (int32_t j = 0; j < gm_model.entries; ++j)
-      if (strcmp(gm_model.entry[j].name, names[i]) == 0)
+      if (strcmp(gm_model.entry[j].name, segment_names[i]) == 0)
         e.entry[i] = &gm_model.entry[j];
-    if (!e.entry[i] || !e.entry[i]->few || (i < 2 && !e.entry[i]->many))
+    if (!e.entry[i] || !e.entry[i]->few || (has_many[i] && !e.entry[i]->many))
       return failure(BAD_INPUT, "the generated code has no segment '%s'",
-                     names[i]);
+                     segment_names[i]);
   }
   return {};
 }

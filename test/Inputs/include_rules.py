@@ -20,9 +20,10 @@ RULES = {
                  ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI"]),
     "runtime": ([], ["flatbuffers"]),
 }
-# Files of another layer: the lowering of calls lays out gm_ctx, gemma-kernels
-# measures the machine as programs do.
+# Files of another layer: the lists of arrays and segments and gm_ctx, which
+# calls are lowered to; gemma-kernels measures the machine as programs do.
 EXTRA = {"passes": ["runtime/abi.h"],
+         "targets": ["runtime/abi.h"],
          "compiler": ["runtime/gemma.h", "runtime/host/probe.h"]}
 OURS = ("dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",

@@ -2,7 +2,7 @@
 // RUN: not gemma-opt %S/Inputs/experts.mlir --gemma-to-kernel=target=abacus 2>&1 | FileCheck %s
 // CHECK: unknown target 'abacus'
 
-// expected-error @+1 {{expects a function of segment body, tail, top or logits}}
+// expected-error @+1 {{expects a function of a segment (run the stage optimize first), got step}}
 func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}) attributes {gemma.segment = "step"} {
   return
 }

@@ -364,7 +364,7 @@ TEST_F(PlanMutation, CallsAndArguments) {
         function(m, "body_few")
             .setArgAttr(0, kernel::ioAttr, StringAttr::get(&context, "want"));
       },
-      "to be an io array of segment body, got \"want\"");
+      "to be an io array that segment body reads, got want");
   broken(
       "io twice", *shared,
       [&](ModuleOp m) {

@@ -525,12 +525,12 @@ func.func private @f() attributes {kernel.memory = {fixed = 0 : i64, worker = -1
 
 // -----
 
-// expected-error @below {{expects kernel.io of argument 0 to be the name of an array, got ""}}
-func.func private @f(tensor<?xi32> {kernel.io = ""})
+// expected-error @below {{expects kernel.io of argument 0 to be the name of an array of gm_ctx, got "foo"}}
+func.func private @f(tensor<?xi32> {kernel.io = "foo"})
 
 // -----
 
-// expected-error @below {{expects kernel.io of result 0 to be the name of an array, got 3}}
+// expected-error @below {{expects kernel.io of result 0 to be the name of an array of gm_ctx, got 3}}
 func.func private @f() -> (tensor<?xi32> {kernel.io = 3})
 
 // -----
