@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <random>
 #include <set>
@@ -20,45 +21,52 @@ namespace gemmac {
 
 namespace {
 
-// What the units of a family are, and what a call reads and computes.
+// The shape of the calls that are timed, as the table of families says it.
 struct Shape {
-  int64_t units, outputs; // outputs: columns of the result per unit
-  int64_t weightRows;     // of W per unit
-  int64_t experts = 1, top = 1;
-  int64_t k, memberBytes;
-  std::string format, act;
-  bool isDown;
+  const Family &family;
+  CallShape call;
+  int64_t k, experts = 1, top = 1;
+  int64_t memberBytes; // of a matrix of the stack
+  std::string act;
 
-  Shape(const KernelSpec &spec, int64_t blocks);
+  // `blocks`: units where no constant says how many outputs there are.
+  Shape(const KernelSpec &spec, int64_t blocks)
+      : family(*findFamily(spec.family)), call{family, spec.constants},
+        k(spec.constants.integer("k")), act(spec.constants.text("act")) {
+    if (family.stack) {
+      experts = spec.constants.integer("experts");
+      top = spec.constants.integer("top");
+    }
+    int64_t outputs = blocks * family.unit(call);
+    call.weights = {outputs * (family.interleaved ? 2 : 1)};
+    // What nobody says (per-layer inputs) is as wide as the result.
+    for (const Operand &input : family.inputs)
+      call.inputs.push_back(input.columns ? input.columns(call) : outputs);
+    complete(call, std::vector<int64_t>(family.scalars.size()));
+    memberBytes = matrixLayout(spec.constants.text("format"))
+                      .bytes(matrixRowsOf(call), k);
+  }
   int64_t operations(int64_t rows) const {
-    return 2 * rows * top * units * weightRows * k;
+    return 2 * rows * top * matrixRowsOf(call) * k;
   }
-  int64_t inputBytes(int64_t rows) const {
-    return roundUp(rows, fewRows) * (isDown ? top : 1) * rowBytes(act, k);
+  // Of all inputs and results.
+  int64_t valueBytes(int64_t rows) const {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < call.inputs.size(); ++i)
+      bytes += inputBytes(i, rows);
+    return bytes + resultBytes(rows);
   }
-  int64_t columns() const { return (isDown ? 1 : top) * units * outputs; }
-  // Of y, and of the per-layer inputs beside it.
+  int64_t inputBytes(size_t i, int64_t rows) const {
+    return roundUp(rows, fewRows) *
+           rowBytes(operandEncoding(family.inputs[i].encoding, call.constants),
+                    call.inputs[i]);
+  }
   int64_t resultBytes(int64_t rows) const {
-    return roundUp(rows, fewRows) * rowBytes("f32", columns());
+    return roundUp(rows, fewRows) *
+           rowBytes(operandEncoding(family.results[0].encoding, call.constants),
+                    call.results[0]);
   }
 };
-
-Shape::Shape(const KernelSpec &spec, int64_t blocks)
-    : units(blocks), outputs(16), weightRows(16),
-      k(spec.constants.integer("k")), format(spec.constants.text("format")),
-      act(spec.constants.text("act")), isDown(spec.family == "experts_down") {
-  if (spec.family == "linear_geglu" || spec.family == "experts_up")
-    outputs = 32, weightRows = 64;
-  if (spec.family == "linear_ple" && isQuantized(act))
-    outputs = weightRows = 32;
-  if (spec.constants.has("experts")) {
-    experts = spec.constants.integer("experts");
-    top = spec.constants.integer("top");
-    units =
-        roundUp(spec.constants.integer(isDown ? "n" : "f"), outputs) / outputs;
-  }
-  memberBytes = matrixLayout(format).bytes(units * weightRows, k);
-}
 
 // Weights on huge pages, so that reads wait for memory alone: whole stacks (one
 // matrix without experts) in sequence, more than caches hold.
@@ -117,9 +125,10 @@ public:
   Calls(const KernelSpec &spec, const Shape &shape, const Weights &weights,
         int64_t rows)
       : parameters(kernelParameters(spec)), shape(shape), weights(weights),
-        rows(rows), x(shape.inputBytes(rows)), y(shape.resultBytes(rows)),
-        ple(spec.family == "linear_ple" ? y.size() : 0),
-        factors(shape.isDown ? rows * rowBytes("f32", shape.top) : 0) {
+        rows(rows) {
+    for (size_t i = 0; i < shape.call.inputs.size(); ++i)
+      buffers[shape.family.inputs[i].name].resize(shape.inputBytes(i, rows));
+    buffers[shape.family.results[0].name].resize(shape.resultBytes(rows));
     std::mt19937 random(1);
     // Many rows choose nearly all experts at any time.
     for (int64_t i = 0; i < std::max<int64_t>(1, 64 / rows); ++i)
@@ -143,28 +152,27 @@ public:
 
 private:
   void *pointer(const std::string &name, Routing &routing) {
-    if (name == "w")
+    auto buffer = buffers.find(name);
+    if (buffer == buffers.end())
       return weights.stack(turn);
-    std::vector<char> &buffer = name == "x"     ? x
-                                : name == "y"   ? y
-                                : name == "ple" ? ple
-                                                : factors;
     return name == "ids"     ? static_cast<void *>(routing.ids.data())
            : name == "order" ? static_cast<void *>(routing.order.data())
-                             : static_cast<void *>(buffer.data());
+                             : static_cast<void *>(buffer->second.data());
   }
   int32_t integer(const std::string &name) const {
-    return name == "rows"                             ? int32_t(rows)
-           : name == "end"                            ? int32_t(shape.units)
-           : name == "stride" || name == "ple_stride" ? int32_t(shape.columns())
-                                                      : 0; // begin, column
+    if (name == "rows")
+      return int32_t(rows);
+    if (name == "begin")
+      return 0;
+    return int32_t(name == "end" ? unitsOf(shape.call)
+                                 : shape.call.scalar(name));
   }
 
   const std::vector<Parameter> parameters;
   const Shape &shape;
   const Weights &weights;
   const int64_t rows;
-  std::vector<char> x, y, ple, factors;
+  std::map<std::string, std::vector<char>> buffers; // of values
   std::vector<Routing> routings;
   int64_t turn = 0;
 };
@@ -207,8 +215,7 @@ std::string besideProbe(double rate, double probe) {
 Status checkSizes(const Shape &shape, const std::vector<int64_t> &rows) {
   int64_t most = *std::max_element(rows.begin(), rows.end());
   uint64_t available = gm::available_memory();
-  uint64_t rest = uint64_t(shape.inputBytes(most)) +
-                  2 * uint64_t(shape.resultBytes(most)) + 2 * gm::PROBE_BYTES;
+  uint64_t rest = uint64_t(shape.valueBytes(most)) + 2 * gm::PROBE_BYTES;
   if (rest > available ||
       uint64_t(shape.memberBytes) > (available - rest) / shape.experts)
     return Error{ExitCode::Resources,
@@ -222,17 +229,10 @@ Status checkSizes(const Shape &shape, const std::vector<int64_t> &rows) {
 
 } // namespace
 
-const std::vector<std::string> &benchFamilies() {
-  static const std::vector<std::string> families = {
-      "linear",     "logits",     "linear_geglu",
-      "linear_ple", "experts_up", "experts_down"};
-  return families;
-}
-
 Status benchKernel(const KernelSpec &spec, const Target &target,
                    const std::vector<int64_t> &rows, int64_t units,
                    llvm::raw_ostream &out) {
-  assert(llvm::is_contained(benchFamilies(), spec.family) && !rows.empty());
+  assert(!rows.empty());
   auto kernel = KernelJit::create(spec, target);
   if (!kernel)
     return kernel.error();

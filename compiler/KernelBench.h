@@ -20,11 +20,8 @@ inline constexpr int64_t mostBenchUnits = 65536;
 inline constexpr int64_t mostBenchRows = 4096; // of the row class `many`
 inline constexpr int64_t mostBenchTop = 128;   // experts of a row
 
-// Families that can be timed: the matrix products.
-const std::vector<std::string> &benchFamilies();
-
-// Prints a line per number of rows. The weights come from memory: each call
-// reads other ones, as a step does.
+// `spec` is one of a MatrixUse::Product. Prints a line per number of rows. The
+// weights come from memory: each call reads other ones, as a step does.
 Status benchKernel(const KernelSpec &spec, const Target &target,
                    const std::vector<int64_t> &rows, int64_t units,
                    llvm::raw_ostream &out);

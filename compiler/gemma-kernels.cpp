@@ -5,7 +5,6 @@
 #include "compiler/KernelBench.h"
 #include "targets/Layouts.h"
 
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/CommandLine.h"
@@ -16,7 +15,7 @@ using namespace gemmac;
 namespace cl = llvm::cl;
 
 static cl::OptionCategory category("gemma-kernels options");
-static cl::opt<std::string> command(cl::Positional, cl::desc("[bench]"),
+static cl::opt<std::string> command(cl::Positional, cl::desc("[bench | list]"),
                                     cl::cat(category));
 static cl::opt<bool> list("list", cl::desc("List the families and targets"),
                           cl::cat(category));
@@ -51,82 +50,58 @@ static int fail(ExitCode code, const std::string &message) {
 static int listFamilies() {
   for (const Family &family : kernelFamilies()) {
     llvm::outs() << family.name << (family.few.empty() ? "" : " few")
-                 << (family.many.empty() ? "" : " many") << " (";
-    for (const std::string &name : family.constants)
-      llvm::outs() << (&name == &family.constants[0] ? "" : ", ") << name;
-    llvm::outs() << ")\n    " << family.summary << '\n';
+                 << (family.many.empty() ? "" : " many") << "\n    "
+                 << family.summary << '\n';
+    const char *before = "    --constants=";
+    for (const KernelConstant &constant : family.constants) {
+      llvm::outs() << before << constant.name << '=' << constant.example;
+      before = ",";
+    }
+    llvm::outs() << (family.constants.empty() ? "" : "\n");
   }
   for (const Target &target : targets())
     llvm::outs() << "target " << target.name << ": " << target.summary << '\n';
   return 0;
 }
 
-static bool isOneOf(llvm::StringRef name,
-                    std::initializer_list<llvm::StringRef> names) {
-  return llvm::is_contained(names, name);
-}
-
-// Sets one constant; its name says its type. False if the value is none.
-static bool setConstant(Constants &constants, llvm::StringRef name,
-                        llvm::StringRef value) {
-  if (isOneOf(name, {"format", "act", "cache"})) {
-    constants.set(name.str(), value.str());
-    return isOneOf(value, {"f32", "bf16"}) ||
-           (name == "format" &&
-            isOneOf(value, {"q8_0", "q8_0_split", "q4_0", "q4_bf"})) ||
-           (name != "format" && value == "q8");
-  }
-  if (isOneOf(name, {"eps", "scale", "factor", "cap", "token_scale"})) {
-    double real;
-    if (value.getAsDouble(real))
-      return false;
-    constants.set(name.str(), real);
-    return true;
-  }
-  int64_t integer, least = isOneOf(name, {"scaled", "window"}) ? 0 : 1;
-  if (value.getAsInteger(10, integer))
-    return false;
-  constants.set(name.str(), integer);
-  return integer >= least && integer <= 1 << 20;
-}
-
-// "k=64,eps=1.0e-6,act=bf16"
-static Result<Constants> parseConstants(const std::string &text) {
+// "k=64,eps=1.0e-6,act=bf16", of one family.
+static Result<Constants> parseConstants(const Family &family,
+                                        const std::string &text) {
   Constants constants;
   llvm::SmallVector<llvm::StringRef> parts;
   llvm::StringRef(text).split(parts, ',', -1, false);
   for (llvm::StringRef part : parts) {
     auto [name, value] = part.split('=');
-    if (name.empty() || value.empty() || !setConstant(constants, name, value))
-      return Error{
-          ExitCode::Usage,
-          "--constants expects NAME=VALUE with an integer of 1 to 1048576, a "
-          "real (eps, scale, factor, cap, token_scale) or a "
-          "word (format: f32, bf16, q8_0, q8_0_split, q4_0, q4_bf; act: f32, "
-          "bf16, q8; "
-          "cache: f32, bf16, q8), got '" +
-              part.str() + "'"};
+    auto constant =
+        llvm::find_if(family.constants,
+                      [&](const KernelConstant &c) { return c.name == name; });
+    if (constant == family.constants.end())
+      return Error{ExitCode::Usage, "family '" + family.name +
+                                        "' has no constant '" + name.str() +
+                                        "'; --list shows what it has"};
+    auto parsed = constant->parse(value.str());
+    if (!parsed)
+      return Error{ExitCode::Usage, "--constants expects " + constant->name +
+                                        " " + constant->expectation() +
+                                        ", got '" + value.str() + "'"};
+    constants.set(constant->name, *parsed);
   }
   return constants;
 }
 
 static Result<KernelSpec> parseSpec(const Family &family) {
-  Result<Constants> constants = parseConstants(constantList);
+  Result<Constants> constants = parseConstants(family, constantList);
   if (!constants)
     return constants.error();
   if (rowsName != "few" && rowsName != "many")
     return Error{ExitCode::Usage,
                  "--rows expects few or many, got '" + rowsName + "'"};
-  RowClass rows = rowsName == "few" ? RowClass::Few : RowClass::Many;
-  if ((rows == RowClass::Few ? family.few : family.many).empty())
-    return Error{ExitCode::Usage,
-                 "family '" + family.name + "' has no row class " + rowsName};
-  for (const std::string &name : family.constants)
-    if (!constants->has(name))
-      return Error{ExitCode::Usage, "family '" + family.name +
-                                        "' expects the constant '" + name +
-                                        "' in --constants"};
-  return KernelSpec{family.name, rows, *constants};
+  KernelSpec spec = {family.name,
+                     rowsName == "few" ? RowClass::Few : RowClass::Many,
+                     *constants};
+  if (std::string wrong = checkSpec(spec); !wrong.empty())
+    return Error{ExitCode::Usage, "family '" + family.name + "' " + wrong};
+  return spec;
 }
 
 static int emitKernel(const KernelSpec &spec, const Target &target) {
@@ -160,10 +135,10 @@ static int emitKernel(const KernelSpec &spec, const Target &target) {
 }
 
 static int bench(const KernelSpec &spec, const Target &target) {
-  if (!llvm::is_contained(benchFamilies(), spec.family))
-    return fail(ExitCode::Usage, "bench times " +
-                                     llvm::join(benchFamilies(), ", ") +
-                                     ", got '" + spec.family + "'");
+  const Family &family = *findFamily(spec.family);
+  if (family.matrix != MatrixUse::Product)
+    return fail(ExitCode::Usage,
+                "bench times matrix products, got '" + spec.family + "'");
   int64_t mostRows = spec.rows == RowClass::Few ? fewRows : mostBenchRows;
   std::vector<int64_t> rows(benchRows.begin(), benchRows.end());
   if (rows.empty())
@@ -177,7 +152,7 @@ static int bench(const KernelSpec &spec, const Target &target) {
     return fail(ExitCode::Usage, "bench expects --blocks of 1 to " +
                                      std::to_string(mostBenchUnits) + ", got " +
                                      std::to_string(benchBlocks));
-  if (spec.constants.has("top")) {
+  if (family.stack) {
     int64_t most = std::min(mostBenchTop, spec.constants.integer("experts"));
     if (spec.constants.integer("top") > most)
       return fail(ExitCode::Usage,
@@ -198,12 +173,17 @@ int main(int argc, char **argv) {
   if (!cl::ParseCommandLineOptions(
           argc, argv, "kernel bodies of gemmac, alone\n", &llvm::errs()))
     return int(ExitCode::Usage);
-  if (list)
+  if (!command.empty() && command != "bench" && command != "list")
+    return fail(ExitCode::Usage,
+                "unknown command '" + command + "', expected bench or list");
+  if (list || command == "list")
     return listFamilies();
   const Family *family = findFamily(familyName);
   if (!family)
-    return fail(ExitCode::Usage,
-                "no kernel family '" + familyName + "'; --list shows all");
+    return fail(ExitCode::Usage, familyName.empty()
+                                     ? "--family is missing; --list shows all"
+                                     : "no kernel family '" + familyName +
+                                           "'; --list shows all");
   const Target *target = findTarget(targetName);
   if (!target)
     return fail(targetName == "host" ? ExitCode::Machine : ExitCode::Usage,
@@ -213,8 +193,5 @@ int main(int argc, char **argv) {
     return fail(spec.error().code, spec.error().message);
   if (command == "bench")
     return bench(*spec, *target);
-  if (!command.empty())
-    return fail(ExitCode::Usage,
-                "unknown command '" + command + "', expected bench");
   return emitKernel(*spec, *target);
 }

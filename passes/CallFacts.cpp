@@ -10,11 +10,6 @@ using namespace mlir;
 
 namespace gemmac {
 
-// Members of a stack that one row touches.
-static int64_t expertsPerRow(const KernelSpec &spec) {
-  return spec.constants.has("top") ? spec.constants.integer("top") : 1;
-}
-
 int32_t CallTable::nameOf(StringRef name) {
   auto [at, isNew] = offsets.try_emplace(name, int32_t(names.size()));
   if (isNew)
@@ -23,36 +18,36 @@ int32_t CallTable::nameOf(StringRef name) {
 }
 
 int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
-  StringRef family = spec.family;
-  bool isMatrix = family.starts_with("linear") || family == "logits" ||
-                  family == "top_scan" || family.starts_with("experts_");
+  const Family &family = *findFamily(spec.family);
   gm_work facts;
   memset(&facts, 0, sizeof facts); // compared by its bytes
   std::string on;
+  // Members of a stack that one row touches.
+  int64_t members = family.stack ? spec.constants.integer("top") : 1;
   if (ArrayAttr list = call.getWeightsAttr())
     for (auto [i, symbol] : llvm::enumerate(list)) {
       kernel::WeightOp weight =
           kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(symbol));
       int64_t bytes = weight.getBytes(), rows = weight.getRows(),
-              stack = std::max<int64_t>(weight.getStack(), 1);
-      // A scan reads next to nothing of the lower bits; codes of a product lie
-      // in both matrices.
-      if (family == "top_scan" && i > 0)
-        continue;
-      facts.bytes += bytes;
-      if (isMatrix && i == 0)
-        facts.ops += rows * int64_t(weight.getCols()) *
-                     (stack > 1 ? expertsPerRow(spec) : 1);
-      if (family == "embed")
-        facts.row_bytes += int32_t(bytes / rows);
-      else if (stack > 1)
-        facts.row_bytes = int32_t(bytes / stack * expertsPerRow(spec));
+              stack = weight.getStack();
       if (i == 0)
         on = weight.getSymName().str();
+      bool isMultiplied = family.matrix == MatrixUse::Product ||
+                          family.matrix == MatrixUse::Scan;
+      // Codes of one product lie in all of its matrices.
+      if (isMultiplied && i == 0)
+        facts.ops = rows * int64_t(weight.getCols()) * members;
+      if (family.matrix == MatrixUse::Scan && i > 0)
+        continue;
+      facts.bytes += bytes;
+      if (family.matrix == MatrixUse::Lookup)
+        facts.row_bytes += int32_t(bytes / rows);
+      else if (family.stack)
+        facts.row_bytes = int32_t(bytes / stack * members);
     }
   if (call.getCacheAttr()) {
     kernel::CacheOp cache = kernel::lookupCache(call, call.getCacheAttr());
-    if (family == "attend")
+    if (!family.writesCache)
       facts.key_bytes[cache.getTable() == "local" ? GM_LOCAL : GM_GLOBAL] =
           int32_t((cache.getKPage() + cache.getVPage()) / pageKeys);
     if (!call.getWeightsAttr())
@@ -66,7 +61,7 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
                 int(Axis::One) == GM_ONE);
   facts.units = int32_t(call.getUnits());
   facts.axis = int32_t(axis);
-  facts.family = nameOf(family);
+  facts.family = nameOf(family.name);
   StringRef bytes(reinterpret_cast<const char *>(&facts), sizeof facts);
   auto [work, isNew] = known.try_emplace(bytes, int32_t(works.size()));
   if (isNew)

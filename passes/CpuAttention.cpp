@@ -58,6 +58,7 @@ static bool agree(KernelSymbols &symbols, gemma::KvBlockOp kv,
 }
 
 LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
+  layer = op.getKAttr();
   gemma::AttentionBlockOp queries = queriesOf(op), block;
   if (queries && agree(c.symbols, op, queries))
     block = queries;
@@ -89,8 +90,8 @@ LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
     }
   }
   double eps = op.getEps().convertToDouble();
-  Value x = norm(at(op.getH()), in->name, eps, w.act);
-  Value product = linear(x, w);
+  Value x = norm(at(op.getH()), *in, eps, w.act, "attn_in");
+  Value product = linear(x, w, together(op, block) ? "qkv" : "kv");
   if (together(op, block))
     c.products[block] = product;
   else if (together(op, queries))
@@ -103,15 +104,14 @@ LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
                          .set("eps", eps)
                          .set("cache", cache->getFormat().str()),
         .inputs = {product, at(op.getTable()), *tile},
-        .weights = {kNorm->name},
-        .scalars = {stride(product), column,
-                    op.getV() ? column + k->rows : column},
-        .cache = op.getCacheAttr()},
-       Axis::Tiles);
+        .weights = {*kNorm},
+        .chosen = {column, op.getV() ? column + k->rows : column},
+        .cache = op.getCacheAttr()});
   return success();
 }
 
 LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
+  layer = op.getQAttr();
   if (op.getEnd())
     return op.emitError("unsupported: attention to image blocks");
   FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
@@ -145,25 +145,26 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
     if (failed(w) || failed(in))
       return failure();
     auto [x, act] = c.norms.lookup(op);
-    product =
-        linear(x && act == w->act ? x : norm(h, in->name, eps, w->act), *w);
+    if (!x || act != w->act)
+      x = norm(h, *in, eps, w->act, "attn_in");
+    product = linear(x, *w, "q");
   }
-  Value roped = rowOp({.family = "rope_q",
-                       .constants = Constants()
-                                        .set("heads", heads)
-                                        .set("hd", hd)
-                                        .set("pairs", int64_t(op.getPairs()))
-                                        .set("eps", eps)
-                                        .set("cache", cache->getFormat().str()),
-                       .inputs = {product, at(op.getTable())},
-                       .weights = {qNorm->name},
-                       .scalars = {stride(product), 0},
-                       .results = {rowsOf(cache->getFormat(), heads * hd)}})[0];
+  Value roped = call({.family = "rope_q",
+                      .name = "q_roped",
+                      .constants = Constants()
+                                       .set("heads", heads)
+                                       .set("hd", hd)
+                                       .set("pairs", int64_t(op.getPairs()))
+                                       .set("eps", eps)
+                                       .set("cache", cache->getFormat().str()),
+                      .inputs = {product, at(op.getTable())},
+                      .weights = {*qNorm},
+                      .chosen = {0}})[0];
   Value a = attend(roped, *cache, heads, o->act);
   if (!a)
     return failure();
-  return addNorm(h, linear(a, *o), op.getPostAttr(), std::nullopt, eps,
-                 op.getResult());
+  return addNorm(h, linear(a, *o, "attn_proj"), op.getPostAttr(), std::nullopt,
+                 eps, op.getResult());
 }
 
 // The attention itself, rounded to `act`, whose blocks of 32 columns lie in one
@@ -176,35 +177,28 @@ Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                    parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
   if (failed(tile) || failed(split) || failed(parts))
     return {};
-  int64_t kvHeads = cache.getHeads(), hd = cache.getDim();
-  auto constants = Constants()
-                       .set("heads", heads)
-                       .set("hd", hd)
-                       .set("group", heads / kvHeads)
-                       .set("window", int64_t(cache.getWindow()))
-                       .set("cache", cache.getFormat().str());
-  auto name = FlatSymbolRefAttr::get(cache.getSymNameAttr());
+  int64_t hd = cache.getDim();
+  Call what = {.family = "attend",
+               .name = c.few() ? "attn_parts" : "attn_out",
+               // Partials are f32 whatever reads the merged result.
+               .constants = Constants()
+                                .set("heads", heads)
+                                .set("hd", hd)
+                                .set("group", heads / int64_t(cache.getHeads()))
+                                .set("window", int64_t(cache.getWindow()))
+                                .set("cache", cache.getFormat().str())
+                                .set("act", c.few() ? "f32" : act.str()),
+               .inputs = {q, *tile},
+               .cache = FlatSymbolRefAttr::get(cache.getSymNameAttr())};
   if (!c.few())
-    return call({.family = "attend",
-                 .constants = constants.set("act", act.str()),
-                 .inputs = {q, *tile},
-                 .results = {rowsOf(act, heads * hd)},
-                 .cache = name},
-                Axis::Tiles, kvHeads)[0];
-  // Partials are f32 whatever reads the merged result.
-  Value partials = call({.family = "attend",
-                         .constants = constants.set("act", "f32"),
-                         .inputs = {q, *tile, *split},
-                         .results = {rowsOf("f32", heads * (hd + 2))},
-                         .cache = name},
-                        Axis::Splits, kvHeads)[0];
+    return call(what)[0];
+  what.inputs.push_back(*split);
   return call(
       {.family = "merge",
+       .name = "attn_out",
        .constants =
            Constants().set("heads", heads).set("hd", hd).set("act", act.str()),
-       .inputs = {partials, *parts},
-       .results = {rowsOf(act, heads * hd)}},
-      Axis::Blocks, heads * hd / 32)[0];
+       .inputs = {call(what)[0], *parts}})[0];
 }
 
 } // namespace gemmac::cpu

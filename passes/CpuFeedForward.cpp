@@ -7,6 +7,7 @@ namespace gemmac::cpu {
 constexpr int64_t maxExperts = 1024, maxTop = 64;
 
 LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
+  layer = op.getGateAttr();
   FailureOr<WeightRef> pre = c.symbols.vector(op, op.getPreAttr());
   FailureOr<WeightRef> gateUp = c.symbols.interleaved(
       op, KernelSymbols::siblingName(op.getGateAttr(), "gate_up"),
@@ -20,12 +21,13 @@ LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
            << " activations and " << op.getDownAttr() << " " << down->act;
   double eps = op.getEps().convertToDouble();
   Value h = at(op.getH());
-  Value x = norm(h, pre->name, eps, gateUp->act);
-  Value y = linear(geglu(x, *gateUp, down->act), *down);
+  Value x = norm(h, *pre, eps, gateUp->act, "mlp_in");
+  Value y = linear(geglu(x, *gateUp), *down, "mlp_out");
   return addNorm(h, y, op.getPostAttr(), op.getScale(), eps, op.getResult());
 }
 
 LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
+  layer = op.getGateAttr();
   KernelSymbols &s = c.symbols;
   auto vector = [&](FlatSymbolRefAttr name) { return s.vector(op, name); };
   auto pre = vector(op.getPreAttr()),
@@ -48,7 +50,6 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
       failed(up) || failed(expertsDown))
     return failure();
   int64_t k = columns(op.getH()), experts = router->rows, chosen = op.getTop();
-  int64_t width = up->rows / 2;
   if (experts > maxExperts || chosen < 1 || chosen > std::min(experts, maxTop))
     return op.emitError("unsupported: ")
            << chosen << " of " << experts << " experts; at most " << maxTop
@@ -65,51 +66,45 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
   double eps = op.getEps().convertToDouble();
   Value h = at(op.getH());
   ValueRange x =
-      rowOp({.family = "norms3",
-             .constants = Constants()
-                              .set("k", k)
-                              .set("eps", eps)
-                              .set("act", act)
-                              .set("factor", op.getFactor().convertToDouble()),
-             .inputs = {h},
-             .weights = {pre->name, routerScale->name, preExperts->name},
-             .results = {rowsOf(act, k), rowsOf("f32", k), rowsOf(act, k)}});
-  Value scores = linear(x[1], *router);
-  Value g = geglu(x[0], *gateUp, act);
+      call({.family = "norms3",
+            .name = "mlp_in",
+            .constants = Constants()
+                             .set("k", k)
+                             .set("eps", eps)
+                             .set("act", act)
+                             .set("factor", op.getFactor().convertToDouble()),
+            .inputs = {h},
+            .weights = {*pre, *routerScale, *preExperts}});
+  Value scores = linear(x[1], *router, "router");
+  Value g = geglu(x[0], *gateUp);
   auto counts = Constants().set("experts", experts).set("top", chosen);
-  ValueRange choice =
-      rowOp({.family = "top_experts",
-             .constants = counts,
-             .inputs = {scores},
-             .weights = {perExpert->name},
-             .results = {rowsOf("f32", chosen), rowsOf("i32", chosen)}});
+  auto ofExperts = [&](const WeightRef &w) {
+    return Constants(counts)
+        .set("k", w.cols)
+        .set("format", w.format)
+        .set("act", act);
+  };
+  ValueRange choice = call({.family = "top_experts",
+                            .name = "chosen",
+                            .constants = counts,
+                            .inputs = {scores},
+                            .weights = {*perExpert}});
   Value order = call({.family = "moe_sort",
+                      .name = "order",
                       .constants = counts,
-                      .inputs = {choice[1]},
-                      .results = {rowsOf("i32", chosen)}},
-                     c.few() ? Axis::All : Axis::One)[0];
+                      .inputs = {choice[1]}})[0];
   Value e = call({.family = "experts_up",
-                  .constants = Constants(counts)
-                                   .set("k", k)
-                                   .set("f", width)
-                                   .set("format", up->format)
-                                   .set("act", act),
+                  .name = "experts_act",
+                  .constants = ofExperts(*up).set("f", up->rows / 2),
                   .inputs = {x[2], choice[1], order},
-                  .weights = {up->name},
-                  .results = {rowsOf(act, chosen * rowStride(act, width))}},
-                 Axis::Blocks, roundUp(width, 32) / 32)[0];
-  Value dense = linear(g, *down);
-  Value sum = call({.family = "experts_down",
-                    .constants = Constants(counts)
-                                     .set("k", expertsDown->cols)
-                                     .set("n", expertsDown->rows)
-                                     .set("format", expertsDown->format)
-                                     .set("act", act),
-                    .inputs = {e, choice[1], choice[0], order},
-                    .weights = {expertsDown->name},
-                    .scalars = {rowStride("f32", expertsDown->rows)},
-                    .results = {rowsOf("f32", expertsDown->rows)}},
-                   Axis::Blocks, roundUp(expertsDown->rows, 16) / 16)[0];
+                  .weights = {*up}})[0];
+  Value dense = linear(g, *down, "mlp_out");
+  Value sum =
+      call({.family = "experts_down",
+            .name = "experts_out",
+            .constants = ofExperts(*expertsDown).set("n", expertsDown->rows),
+            .inputs = {e, choice[1], choice[0], order},
+            .weights = {*expertsDown}})[0];
   Call last = {.family = "add_norm3",
                .constants =
                    Constants()
@@ -117,15 +112,14 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
                        .set("eps", eps)
                        .set("scaled", int64_t(op.getScale().has_value())),
                .inputs = {h, dense, sum},
-               .weights = {postDense->name, postExperts->name, post->name},
-               .results = {rowsOf("f32", k)}};
+               .weights = {*postDense, *postExperts, *post}};
   if (op.getScale()) {
     auto scale = vector(op.getScaleAttr());
     if (failed(scale))
       return failure();
-    last.weights.push_back(scale->name);
+    last.weights.push_back(*scale);
   }
-  c.values.map(op.getResult(), rowOp(last)[0]);
+  c.values.map(op.getResult(), call(last)[0]);
   return success();
 }
 

@@ -8,14 +8,17 @@ namespace gemmac::cpu {
 
 using namespace mlir;
 
-// The constants, operands and results of one call.
+// One call. What the table of families says of the shapes (results, units, most
+// scalars, the axis) is left away.
 struct Call {
   const char *family;
+  // What the results are, in the layer of the op: "attn_out". Empty: they are
+  // the result of the op.
+  StringRef name = "";
   Constants constants;
   SmallVector<Value> inputs;
-  SmallVector<FlatSymbolRefAttr> weights = {};
-  SmallVector<int64_t> scalars = {};
-  SmallVector<Type> results = {};
+  SmallVector<WeightRef> weights = {};
+  std::vector<int64_t> chosen = {}; // scalars that no shape says
   FlatSymbolRefAttr cache = {};
 };
 
@@ -40,33 +43,24 @@ private:
   LogicalResult top(gemma::TopOp op);
   LogicalResult logits(gemma::LogitsOp op);
 
-  // Calls. `rowOp` runs over rows, or on all workers in `few`.
-  ValueRange call(const Call &what, Axis axis, int64_t units = 1);
-  ValueRange rowOp(const Call &what) {
-    return call(what, c.few() ? Axis::All : Axis::Rows);
-  }
-  Value norm(Value x, FlatSymbolRefAttr w, double eps, StringRef act,
-             std::optional<Axis> axis = {});
-  Value quant(Value x, StringRef act);
-  Value linear(Value x, const WeightRef &w);
-  Value geglu(Value x, const WeightRef &w, StringRef act);
+  // The first axis of the family unless said.
+  ValueRange call(const Call &what, std::optional<Axis> axis = {});
+  Value norm(Value x, const WeightRef &w, double eps, StringRef act,
+             StringRef name, std::optional<Axis> axis = {});
+  Value quant(Value x, StringRef act, StringRef name);
+  Value linear(Value x, const WeightRef &w, StringRef name);
+  Value geglu(Value x, const WeightRef &w);
   LogicalResult addNorm(Value h, Value y, FlatSymbolRefAttr post,
                         std::optional<StringRef> scale, double eps,
                         Value result);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
   FailureOr<WeightRef> head(FlatSymbolRefAttr weight);
-  FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap);
+  FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap,
+                          StringRef name);
 
   // Types.
   RankedTensorType rowsOf(StringRef encoding, int64_t columns);
-  int64_t columns(Value v) {
-    return cast<RankedTensorType>(v.getType()).getDimSize(1);
-  }
-  int64_t stride(Value v) {
-    return rowStride(
-        kernel::encodingOf(cast<RankedTensorType>(v.getType())).str(),
-        columns(v));
-  }
+  int64_t columns(Value v) { return kernel::columnsOf(v.getType()); }
   Value at(Value gemmaValue) { return c.values.lookup(gemmaValue); }
   FailureOr<Value> ioArg(Io io);
   FlatSymbolRefAttr symbol(StringRef name) {
@@ -75,6 +69,7 @@ private:
 
   RecipeContext &c;
   Operation *op;
+  FlatSymbolRefAttr layer = {}; // a weight of the op's layer, if it has one
   Location loc;
 };
 

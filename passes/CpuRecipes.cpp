@@ -31,68 +31,85 @@ FailureOr<Value> CpuRecipe::ioArg(Io io) {
                          << "', which this segment has not";
 }
 
-ValueRange CpuRecipe::call(const Call &what, Axis axis, int64_t units) {
+ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
   OpBuilder &b = c.builder;
   KernelSpec spec = {what.family, c.rows, what.constants};
-  SmallVector<Attribute> weights(what.weights.begin(), what.weights.end());
+  assert(checkSpec(spec).empty() && "recipes make kernels that there are");
+  const Family &family = *findFamily(what.family);
+  CallShape shape = {family, spec.constants,
+                     axis.value_or(family.axes(c.rows).front())};
+  for (Value input : what.inputs)
+    shape.inputs.push_back(columns(input));
+  SmallVector<Attribute> weights;
+  for (const WeightRef &weight : what.weights)
+    for (FlatSymbolRefAttr name : weight.names()) {
+      weights.push_back(name);
+      shape.weights.push_back(weight.rows);
+    }
+  complete(shape, what.chosen);
+  SmallVector<Type> results;
+  for (auto [result, columns] : llvm::zip(family.results, shape.results))
+    results.push_back(
+        rowsOf(operandEncoding(result.encoding, spec.constants), columns));
+  Location where = loc;
+  if (!what.name.empty()) {
+    std::string name =
+        layer ? KernelSymbols::siblingName(layer, what.name) : what.name.str();
+    where = NameLoc::get(b.getStringAttr(name), loc);
+  }
   auto callOp = kernel::CallOp::create(
-      b, loc, what.results, c.symbols.body(spec, loc), what.inputs,
+      b, where, results, c.symbols.body(spec, loc), what.inputs,
       weights.empty() ? ArrayAttr() : b.getArrayAttr(weights), what.cache,
-      what.scalars.empty() ? DenseI64ArrayAttr()
-                           : b.getDenseI64ArrayAttr(what.scalars),
-      b.getStringAttr(axisName(axis)), b.getI64IntegerAttr(units), ArrayAttr());
+      shape.scalars.empty() ? DenseI64ArrayAttr()
+                            : b.getDenseI64ArrayAttr(shape.scalars),
+      b.getStringAttr(axisName(shape.axis)),
+      b.getI64IntegerAttr(unitsOf(shape)), ArrayAttr());
   return callOp.getResults();
 }
 
-Value CpuRecipe::norm(Value x, FlatSymbolRefAttr w, double eps, StringRef act,
-                      std::optional<Axis> axis) {
-  int64_t k = columns(x);
-  Call what = {
-      .family = "norm",
-      .constants =
-          Constants().set("k", k).set("eps", eps).set("act", act.str()),
-      .inputs = {x},
-      .weights = {w},
-      .results = {rowsOf(act, k)}};
-  return axis ? call(what, *axis)[0] : rowOp(what)[0];
+// The constants of a product with `w`.
+static Constants productOf(const WeightRef &w) {
+  return Constants().set("k", w.cols).set("format", w.format).set("act", w.act);
 }
 
-Value CpuRecipe::quant(Value x, StringRef act) {
-  if (act == "f32")
-    return x;
-  int64_t k = columns(x);
-  return rowOp({.family = "quant",
-                .constants = Constants().set("k", k).set("act", act.str()),
-                .inputs = {x},
-                .results = {rowsOf(act, k)}})[0];
-}
-
-Value CpuRecipe::linear(Value x, const WeightRef &w) {
-  return call({.family = "linear",
+Value CpuRecipe::norm(Value x, const WeightRef &w, double eps, StringRef act,
+                      StringRef name, std::optional<Axis> axis) {
+  return call({.family = "norm",
+               .name = name,
                .constants = Constants()
-                                .set("k", w.cols)
-                                .set("format", w.format)
-                                .set("act", w.act),
-               .inputs = {x},
-               .weights = {w.name},
-               .scalars = {rowStride("f32", w.rows)},
-               .results = {rowsOf("f32", w.rows)}},
-              Axis::Blocks, roundUp(w.rows, 16) / 16)[0];
-}
-
-// `w` interleaves gate and up; the result is rounded to `act`.
-Value CpuRecipe::geglu(Value x, const WeightRef &w, StringRef act) {
-  int64_t width = w.rows / 2;
-  return call({.family = "linear_geglu",
-               .constants = Constants()
-                                .set("k", w.cols)
-                                .set("format", w.format)
+                                .set("k", columns(x))
+                                .set("eps", eps)
                                 .set("act", act.str()),
                .inputs = {x},
-               .weights = {w.name},
-               .scalars = {rowStride(act.str(), width)},
-               .results = {rowsOf(act, width)}},
-              Axis::Blocks, roundUp(width, 32) / 32)[0];
+               .weights = {w}},
+              axis)[0];
+}
+
+Value CpuRecipe::quant(Value x, StringRef act, StringRef name) {
+  if (act == "f32")
+    return x;
+  return call(
+      {.family = "quant",
+       .name = name,
+       .constants = Constants().set("k", columns(x)).set("act", act.str()),
+       .inputs = {x}})[0];
+}
+
+Value CpuRecipe::linear(Value x, const WeightRef &w, StringRef name) {
+  return call({.family = "linear",
+               .name = name,
+               .constants = productOf(w),
+               .inputs = {x},
+               .weights = {w}})[0];
+}
+
+// `w` interleaves gate and up.
+Value CpuRecipe::geglu(Value x, const WeightRef &w) {
+  return call({.family = "linear_geglu",
+               .name = "mlp_act",
+               .constants = productOf(w),
+               .inputs = {x},
+               .weights = {w}})[0];
 }
 
 LogicalResult CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
@@ -101,33 +118,28 @@ LogicalResult CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
   FailureOr<WeightRef> w = c.symbols.vector(op, post);
   if (failed(w))
     return failure();
-  int64_t k = columns(h);
   Call what = {.family = "add_norm",
                .constants = Constants()
-                                .set("k", k)
+                                .set("k", columns(h))
                                 .set("eps", eps)
                                 .set("scaled", int64_t(scale.has_value())),
                .inputs = {h, y},
-               .weights = {w->name},
-               .results = {rowsOf("f32", k)}};
+               .weights = {*w}};
   if (scale) {
     FailureOr<WeightRef> s = c.symbols.vector(op, symbol(*scale));
     if (failed(s))
       return failure();
-    what.weights.push_back(s->name);
+    what.weights.push_back(*s);
   }
-  c.values.map(result, rowOp(what)[0]);
+  c.values.map(result, call(what)[0]);
   return success();
 }
 
 Value CpuRecipe::copyOut(Location where, Value value) {
   loc = where;
-  int64_t k = columns(value);
   return call({.family = "copy",
-               .constants = Constants().set("k", k),
-               .inputs = {value},
-               .results = {rowsOf("f32", k)}},
-              c.few() ? Axis::One : Axis::Rows)[0];
+               .constants = Constants().set("k", columns(value)),
+               .inputs = {value}})[0];
 }
 
 //===-- rows in, rows out -------------------------------------------------===//
@@ -139,26 +151,23 @@ LogicalResult CpuRecipe::embed(gemma::EmbedOp op) {
   FailureOr<WeightRef> table = c.symbols.matrix(op, op.getTableAttr());
   if (failed(table))
     return failure();
-  Constants constants;
-  constants.set("k", table->cols)
-      .set("format", table->format)
-      .set("scale", op.getScale().convertToDouble());
-  c.values.map(op.getResult(),
-               rowOp({.family = "embed",
-                      .constants = constants,
-                      .inputs = {at(op.getIds())},
-                      .weights = table->names(),
-                      .results = {rowsOf("f32", table->cols)}})[0]);
+  c.values.map(
+      op.getResult(),
+      call({.family = "embed",
+            .constants = Constants()
+                             .set("k", table->cols)
+                             .set("format", table->format)
+                             .set("scale", op.getScale().convertToDouble()),
+            .inputs = {at(op.getIds())},
+            .weights = {*table}})[0]);
   return success();
 }
 
 LogicalResult CpuRecipe::take(gemma::TakeOp op) {
-  int64_t k = columns(op.getX());
   c.values.map(op.getResult(),
-               rowOp({.family = "take",
-                      .constants = Constants().set("k", k),
-                      .inputs = {at(op.getX()), at(op.getIndex())},
-                      .results = {rowsOf("f32", k)}})[0]);
+               call({.family = "take",
+                     .constants = Constants().set("k", columns(op.getX())),
+                     .inputs = {at(op.getX()), at(op.getIndex())}})[0]);
   return success();
 }
 
@@ -178,7 +187,7 @@ LogicalResult CpuRecipe::rmsNorm(gemma::RmsNormOp op) {
     axis = Axis::One;
   c.values.map(
       op.getResult(),
-      norm(at(op.getX()), w->name, op.getEps().convertToDouble(), "f32", axis));
+      norm(at(op.getX()), *w, op.getEps().convertToDouble(), "f32", "", axis));
   return success();
 }
 
@@ -218,29 +227,28 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
       return failure();
     rows = *part;
   }
-  Value context = linear(quant(at(op.getH0()), proj->act), rows);
+  Value context =
+      linear(quant(at(op.getH0()), proj->act, "ple_in"), rows, "ple_context");
   // rms(c x; eps) = rms(x; eps / c^2)
   double factor = op.getContextScale().convertToDouble();
   double eps = op.getEps().convertToDouble() / (factor * factor);
-  Call what = {.family = "ple_finish",
-               .constants =
-                   Constants()
-                       .set("p", p)
-                       .set("eps", eps)
-                       .set("format", table->format)
-                       .set("token_scale", op.getTokenScale().convertToDouble())
-                       .set("scale", op.getScale().convertToDouble()),
-               .inputs = {context, *token},
-               .weights = {w->name},
-               .scalars = {last - first},
-               .results = {rowsOf("f32", (last - first) * p)}};
-  Value y = c.few() ? call(what, Axis::Blocks, last - first)[0]
-                    : call(what, Axis::Rows)[0];
-  c.values.map(op.getResult(), y);
+  c.values.map(
+      op.getResult(),
+      call({.family = "ple_finish",
+            .constants =
+                Constants()
+                    .set("p", p)
+                    .set("eps", eps)
+                    .set("format", table->format)
+                    .set("token_scale", op.getTokenScale().convertToDouble())
+                    .set("scale", op.getScale().convertToDouble()),
+            .inputs = {context, *token},
+            .weights = {*w}})[0]);
   return success();
 }
 
 LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
+  layer = op.getGateAttr();
   FailureOr<WeightRef> gate = c.symbols.matrix(op, op.getGateAttr());
   FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
   if (failed(gate) || failed(proj))
@@ -256,22 +264,15 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
     return op.emitError("unsupported: ")
            << op.getGateAttr() << " multiplies " << gate->act
            << " activations and " << op.getProjAttr() << " " << proj->act;
-  Value h = at(op.getH()), all = at(ple);
-  Value x = quant(h, gate->act);
-  int64_t unit = isQuantized(gate->act) ? quantBlock : 16;
-  Value g =
-      call({.family = "linear_ple",
-            .constants = Constants()
-                             .set("k", gate->cols)
-                             .set("format", gate->format)
-                             .set("act", gate->act),
-            .inputs = {x, all},
-            .weights = {gate->name},
-            .scalars = {rowStride(gate->act, gate->rows), stride(all), column},
-            .results = {rowsOf(gate->act, gate->rows)}},
-           Axis::Blocks, roundUp(gate->rows, unit) / unit)[0];
-  return addNorm(h, linear(g, *proj), op.getPostAttr(), op.getScale(),
-                 op.getEps().convertToDouble(), op.getResult());
+  Value h = at(op.getH());
+  Value g = call({.family = "linear_ple",
+                  .name = "ple_act",
+                  .constants = productOf(*gate),
+                  .inputs = {quant(h, gate->act, "ple_in"), at(ple)},
+                  .weights = {*gate},
+                  .chosen = {column}})[0];
+  return addNorm(h, linear(g, *proj, "ple_out"), op.getPostAttr(),
+                 op.getScale(), op.getEps().convertToDouble(), op.getResult());
 }
 
 //===-- output ------------------------------------------------------------===//
@@ -285,21 +286,16 @@ FailureOr<WeightRef> CpuRecipe::head(FlatSymbolRefAttr weight) {
 
 // Softcapped scores of the whole vocabulary (cap 0: no softcap).
 FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
-                                   double cap) {
+                                   double cap, StringRef name) {
   FailureOr<WeightRef> w = head(weight);
   if (failed(w))
     return failure();
-  return call({.family = "logits",
-               .constants = Constants()
-                                .set("k", w->cols)
-                                .set("format", w->format)
-                                .set("act", w->act)
-                                .set("cap", cap),
-               .inputs = {quant(hidden, w->act)},
-               .weights = w->names(),
-               .scalars = {rowStride("f32", w->rows)},
-               .results = {rowsOf("f32", w->rows)}},
-              Axis::Blocks, roundUp(w->rows, 16) / 16)[0];
+  c.scores = call({.family = "logits",
+                   .name = name,
+                   .constants = productOf(*w).set("cap", cap),
+                   .inputs = {quant(hidden, w->act, "head_in")},
+                   .weights = {*w}})[0];
+  return c.scores;
 }
 
 // A softcap that is the only user joins the product.
@@ -308,11 +304,10 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
   if (op->hasOneUse())
     cap = dyn_cast<gemma::SoftcapOp>(*op->user_begin());
   FailureOr<Value> y = capped(at(op.getHidden()), op.getWeightAttr(),
-                              cap ? cap.getCap().convertToDouble() : 0.0);
+                              cap ? cap.getCap().convertToDouble() : 0.0, "");
   if (failed(y))
     return failure();
   c.values.map(op.getResult(), *y);
-  c.scores = *y;
   if (cap)
     c.values.map(cap.getResult(), *y);
   return success();
@@ -329,36 +324,25 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
     return failure();
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
   const int64_t parts = std::clamp<int64_t>(w->rows / 16, 1, 64);
-  Call what = {.family = "top",
-               .results = {rowsOf("f32", parts * topCount),
-                           rowsOf("i32", parts * topCount)}};
+  Call what = {.family = "top", .name = "top_parts", .chosen = {parts}};
   if (w->low) {
     FailureOr<Value> best = ioArg(Io::best);
     if (failed(best))
       return failure();
     what.family = "top_scan";
-    what.constants.set("k", w->cols)
-        .set("format", w->format)
-        .set("act", w->act)
-        .set("cap", cap);
-    what.inputs = {quant(at(op.getHidden()), w->act), *mask, *best};
-    what.weights = w->names();
-    what.scalars = {w->rows, parts};
+    what.constants = productOf(*w).set("cap", cap);
+    what.inputs = {quant(at(op.getHidden()), w->act, "head_in"), *mask, *best};
+    what.weights = {*w};
   } else {
-    FailureOr<Value> y = capped(at(op.getHidden()), op.getWeightAttr(), cap);
+    FailureOr<Value> y =
+        capped(at(op.getHidden()), op.getWeightAttr(), cap, "logits");
     if (failed(y))
       return failure();
     what.inputs = {*y, *mask};
-    what.scalars = {w->rows, stride(*y), parts};
-    c.scores = *y;
   }
-  ValueRange best = call(what, Axis::Blocks, parts);
+  ValueRange best = call(what);
   ValueRange merged =
-      call({.family = "top_merge",
-            .inputs = {best[0], best[1]},
-            .scalars = {parts},
-            .results = {rowsOf("i32", topCount), rowsOf("f32", topCount)}},
-           Axis::One);
+      call({.family = "top_merge", .inputs = {best[0], best[1]}});
   c.values.map(op.getIds(), merged[0]);
   c.values.map(op.getValues(), merged[1]);
   return success();

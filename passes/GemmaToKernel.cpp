@@ -87,7 +87,15 @@ outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
     bool isShared = call && call.getAxis() != "all";
     // The residual lives on in the arena, where body may overwrite it.
     if (!isShared || isResidual)
-      value = copyOutForCpu(context, source.getLoc(), value);
+      value = copyOutForCpu(
+          context,
+          NameLoc::get(
+              StringAttr::get(source.getContext(),
+                              results.size() < arrays.size()
+                                  ? arrayOf(arrays[results.size()]).name
+                                  : ""),
+              source.getLoc()),
+          value);
     results.push_back(value);
   }
   if (context.scores && !llvm::is_contained(results, context.scores))

@@ -103,11 +103,12 @@ FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
                    rank > 1 ? weight->dim(rank - 2) : 1, weight->dim(rank - 1)};
 }
 
-// A head of 8 bits, where five of them at a time are no slower than memory.
+// A head of 8 bits, where a scan of five of them is worth it.
 bool KernelSymbols::isScanned(gemma::WeightOp weight) const {
-  return heads.contains(weight.getSymName()) && target.dot == DotKind::U8S8 &&
-         target.vectorBytes == 64 && *weight.getFormat() == "q8_0" &&
-         *weight.getAct() == "q8" && weight.rank() == 2;
+  return heads.contains(weight.getSymName()) &&
+         findFamily("top_scan")->supports(target) &&
+         *weight.getFormat() == "q8_0" && *weight.getAct() == "q8" &&
+         weight.rank() == 2;
 }
 
 FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,

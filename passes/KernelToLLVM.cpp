@@ -26,15 +26,11 @@ struct KernelToLLVM : impl::KernelToLLVMBase<KernelToLLVM> {
 // The C signature of a body (targets/Kernels.h).
 LLVM::LLVMFunctionType signatureOf(const KernelSpec &spec,
                                    MLIRContext *context) {
-  const Family &family = *findFamily(spec.family);
   Type ptr = LLVM::LLVMPointerType::get(context);
   Type i32 = IntegerType::get(context, 32);
-  SmallVector<Type> types(family.inputs.size() + kernelWeights(spec).size(),
-                          ptr);
-  if (family.cache)
-    types.append({ptr, ptr, ptr, i32});
-  types.append(family.results.size(), ptr);
-  types.append(1 + family.partials + family.scalars.size() + 2, i32);
+  SmallVector<Type> types;
+  for (const Parameter &parameter : kernelParameters(spec))
+    types.push_back(parameter.pointer ? ptr : i32);
   return LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), types);
 }
 

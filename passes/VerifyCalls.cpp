@@ -1,6 +1,7 @@
 // The half of kernel-verify-plan that looks at calls one by one: a wrong unit
 // count leaves columns uncomputed, a wrong stride or step array reads foreign
-// bytes. Must not know places and barriers.
+// bytes. Compares the IR with the table of families, not with the planner. Must
+// not know places and barriers.
 #include "passes/VerifyPlan.h"
 
 #include "targets/Layouts.h"
@@ -79,273 +80,146 @@ LogicalResult checkSignature(func::FuncOp func) {
 
 //===-- one call ----------------------------------------------------------===//
 
+// Compares a call with what its family says of the shapes in the IR.
 class CallChecker {
 public:
-  CallChecker(func::FuncOp func, kernel::CallOp call)
-      : func(func), call(call), family(*kernel::familyOf(call)),
-        constants(kernel::specOf(kernel::lookupDef(call)).constants) {}
-
+  CallChecker(func::FuncOp func, kernel::CallOp call);
   LogicalResult run() {
-    if (failed(checkTables()) || failed(checkColumns()) ||
-        failed(checkUnits()) || failed(checkScalars()) ||
-        failed(checkWeightRows()))
+    if (failed(checkTables()) || failed(checkMatrix()) ||
+        failed(checkColumns()) || failed(checkScalars()))
       return failure();
-    return success();
+    return checkUnits();
   }
 
 private:
   LogicalResult checkTables();
+  LogicalResult checkMatrix();
   LogicalResult checkColumns();
-  LogicalResult checkUnits();
   LogicalResult checkScalars();
-  LogicalResult checkWeightRows();
+  LogicalResult checkUnits();
 
-  static int64_t columns(Value v) {
-    return cast<RankedTensorType>(v.getType()).getShape().back();
-  }
-  static int64_t stride(Value v) {
-    return rowStride(
-        kernel::encodingOf(cast<RankedTensorType>(v.getType())).str(),
-        columns(v));
-  }
-  StringRef ioName(Value v) {
-    std::optional<Io> io = kernel::argumentIo(func, v);
-    return io ? StringRef(arrayOf(*io).name) : StringRef();
-  }
-  int64_t scalar(StringRef name) {
-    for (auto [i, known] : llvm::enumerate(family.scalars))
-      if (known == name)
-        return (*call.getScalars())[i];
-    return -1;
-  }
-  kernel::WeightOp weight(unsigned i) {
-    return kernel::lookupWeight(
-        call, cast<FlatSymbolRefAttr>((*call.getWeights())[i]));
+  kernel::CacheOp cacheOf(kernel::CallOp of) {
+    FlatSymbolRefAttr name = of ? of.getCacheAttr() : FlatSymbolRefAttr();
+    return name ? kernel::lookupCache(of, name) : kernel::CacheOp();
   }
 
   func::FuncOp func;
   kernel::CallOp call;
-  const Family &family;
-  Constants constants;
+  KernelSpec spec;
+  CallShape shape;
+  SmallVector<kernel::WeightOp> weights;
 };
 
-// Step arrays are the ones that the family means, of the cache's table.
+CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call)
+    : func(func), call(call), spec(kernel::specOf(kernel::lookupDef(call))),
+      shape{*findFamily(spec.family), spec.constants} {
+  parseAxis(call.getAxis().str(), shape.axis);
+  for (Value input : call.getInputs())
+    shape.inputs.push_back(kernel::columnsOf(input.getType()));
+  for (Type result : call.getResultTypes())
+    shape.results.push_back(kernel::columnsOf(result));
+  for (Attribute name :
+       call.getWeights().value_or(ArrayAttr::get(call.getContext(), {}))) {
+    weights.push_back(
+        kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(name)));
+    shape.weights.push_back(weights.back().getRows());
+  }
+  llvm::append_range(shape.scalars,
+                     call.getScalars().value_or(ArrayRef<int64_t>()));
+}
+
+// Step arrays are the ones that the family means, of the cache that the call,
+// or the call whose result it reads, is about.
 LogicalResult CallChecker::checkTables() {
-  std::string kind;
-  if (call.getCacheAttr())
-    kind = kernel::lookupCache(call, call.getCacheAttr()).getTable().str();
-  if (family.name == "merge")
-    if (auto attend = call.getInputs()[0].getDefiningOp<kernel::CallOp>();
-        attend && attend.getCacheAttr())
-      kind = kernel::lookupCache(call, attend.getCacheAttr()).getTable().str();
-  for (auto [i, value] : llvm::enumerate(call.getInputs())) {
-    const Operand &operand = family.inputs[i];
-    StringRef got = ioName(value);
-    if (!operand.table) {
-      if (got.empty() || got == "resid" || got == "hidden")
+  kernel::CacheOp cache = cacheOf(call);
+  if (!cache && !call.getInputs().empty())
+    cache = cacheOf(call.getInputs()[0].getDefiningOp<kernel::CallOp>());
+  bool isLocal = !cache || cache.getTable() == "local",
+       isGlobal = !cache || cache.getTable() == "global";
+  for (auto [operand, value] :
+       llvm::zip(shape.family.inputs, call.getInputs())) {
+    std::optional<Io> got = kernel::argumentIo(func, value);
+    if (!operand.local) {
+      // What another segment has written is a value as any other.
+      if (!got || arrayOf(*got).writers)
         continue;
-      return call.emitOpError() << "expects input " << operand.name
-                                << " to be a value, got io " << got;
-    }
-    std::string expected = operand.name;
-    if (expected == "index")
-      expected = "want";
-    if (expected == "token")
-      expected = "ple";
-    if (expected == "pieces")
-      expected = "split";
-    if (expected == "split" || expected == "parts" || expected == "rope") {
-      if (!kind.empty())
-        expected += "_" + kind;
-      if (kind.empty() &&
-          (got == expected + "_local" || got == expected + "_global"))
-        continue;
-    }
-    if (got != expected)
       return call.emitOpError()
-             << "expects input " << operand.name << " from io " << expected
-             << ", got " << (got.empty() ? StringRef("a value") : got);
+             << "expects input " << operand.name << " to be a value, got io "
+             << arrayOf(*got).name;
+    }
+    if (got && ((isLocal && got == operand.local) ||
+                (isGlobal && got == operand.global)))
+      continue;
+    return call.emitOpError()
+           << "expects input " << operand.name << " from io "
+           << arrayOf(*(isLocal ? operand.local : operand.global)).name
+           << ", got " << (got ? arrayOf(*got).name : "a value");
   }
   return success();
 }
 
-// Inner sizes of inputs against the constants.
+// A matrix that is multiplied has a row per output.
+LogicalResult CallChecker::checkMatrix() {
+  if (shape.family.matrix == MatrixUse::None)
+    return success();
+  int64_t stack = shape.family.stack ? spec.constants.integer("experts") : 1;
+  int64_t rows = shape.family.matrix == MatrixUse::Product ? matrixRowsOf(shape)
+                                                           : shape.weights[0];
+  for (kernel::WeightOp weight : weights) {
+    if (shape.family.interleaved != (weight.getInterleave() != 0))
+      return call.emitOpError()
+             << "expects a weight "
+             << (shape.family.interleaved ? "with" : "without")
+             << " interleaved rows, got @" << weight.getSymName();
+    if (int64_t(weight.getRows()) != rows ||
+        int64_t(weight.getStack()) != stack)
+      return call.emitOpError()
+             << "expects a weight of " << rows << " rows, " << stack
+             << " times, got @" << weight.getSymName() << " with "
+             << weight.getRows() << " rows, " << weight.getStack() << " times";
+  }
+  return success();
+}
+
 LogicalResult CallChecker::checkColumns() {
-  auto expect = [&](Value value, StringRef name,
-                    int64_t expected) -> LogicalResult {
-    if (columns(value) == expected)
+  auto check = [&](StringRef name, Rule rule, int64_t got) -> LogicalResult {
+    int64_t expected = rule ? rule(shape) : got;
+    if (got == expected)
       return success();
     return call.emitOpError() << "expects " << expected << " columns of "
-                              << name << ", got " << columns(value);
+                              << name << ", got " << got;
   };
-  const std::string &name = family.name;
-  if (name == "experts_down") {
-    int64_t slices = constants.integer("top") *
-                     rowStride(constants.text("act"), constants.integer("k"));
-    if (failed(expect(call.getInputs()[0], "x", slices)))
+  for (auto [operand, got] : llvm::zip(shape.family.inputs, shape.inputs))
+    if (failed(check(operand.name, operand.columns, got)))
       return failure();
-  } else if (constants.has("k") && name != "embed") {
-    for (auto [i, value] : llvm::enumerate(call.getInputs())) {
-      const std::string &operand = family.inputs[i].name;
-      if ((operand == "x" || operand == "h" || operand == "y" ||
-           operand == "dense" || operand == "experts") &&
-          failed(expect(value, operand, constants.integer("k"))))
-        return failure();
-    }
-  }
-  static constexpr StringLiteral rowOps[] = {"embed",  "take",     "copy",
-                                             "norm",   "quant",    "add_norm",
-                                             "norms3", "add_norm3"};
-  if (llvm::is_contained(rowOps, name))
-    for (auto [i, value] : llvm::enumerate(call.getResults()))
-      if (failed(expect(value, family.results[i].name, constants.integer("k"))))
-        return failure();
-  if (name == "experts_up")
-    return expect(call.getResults()[0], "y",
-                  constants.integer("top") *
-                      rowStride(constants.text("act"), constants.integer("f")));
-  if (name == "top_experts" && failed(expect(call.getInputs()[0], "logits",
-                                             constants.integer("experts"))))
-    return failure();
-  if (name == "top_experts" || name == "moe_sort")
-    for (auto [i, value] : llvm::enumerate(call.getResults()))
-      if (failed(
-              expect(value, family.results[i].name, constants.integer("top"))))
-        return failure();
-  if (name == "rope_q" || name == "append") {
-    auto table = cast<RankedTensorType>(call.getInputs()[1].getType());
-    if (table.getDimSize(1) != constants.integer("pairs"))
-      return call.emitOpError()
-             << "expects a rope table of " << constants.integer("pairs")
-             << " pairs, got " << table.getDimSize(1);
-  }
-  int64_t heads = constants.has("heads") ? constants.integer("heads") : 0;
-  int64_t hd = constants.has("hd") ? constants.integer("hd") : 0;
-  if (name == "attend" && failed(expect(call.getInputs()[0], "q", heads * hd)))
-    return failure();
-  if ((name == "attend" && call.getAxis() == "splits") || name == "merge") {
-    Value partials =
-        name == "merge" ? call.getInputs()[0] : call.getResults()[0];
-    if (failed(expect(partials, "partials", heads * (hd + 2))))
+  for (auto [result, got] : llvm::zip(shape.family.results, shape.results))
+    if (failed(check(result.name, result.columns, got)))
       return failure();
+  return success();
+}
+
+LogicalResult CallChecker::checkScalars() {
+  for (auto [scalar, got] : llvm::zip(shape.family.scalars, shape.scalars)) {
+    if (scalar.value && got != scalar.value(shape))
+      return call.emitOpError() << "expects scalar " << scalar.name << " = "
+                                << scalar.value(shape) << ", got " << got;
+    if (!scalar.width)
+      continue;
+    int64_t end = got + scalar.width(shape), columns = shape.inputs[scalar.of];
+    if (end > columns)
+      return call.emitOpError() << "expects columns [" << got << ", " << end
+                                << ") within " << columns;
   }
-  if ((name == "attend" && call.getAxis() == "tiles") || name == "merge" ||
-      name == "rope_q")
-    return expect(call.getResults()[0], family.results[0].name, heads * hd);
   return success();
 }
 
 // Every column of the result, every head, every part is some unit's.
 LogicalResult CallChecker::checkUnits() {
-  auto blocks = [](int64_t n, int64_t size) { return roundUp(n, size) / size; };
-  const std::string &name = family.name;
-  int64_t expected = 1;
-  if (call.getAxis() == "blocks") {
-    if (name == "ple_finish")
-      expected = scalar("layers");
-    else if (name == "top" || name == "top_scan")
-      expected = scalar("parts");
-    else if (name == "experts_up")
-      expected = blocks(constants.integer("f"), 32);
-    else
-      expected = blocks(
-          columns(call.getResults()[0]),
-          name == "linear_geglu" || name == "merge" ||
-                  (name == "linear_ple" && isQuantized(constants.text("act")))
-              ? 32
-              : 16);
-  } else if (name == "attend") {
-    expected = constants.integer("heads") / constants.integer("group");
-  }
+  int64_t expected = unitsOf(shape);
   if (int64_t(call.getUnits()) == expected)
     return success();
   return call.emitOpError() << "expects " << expected << " units of "
                             << call.getAxis() << ", got " << call.getUnits();
-}
-
-LogicalResult CallChecker::checkScalars() {
-  auto expect = [&](StringRef name, int64_t expected) -> LogicalResult {
-    if (scalar(name) == expected)
-      return success();
-    return call.emitOpError() << "expects scalar " << name << " = " << expected
-                              << ", got " << scalar(name);
-  };
-  auto within = [&](StringRef name, int64_t width,
-                    Value value) -> LogicalResult {
-    if (scalar(name) + width <= columns(value))
-      return success();
-    return call.emitOpError()
-           << "expects columns [" << scalar(name) << ", "
-           << scalar(name) + width << ") within " << columns(value);
-  };
-  const std::string &name = family.name;
-  if (name == "rope_q" || name == "append") {
-    Value x = call.getInputs()[0];
-    int64_t width = constants.integer("heads") * constants.integer("hd");
-    if (failed(expect("stride", stride(x))))
-      return failure();
-    if (name == "rope_q")
-      return within("column", width, x);
-    return success(succeeded(within("k_column", width, x)) &&
-                   succeeded(within("v_column", width, x)));
-  }
-  if (name == "top") {
-    Value logits = call.getInputs()[0];
-    return success(succeeded(expect("stride", stride(logits))) &&
-                   succeeded(expect("vocab", columns(logits))) &&
-                   scalar("parts") * 64 == columns(call.getResults()[0]));
-  }
-  if (name == "top_scan")
-    return success(succeeded(expect("vocab", int64_t(weight(0).getRows()))) &&
-                   succeeded(expect("vocab", int64_t(weight(1).getRows()))) &&
-                   scalar("parts") * 64 == columns(call.getResults()[0]));
-  if (name == "top_merge")
-    return expect("parts", columns(call.getInputs()[0]) / 64);
-  if (name == "ple_finish")
-    return expect("layers",
-                  columns(call.getResults()[0]) / constants.integer("p"));
-  if (name == "linear_ple" &&
-      (failed(expect("ple_stride", stride(call.getInputs()[1]))) ||
-       failed(within("column", columns(call.getResults()[0]),
-                     call.getInputs()[1]))))
-    return failure();
-  if (llvm::is_contained(family.scalars, "stride"))
-    return expect("stride", stride(call.getResults()[0]));
-  return success();
-}
-
-// A matrix has a row per column of the result.
-LogicalResult CallChecker::checkWeightRows() {
-  int64_t expected = 0;
-  const std::string &name = family.name;
-  if (name == "linear" || name == "logits" || name == "linear_ple" ||
-      name == "experts_down")
-    expected = columns(call.getResults()[0]);
-  else if (name == "linear_geglu")
-    expected = 2 * columns(call.getResults()[0]);
-  else if (name == "experts_up")
-    expected = 2 * constants.integer("f");
-  else
-    return success();
-  for (unsigned i = 1; name == "logits" && i < call.getWeights()->size(); ++i)
-    if (int64_t(weight(i).getRows()) != expected)
-      return call.emitOpError()
-             << "expects a weight of " << expected << " rows, got @"
-             << weight(i).getSymName() << " with " << weight(i).getRows();
-  kernel::WeightOp w = weight(0);
-  bool isPairs = name == "linear_geglu" || name == "experts_up";
-  if (isPairs != (w.getInterleave() == 32))
-    return call.emitOpError()
-           << "expects a weight " << (isPairs ? "with" : "without")
-           << " interleaved rows, got @" << w.getSymName();
-  bool isStack = name == "experts_up" || name == "experts_down";
-  int64_t stack = isStack ? constants.integer("experts") : 1;
-  if (int64_t(w.getRows()) != expected || int64_t(w.getStack()) != stack)
-    return call.emitOpError()
-           << "expects a weight of " << expected << " rows, " << stack
-           << " times, got @" << w.getSymName() << " with " << w.getRows()
-           << " rows, " << w.getStack() << " times";
-  return success();
 }
 
 } // namespace

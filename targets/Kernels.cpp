@@ -1,17 +1,21 @@
 // The table of kernel families. Notation: r row, k inner size, o output column;
-// act = format of encoded activations ("f32" or "bf16", rounded to nearest even
-// once, at their producer). All arithmetic is f32 unless said; reductions over
-// k and over columns run in one fixed order that does not depend on the row
-// class, the number of rows, or the worker (docs/design.md#7).
+// act = format of encoded activations, rounded once, at their producer. All
+// arithmetic is f32 unless said; reductions over k and over columns run in one
+// fixed order that does not depend on the row class, the number of rows, or the
+// worker (docs/design.md#7).
 #include "targets/Kernels.h"
 
 #include "targets/Layouts.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
 namespace gemmac {
+
+//===-- constants ---------------------------------------------------------===//
 
 static const Constants::Value &
 lookUp(const std::map<std::string, Constants::Value> &values,
@@ -34,29 +38,8 @@ const std::string &Constants::text(const std::string &name) const {
   return std::get<std::string>(lookUp(values, name));
 }
 
-std::string kernelSymbol(const KernelSpec &spec) {
-  std::string symbol = spec.family;
-  // `top_few` is the name of a segment.
-  if (spec.constants.all().empty())
-    symbol += "_kernel";
-  for (const auto &[name, value] : spec.constants.all()) {
-    symbol += '_';
-    if (auto *number = std::get_if<int64_t>(&value)) {
-      symbol += name.substr(0, 1) + std::to_string(*number);
-    } else if (auto *real = std::get_if<double>(&value)) {
-      char text[40]; // short, and reads back
-      for (int digits = 6; digits <= 17; ++digits) {
-        snprintf(text, sizeof text, "%.*g", digits, *real);
-        if (strtod(text, nullptr) == *real)
-          break;
-      }
-      for (char c : std::string(text))
-        symbol += c == '.' ? 'p' : c == '-' ? 'm' : c == '+' ? '_' : c;
-    } else {
-      symbol += std::get<std::string>(value);
-    }
-  }
-  return symbol + (spec.rows == RowClass::Few ? "_few" : "_many");
+const char *rowClassName(RowClass rows) {
+  return rows == RowClass::Few ? "few" : "many";
 }
 
 const char *axisName(Axis axis) {
@@ -73,331 +56,528 @@ bool parseAxis(const std::string &name, Axis &axis) {
   return false;
 }
 
+// Shortest decimal that reads back as the f32 that bodies compute with.
+static std::string shortest(double value) {
+  char text[32];
+  auto end = std::to_chars(text, text + sizeof text, float(value)).ptr;
+  return std::string(text, end);
+}
+
+std::optional<Constants::Value>
+KernelConstant::parse(const std::string &text) const {
+  const char *begin = text.data(), *end = begin + text.size();
+  Constants::Value value = text;
+  std::from_chars_result read = {end, {}};
+  if (kind == Integer)
+    read = std::from_chars(begin, end, value.emplace<int64_t>());
+  else if (kind == Real)
+    read = std::from_chars(begin, end, value.emplace<double>());
+  if (read.ec != std::errc() || read.ptr != end || !holds(value))
+    return std::nullopt;
+  return value;
+}
+
+bool KernelConstant::holds(const Constants::Value &value) const {
+  if (auto *integer = std::get_if<int64_t>(&value))
+    return kind == Integer && *integer >= low && *integer <= high;
+  if (auto *real = std::get_if<double>(&value))
+    return kind == Real && std::isfinite(*real);
+  return kind == Format &&
+         std::count(words.begin(), words.end(), std::get<std::string>(value));
+}
+
+std::string KernelConstant::expectation() const {
+  if (kind == Integer)
+    return "to be an i64 of " + std::to_string(low) + " to " +
+           std::to_string(high);
+  if (kind == Real)
+    return "to be a finite f64";
+  std::string text = "to be ";
+  for (const std::string &word : words)
+    text += (&word == &words[0]       ? ""
+             : &word == &words.back() ? " or "
+                                      : ", ") +
+            word;
+  return text;
+}
+
+static const KernelConstant *findConstant(const Family &family,
+                                          const std::string &name) {
+  for (const KernelConstant &constant : family.constants)
+    if (constant.name == name)
+      return &constant;
+  return nullptr;
+}
+
+std::string kernelSymbol(const KernelSpec &spec) {
+  std::string symbol = spec.family;
+  // `top_few` is the name of a segment.
+  if (spec.constants.all().empty())
+    symbol += "_kernel";
+  const Family *family = findFamily(spec.family);
+  for (const auto &[name, value] : spec.constants.all()) {
+    symbol += '_';
+    if (auto *number = std::get_if<int64_t>(&value)) {
+      const KernelConstant *constant =
+          family ? findConstant(*family, name) : nullptr;
+      symbol += (constant ? constant->letter : name) + std::to_string(*number);
+    } else if (auto *real = std::get_if<double>(&value)) {
+      for (char c : shortest(*real))
+        symbol += c == '.' ? 'p' : c == '-' ? 'm' : c == '+' ? '_' : c;
+    } else {
+      symbol += std::get<std::string>(value);
+    }
+  }
+  return symbol + "_" + rowClassName(spec.rows);
+}
+
+// All constants. Letters differ, so that symbols say which is which.
+namespace constants {
+static const KernelConstant
+    k = {"k", KernelConstant::Integer, "k", "96"},
+    n = {"n", KernelConstant::Integer, "n", "96"},
+    f = {"f", KernelConstant::Integer, "f", "64"},
+    p = {"p", KernelConstant::Integer, "p", "32"},
+    experts = {"experts", KernelConstant::Integer, "e", "16"},
+    top = {"top", KernelConstant::Integer, "t", "4"},
+    heads = {"heads", KernelConstant::Integer, "h", "4"},
+    hd = {"hd", KernelConstant::Integer, "d", "32"},
+    group = {"group", KernelConstant::Integer, "g", "2"},
+    pairs = {"pairs", KernelConstant::Integer, "r", "16"},
+    window = {"window", KernelConstant::Integer, "w", "64", 0, INT32_MAX},
+    scaled = {"scaled", KernelConstant::Integer, "s", "1", 0, 1},
+    eps = {"eps", KernelConstant::Real, "", "1e-6"},
+    scale = {"scale", KernelConstant::Real, "", "2"},
+    factor = {"factor", KernelConstant::Real, "", "0.5"},
+    cap = {"cap", KernelConstant::Real, "", "30"},
+    tokenScale = {"token_scale", KernelConstant::Real, "", "4"};
+
+static KernelConstant words(const char *name, const char *example,
+                            std::vector<std::string> list) {
+  KernelConstant constant = {name, KernelConstant::Format, "", example};
+  constant.words = std::move(list);
+  return constant;
+}
+static const KernelConstant
+    act = words("act", "bf16", {"f32", "bf16", "q8"}),
+    cache = words("cache", "bf16", {"f32", "bf16", "q8"}),
+    format = words("format", "bf16", {"f32", "bf16", "q8_0", "q4_0", "q4_bf"}),
+    headFormat = words("format", "bf16",
+                       {"f32", "bf16", "q8_0", "q4_0", "q4_bf", splitFormat}),
+    scanFormat = words("format", splitFormat, {splitFormat}),
+    scanAct = words("act", "q8", {"q8"});
+} // namespace constants
+
+//===-- rules -------------------------------------------------------------===//
+
+int64_t CallShape::scalar(std::string_view name) const {
+  for (size_t i = 0; i < family.scalars.size(); ++i)
+    if (family.scalars[i].name == name)
+      return scalars[i];
+  fprintf(stderr, "gemmac: family %s has no such scalar\n",
+          family.name.c_str());
+  abort();
+}
+
+int64_t CallShape::inputStride(size_t i) const {
+  return rowStride(operandEncoding(family.inputs[i].encoding, constants),
+                   inputs[i]);
+}
+
+int64_t CallShape::resultStride(size_t i) const {
+  return rowStride(operandEncoding(family.results[i].encoding, constants),
+                   results[i]);
+}
+
+namespace {
+
+using S = const CallShape &;
+
+template <int64_t number>
+int64_t fixed(S) {
+  return number;
+}
+int64_t k(S s) { return s["k"]; }
+int64_t p(S s) { return s["p"]; }
+int64_t hd(S s) { return s["hd"]; }
+int64_t pairs(S s) { return s["pairs"]; }
+int64_t experts(S s) { return s["experts"]; }
+int64_t top(S s) { return s["top"]; }
+int64_t allHeads(S s) { return s["heads"] * s["hd"]; }
+int64_t partialColumns(S s) { return s["heads"] * (s["hd"] + 2); }
+int64_t matrixOutputs(S s) {
+  return s.weights[0] / (s.family.interleaved ? 2 : 1);
+}
+int64_t input0(S s) { return s.inputs[0]; }
+int64_t inputStride0(S s) { return s.inputStride(0); }
+int64_t resultStride0(S s) { return s.resultStride(0); }
+// `top` slices per row, of the columns that a constant says.
+template <const char *size>
+int64_t slices(S s) {
+  return s["top"] * rowStride(s.constants.text("act"), s[size]);
+}
+constexpr char sizeK[] = "k", sizeF[] = "f";
+int64_t partColumns(S s) { return s.scalar("parts") * GM_TOP; }
+// Columns that a unit of a product computes.
+int64_t blockOutputs(S) { return 16; }
+int64_t pleOutputs(S s) {
+  return isQuantized(s.constants.text("act")) ? quantBlock : 16;
+}
+
+bool isSplit(const Constants &constants) {
+  return constants.text("format") == splitFormat;
+}
+bool isScaled(const Constants &constants) {
+  return constants.integer("scaled");
+}
+
+} // namespace
+
 int64_t partialBytes(int64_t heads, int64_t dim) {
   return heads * (dim + 2) * 4;
 }
 
+//===-- families ----------------------------------------------------------===//
+
 static std::vector<Family> makeFamilies() {
+  namespace c = constants;
   const Access own = Access::Own, any = Access::Any;
   const std::vector<Axis> all = {Axis::All}, one = {Axis::One},
                           rows = {Axis::Rows}, blocks = {Axis::Blocks},
                           tiles = {Axis::Tiles}, splits = {Axis::Splits},
-                          none = {};
-  const std::vector<Axis> allOrOne = {Axis::All, Axis::One};
-  std::vector<Family> f;
-
-  //---- rows in, rows out
-  f.push_back(
+                          none = {}, allOrOne = {Axis::All, Axis::One};
+  const bool optional = true;
+  return {
+      //---- rows in, rows out
       {.name = "embed",
        .summary =
            "y[r, j] = table[ids[r], j] * scale, j < k; the product in f32",
-       .constants = {"k", "format", "scale"},
-       .inputs = {{"ids", own, "i32", true}},
-       // matrixLayout(format), 64-bit offsets; `low` only of splitFormat
-       .weights = {"table", "low"},
-       .results = {{"y", "f32"}},
+       .constants = {c::k, c::headFormat, c::scale},
+       .inputs = {{"ids", own, "i32", nullptr, false, Io::ids}},
+       .matrix = MatrixUse::Lookup, // 64-bit offsets
+       .weights = {{"table", k}, {"low", k, isSplit}},
+       .results = {{"y", "f32", k}},
        .few = all,
-       .many = rows});
-  f.push_back({.name = "take",
-               .summary = "y[r] = x[index[r]], k columns",
-               .constants = {"k"},
-               .inputs = {{"x", any, "f32"}, {"index", own, "i32", true}},
-               .results = {{"y", "f32"}},
-               .few = all,
-               .many = rows});
-  f.push_back(
+       .many = rows},
+      {.name = "take",
+       .summary = "y[r] = x[index[r]], k columns",
+       .constants = {c::k},
+       .inputs = {{"x", any, "f32", k},
+                  {"index", own, "i32", nullptr, false, Io::want}},
+       .results = {{"y", "f32", k}},
+       .few = all,
+       .many = rows},
       {.name = "copy",
        .summary = "y[r] = x[r], k columns: the residual that leaves `body`",
-       .constants = {"k"},
-       .inputs = {{"x", own, "f32"}},
-       .results = {{"y", "f32"}},
+       .constants = {c::k},
+       .inputs = {{"x", own, "f32", k}},
+       .results = {{"y", "f32", k}},
        .few = one,
-       .many = rows});
-  f.push_back(
+       .many = rows},
       {.name = "norm",
        .summary =
            "y = round(x * (mean(x^2) + eps)^(-1/2) * w) over k columns, to act",
-       .constants = {"k", "eps", "act"},
-       .inputs = {{"x", own, "f32"}},
-       .weights = {"w"}, // f32_rows [1, k]
-       .results = {{"y", "act"}},
+       .constants = {c::k, c::eps, c::act},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"w", k}},
+       .results = {{"y", "act", k}},
        .few = allOrOne,
-       .many = rows});
-  f.push_back({.name = "quant",
-               .summary = "y = round(x) to act, k columns",
-               .constants = {"k", "act"},
-               .inputs = {{"x", own, "f32"}},
-               .results = {{"y", "act"}},
-               .few = all,
-               .many = rows});
-  f.push_back({.name = "add_norm",
-               .summary = "h' = (h + rms(y; eps) * w) * s over k columns, in "
-                          "place; scaled = 1: "
-                          "s is the one element of weight `scale`, 0: s = 1 "
-                          "and no such operand",
-               .constants = {"k", "eps", "scaled"},
-               .inputs = {{"h", own, "f32"}, {"y", own, "f32"}},
-               .weights = {"w", "scale"}, // f32_rows; `scale` only if scaled
-               .results = {{"out", "f32", own, 0}},
-               .few = all,
-               .many = rows});
+       .many = rows},
+      {.name = "quant",
+       .summary = "y = round(x) to act, k columns",
+       .constants = {c::k, c::act},
+       .inputs = {{"x", own, "f32", k}},
+       .results = {{"y", "act", k}},
+       .few = all,
+       .many = rows},
+      {.name = "add_norm",
+       .summary = "h' = (h + rms(y; eps) * w) * s over k columns, in place; "
+                  "scaled = 1: s is the one element of weight `scale`, 0: s = "
+                  "1 and no such operand",
+       .constants = {c::k, c::eps, c::scaled},
+       .inputs = {{"h", own, "f32", k}, {"y", own, "f32", k}},
+       .weights = {{"w", k}, {"scale", fixed<1>, isScaled}},
+       .results = {{"out", "f32", k, own, 0}},
+       .few = all,
+       .many = rows},
 
-  //---- matrix products: unit = 16 output columns, all rows inside
-  f.push_back(
+      //---- matrix products: a unit is some outputs, all rows inside
       {.name = "linear",
-       .summary =
-           "y[r, o] = sum over k of x[r, k] W[o, k]; scalar `stride`: elements "
-           "between rows of y",
-       .constants = {"k", "format", "act"},
-       .inputs = {{"x", any, "act"}},
-       .weights = {"w"}, // matrixLayout(format)
-       .results = {{"y", "f32"}},
-       .scalars = {"stride"},
+       .summary = "y[r, o] = sum over k of x[r, k] W[o, k]; scalar `stride`: "
+                  "elements between rows of y",
+       .constants = {c::k, c::format, c::act},
+       .inputs = {{"x", any, "act", k}},
+       .matrix = MatrixUse::Product,
+       .weights = {{"w", k}},
+       .results = {{"y", "f32", matrixOutputs}},
+       .scalars = {{"stride", resultStride0}},
        .few = blocks,
-       .many = blocks});
-  f.push_back({.name = "logits",
-               .summary = "linear, then y = cap tanh(y / cap) if cap > 0",
-               .constants = {"k", "format", "act", "cap"},
-               .inputs = {{"x", any, "act"}},
-               .weights = {"w", "low"}, // `low` only of splitFormat
-               .results = {{"y", "f32"}},
-               .scalars = {"stride"},
-               .few = blocks,
-               .many = none});
-  f.push_back(
+       .many = blocks,
+       .unit = blockOutputs},
+      {.name = "logits",
+       .summary = "linear, then y = cap tanh(y / cap) if cap > 0",
+       .constants = {c::k, c::headFormat, c::act, c::cap},
+       .inputs = {{"x", any, "act", k}},
+       .matrix = MatrixUse::Product,
+       .weights = {{"w", k}, {"low", k, isSplit}},
+       .results = {{"y", "f32", matrixOutputs}},
+       .scalars = {{"stride", resultStride0}},
+       .few = blocks,
+       .many = none,
+       .unit = blockOutputs},
       {.name = "linear_geglu",
        .summary =
            "unit u = 32 outputs: y[r, 32u + i] = round(gelu(x . W[64u + i]) * "
            "(x . W[64u + 32 + i])) to act; W interleaves gate and up 32:32",
-       .constants = {"k", "format", "act"},
-       .inputs = {{"x", any, "act"}},
-       .weights = {"w"},
-       .results = {{"y", "act"}},
-       .scalars = {"stride"}, // elements between rows of y
+       .constants = {c::k, c::format, c::act},
+       .inputs = {{"x", any, "act", k}},
+       .matrix = MatrixUse::Product,
+       .interleaved = true,
+       .weights = {{"w", k}},
+       .results = {{"y", "act", matrixOutputs}},
+       .scalars = {{"stride", resultStride0}},
        .few = blocks,
-       .many = blocks});
-  f.push_back({.name = "linear_ple",
-               .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + "
-                          "o]) to act; unit = "
-                          "16 outputs, of act q8 32",
-               .constants = {"k", "format", "act"},
-               .inputs = {{"x", any, "act"}, {"ple", any, "f32"}},
-               .weights = {"w"},
-               .results = {{"y", "act"}},
-               .scalars = {"stride", "ple_stride", "column"},
-               .few = blocks,
-               .many = blocks});
+       .many = blocks,
+       .unit = fixed<32>},
+      {.name = "linear_ple",
+       .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + o]) to "
+                  "act; unit = 16 outputs, of act q8 32",
+       .constants = {c::k, c::format, c::act},
+       .inputs = {{"x", any, "act", k}, {"ple", any, "f32"}},
+       .matrix = MatrixUse::Product,
+       .weights = {{"w", k}},
+       .results = {{"y", "act", matrixOutputs}},
+       .scalars = {{"stride", resultStride0},
+                   {"ple_stride", [](S s) { return s.inputStride(1); }},
+                   {"column", nullptr, matrixOutputs, 1}},
+       .few = blocks,
+       .many = blocks,
+       .unit = pleOutputs},
 
-  //---- per-layer embeddings
-  f.push_back(
+      //---- per-layer embeddings
       {.name = "ple_finish",
-       .summary = "for each of `layers` slices of width p: y = (rms(context "
-                  "slice; eps) * w "
-                  "+ token slice * token_scale) * scale. `token` rows are "
-                  "gathered table "
-                  "rows in rowsLayout(format), without gaps (layers * p "
-                  "elements apart; quantised: p a multiple of 32); unit "
-                  "= one layer "
-                  "(few, all rows inside) or one row (many, all layers inside)",
-       .constants = {"p", "eps", "format", "token_scale", "scale"},
-       .inputs = {{"context", any, "f32"}, {"token", any, "format", true}},
-       .weights = {"w"}, // f32_rows [1, p]
-       .results = {{"y", "f32"}},
-       .scalars = {"layers"},
+       .summary =
+           "for each of `layers` slices of width p: y = (rms(context slice; "
+           "eps) * w + token slice * token_scale) * scale. `token` rows are "
+           "gathered table rows in rowsLayout(format), without gaps (layers * "
+           "p elements apart; quantised: p a multiple of 32); unit = one layer "
+           "(few, all rows inside) or one row (many, all layers inside)",
+       .constants = {c::p, c::eps, c::format, c::tokenScale, c::scale},
+       .inputs = {{"context", any, "f32"},
+                  {"token", any, "format", input0, false, Io::ple}},
+       .weights = {{"w", p}},
+       .results = {{"y", "f32", input0}},
+       .scalars = {{"layers", [](S s) { return s.inputs[0] / s["p"]; }}},
        .few = blocks,
-       .many = rows});
+       .many = rows,
+       .unit = p},
 
-  //---- attention
-  f.push_back({.name = "rope_q",
-               .summary = "columns [column, column + heads*hd) of x (rows "
-                          "`stride` elements apart), "
-                          "per head: rms norm times w, rope over `pairs`, "
-                          "rounded to the cache "
-                          "format: q [heads][hd]; q8: activation blocks of "
-                          "which those of keyBlock(hd) lanes have one scale",
-               .constants = {"heads", "hd", "pairs", "eps", "cache"},
-               .inputs = {{"x", any, "f32"}, {"rope", own, "f32", true}},
-               .weights = {"w"}, // f32_rows [1, hd]
-               .results = {{"q", "cache"}},
-               .scalars = {"stride", "column"},
-               .few = all,
-               .many = rows});
-  f.push_back({.name = "append",
-               .summary = "for the rows of a tile and each K/V head: k = "
-                          "rope(rms(x at k_column) * "
-                          "w), v = rms(x at v_column), rounded to the cache "
-                          "format and stored at "
-                          "page `pages[slot * page_stride + pos / 64]`, key "
-                          "pos % 64; unit = tile",
-               .constants = {"heads", "hd", "pairs", "eps", "cache"},
-               .inputs = {{"x", any, "f32"},
-                          {"rope", any, "f32", true},
-                          {"tile", own, "i32", true}},
-               .weights = {"w"},
-               .cache = true,
-               .writesCache = true,
-               .scalars = {"stride", "k_column", "v_column"},
-               .few = tiles,
-               .many = tiles});
-  f.push_back({.name = "attend",
-               .summary = "scores, softmax and weighted values over paged K/V; "
-                          "group = query heads "
-                          "per K/V head; row r at position p sees keys [max(0, "
-                          "p-window+1), p] "
-                          "(window 0: [0, p]). few: unit = (split, K/V head), "
-                          "split-major: one split of 256 keys, "
-                          "writes m, l, o of the rows of its tile to partials "
-                          "(row, part); many: "
-                          "unit = (tile, K/V head), tile-major, merges splits "
-                          "in ascending order: y [heads][hd] "
-                          "rounded to act. Same bits both ways. q8: scores = "
-                          "int32 sums of codes times both scales; weights "
-                          "times the values' scales are rounded to codes "
-                          "0..255 per pair and page. `pieces` is "
-                          "the split list (few) "
-                          "or absent (many)",
-               .constants = {"heads", "hd", "group", "window", "cache", "act"},
-               .inputs = {{"q", any, "cache"},
-                          {"tile", any, "i32", true},
-                          {"pieces", any, "i32", true, true}},
-               .cache = true,
-               .partials = true,
-               .results = {{"y", "act"}}, // few: partials in f32
-               .few = splits,
-               .many = tiles});
-  f.push_back(
+      //---- attention
+      {.name = "rope_q",
+       .summary =
+           "columns [column, column + heads*hd) of x (rows `stride` elements "
+           "apart), per head: rms norm times w, rope over `pairs`, rounded to "
+           "the cache format: q [heads][hd]; q8: activation blocks of which "
+           "those of keyBlock(hd) lanes have one scale",
+       .constants = {c::heads, c::hd, c::pairs, c::eps, c::cache},
+       .inputs = {{"x", any, "f32"},
+                  {"rope", own, "f32", pairs, false, Io::rope_local,
+                   Io::rope_global}},
+       .weights = {{"w", hd}},
+       .results = {{"q", "cache", allHeads}},
+       .scalars = {{"stride", inputStride0}, {"column", nullptr, allHeads, 0}},
+       .few = all,
+       .many = rows},
+      {.name = "append",
+       .summary = "for the rows of a tile and each K/V head: k = rope(rms(x at "
+                  "k_column) * w), v = rms(x at v_column), rounded to the "
+                  "cache format and stored at page `pages[slot * page_stride + "
+                  "pos / 64]`, key pos % 64; unit = tile",
+       .constants = {c::heads, c::hd, c::pairs, c::eps, c::cache},
+       .inputs = {{"x", any, "f32"},
+                  {"rope", any, "f32", pairs, false, Io::rope_local,
+                   Io::rope_global},
+                  {"tile", own, "i32", nullptr, false, Io::tile}},
+       .weights = {{"w", hd}},
+       .cache = true,
+       .writesCache = true,
+       .scalars = {{"stride", inputStride0},
+                   {"k_column", nullptr, allHeads, 0},
+                   {"v_column", nullptr, allHeads, 0}},
+       .few = tiles,
+       .many = tiles},
+      {.name = "attend",
+       .summary =
+           "scores, softmax and weighted values over paged K/V; group = query "
+           "heads per K/V head; row r at position p sees keys [max(0, "
+           "p-window+1), p] (window 0: [0, p]). few: unit = (split, K/V head), "
+           "split-major: one split of 256 keys, writes m, l, o of the rows of "
+           "its tile to partials (row, part); many: unit = (tile, K/V head), "
+           "tile-major, merges splits in ascending order: y [heads][hd] "
+           "rounded to act. Same bits both ways. q8: scores = int32 sums of "
+           "codes times both scales; weights times the values' scales are "
+           "rounded to codes 0..255 per pair and page. `pieces` is the split "
+           "list (few) or absent (many)",
+       .constants = {c::heads, c::hd, c::group, c::window, c::cache, c::act},
+       .inputs = {{"q", any, "cache", allHeads},
+                  {"tile", any, "i32", nullptr, false, Io::tile},
+                  {"pieces", any, "i32", nullptr, optional, Io::split_local,
+                   Io::split_global}},
+       .cache = true,
+       .partials = true,
+       .results = {{"y", "act", // few: partials in f32
+                    [](S s) {
+                      return s.axis == Axis::Splits ? partialColumns(s)
+                                                    : allHeads(s);
+                    }}},
+       .few = splits,
+       .many = tiles,
+       .heads = [](S s) { return s["heads"] / s["group"]; }},
       {.name = "merge",
        .summary = "y = sum of o exp(m - M) / sum of l exp(m - M) over the "
-                  "`parts[r]` partials "
-                  "of row r in ascending order, rounded to act; unit = 32 "
-                  "columns of y, all rows",
-       .constants = {"heads", "hd", "act"},
-       .inputs = {{"partials", any, "f32"}, {"parts", any, "i32", true}},
+                  "`parts[r]` partials of row r in ascending order, rounded to "
+                  "act; unit = 32 columns of y, all rows",
+       .constants = {c::heads, c::hd, c::act},
+       .inputs = {{"partials", any, "f32", partialColumns},
+                  {"parts", any, "i32", nullptr, false, Io::parts_local,
+                   Io::parts_global}},
        .partials = true,
-       .results = {{"y", "act"}},
+       .results = {{"y", "act", allHeads}},
        .few = blocks,
-       .many = none});
+       .many = none,
+       .unit = fixed<32>},
 
-  //---- mixture of experts
-  f.push_back(
+      //---- mixture of experts
       {.name = "norms3",
-       .summary =
-           "one sum of squares, three norms: dense = round(rms * w_dense), "
-           "router = "
-           "rms * w_router * factor (f32), experts = round(rms * w_experts)",
-       .constants = {"k", "eps", "act", "factor"},
-       .inputs = {{"x", own, "f32"}},
-       .weights = {"w_dense", "w_router", "w_experts"},
-       .results = {{"dense", "act"}, {"router", "f32"}, {"experts", "act"}},
+       .summary = "one sum of squares, three norms: dense = round(rms * "
+                  "w_dense), router = rms * w_router * factor (f32), experts = "
+                  "round(rms * w_experts)",
+       .constants = {c::k, c::eps, c::act, c::factor},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"w_dense", k}, {"w_router", k}, {"w_experts", k}},
+       .results = {{"dense", "act", k},
+                   {"router", "f32", k},
+                   {"experts", "act", k}},
        .few = all,
-       .many = rows});
-  f.push_back(
+       .many = rows},
       {.name = "top_experts",
        .summary =
            "softmax over `experts` logits, the `top` largest (ties: lower id), "
            "weights = prob / their sum * per_expert[id]; results in ascending "
            "id",
-       .constants = {"experts", "top"},
-       .inputs = {{"logits", any, "f32"}},
-       .weights = {"per_expert"}, // f32_rows [1, experts]
-       .results = {{"weights", "f32"}, {"ids", "i32"}},
+       .constants = {c::experts, c::top},
+       .inputs = {{"logits", any, "f32", experts}},
+       .weights = {{"per_expert", experts}},
+       .results = {{"weights", "f32", top}, {"ids", "i32", top}},
        .few = all,
-       .many = rows});
-  f.push_back({.name = "moe_sort",
-               .summary = "order = the pair numbers r * top + j of all rows, "
-                          "stably sorted by ids[r, j]",
-               .constants = {"experts", "top"},
-               .inputs = {{"ids", any, "i32"}},
-               .results = {{"order", "i32", any}},
-               .few = all,
-               .many = one});
-  f.push_back(
+       .many = rows},
+      {.name = "moe_sort",
+       .summary = "order = the pair numbers r * top + j of all rows, stably "
+                  "sorted by ids[r, j]",
+       .constants = {c::experts, c::top},
+       .inputs = {{"ids", any, "i32", top}},
+       .results = {{"order", "i32", top, any}},
+       .few = all,
+       .many = one},
       {.name = "experts_up",
-       .summary = "linear_geglu of every pair q = order[i] with the stack "
-                  "member ids[q] and "
-                  "row q / top of x: y[q / top, (q % top) * stride32(f) + o]; "
-                  "unit = 32 outputs, "
-                  "all pairs inside; f = expert width",
-       .constants = {"k", "f", "experts", "top", "format", "act"},
-       .inputs = {{"x", any, "act"},
-                  {"ids", any, "i32"},
-                  {"order", any, "i32"}},
-       .weights = {"w"}, // stack of matrixLayout(format), gate and up 32:32
-       .results = {{"y", "act"}},
-       .few = blocks,
-       .many = blocks});
-  f.push_back({.name = "experts_down",
-               .summary = "y[r, o] = sum over j ascending of weights[r, j] * "
-                          "(x[r, j] . W[ids[r, j], o]); "
-                          "unit = 16 outputs; k = expert width, n = all "
-                          "outputs, x rows hold top slices of rowStride(k)",
-               .constants = {"k", "n", "experts", "top", "format", "act"},
-               .inputs = {{"x", any, "act"},
-                          {"ids", any, "i32"},
-                          {"weights", any, "f32"},
-                          {"order", any, "i32"}},
-               .weights = {"w"},
-               .results = {{"y", "f32"}},
-               .scalars = {"stride"},
-               .few = blocks,
-               .many = blocks});
-  f.push_back({.name = "add_norm3",
-               .summary = "h' = (h + rms(rms(dense) * w_dense + rms(experts) * "
-                          "w_experts) * w) * s, in "
-                          "place; scaled as in add_norm",
-               .constants = {"k", "eps", "scaled"},
-               .inputs = {{"h", own, "f32"},
-                          {"dense", own, "f32"},
-                          {"experts", own, "f32"}},
-               .weights = {"w_dense", "w_experts", "w", "scale"},
-               .results = {{"out", "f32", own, 0}},
-               .few = all,
-               .many = rows});
-
-  //---- sampling
-  f.push_back(
-      {.name = "top",
-       .summary = "of vocabulary part u (ids [u V / parts, (u+1) V / parts)) "
-                  "the 64 largest "
-                  "logits per row in descending order, ties by lower id, ids "
-                  "with a 0 bit in "
-                  "`mask` (absent: all ones) left out; missing ones are id -1, "
-                  "value -1e30. "
-                  "values, ids: [r][parts][64]",
-       .constants = {},
-       .inputs = {{"logits", any, "f32"}, {"mask", any, "i32", true, true}},
-       .results = {{"values", "f32"}, {"ids", "i32"}},
-       .scalars = {"vocab", "stride", "parts"},
-       .few = blocks,
-       .many = none});
-  f.push_back(
-      {.name = "top_scan",
        .summary =
-           "logits and top together, of format q8_0_split and act q8 alone: "
-           "all rows of W by their first five bits, then exactly those whose "
-           "logit can be among the `best[0]` <= 64 that are wanted, by a "
-           "bound that is stored with each. Same results as of q8_0 in "
-           "those places; unit = part, but the parts of a call leave them all "
-           "in its first",
-       .constants = {"k", "format", "act", "cap"},
-       .inputs = {{"x", any, "act"},
-                  {"mask", any, "i32", true, true},
-                  {"best", any, "i32", true}},
-       .weights = {"w", "low"},
-       .results = {{"values", "f32"}, {"ids", "i32"}},
-       .scalars = {"vocab", "parts"},
+           "linear_geglu of every pair q = order[i] with the stack member "
+           "ids[q] and row q / top of x: y[q / top, (q % top) * stride32(f) + "
+           "o]; unit = 32 outputs, all pairs inside; f = expert width",
+       .constants = {c::k, c::f, c::experts, c::top, c::format, c::act},
+       .inputs = {{"x", any, "act", k},
+                  {"ids", any, "i32", top},
+                  {"order", any, "i32", top}},
+       .matrix = MatrixUse::Product,
+       .interleaved = true,
+       .stack = true,
+       .weights = {{"w", k}},
+       .results = {{"y", "act", slices<sizeF>}},
        .few = blocks,
-       .many = none});
-  f.push_back(
+       .many = blocks,
+       .unit = fixed<32>,
+       .outputs = [](S s) { return s["f"]; }},
+      {.name = "experts_down",
+       .summary = "y[r, o] = sum over j ascending of weights[r, j] * (x[r, j] "
+                  ". W[ids[r, j], o]); unit = 16 outputs; k = expert width, n "
+                  "= all outputs, x rows hold top slices of rowStride(k)",
+       .constants = {c::k, c::n, c::experts, c::top, c::format, c::act},
+       .inputs = {{"x", any, "act", slices<sizeK>},
+                  {"ids", any, "i32", top},
+                  {"weights", any, "f32", top},
+                  {"order", any, "i32", top}},
+       .matrix = MatrixUse::Product,
+       .stack = true,
+       .weights = {{"w", k}},
+       .results = {{"y", "f32", [](S s) { return s["n"]; }}},
+       .scalars = {{"stride", resultStride0}},
+       .few = blocks,
+       .many = blocks,
+       .unit = blockOutputs},
+      {.name = "add_norm3",
+       .summary =
+           "h' = (h + rms(rms(dense) * w_dense + rms(experts) * w_experts) * "
+           "w) * s, in place; scaled as in add_norm",
+       .constants = {c::k, c::eps, c::scaled},
+       .inputs = {{"h", own, "f32", k},
+                  {"dense", own, "f32", k},
+                  {"experts", own, "f32", k}},
+       .weights = {{"w_dense", k},
+                   {"w_experts", k},
+                   {"w", k},
+                   {"scale", fixed<1>, isScaled}},
+       .results = {{"out", "f32", k, own, 0}},
+       .few = all,
+       .many = rows},
+
+      //---- sampling
+      {.name = "top",
+       .summary =
+           "of vocabulary part u (ids [u V / parts, (u+1) V / parts)) the 64 "
+           "largest logits per row in descending order, ties by lower id, ids "
+           "with a 0 bit in `mask` (absent: all ones) left out; missing ones "
+           "are id -1, value -1e30. values, ids: [r][parts][64]",
+       .constants = {},
+       .inputs = {{"logits", any, "f32"},
+                  {"mask", any, "i32", nullptr, optional, Io::mask}},
+       .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
+       .scalars = {{"vocab", input0}, {"stride", inputStride0}, {"parts"}},
+       .few = blocks,
+       .many = none,
+       .unit = fixed<GM_TOP>},
+      {.name = "top_scan",
+       .summary = "logits and top together, of format q8_0_split and act q8 "
+                  "alone: all rows of W by their first five bits, then exactly "
+                  "those whose logit can be among the `best[0]` <= 64 that are "
+                  "wanted, by a bound that is stored with each. Same results "
+                  "as of q8_0 in those places; unit = part, but the parts of a "
+                  "call leave them all in its first",
+       .constants = {c::k, c::scanFormat, c::scanAct, c::cap},
+       .inputs = {{"x", any, "act", k},
+                  {"mask", any, "i32", nullptr, optional, Io::mask},
+                  {"best", any, "i32", nullptr, false, Io::best}},
+       .matrix = MatrixUse::Scan,
+       .weights = {{"w", k}, {"low", k}},
+       .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
+       .scalars = {{"vocab", matrixOutputs}, {"parts"}},
+       .few = blocks,
+       .many = none,
+       .unit = fixed<GM_TOP>,
+       // Elsewhere five bits at a time are slower than memory.
+       .supports =
+           [](const Target &target) {
+             return target.dot == DotKind::U8S8 && target.vectorBytes == 64;
+           }},
       {.name = "top_merge",
        .summary = "the 64 best of all parts, in the order of `top`: [r][64]",
        .constants = {},
-       .inputs = {{"values", any, "f32"}, {"ids", any, "i32"}},
-       .results = {{"top_ids", "i32", any}, {"top_values", "f32", any}},
-       .scalars = {"parts"},
+       .inputs = {{"values", any, "f32"}, {"ids", any, "i32", input0}},
+       .results = {{"top_ids", "i32", fixed<GM_TOP>, any},
+                   {"top_values", "f32", fixed<GM_TOP>, any}},
+       .scalars = {{"parts", [](S s) { return s.inputs[0] / GM_TOP; }}},
        .few = one,
-       .many = none});
-  return f;
+       .many = none},
+  };
 }
 
 const std::vector<Family> &kernelFamilies() {
@@ -412,13 +592,108 @@ const Family *findFamily(const std::string &name) {
   return nullptr;
 }
 
-std::vector<std::string> kernelWeights(const KernelSpec &spec) {
-  std::vector<std::string> weights;
-  for (const std::string &weight : findFamily(spec.family)->weights)
-    if ((weight != "scale" || spec.constants.integer("scaled")) &&
-        (weight != "low" || spec.constants.text("format") == splitFormat))
+//===-- answers -----------------------------------------------------------===//
+
+const std::string &operandEncoding(const std::string &declared,
+                                   const Constants &constants) {
+  return constants.has(declared) ? constants.text(declared) : declared;
+}
+
+static std::string textOf(const Constants::Value &value) {
+  if (auto *integer = std::get_if<int64_t>(&value))
+    return std::to_string(*integer);
+  if (auto *real = std::get_if<double>(&value))
+    return shortest(*real);
+  return std::get<std::string>(value);
+}
+
+static std::string textOf(const Constants &constants, const char *name) {
+  return constants.has(name) ? constants.text(name) : "";
+}
+
+// Quantised rows meet quantised matrices, but for the head's product, which
+// rounds f32 rows to 8 bits itself.
+static std::string checkFormats(const KernelSpec &spec) {
+  std::string format = textOf(spec.constants, "format"),
+              act = textOf(spec.constants, "act");
+  bool rounds = spec.family == "logits" && format == "q8_0" && act == "f32";
+  bool quantized = isQuantized(format) || isQuantized(act);
+  if (!format.empty() && !act.empty() && !rounds &&
+      isQuantized(format) != isQuantized(act))
+    return "expects act q8 with quantised formats only, got " + format +
+           " and " + act;
+  for (const char *name : {"k", "p"})
+    if (quantized && spec.constants.has(name) &&
+        spec.constants.integer(name) % quantBlock)
+      return "expects " + std::string(name) + " to be a multiple of " +
+             std::to_string(quantBlock) + ", got " +
+             std::to_string(spec.constants.integer(name));
+  return "";
+}
+
+std::string checkSpec(const KernelSpec &spec) {
+  const Family *family = findFamily(spec.family);
+  if (!family)
+    return "expects a kernel family, got \"" + spec.family + "\"";
+  if (family->axes(spec.rows).empty())
+    return "expects a row class of family " + spec.family + ", got \"" +
+           rowClassName(spec.rows) + "\"";
+  for (const auto &[name, value] : spec.constants.all())
+    if (!findConstant(*family, name))
+      return "family " + spec.family + " has no constant " + name;
+  for (const KernelConstant &constant : family->constants) {
+    auto value = spec.constants.all().find(constant.name);
+    if (value == spec.constants.all().end())
+      return "expects constant " + constant.name;
+    if (!constant.holds(value->second))
+      return "expects constant " + constant.name + " " +
+             constant.expectation() + ", got " + textOf(value->second);
+  }
+  return checkFormats(spec);
+}
+
+std::vector<WeightOperand> kernelWeights(const KernelSpec &spec) {
+  std::vector<WeightOperand> weights;
+  for (const WeightOperand &weight : findFamily(spec.family)->weights)
+    if (!weight.present || weight.present(spec.constants))
       weights.push_back(weight);
   return weights;
+}
+
+const Layout &weightLayout(const KernelSpec &spec, const WeightOperand &weight,
+                           DotKind dot) {
+  if (findFamily(spec.family)->matrix == MatrixUse::None)
+    return rowsLayout("f32");
+  return matrixLayout(
+      weight.name == "low" ? lowFormat : spec.constants.text("format"), dot);
+}
+
+int64_t outputsOf(const CallShape &call) {
+  return call.family.outputs ? call.family.outputs(call) : call.results[0];
+}
+
+int64_t unitsOf(const CallShape &call) {
+  if (call.axis == Axis::Blocks) {
+    int64_t unit = call.family.unit(call);
+    return roundUp(outputsOf(call), unit) / unit;
+  }
+  bool perHead = call.axis == Axis::Tiles || call.axis == Axis::Splits;
+  return perHead && call.family.heads ? call.family.heads(call) : 1;
+}
+
+int64_t matrixRowsOf(const CallShape &call) {
+  return outputsOf(call) * (call.family.interleaved ? 2 : 1);
+}
+
+void complete(CallShape &call, const std::vector<int64_t> &chosen) {
+  size_t next = 0;
+  for (const Scalar &scalar : call.family.scalars)
+    call.scalars.push_back(scalar.value ? 0 : chosen[next++]);
+  for (const ResultOperand &result : call.family.results)
+    call.results.push_back(result.columns(call));
+  for (size_t i = 0; i < call.scalars.size(); ++i)
+    if (Rule value = call.family.scalars[i].value)
+      call.scalars[i] = value(call);
 }
 
 std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
@@ -426,8 +701,8 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
   std::vector<Parameter> parameters;
   for (const Operand &input : family.inputs)
     parameters.push_back({input.name, true});
-  for (const std::string &weight : kernelWeights(spec))
-    parameters.push_back({weight, true});
+  for (const WeightOperand &weight : kernelWeights(spec))
+    parameters.push_back({weight.name, true});
   if (family.cache)
     for (const char *name : {"k_pool", "v_pool", "pages", "page_stride"})
       parameters.push_back({name, std::string(name) != "page_stride"});
@@ -436,8 +711,8 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
   parameters.push_back({"rows", false});
   if (family.partials)
     parameters.push_back({"max_splits", false});
-  for (const std::string &scalar : family.scalars)
-    parameters.push_back({scalar, false});
+  for (const Scalar &scalar : family.scalars)
+    parameters.push_back({scalar.name, false});
   parameters.push_back({"begin", false});
   parameters.push_back({"end", false});
   return parameters;

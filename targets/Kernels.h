@@ -1,21 +1,28 @@
-// The kernel families: which operands, constants, axes and access each has.
-// Plain data, so that recipes, barrier and memory planning, lowering, kernel
-// bodies and tests read one truth. Must not know MLIR, Halide or LLVM.
+// The kernel families: which operands, constants, axes and access each has, and
+// the answers to what one asks of a call (units, sizes, what it reads). One
+// table, asked by recipes, verifiers, planning, lowering, kernel bodies and
+// tests. Must not know MLIR, Halide or LLVM.
 #pragma once
 
+#include "targets/Segments.h"
 #include "targets/Target.h"
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 namespace gemmac {
 
+struct Layout;
+
 // few: 1..8 rows (decode, verification, wanted rows); many: 1..C rows
 // (prefill).
 enum class RowClass { Few, Many };
+const char *rowClassName(RowClass rows);
 
 // Compile-time constants of a body: integers, reals, format names. Ordered by
 // name.
@@ -34,6 +41,9 @@ public:
   Constants &set(const std::string &name, const char *v) {
     return values[name] = std::string(v), *this;
   }
+  Constants &set(const std::string &name, const Value &v) {
+    return values[name] = v, *this;
+  }
   bool has(const std::string &name) const { return values.count(name); }
   // These abort if the constant is absent or of another type.
   int64_t integer(const std::string &name) const;
@@ -48,14 +58,34 @@ private:
   std::map<std::string, Value> values;
 };
 
+// A constant that families have. Of one name there is one kind; a family may
+// narrow the words.
+struct KernelConstant {
+  enum Kind { Integer, Real, Format };
+
+  std::string name;
+  Kind kind = Integer;
+  std::string letter;              // of integers: in front of them in symbols
+  std::string example;             // a value that bodies can be made for
+  int64_t low = 1, high = 1 << 20; // of integers
+  std::vector<std::string> words = {}; // of formats
+
+  // Nothing if `text` is no value of this constant.
+  std::optional<Constants::Value> parse(const std::string &text) const;
+  // "to be f32, bf16 or q8".
+  std::string expectation() const;
+  bool holds(const Constants::Value &value) const;
+};
+
 struct KernelSpec {
   std::string family;
   RowClass rows = RowClass::Few;
   Constants constants;
 };
 
-// Symbol of a body, e.g. "linear_bf16_1536_few"; different specs have different
-// symbols.
+// Symbol of a body, e.g. "linear_bf16_bf16_k1536_few": bodies that differ have
+// different symbols. Reals as the shortest decimals that read back as the f32
+// that bodies compute with.
 std::string kernelSymbol(const KernelSpec &spec);
 
 // How a call's units are divided (KernelOps.td, kernel.call).
@@ -67,21 +97,68 @@ bool parseAxis(const std::string &name, Axis &axis);
 // axis and n on both sides then need no barrier); Any = any part.
 enum class Access { Own, Any };
 
+struct Family;
+
+// A call from outside: what the rules of a family speak of. Columns are the
+// sizes of dimension 1, 1 of vectors.
+struct CallShape {
+  const Family &family;
+  const Constants &constants;
+  Axis axis = Axis::Blocks;
+  std::vector<int64_t> inputs = {}, results = {}; // columns
+  std::vector<int64_t> weights = {};              // rows
+  std::vector<int64_t> scalars = {};
+
+  int64_t operator[](const char *constant) const {
+    return constants.integer(constant);
+  }
+  int64_t scalar(std::string_view name) const;
+  int64_t inputStride(size_t i) const; // elements between rows
+  int64_t resultStride(size_t i) const;
+};
+using Rule = int64_t (*)(const CallShape &);
+
 struct Operand {
   std::string name;
   Access access = Access::Any;
   // "f32", "i32", or the name of the constant that holds the encoding ("act",
   // "format", "cache").
   std::string encoding;
-  bool table = false;    // a step array of gm_ctx (immutable during a step)
-  bool optional = false; // may be absent from the call; the body gets null
+  Rule columns = nullptr; // null: any
+  bool optional = false;  // may be absent from the call; the body gets null
+  // A step array of gm_ctx (immutable during a step), of the two kinds of
+  // caches if they differ.
+  std::optional<Io> local = {}, global = local;
+};
+
+struct WeightOperand {
+  std::string name;
+  Rule columns;
+  bool (*present)(const Constants &) = nullptr; // null: always
 };
 
 struct ResultOperand {
   std::string name;
   std::string encoding;
+  Rule columns;
   Access access = Access::Own;
   int inPlaceWith = -1; // index of an input whose bytes this result may take
+};
+
+struct Scalar {
+  std::string name;
+  Rule value = nullptr; // null: whoever makes the call chooses it
+  // A chosen first column: [value, value + width) lies in input `of`.
+  Rule width = nullptr;
+  int of = -1;
+};
+
+// What a family does with its matrix; other families have vectors only.
+enum class MatrixUse {
+  None,
+  Lookup,  // a row of it per row
+  Product, // every row of it is multiplied
+  Scan     // as a product, but next to nothing is read of the lower bits
 };
 
 // The C signature of a body is
@@ -95,17 +172,55 @@ struct ResultOperand {
 struct Family {
   std::string name;
   std::string summary; // semantics, shapes, accumulation
-  std::vector<std::string> constants;
+  std::vector<KernelConstant> constants;
   std::vector<Operand> inputs;
-  std::vector<std::string> weights;
+  MatrixUse matrix = MatrixUse::None;
+  bool interleaved = false; // of two matrices, gate and up, 32:32
+  bool stack = false;       // of `experts` matrices
+  std::vector<WeightOperand> weights;
   bool cache = false;
   bool writesCache = false;
   bool partials = false; // touches per-(row, split) slots: gets max_splits
   std::vector<ResultOperand> results;
-  std::vector<std::string> scalars;
+  std::vector<Scalar> scalars;
   std::vector<Axis> few,
       many; // axes allowed per row class; empty = no such class
+  // Of axis blocks: what a unit computes of the outputs, which are the columns
+  // of result 0 unless said (and the rows of a matrix that is multiplied).
+  Rule unit = nullptr, outputs = nullptr;
+  Rule heads = nullptr; // of axes tiles and splits: units of each; null: 1
+  // Whether bodies for `target` are worth calling; null: always.
+  bool (*supports)(const Target &target) = nullptr;
+
+  const std::vector<Axis> &axes(RowClass rows) const {
+    return rows == RowClass::Few ? few : many;
+  }
 };
+
+const std::vector<Family> &kernelFamilies();
+const Family *findFamily(const std::string &name);
+
+// What is wrong with a body of these constants, as an error says it; empty if
+// it can be made.
+std::string checkSpec(const KernelSpec &spec);
+
+// What an operand's `encoding` means.
+const std::string &operandEncoding(const std::string &declared,
+                                   const Constants &constants);
+// The weights of a body: those of its family but for what the constants switch
+// off.
+std::vector<WeightOperand> kernelWeights(const KernelSpec &spec);
+const Layout &weightLayout(const KernelSpec &spec, const WeightOperand &weight,
+                           DotKind dot);
+
+// The units that a call must have, the outputs that they divide, and the rows
+// of a matrix that is multiplied (of each member of a stack).
+int64_t unitsOf(const CallShape &call);
+int64_t outputsOf(const CallShape &call);
+int64_t matrixRowsOf(const CallShape &call);
+// Adds results and scalars to a call of which inputs and weights are known;
+// `chosen`: the scalars that no rule gives.
+void complete(CallShape &call, const std::vector<int64_t> &chosen = {});
 
 // One parameter of a body's C signature.
 struct Parameter {
@@ -114,13 +229,6 @@ struct Parameter {
   std::string name;
   bool pointer; // else i32
 };
-
-const std::vector<Family> &kernelFamilies();
-const Family *findFamily(const std::string &name);
-// The weights of a body: those of its family but for what the constants switch
-// off (`scale` unless scaled = 1, `low` unless format = splitFormat).
-std::vector<std::string> kernelWeights(const KernelSpec &spec);
-// The signature of a body.
 std::vector<Parameter> kernelParameters(const KernelSpec &spec);
 
 // Bytes per (row, split) of attention partials: o [H][hd], m [H], l [H] in f32.

@@ -140,6 +140,11 @@ StringRef kernel::encodingOf(RankedTensorType type) {
   return "i32";
 }
 
+int64_t kernel::columnsOf(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  return tensor.getRank() > 1 ? tensor.getDimSize(1) : 1;
+}
+
 int64_t kernel::bytesPerRow(RankedTensorType type) {
   int64_t columns = 1;
   for (int64_t dim : type.getShape())

@@ -68,5 +68,7 @@ DictionaryAttr constantsAttr(MLIRContext *context,
 // as stored (targets/Layouts.h rowBytes).
 llvm::StringRef encodingOf(RankedTensorType type);
 int64_t bytesPerRow(RankedTensorType type);
+// Size of dimension 1, 1 of a vector.
+int64_t columnsOf(Type type);
 
 } // namespace mlir::kernel

@@ -85,96 +85,24 @@ LogicalResult KernelDialect::verifyRegionResultAttribute(Operation *op,
 
 //===-- kernel.def --------------------------------------------------------===//
 
-// Constants that are reals or format names; all others are integers.
-static bool isReal(StringRef name) {
-  static constexpr StringLiteral names[] = {"eps", "scale", "token_scale",
-                                            "factor", "cap"};
-  return llvm::is_contained(names, name);
-}
-static bool isFormat(StringRef name) {
-  static constexpr StringLiteral names[] = {"format", "act", "cache"};
-  return llvm::is_contained(names, name);
-}
-
-static LogicalResult checkConstant(DefOp op, StringRef name) {
-  Attribute value = op.getConstants().get(name);
-  if (!value)
-    return op.emitOpError() << "expects constant " << name;
-  if (isFormat(name)) {
-    auto text = dyn_cast<StringAttr>(value);
-    SmallVector<StringRef> words = {"f32", "bf16"};
-    // The bodies that read and write blocks of 32 columns.
-    static constexpr StringLiteral quantized[] = {
-        "embed",  "norm",         "norms3",     "quant",      "linear",
-        "logits", "linear_geglu", "linear_ple", "experts_up", "experts_down",
-        "attend", "merge",        "ple_finish"};
-    bool blocks = llvm::is_contained(quantized, op.getFamily());
-    if ((blocks && name == "act") || name == "cache")
-      words.push_back("q8");
-    if (blocks && name == "format")
-      words.append({"q8_0", "q4_0", "q4_bf"});
-    bool isHead = op.getFamily() == "embed" || op.getFamily() == "logits";
-    if (isHead && name == "format")
-      words.push_back(gemmac::splitFormat);
-    if (op.getFamily() == "top_scan")
-      words.assign({StringRef(name == "act" ? "q8" : gemmac::splitFormat)});
-    if (text && llvm::is_contained(words, text.getValue()))
-      return success();
-    return op.emitOpError() << "expects constant " << name << " to be "
-                            << llvm::join(ArrayRef(words).drop_back(), ", ")
-                            << (words.size() > 1 ? " or " : "") << words.back()
-                            << ", got " << value;
-  }
-  if (isReal(name)) {
-    auto real = dyn_cast<FloatAttr>(value);
-    if (real && real.getType().isF64() && real.getValue().isFinite())
-      return success();
-    return op.emitOpError() << "expects constant " << name
-                            << " to be a finite f64, got " << value;
-  }
-  auto number = dyn_cast<IntegerAttr>(value);
-  if (number && number.getType().isSignlessInteger(64) && number.getInt() >= 0)
-    return success();
-  return op.emitOpError() << "expects constant " << name
-                          << " to be an i64 >= 0, got " << value;
-}
-
 LogicalResult DefOp::verify() {
-  const gemmac::Family *family = gemmac::findFamily(getFamily().str());
-  if (!family)
-    return emitOpError() << "expects a kernel family, got \"" << getFamily()
-                         << "\"";
   if (getRows() != "few" && getRows() != "many")
     return emitOpError() << "expects rows to be few or many, got \""
                          << getRows() << "\"";
-  if ((getRows() == "few" ? family->few : family->many).empty())
-    return emitOpError() << "expects a row class of family " << getFamily()
-                         << ", got \"" << getRows() << "\"";
-  for (const std::string &name : family->constants)
-    if (failed(checkConstant(*this, name)))
-      return failure();
-  auto textOf = [&](StringRef name) {
-    auto text = getConstants().getAs<StringAttr>(name);
-    return text ? text.getValue() : StringRef();
-  };
-  StringRef format = textOf("format"), act = textOf("act");
-  // The head's product rounds f32 rows itself.
-  bool isWide = getFamily() == "logits" && format == "q8_0" && act == "f32";
-  if (!format.empty() && !act.empty() && !isWide &&
-      format.starts_with("q") != act.starts_with("q"))
-    return emitOpError() << "expects act q8 with quantised formats only, got "
-                         << format << " and " << act;
-  for (const char *name : {"k", "p"}) {
-    auto size = getConstants().getAs<IntegerAttr>(name);
-    if (size && (format.starts_with("q") || act.starts_with("q")) &&
-        size.getInt() % gemmac::quantBlock)
-      return emitOpError() << "expects " << name << " to be a multiple of "
-                           << gemmac::quantBlock << ", got " << size.getInt();
+  for (NamedAttribute constant : getConstants()) {
+    Attribute value = constant.getValue();
+    auto number = dyn_cast<IntegerAttr>(value);
+    auto real = dyn_cast<FloatAttr>(value);
+    if (!(number && number.getType().isSignlessInteger(64)) &&
+        !(real && real.getType().isF64()) && !isa<StringAttr>(value))
+      return emitOpError() << "expects constant "
+                           << constant.getName().getValue()
+                           << " as i64, f64 or string, got " << value;
   }
-  if (getConstants().size() != family->constants.size())
-    return emitOpError() << "expects " << family->constants.size()
-                         << " constants, got " << getConstants().size();
-  std::string symbol = gemmac::kernelSymbol(specOf(*this));
+  gemmac::KernelSpec spec = specOf(*this);
+  if (std::string wrong = gemmac::checkSpec(spec); !wrong.empty())
+    return emitOpError() << wrong;
+  std::string symbol = gemmac::kernelSymbol(spec);
   if (getSymName() != symbol)
     return emitOpError() << "expects the symbol @" << symbol << ", got @"
                          << getSymName();
@@ -353,16 +281,12 @@ struct Call {
       return std::nullopt;
     return spec.constants.integer(name.str());
   }
-  std::string encoding(const std::string &declared) const {
-    return declared == "f32" || declared == "i32"
-               ? declared
-               : spec.constants.text(declared);
-  }
 
   LogicalResult counts();
   LogicalResult values();
   LogicalResult weights(SymbolTableCollection &table);
-  LogicalResult weight(kernel::WeightOp weight, StringRef name);
+  LogicalResult weight(kernel::WeightOp weight,
+                       const gemmac::WeightOperand &operand);
   LogicalResult cache(SymbolTableCollection &table);
   LogicalResult axis();
 };
@@ -414,12 +338,14 @@ static LogicalResult checkValue(CallOp op, Type type, StringRef name,
 
 LogicalResult Call::values() {
   for (auto [value, input] : llvm::zip(op.getInputs(), family.inputs))
-    if (failed(checkValue(op, value.getType(), input.name,
-                          encoding(input.encoding))))
+    if (failed(checkValue(
+            op, value.getType(), input.name,
+            gemmac::operandEncoding(input.encoding, spec.constants))))
       return failure();
   for (auto [value, result] : llvm::zip(op.getResults(), family.results))
-    if (failed(checkValue(op, value.getType(), result.name,
-                          encoding(result.encoding))))
+    if (failed(checkValue(
+            op, value.getType(), result.name,
+            gemmac::operandEncoding(result.encoding, spec.constants))))
       return failure();
   if (!op.getAt())
     return success();
@@ -435,8 +361,9 @@ LogicalResult Call::values() {
 }
 
 LogicalResult Call::weights(SymbolTableCollection &table) {
-  const std::vector<std::string> names = gemmac::kernelWeights(spec);
-  const size_t expected = names.size();
+  const std::vector<gemmac::WeightOperand> operands =
+      gemmac::kernelWeights(spec);
+  const size_t expected = operands.size();
   size_t got = op.getWeights() ? op.getWeights()->size() : 0;
   if (got != expected)
     return op.emitOpError() << "expects " << expected << " weights of "
@@ -449,7 +376,7 @@ LogicalResult Call::weights(SymbolTableCollection &table) {
     if (!symbol)
       return op.emitOpError() << "expects weights to name a kernel.weight, got "
                               << (*op.getWeights())[i];
-    if (failed(weight(symbol, names[i])))
+    if (failed(weight(symbol, operands[i])))
       return failure();
   }
   return success();
@@ -465,31 +392,20 @@ static gemmac::DotKind dotKind(Operation *op) {
   return target ? target->dot : gemmac::DotKind::U8S8;
 }
 
-LogicalResult Call::weight(kernel::WeightOp weight, StringRef name) {
-  // Families with a format multiply a matrix, but for ple_finish, whose format
-  // is that of the gathered table rows; all other weights are vectors.
-  bool matrix = spec.constants.has("format") && family.name != "ple_finish";
+LogicalResult Call::weight(kernel::WeightOp weight,
+                           const gemmac::WeightOperand &operand) {
   const gemmac::Layout &layout =
-      matrix
-          ? gemmac::matrixLayout(name == "low" ? gemmac::lowFormat
-                                               : spec.constants.text("format"),
-                                 dotKind(op))
-          : gemmac::rowsLayout("f32");
+      gemmac::weightLayout(spec, operand, dotKind(op));
   if (weight.getLayout() != layout.name)
     return op.emitOpError()
            << "expects weight @" << weight.getSymName() << " in layout "
            << layout.name << ", got " << weight.getLayout();
-  std::optional<int64_t> cols;
-  for (StringRef size : {"k", "hd", "p", "experts"})
-    if ((cols = constant(size)))
-      break;
-  if (name == "scale")
-    cols = 1;
-  if (cols && int64_t(weight.getCols()) != *cols)
+  int64_t columns = operand.columns({family, spec.constants});
+  if (int64_t(weight.getCols()) != columns)
     return op.emitOpError()
-           << "expects weight @" << weight.getSymName() << " with " << *cols
+           << "expects weight @" << weight.getSymName() << " with " << columns
            << " columns, got " << int64_t(weight.getCols());
-  if (!matrix && weight.getRows() != 1)
+  if (family.matrix == gemmac::MatrixUse::None && weight.getRows() != 1)
     return op.emitOpError() << "expects the vector @" << weight.getSymName()
                             << ", got " << int64_t(weight.getRows()) << " rows";
   return success();
@@ -527,7 +443,7 @@ LogicalResult Call::cache(SymbolTableCollection &table) {
 LogicalResult Call::axis() {
   bool few = spec.rows == gemmac::RowClass::Few;
   gemmac::Axis axis;
-  const std::vector<gemmac::Axis> &allowed = few ? family.few : family.many;
+  const std::vector<gemmac::Axis> &allowed = family.axes(spec.rows);
   if (!gemmac::parseAxis(op.getAxis().str(), axis) ||
       !llvm::is_contained(allowed, axis)) {
     InFlightDiagnostic diag = op.emitOpError() << "expects axis ";

@@ -19,34 +19,9 @@ using namespace gemmac;
 namespace {
 
 Constants sampleConstants(const Family &family) {
-  const Constants samples = Constants()
-                                .set("k", int64_t(96))
-                                .set("n", int64_t(96))
-                                .set("f", int64_t(64))
-                                .set("p", int64_t(32))
-                                .set("experts", int64_t(16))
-                                .set("top", int64_t(4))
-                                .set("heads", int64_t(4))
-                                .set("hd", int64_t(32))
-                                .set("group", int64_t(2))
-                                .set("pairs", int64_t(16))
-                                .set("window", int64_t(64))
-                                .set("scaled", int64_t(1))
-                                .set("eps", 1e-6)
-                                .set("scale", 2.0)
-                                .set("factor", 0.5)
-                                .set("cap", 30.0)
-                                .set("token_scale", 4.0)
-                                .set("format", "bf16")
-                                .set("act", "bf16")
-                                .set("cache", "bf16");
   Constants constants;
-  for (const std::string &name : family.constants) {
-    const auto &value = samples.all().at(name);
-    std::visit([&](const auto &v) { constants.set(name, v); }, value);
-  }
-  if (family.name == "top_scan") // of these alone
-    constants.set("format", splitFormat).set("act", "q8");
+  for (const KernelConstant &constant : family.constants)
+    constants.set(constant.name, constant.parse(constant.example).value());
   return constants;
 }
 
@@ -95,6 +70,7 @@ TEST_P(Families, EveryFamilyHasBodies) {
     for (RowClass rows : {RowClass::Few, RowClass::Many})
       if (!(rows == RowClass::Few ? family.few : family.many).empty()) {
         KernelSpec spec{family.name, rows, sampleConstants(family)};
+        EXPECT_EQ(checkSpec(spec), "");
         std::string text = compile(spec, target);
         EXPECT_NE(text.find(kernelSymbol(spec) + ":"), std::string::npos);
       }
@@ -107,6 +83,57 @@ TEST_P(Families, SameSpecSameCode) {
     KernelSpec spec{name, RowClass::Few, sampleConstants(*findFamily(name))};
     EXPECT_EQ(compile(spec, target), compile(spec, target));
   }
+}
+
+// Symbols tell constants apart, and print reals as the shortest decimals that
+// read back.
+TEST(Symbols, SayWhichConstantIsWhich) {
+  auto rope = [](int64_t heads, int64_t hd) {
+    return kernelSymbol({"rope_q", RowClass::Few,
+                         Constants()
+                             .set("heads", heads)
+                             .set("hd", hd)
+                             .set("pairs", int64_t(16))
+                             .set("eps", 1e-6)
+                             .set("cache", "bf16")});
+  };
+  EXPECT_EQ(rope(64, 32), "rope_q_bf16_1em06_d32_h64_r16_few");
+  EXPECT_NE(rope(64, 32), rope(32, 64));
+  KernelSpec norm{"norm", RowClass::Few,
+                  Constants()
+                      .set("k", int64_t(64))
+                      .set("eps", 0.0015359999999999996)
+                      .set("act", "f32")};
+  EXPECT_EQ(kernelSymbol(norm), "norm_f32_0p001536_k64_few");
+  for (const Family &family : kernelFamilies()) {
+    std::set<std::string> letters;
+    for (const KernelConstant &constant : family.constants)
+      if (constant.kind == KernelConstant::Integer)
+        EXPECT_TRUE(letters.insert(constant.letter).second) << constant.name;
+  }
+}
+
+// What the table of families refuses, in the order of its checks.
+TEST(Specs, AreChecked) {
+  KernelSpec spec{"norm", RowClass::Few,
+                  Constants().set("k", int64_t(64)).set("act", "bf16")};
+  EXPECT_EQ(checkSpec({"nrm", RowClass::Few, {}}),
+            "expects a kernel family, got \"nrm\"");
+  EXPECT_EQ(checkSpec({"merge", RowClass::Many, {}}),
+            "expects a row class of family merge, got \"many\"");
+  EXPECT_EQ(checkSpec(spec), "expects constant eps");
+  spec.constants.set("eps", int64_t(1));
+  EXPECT_EQ(checkSpec(spec), "expects constant eps to be a finite f64, got 1");
+  spec.constants.set("eps", 1e-6).set("k", int64_t(0));
+  EXPECT_EQ(checkSpec(spec),
+            "expects constant k to be an i64 of 1 to 1048576, got 0");
+  spec.constants.set("k", int64_t(48)).set("act", "q8");
+  EXPECT_EQ(checkSpec(spec), "expects k to be a multiple of 32, got 48");
+  spec.constants.set("act", "q4");
+  EXPECT_EQ(checkSpec(spec),
+            "expects constant act to be f32, bf16 or q8, got q4");
+  spec.constants.set("act", "bf16").set("z", int64_t(1));
+  EXPECT_EQ(checkSpec(spec), "family norm has no constant z");
 }
 
 // What cannot be made is an error that names kernel and reason, not a crash.

@@ -21,12 +21,12 @@ kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = 
 
 // -----
 
-// expected-error @below {{expects 3 constants, got 4}}
+// expected-error @below {{family norm has no constant z}}
 kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "bf16", eps = 1.0e-6 : f64, k = 48 : i64, z = 1 : i64}}
 
 // -----
 
-// expected-error @below {{expects constant act to be f32, bf16 or q8, got "q9"}}
+// expected-error @below {{expects constant act to be f32, bf16 or q8, got q9}}
 kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "q9", eps = 1.0e-6 : f64, k = 48 : i64}}
 
 // -----
@@ -57,12 +57,12 @@ kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = 
 
 // -----
 
-// expected-error @below {{expects constant k to be an i64 >= 0, got 48}}
+// expected-error @below {{expects constant k as i64, f64 or string, got 48 : i32}}
 kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "bf16", eps = 1.0e-6 : f64, k = 48 : i32}}
 
 // -----
 
-// expected-error @below {{expects constant k to be an i64 >= 0, got -1}}
+// expected-error @below {{expects constant k to be an i64 of 1 to 1048576, got -1}}
 kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "bf16", eps = 1.0e-6 : f64, k = -1 : i64}}
 
 // -----
@@ -442,43 +442,43 @@ func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %
 
 // -----
 
-kernel.def @append_bf16_1em06_h32_h2_p8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
+kernel.def @append_bf16_1em06_d32_h2_r8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
 kernel.weight @n32 {pieces = [{tensor = "n", rows = array<i64: 0, 1>, cols = array<i64: 0, 32>}], format = "f32", layout = "f32_rows", rows = 1 : i64, cols = 32 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 128 : i64}
 func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %r: tensor<?x8x2xf32>) {
   // expected-error @below {{expects a cache for append}}
-  kernel.call @append_bf16_1em06_h32_h2_p8_few(%h, %r, %t) weights([@n32]) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
+  kernel.call @append_bf16_1em06_d32_h2_r8_few(%h, %r, %t) weights([@n32]) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
   return
 }
 
 // -----
 
-kernel.def @append_bf16_1em06_h32_h2_p8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
+kernel.def @append_bf16_1em06_d32_h2_r8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
 kernel.weight @n32 {pieces = [{tensor = "n", rows = array<i64: 0, 1>, cols = array<i64: 0, 32>}], format = "f32", layout = "f32_rows", rows = 1 : i64, cols = 32 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 128 : i64}
 func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %r: tensor<?x8x2xf32>) {
   // expected-error @below {{expects cache to name a kernel.cache, got @n32}}
-  kernel.call @append_bf16_1em06_h32_h2_p8_few(%h, %r, %t) weights([@n32]) cache(@n32) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
+  kernel.call @append_bf16_1em06_d32_h2_r8_few(%h, %r, %t) weights([@n32]) cache(@n32) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
   return
 }
 
 // -----
 
-kernel.def @append_bf16_1em06_h32_h2_p8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
+kernel.def @append_bf16_1em06_d32_h2_r8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
 kernel.weight @n32 {pieces = [{tensor = "n", rows = array<i64: 0, 1>, cols = array<i64: 0, 32>}], format = "f32", layout = "f32_rows", rows = 1 : i64, cols = 32 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 128 : i64}
 kernel.cache @kv32 {table = "local", window = 8 : i64, heads = 2 : i64, dim = 32 : i64, format = "f32", k_page = 16384 : i64, v_page = 16384 : i64}
 func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %r: tensor<?x8x2xf32>) {
   // expected-error @below {{expects a cache of format bf16, got f32}}
-  kernel.call @append_bf16_1em06_h32_h2_p8_few(%h, %r, %t) weights([@n32]) cache(@kv32) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
+  kernel.call @append_bf16_1em06_d32_h2_r8_few(%h, %r, %t) weights([@n32]) cache(@kv32) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
   return
 }
 
 // -----
 
-kernel.def @append_bf16_1em06_h32_h2_p8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
+kernel.def @append_bf16_1em06_d32_h2_r8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
 kernel.weight @n32 {pieces = [{tensor = "n", rows = array<i64: 0, 1>, cols = array<i64: 0, 32>}], format = "f32", layout = "f32_rows", rows = 1 : i64, cols = 32 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 128 : i64}
 kernel.cache @kv1 {table = "local", window = 8 : i64, heads = 1 : i64, dim = 32 : i64, format = "bf16", k_page = 4096 : i64, v_page = 4096 : i64}
 func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %r: tensor<?x8x2xf32>) {
   // expected-error @below {{expects a cache for 2 heads of 32 in groups of 1, got 1 of 32}}
-  kernel.call @append_bf16_1em06_h32_h2_p8_few(%h, %r, %t) weights([@n32]) cache(@kv1) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
+  kernel.call @append_bf16_1em06_d32_h2_r8_few(%h, %r, %t) weights([@n32]) cache(@kv1) scalars [96, 0, 0] over "tiles"(2) : (tensor<?x48xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
   return
 }
 

@@ -3,7 +3,7 @@
 // CHECK: kernel.def @norm_bf16_{{.+}}_few {constants = {act = "bf16", eps = {{.+}}, k = 48 : i64}, family = "norm", rows = "few"}
 kernel.def @norm_bf16_1em06_k48_few {family = "norm", rows = "few", constants = {act = "bf16", eps = 1.0e-6 : f64, k = 48 : i64}}
 kernel.def @linear_bf16_bf16_k48_few {family = "linear", rows = "few", constants = {act = "bf16", format = "bf16", k = 48 : i64}}
-kernel.def @append_bf16_1em06_h32_h2_p8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
+kernel.def @append_bf16_1em06_d32_h2_r8_few {family = "append", rows = "few", constants = {heads = 2 : i64, hd = 32 : i64, pairs = 8 : i64, eps = 1.0e-6 : f64, cache = "bf16"}}
 // CHECK: kernel.weight @qkv {bytes = 9216 : i64, cols = 48 : i64, format = "bf16", interleave = 0 : i64, layout = "bf16_16x2", {{.*}}offset = 128 : i64, pieces = [{cols = array<i64: 0, 48>, rows = array<i64: 0, 64>, tensor = "q"}, {{.*}}], rows = 96 : i64, stack = 1 : i64}
 kernel.weight @qkv {pieces = [{tensor = "q", rows = array<i64: 0, 64>, cols = array<i64: 0, 48>}, {tensor = "k", rows = array<i64: 32, 64>, cols = array<i64: 0, 48>}], format = "bf16", layout = "bf16_16x2", rows = 96 : i64, cols = 48 : i64, stack = 1 : i64, interleave = 0 : i64, bytes = 9216 : i64, offset = 128 : i64}
 // CHECK: kernel.weight @k {{.*}}view_of = @qkv, view_rows = array<i64: 64, 96>
@@ -26,6 +26,6 @@ func.func @body_few(%h: tensor<?x48xf32> {kernel.io = "resid"}, %rope: tensor<?x
   // CHECK-NEXT: kernel.barrier
   kernel.barrier
   // CHECK-NEXT: kernel.call @append{{.*}} weights([@k_norm]) cache(@kv) scalars [96, 64, 64] over "tiles"(2) : (
-  kernel.call @append_bf16_1em06_h32_h2_p8_few(%a, %rope, %tile) weights([@k_norm]) cache(@kv) scalars [96, 64, 64] over "tiles"(2) : (tensor<?x96xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
+  kernel.call @append_bf16_1em06_d32_h2_r8_few(%a, %rope, %tile) weights([@k_norm]) cache(@kv) scalars [96, 64, 64] over "tiles"(2) : (tensor<?x96xf32>, tensor<?x8x2xf32>, tensor<?x4xi32>) -> ()
   return
 }
