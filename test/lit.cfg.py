@@ -1,4 +1,5 @@
-# lit tests: files *.mlir and *.test, RUN lines in bash. The tools of the build
+# lit tests: files *.mlir and *.test, RUN lines for lit's own shell (pipes,
+# redirections, && and ||; what needs more is a script). The tools of the build
 # (gemma-opt, gemmac, ...) and of LLVM (FileCheck, not, split-file, count) are on
 # PATH; %python is Python 3, %src the repository, %inputs test/Inputs.
 import os
@@ -11,7 +12,7 @@ import lit.formats
 config.name = "gemmac"
 config.suffixes = [".mlir", ".test"]
 config.excludes = ["Inputs", "CMakeLists.txt"]
-config.test_format = lit.formats.ShTest(execute_external=True)
+config.test_format = lit.formats.ShTest(execute_external=False)
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.build_root, "test")
 
@@ -19,11 +20,14 @@ config.environment["PATH"] = os.pathsep.join(
     [os.path.join(config.build_root, "bin"), config.llvm_tools, os.environ.get("PATH", "")])
 config.environment["LC_ALL"] = "C.UTF-8"
 
+python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+inputs = os.path.join(config.source_root, "test", "Inputs")
 config.substitutions += [
-    ("%python", "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable),
+    ("%python", python),
     ("%src", config.source_root),
     ("%build", config.build_root),
-    ("%inputs", os.path.join(config.source_root, "test", "Inputs")),
+    ("%inputs", inputs),
+    ("%exits", f"{python} {inputs}/exits.py"), # %exits CODE COMMAND...
 ]
 
 # What this machine can run; a test that needs more is unsupported, not passed.
@@ -49,7 +53,7 @@ for tool in ("qemu-aarch64", "qemu-x86_64"):
         config.available_features.add(tool)
 if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
-if shutil.which("git") and os.path.isdir(os.path.join(config.source_root, ".git")):
+if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):
     config.available_features.add("git")
 if os.environ.get("GEMMAC_FULL") == "1":
     config.available_features.add("full") # check-full: minutes, not seconds

@@ -1,12 +1,13 @@
-"""Counts the weights of a module on standard input: tensors, parameters."""
-import re, sys
+"""count.py FILE...: counts the weights of modules, one line `NAME TENSORS
+PARAMETERS` per file, named by its base name."""
 
-tensors = parameters = 0
-for line in sys.stdin:
-    match = re.search(r"gemma\.weight @.* : tensor<([0-9x]+)xf32>", line)
-    if match:
-        count = 1
-        for n in match.group(1).split("x"):
-            count *= int(n)
-        tensors, parameters = tensors + 1, parameters + count
-print(tensors, parameters)
+import math
+import os
+import re
+import sys
+
+for path in sys.argv[1:]:
+    with open(path) as file:
+        shapes = re.findall(r"gemma\.weight @.* : tensor<([0-9x]+)xf32>", file.read())
+    parameters = sum(math.prod(map(int, shape.split("x"))) for shape in shapes)
+    print(os.path.basename(path), len(shapes), parameters)
