@@ -127,3 +127,23 @@ func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {g
   %logits = gemma.logits %hidden, @embed : tensor<?x48xf32> -> tensor<?x100xf32>
   return %hidden, %logits : tensor<?x48xf32>, tensor<?x100xf32>
 }
+
+// -----
+
+// Which of two would be cut?
+func.func @first() attributes {gemma.segment = "step"} {
+  return
+}
+// expected-error @below {{expects one function with gemma.segment "step"}}
+func.func @second() attributes {gemma.segment = "step"} {
+  return
+}
+
+// -----
+
+// expected-error @below {{expects the step to be one block}}
+func.func @step() attributes {gemma.segment = "step"} {
+  return
+^unreachable:
+  return
+}

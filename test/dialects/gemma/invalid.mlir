@@ -633,6 +633,21 @@ func.func @f(%h: tensor<?x48xf32>) {
 
 gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @gate from "gate" : tensor<80x48xf32>
+gemma.weight @down from "down" : tensor<48x80xf32>
+gemma.weight @gu from "gu" : tensor<6x41x48xf32>
+gemma.weight @ed from "ed" : tensor<6x48x20xf32>
+gemma.weight @pe from "pe" : tensor<6xf32>
+gemma.weight @r from "r" : tensor<6x48xf32>
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{'gemma.moe_block' op expects gate_up with an even number of rows, got 41}}
+  %y = gemma.moe_block %h pre(@d) gate(@gate) up(@gate) down(@down) post_dense(@d) router(@r) router_scale(@d) pre_experts(@d) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@d) post(@d) {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32>
+  return
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<48xf32>
+gemma.weight @gate from "gate" : tensor<80x48xf32>
 gemma.weight @plp from "plp" : tensor<48x8xf32>
 func.func @f(%h: tensor<?x48xf32>, %p: tensor<?x8xf32>) {
   // expected-error @below {{expects gate @gate of shape [8, 48], got [80, 48]}}
