@@ -1,5 +1,6 @@
 """Runs `bench` of a program (environment variable PROGRAM, compiled from
-examples/nano-e) and checks what it prints and refuses."""
+examples/nano-e) and checks what it prints and refuses: check_bench.py [NAME...]
+runs the checks check_NAME."""
 import json
 import os
 import re
@@ -8,15 +9,12 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import checks
+from checks import fail
+
 PROGRAM = os.environ["PROGRAM"]
 SHORT = ["-p", "32", "-n", "4", "-r", "3", "-t", "1"]
-failures = 0
-
-
-def fail(text):
-    global failures
-    failures += 1
-    print("FAIL: " + text)
 
 
 def call(args, program=PROGRAM):
@@ -177,8 +175,5 @@ def check_interrupt():
     json.loads(out)
 
 
-for check in (check_refusals, check_json, check_work, check_left_out, check_tables, check_no_kv_skip,
-              check_interrupt):
-    check()
-print("FAIL" if failures else "PASS")
-sys.exit(1 if failures else 0)
+checks.run([check_refusals, check_json, check_work, check_left_out, check_tables, check_no_kv_skip,
+            check_interrupt], sys.argv[1:])

@@ -1,6 +1,6 @@
 """Runs a program (environment variable PROGRAM, compiled from examples/nano-e)
 with good and bad arguments in an empty working folder and checks exit codes,
-messages and files."""
+messages and files: check_commands.py [NAME...] runs the checks check_NAME."""
 import json
 import os
 import re
@@ -11,14 +11,11 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import checks
+from checks import fail
+
 PROGRAM = os.environ["PROGRAM"]
-failures = 0
-
-
-def fail(text):
-    global failures
-    failures += 1
-    print("FAIL: " + text)
 
 
 def call(args, limit="", stdin=b"", program=PROGRAM):
@@ -255,12 +252,5 @@ def check_help():
         fail("--version")
 
 
-def main():
-    for check in (check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
-                  check_info, check_interrupt, check_help):
-        check()
-    print("FAIL" if failures else "PASS")
-    sys.exit(1 if failures else 0)
-
-
-main()
+checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
+            check_info, check_interrupt, check_help], sys.argv[1:])

@@ -1,10 +1,10 @@
 """Checks tokenize, detokenize, chat and streaming of programs, and programs
 that are damaged or lack something.
 
-check_text_commands.py GEMMAC EXAMPLES TINY
+check_text_commands.py GEMMAC EXAMPLES TINY [NAME...]
 
 EXAMPLES holds nano-e, nano-m and eval; TINY is a checkpoint without tokenizer.
-Works in the current folder, which is empty."""
+Works in the current folder, which is empty; runs the checks check_NAME."""
 import json
 import os
 import pty
@@ -17,15 +17,12 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import checks
+from checks import fail
+
 GEMMAC, EXAMPLES, TINY = sys.argv[1:4]
 GREEDY = ["--temp", "0"]
-failures = 0
-
-
-def fail(text):
-    global failures
-    failures += 1
-    print("FAIL: " + text)
 
 
 def expect(what, got, wanted):
@@ -522,16 +519,6 @@ def check_damage():
                 fail(f"damaged tokenizer, {args}: exit {rc}: {err}")
 
 
-def main():
-    for model in "nano-e", "nano-m":
-        compile_program(os.path.join(EXAMPLES, model), model)
-    for name, check in sorted(globals().items()):
-        if name.startswith("check_") and (len(sys.argv) < 5 or name in sys.argv[4:]):
-            start = time.time()
-            check()
-            print(f"{name}: {time.time() - start:.1f} s")
-    print("FAIL" if failures else "PASS")
-    sys.exit(1 if failures else 0)
-
-
-main()
+for model in "nano-e", "nano-m":
+    compile_program(os.path.join(EXAMPLES, model), model)
+checks.run([check for name, check in sorted(globals().items()) if name.startswith("check_")], sys.argv[4:])

@@ -3,7 +3,9 @@
 --verify on damaged files, eval --kl and --window against NumPy, gemmac --verify
 with its refusals. Works in the current folder, which it leaves as it was.
 
-  check_card.py GEMMAC SOURCE_FOLDER TARGET [errors|hashes|kl|verify ...]"""
+  check_card.py GEMMAC SOURCE_FOLDER TARGET [errors|hashes|kl|verify ...]
+
+runs these checks, each in an emptied folder."""
 import glob
 import json
 import os
@@ -18,23 +20,12 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import checks
 import safetensors
+from checks import expect, fail
 
 GEMMAC, SRC, TARGET = sys.argv[1:4]
-PARTS = sys.argv[4:]
 NANO = os.path.join(SRC, "examples/nano-e")
-failures = 0
-
-
-def fail(text):
-    global failures
-    failures += 1
-    print("FAIL: " + text)
-
-
-def expect(good, text):
-    if not good:
-        fail(text)
 
 
 def call(command, stdin=b"", pipe=None):
@@ -453,14 +444,9 @@ def check_signal():
             os.unlink(path)
 
 
-def main():
-    parts = {"errors": check_errors, "hashes": check_hashes, "kl": check_kl, "verify": check_verify}
-    for name in PARTS or parts:
-        for left in os.listdir("."):
-            shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
-        parts[name]()
-    print("FAIL" if failures else "PASS")
-    sys.exit(1 if failures else 0)
+def empty_folder():
+    for left in os.listdir("."):
+        shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
 
 
-main()
+checks.run([check_errors, check_hashes, check_kl, check_verify], sys.argv[4:], before=empty_folder)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Feeds gemmac broken inputs and checks exit code and words of each refusal.
 
-check_errors.py GEMMAC EXAMPLES WORK [CASE...]
+check_errors.py GEMMAC EXAMPLES WORK [CASE...]   (names of the functions below)
 
 EXAMPLES holds nano-e (one file) and nano-m (two shards); WORK is an empty
 folder. Every case is a copy of one of them, or of a GGUF file in
@@ -582,6 +582,10 @@ def main():
     gemmac = shutil.which(sys.argv[1])
     examples, work = (os.path.abspath(a) for a in sys.argv[2:4])
     only = sys.argv[4:]
+    names = [c[0].__name__ for c in CASES]
+    unknown = [name for name in only if name not in names]
+    if unknown:
+        sys.exit("no case %s; there are %s" % (", ".join(unknown), ", ".join(names)))
     chosen = [c for c in CASES if not only or c[0].__name__ in only]
     failed = sum(not run_case(gemmac, examples, work, c) for c in chosen)
     print("%d of %d cases as expected" % (len(chosen) - failed, len(chosen)))
