@@ -27,6 +27,7 @@ config.substitutions += [
     ("%src", config.source_root),
     ("%build", config.build_root),
     ("%inputs", inputs),
+    ("%program", f"{python} {config.source_root}/test/tools/program.py {config.build_root}"), # as gemmac -q
     ("%exits", f"{python} {inputs}/exits.py"), # %exits CODE COMMAND...
 ]
 
@@ -57,6 +58,6 @@ if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git
     config.available_features.add("git")
 if os.environ.get("GEMMAC_FULL") == "1":
     config.available_features.add("full") # check-full: minutes, not seconds
-for name in ("GEMMAC_FULL", "HOME"):
+for name in ("GEMMAC_FULL", "HOME", "SEED"): # SEED: other mutants of the fuzzers
     if name in os.environ:
         config.environment[name] = os.environ[name]

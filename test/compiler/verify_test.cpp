@@ -1,5 +1,5 @@
 // gemmac --verify with programs that do what scripts say: how memory, failures
-// and results are told. Real programs: test/e2e/card.test.
+// and results are told. Real programs: test/e2e/card-verify.test.
 #include "compiler/Verify.h"
 
 #include <gtest/gtest.h>
