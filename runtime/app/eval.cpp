@@ -19,7 +19,7 @@ namespace {
 
 struct Request {
   Options machine;
-  std::optional<std::string> text_file, token_file, logits, hidden, kl;
+  std::optional<std::string> text_file, token_file, split, logits, hidden, kl;
   int64_t window = 0; // 0: one sequence
   bool json = false;
 
@@ -41,6 +41,10 @@ Syntax Request::syntax() {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
+      {"--split", "", "SEP",
+       "the file of -f holds several texts, separated by lines that hold only "
+       "SEP: score each on its own",
+       &split},
       {"--window", "", "N",
        "score pieces of at most N tokens, each on its own (<bos> in front of "
        "each that the text begins with)",
@@ -157,45 +161,69 @@ Status Scorer::run() {
   return {};
 }
 
-// Cuts `ids` into windows of at most `most` tokens (0: one window). What the
-// ids begin with if that is <bos> then stands in front of every window.
-std::vector<Window> cut(const Program &program, int64_t most,
-                        std::vector<int32_t> &ids) {
-  if (!most || ids.size() <= size_t(most))
-    return {{0, ids.size()}};
-  const bool bos =
-      program.has_tokenizer() && ids[0] == program.tokenizer.named(GM_TOK_BOS);
-  std::vector<int32_t> out;
-  std::vector<Window> windows;
-  for (size_t at = bos; at < ids.size();) {
-    size_t begin = out.size(),
-           n = std::min(size_t(most) - bos, ids.size() - at);
+// Adds a sequence to `ids` in windows of at most `most` tokens (0: one window).
+// What the sequence begins with if that is <bos> then stands in front of every
+// window.
+void add_sequence(const Program &program, const std::vector<int32_t> &sequence,
+                  int64_t most, std::vector<int32_t> &ids,
+                  std::vector<Window> &windows) {
+  const size_t length =
+      most ? std::min(size_t(most), sequence.size()) : sequence.size();
+  const bool bos = length < sequence.size() && program.has_tokenizer() &&
+                   sequence[0] == program.tokenizer.named(GM_TOK_BOS);
+  for (size_t at = bos; at < sequence.size();) {
+    size_t begin = ids.size(), n = std::min(length - bos, sequence.size() - at);
     if (bos)
-      out.push_back(ids[0]);
-    out.insert(out.end(), ids.begin() + ptrdiff_t(at),
-               ids.begin() + ptrdiff_t(at + n));
-    windows.push_back({begin, out.size()});
+      ids.push_back(sequence[0]);
+    ids.insert(ids.end(), sequence.begin() + ptrdiff_t(at),
+               sequence.begin() + ptrdiff_t(at + n));
+    windows.push_back({begin, ids.size()});
     at += n;
   }
-  ids = std::move(out);
-  return windows;
+}
+
+// The texts between lines that hold only `separator`; the newline at the end of
+// a file belongs to no text.
+std::vector<std::string> split(std::string bytes,
+                               const std::string &separator) {
+  if (bytes.ends_with('\n'))
+    bytes.pop_back();
+  const std::string line = '\n' + separator + '\n';
+  std::vector<std::string> texts;
+  size_t from = 0;
+  for (size_t at; (at = bytes.find(line, from)) != std::string::npos;
+       from = at + line.size())
+    texts.push_back(bytes.substr(from, at - from));
+  texts.push_back(bytes.substr(from));
+  return texts;
 }
 
 Status read_ids(const Program &program, const Request &request,
-                std::vector<int32_t> &ids) {
+                std::vector<int32_t> &ids, std::vector<Window> &windows) {
   std::string bytes;
   const std::string &path =
       request.token_file ? *request.token_file : *request.text_file;
+  const std::string name = "'" + path + "'";
   if (!request.token_file)
     if (Status s = program.need_tokenizer(); !s.ok())
       return s;
   if (Status s = read_input(path, bytes); !s.ok())
     return s;
-  if (request.token_file)
-    return parse_ids(bytes, program.vocab(), "'" + path + "'", ids);
-  if (Status s = check_text(bytes, "'" + path + "'"); !s.ok())
+  std::vector<int32_t> sequence;
+  if (request.token_file) {
+    if (Status s = parse_ids(bytes, program.vocab(), name, sequence); !s.ok())
+      return s;
+    add_sequence(program, sequence, request.window, ids, windows);
+    return {};
+  }
+  if (Status s = check_text(bytes, name); !s.ok())
     return s;
-  encode_raw(program, bytes, ids);
+  for (const std::string &text :
+       request.split ? split(bytes, *request.split) : std::vector{bytes}) {
+    sequence.clear();
+    encode_raw(program, text, sequence);
+    add_sequence(program, sequence, request.window, ids, windows);
+  }
   return {};
 }
 
@@ -233,6 +261,8 @@ Status eval(Request &request) {
     return failure(USAGE,
                    "eval expects one of -f FILE and --tokens FILE, got %s",
                    request.text_file ? "both" : "none");
+  if (request.split && !request.text_file)
+    return failure(USAGE, "--split needs -f FILE");
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
@@ -241,10 +271,12 @@ Status eval(Request &request) {
       (request.text_file == "-" || request.token_file == "-"))
     return failure(USAGE, "the standard input cannot be both the input and "
                           "the reference of --kl");
-  if (Status s = read_ids(program, request, ids); !s.ok())
+  std::vector<Window> windows;
+  if (Status s = read_ids(program, request, ids, windows); !s.ok())
     return s;
-  const std::vector<Window> windows = cut(program, request.window, ids);
-  const size_t longest = windows[0].end; // the first is as long as any
+  size_t longest = 0;
+  for (const Window &window : windows)
+    longest = std::max(longest, window.end - window.begin);
   int64_t most = program.max_context();
   if (!request.machine.context)
     request.machine.context =

@@ -74,6 +74,7 @@ def check_refusals():
     refused(2, ["twice"], ["one", "-p", "two"])
     refused(2, ["got none"], ["eval"])
     refused(2, ["got both"], ["eval", "-f", "letters", "--tokens", "letters"])
+    refused(2, ["--split", "-f FILE"], ["eval", "--tokens", "letters", "--split", "x"])
     refused(2, ["empty"], [""])
     refused(2, ["'empty' is empty"], ["run", "-f", "empty"])
     refused(2, ["'empty' holds no token ids"], ["run", "--tokens", "empty"])
@@ -194,6 +195,17 @@ def check_eval():
     moved = json.loads(good(["eval", "-f", "text", "--json", "--rope-offset", "1000"]))
     if abs(moved["mean"] - values["mean"]) > 0.05:
         fail(f"--rope-offset: mean {moved['mean']} instead of {values['mean']}")
+    # Several texts in one file count as each alone; a window cuts each.
+    for texts, split, more in (["One.", "Two\nlines."], "--", []), (["a b c d e", "f"], "", ["--window", "3"]):
+        write("texts", f"\n{split}\n".join(texts) + "\n")
+        got = json.loads(good(["eval", "-f", "texts", "--split", split, "--json"] + more))
+        alone = []
+        for text in texts:
+            write("text", text)
+            alone.append(json.loads(good(["eval", "-f", "text", "--json"] + more)))
+        for value in "tokens", "nll":
+            if abs(got[value] - sum(each[value] for each in alone)) > 1e-9:
+                fail(f"--split: {value} {got[value]} instead of {alone}")
     write("one", "7")
     if good(["eval", "--tokens", "one"]).splitlines()[0] != "tokens 0":
         fail("one token")
