@@ -4,10 +4,11 @@ them: MakeReference.py MLIR_TBLGEN OUT_FOLDER, in the repository's root.
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 
-tool, out = sys.argv[1:]
+tool, out = shutil.which(sys.argv[1]), sys.argv[2]
 include = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(tool))), "include")
 
 

@@ -29,7 +29,10 @@ def Kernel_Dialect : Dialect {
     `kernel.segment`, `kernel.rows = "few" | "many"` and, after plan,
     `kernel.memory = {fixed, worker, row, key}` (bytes per unit). Every argument
     and every result carries `kernel.io = "<name>"`, the name of an array of
-    `gm_ctx` (GM_IO_LIST of runtime/abi.h).
+    `gm_ctx` (GM_IO_LIST of runtime/abi.h). Body and tail of models with
+    per-layer embeddings carry `kernel.ple = [a, b)`, the columns of a row of
+    that table that they read; the weight which holds the table has the unit
+    attribute `ple`. The module names its target in `kernel.target`.
   }];
   let hasOperationAttrVerify = 1;
   let hasRegionArgAttrVerify = 1;

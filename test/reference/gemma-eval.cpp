@@ -1,10 +1,15 @@
 // gemma-eval: runs gemma-dialect IR in the reference evaluator.
 //
-//   gemma-eval --import=FOLDER --golden=FILE --case=short,mid    against
-//   goldens gemma-eval --import=FOLDER --passes=gemma-optimize --equal   before
-//   = after gemma-eval a.mlir --equal-to=b.mlir                          a = b
-//   gemma-eval --import=FOLDER --ids=2,17,99                     what comes out
-//   gemma-eval --import=FOLDER --print-import                    the IR
+//   gemma-eval --import=FOLDER --golden=FILE --case=short,mid
+//     compares with a golden file
+//   gemma-eval --import=FOLDER --passes=gemma-optimize --equal
+//     runs passes and compares before with after
+//   gemma-eval a.mlir --equal-to=b.mlir
+//     compares two modules
+//   gemma-eval --import=FOLDER --ids=2,17,99
+//     prints what comes out
+//   gemma-eval --import=FOLDER --print-import
+//     prints the IR
 //
 // The module comes from a file or, with --import, from the folder's
 // config.json; weights come from --weights (default: the imported folder) or
