@@ -6,24 +6,34 @@
 
 namespace gemmac {
 
+// Every Halide family and its builder.
+#define GM_TILE_FAMILIES(X)                                                    \
+  X("add_norm", buildAddNorm)                                                  \
+  X("add_norm3", buildAddNorm3)                                                \
+  X("copy", buildCopy)                                                         \
+  X("embed", buildEmbed)                                                       \
+  X("experts_down", buildExpertsDown)                                          \
+  X("experts_up", buildExpertsUp)                                              \
+  X("linear", buildLinear)                                                     \
+  X("linear_geglu", buildLinearGeglu)                                          \
+  X("linear_ple", buildLinearPle)                                              \
+  X("logits", buildLogits)                                                     \
+  X("norm", buildNorm)                                                         \
+  X("norms3", buildNorms3)                                                     \
+  X("ple_finish", buildPleFinish)                                              \
+  X("quant", buildQuant)                                                       \
+  X("take", buildTake)
+
+#define GM_DECLARE(NAME, BUILD)                                                \
+  TileKernel BUILD(const KernelSpec &, const Target &);
+GM_TILE_FAMILIES(GM_DECLARE)
+#undef GM_DECLARE
+
 static const std::map<std::string, BuildTiles> &builders() {
+#define GM_ENTRY(NAME, BUILD) {NAME, BUILD},
   static const std::map<std::string, BuildTiles> all = {
-      {"add_norm", buildAddNorm},
-      {"add_norm3", buildAddNorm3},
-      {"copy", buildCopy},
-      {"embed", buildEmbed},
-      {"experts_down", buildExpertsDown},
-      {"experts_up", buildExpertsUp},
-      {"linear", buildLinear},
-      {"linear_geglu", buildLinearGeglu},
-      {"linear_ple", buildLinearPle},
-      {"logits", buildLogits},
-      {"norm", buildNorm},
-      {"norms3", buildNorms3},
-      {"ple_finish", buildPleFinish},
-      {"quant", buildQuant},
-      {"take", buildTake},
-  };
+      GM_TILE_FAMILIES(GM_ENTRY)};
+#undef GM_ENTRY
   return all;
 }
 

@@ -86,23 +86,8 @@ void vectorizeRow(TileBuilder &tile, Halide::Func f, int64_t k);
 
 //---- families
 
-// One builder per family; throws Halide::Error.
+// One builder per family, defined in the family's file and registered in
+// TileKernel.cpp; throws Halide::Error.
 using BuildTiles = TileKernel (*)(const KernelSpec &, const Target &);
-
-TileKernel buildAddNorm(const KernelSpec &, const Target &);
-TileKernel buildAddNorm3(const KernelSpec &, const Target &);
-TileKernel buildCopy(const KernelSpec &, const Target &);
-TileKernel buildEmbed(const KernelSpec &, const Target &);
-TileKernel buildExpertsDown(const KernelSpec &, const Target &);
-TileKernel buildExpertsUp(const KernelSpec &, const Target &);
-TileKernel buildLinear(const KernelSpec &, const Target &);
-TileKernel buildLinearGeglu(const KernelSpec &, const Target &);
-TileKernel buildLinearPle(const KernelSpec &, const Target &);
-TileKernel buildLogits(const KernelSpec &, const Target &);
-TileKernel buildNorm(const KernelSpec &, const Target &);
-TileKernel buildNorms3(const KernelSpec &, const Target &);
-TileKernel buildPleFinish(const KernelSpec &, const Target &);
-TileKernel buildQuant(const KernelSpec &, const Target &);
-TileKernel buildTake(const KernelSpec &, const Target &);
 
 } // namespace gemmac
