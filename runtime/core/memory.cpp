@@ -413,8 +413,8 @@ void fill_contexts(Engine &e) {
     c.page[kind] = e.page[kind];
     c.page_stride[kind] = int32_t(e.plan.page_stride);
   }
-  e.step[TAIL].ctx = c;
   for (Step &s : e.step) {
+    s.ctx = c;
     s.threads = &e.threads;
     s.ctx.ids = s.ids;
     s.ctx.slot = s.slot;
