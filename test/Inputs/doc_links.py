@@ -16,7 +16,7 @@ import re
 import sys
 
 ROOT = sys.argv[1]
-FOLDERS = ("cmake", "codegen", "compiler", "dialects", "docs", "examples", "passes", "runtime",
+FOLDERS = ("cmake", "codegen", "compiler", "dialects", "docs", "examples", "passes", "runtime", "support",
            "targets", "test")
 TEXT = (".cpp", ".h", ".c", ".td", ".fbs", ".md", ".mlir", ".test", ".py", ".cmake", ".txt", ".in")
 CITATION = re.compile(r"\b(docs/[\w./-]+\.md)#([\w.-]*\w)")
