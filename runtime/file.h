@@ -2,8 +2,8 @@
  * linker and runtime.
  *
  * program:  [ELF][pad to 64 KiB][weights][tokenizer][manifest][trailer]
- * external: [weights][manifest][trailer] with tokenizer_bytes = 0; this manifest
- *           is that of the program which was compiled with the weights: its
+ * external: [weights][manifest][trailer] with tokenizer_bytes = 0; this
+ * manifest is that of the program which was compiled with the weights: its
  *           hashes serve later ones that reuse them
  * Tokenizer and manifest start at multiples of 64 bytes of the file, weights at
  * GM_SECTION_ALIGN (0 in an external file).

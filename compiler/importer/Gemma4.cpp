@@ -332,7 +332,8 @@ void Importer::addStep() {
                               table(config.globalRope)};
   auto type =
       b.getFunctionType(inputs, {rows(config.hidden), rows(config.vocab)});
-  auto function = func::FuncOp::create(b, b.getUnknownLoc(), gemma::stepName, type);
+  auto function =
+      func::FuncOp::create(b, b.getUnknownLoc(), gemma::stepName, type);
   function->setAttr(gemma::segmentAttr, b.getStringAttr(gemma::stepName));
   const char *names[] = {"ids", "slot", "pos", "rope_local", "rope_global"};
   Block *body = function.addEntryBlock();
