@@ -2,9 +2,9 @@
  * linker and runtime.
  *
  * program:  [ELF][pad to 64 KiB][weights][tokenizer][manifest][trailer]
- * external: [weights][manifest][trailer] with tokenizer_bytes = 0; this
- * manifest is that of the program which was compiled with the weights: its
- *           hashes serve later ones that reuse them
+ * external: [weights][manifest][trailer] with tokenizer_bytes = 0
+ * The manifest of an external file is that of the program which was compiled
+ * with it: its hashes serve later programs that reuse the weights.
  * Tokenizer and manifest start at multiples of 64 bytes of the file, weights at
  * GM_SECTION_ALIGN (0 in an external file).
  * The trailer is the last sizeof(gm_trailer) bytes. `strip` removes everything
