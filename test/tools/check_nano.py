@@ -90,21 +90,12 @@ def check_forced(a):
     return share >= a.share
 
 
-def heldout(a, folder):
-    """Paths of the chats of heldout.txt, one after the other."""
-    text = open(os.path.join(a.eval, "heldout.txt"), encoding="utf-8").read()
-    if text.endswith("\n"):
-        text = text[:-1]
-    path = os.path.join(folder, "chat.txt")
-    for chat in text.split("\n\u241e\n")[:a.limit]:
-        with open(path, "w", encoding="utf-8", newline="") as f:
-            f.write(chat)
-        yield path
+SPLIT = "\u241e" # between the chats of heldout.txt
 
 
 def check_perplexity(a):
     text = os.path.join(a.eval, "heldout.txt")
-    result = json.loads(run(a, ["eval", "-f", text, "--split", "\u241e", "--json"]))
+    result = json.loads(run(a, ["eval", "-f", text, "--split", SPLIT, "--json"]))
     tokens, nll = result["tokens"], result["nll"]
     reference = json.load(open(os.path.join(a.eval, "perplexity.json")))[a.model]
     ppl, expected = math.exp(nll / tokens), math.exp(reference["nll"] / reference["tokens"])
@@ -115,22 +106,16 @@ def check_perplexity(a):
 
 
 def check_kl(a):
-    rows, kl, same, worst, ratio, tokens = 0, 0.0, 0.0, 0.0, 0.0, 0
     other = argparse.Namespace(**{**vars(a), "program": os.path.abspath(a.kl)})
+    text = ["eval", "-f", os.path.join(a.eval, "heldout.txt"), "--split", SPLIT]
     with tempfile.TemporaryDirectory() as folder:
         logits = os.path.join(folder, "logits")
-        for path in heldout(a, folder):
-            run(other, ["eval", "-f", path, "--logits", logits])
-            result = json.loads(run(a, ["eval", "-f", path, "--kl", logits, "--json"]))
-            rows += result["rows"]
-            kl += result["kl_mean"] * result["rows"]
-            same += result["same_top"] * result["rows"]
-            worst = max(worst, result["kl_max"])
-            ratio += math.log(result["ppl_ratio"]) * result["tokens"]
-            tokens += result["tokens"]
-    print(f"KL divergence: mean {kl / rows:.3g} (at most {a.most}), largest {worst:.3g}, same top token "
-          f"{100 * same / rows:.2f} %, perplexity ratio {math.exp(ratio / tokens):.6f}, {rows} tokens")
-    return kl / rows <= a.most
+        run(other, [*text, "--logits", logits])
+        result = json.loads(run(a, [*text, "--kl", logits, "--json"]))
+    kl = result["kl_mean"]
+    print(f"KL divergence: mean {kl:.3g} (at most {a.most}), largest {result['kl_max']:.3g}, same top token "
+          f"{100 * result['same_top']:.2f} %, perplexity ratio {result['ppl_ratio']:.6f}, {result['rows']} rows")
+    return kl <= a.most
 
 
 def main():
