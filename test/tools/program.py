@@ -1,7 +1,8 @@
 """program.py BUILD MODEL -o PROGRAM FLAGS...: as `gemmac -q` with these arguments,
 but a program that another test has asked for is not compiled again. It is kept
 in BUILD/test/programs as long as gemmac, its runtimes and the model are the same;
-for tests of what programs do, not of what gemmac says."""
+for tests of what programs do, not of what gemmac says. One file: no
+--weights=external."""
 
 import fcntl
 import hashlib
