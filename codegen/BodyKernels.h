@@ -3,7 +3,7 @@
 // the model's constants are filled in. Must not know MLIR or Halide.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 
 #include <memory>

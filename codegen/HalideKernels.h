@@ -3,7 +3,7 @@
 // implement it are compiled with exceptions, none escapes).
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 
 #include <memory>

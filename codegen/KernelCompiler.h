@@ -4,7 +4,7 @@
 // HalideKernels.h; must not know MLIR.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 
 #include <memory>

@@ -2,7 +2,7 @@
 // need it. Must not know MLIR.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 #include "targets/Layouts.h"
 

@@ -2,7 +2,7 @@
 // that moment (runtime/host/probe.h). Must not know the IR.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 // expression. Plain data: must not know Halide, LLVM or MLIR.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 
 #include <memory>

@@ -3,9 +3,9 @@
 // Must not know file formats or how weights are packed.
 #pragma once
 
-#include "codegen/Packer.h"
-#include "compiler/Result.h"
+#include "codegen/Source.h"
 #include "compiler/importer/Config.h"
+#include "support/Result.h"
 
 #include "mlir/IR/BuiltinOps.h"
 

@@ -4,9 +4,11 @@
 // with the tensors.
 #pragma once
 
-#include "codegen/Packer.h"
+#include "codegen/ProgramPlan.h"
+#include "codegen/Source.h"
 #include "compiler/importer/Config.h"
 #include "compiler/importer/Safetensors.h"
+#include "support/Result.h"
 
 #include <memory>
 #include <string>

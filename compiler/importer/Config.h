@@ -4,7 +4,7 @@
 // Knows JSON files; must not know MLIR, tensors or targets.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 
 #include <cstdint>
 #include <string>

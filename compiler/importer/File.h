@@ -3,7 +3,7 @@
 // not know what the files contain.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 
 #include <cstdint>
 #include <string>

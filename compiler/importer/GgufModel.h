@@ -4,10 +4,11 @@
 // family write; must not know MLIR or what is done with the tensors.
 #pragma once
 
-#include "codegen/Packer.h"
+#include "codegen/Source.h"
 #include "compiler/importer/Config.h"
 #include "compiler/importer/File.h"
 #include "compiler/importer/Gguf.h"
+#include "support/Result.h"
 
 #include <memory>
 #include <string>

@@ -155,66 +155,6 @@ private:
   int64_t keyCount = 0;
 };
 
-// Builds the tree.
-class TreeBuilder : public JsonEvents {
-public:
-  JsonValue root;
-
-  bool null() override { return add(JsonValue::Kind::Null) != nullptr; }
-  bool boolean(bool value) override {
-    JsonValue *v = add(JsonValue::Kind::Bool);
-    return v && (v->boolean = value, true);
-  }
-  bool integer(int64_t value) override {
-    JsonValue *v = add(JsonValue::Kind::Integer);
-    return v && (v->integer = value, v->number = double(value), true);
-  }
-  bool number(double value) override {
-    JsonValue *v = add(JsonValue::Kind::Number);
-    return v && (v->number = value, true);
-  }
-  bool string(std::string &value) override {
-    JsonValue *v = add(JsonValue::Kind::String);
-    return v && (v->text = std::move(value), true);
-  }
-  bool key(std::string &value) override {
-    stack.back()->keys.push_back(std::move(value));
-    return true;
-  }
-  bool startObject() override { return open(JsonValue::Kind::Object); }
-  bool endObject() override { return close(); }
-  bool startArray() override { return open(JsonValue::Kind::Array); }
-  bool endArray() override { return close(); }
-
-private:
-  // Adds a value to the innermost open one. Only that one grows, so pointers to
-  // the open ones stay valid.
-  JsonValue *add(JsonValue::Kind kind) {
-    if (++count > jsonTreeValues) {
-      problem = "more than " + std::to_string(jsonTreeValues) + " values";
-      return nullptr;
-    }
-    JsonValue *v = &root;
-    if (!stack.empty())
-      v = &stack.back()->items.emplace_back();
-    v->kind = kind;
-    return v;
-  }
-  bool open(JsonValue::Kind kind) {
-    JsonValue *v = add(kind);
-    if (v)
-      stack.push_back(v);
-    return v != nullptr;
-  }
-  bool close() {
-    stack.pop_back();
-    return true;
-  }
-
-  std::vector<JsonValue *> stack;
-  int64_t count = 0;
-};
-
 } // namespace
 
 Status readJson(std::string_view text, const std::string &name,
@@ -237,12 +177,50 @@ Status readJson(std::string_view text, const std::string &name,
   }
 }
 
+//===-- the tree ----------------------------------------------------------===//
+
+JsonValue *JsonTree::add(JsonValue::Kind kind) {
+  if (++count > jsonTreeValues) {
+    fail("more than " + std::to_string(jsonTreeValues) + " values");
+    return nullptr;
+  }
+  JsonValue *v = stack.empty() ? &root : &stack.back()->items.emplace_back();
+  v->kind = kind;
+  return v;
+}
+bool JsonTree::open(JsonValue::Kind kind) {
+  JsonValue *v = add(kind);
+  if (v)
+    stack.push_back(v);
+  return v;
+}
+bool JsonTree::boolean(bool value) {
+  JsonValue *v = add(JsonValue::Kind::Bool);
+  return v && (v->boolean = value, true);
+}
+bool JsonTree::integer(int64_t value) {
+  JsonValue *v = add(JsonValue::Kind::Integer);
+  return v && (v->integer = value, v->number = double(value), true);
+}
+bool JsonTree::number(double value) {
+  JsonValue *v = add(JsonValue::Kind::Number);
+  return v && (v->number = value, true);
+}
+bool JsonTree::string(std::string &value) {
+  JsonValue *v = add(JsonValue::Kind::String);
+  return v && (v->text = std::move(value), true);
+}
+bool JsonTree::key(std::string &value) {
+  stack.back()->keys.push_back(std::move(value));
+  return true;
+}
+
 Result<JsonValue> parseJson(std::string_view text, const std::string &name) {
-  TreeBuilder builder;
-  Status read = readJson(text, name, builder);
+  JsonTree tree;
+  Status read = readJson(text, name, tree);
   if (!read)
     return read.error();
-  return std::move(builder.root);
+  return std::move(tree.root);
 }
 
 const JsonValue *JsonValue::find(std::string_view key) const {
@@ -253,23 +231,9 @@ const JsonValue *JsonValue::find(std::string_view key) const {
 }
 
 const char *kindName(JsonValue::Kind kind) {
-  switch (kind) {
-  case JsonValue::Kind::Null:
-    return "null";
-  case JsonValue::Kind::Bool:
-    return "boolean";
-  case JsonValue::Kind::Integer:
-    return "integer";
-  case JsonValue::Kind::Number:
-    return "number";
-  case JsonValue::Kind::String:
-    return "string";
-  case JsonValue::Kind::Array:
-    return "array";
-  case JsonValue::Kind::Object:
-    return "object";
-  }
-  return "value";
+  static const char *const names[] = {"null",   "boolean", "integer", "number",
+                                      "string", "array",   "object"};
+  return names[size_t(kind)];
 }
 
 std::string quoted(std::string_view name) {

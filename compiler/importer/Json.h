@@ -4,7 +4,7 @@
 // know what the texts mean.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 
 #include <cstdint>
 #include <string>
@@ -58,6 +58,36 @@ struct JsonValue {
 };
 
 constexpr int64_t jsonTreeValues = 500000; // most values of a tree
+
+// Builds the tree of a document. A reader that derives from it may keep parts
+// of the document elsewhere.
+class JsonTree : public JsonEvents {
+public:
+  JsonValue root;
+
+  bool null() override { return add(JsonValue::Kind::Null); }
+  bool boolean(bool value) override;
+  bool integer(int64_t value) override;
+  bool number(double value) override;
+  bool string(std::string &value) override;
+  bool key(std::string &value) override;
+  bool startObject() override { return open(JsonValue::Kind::Object); }
+  bool endObject() override { return stack.pop_back(), true; }
+  bool startArray() override { return open(JsonValue::Kind::Array); }
+  bool endArray() override { return stack.pop_back(), true; }
+
+protected:
+  // Adds a value to the innermost open one; nullptr if it may not be. Only that
+  // one grows, so pointers to the open ones stay valid.
+  virtual JsonValue *add(JsonValue::Kind kind);
+  bool fail(std::string why) { return problem = std::move(why), false; }
+
+  std::vector<JsonValue *> stack; // the open ones
+
+private:
+  bool open(JsonValue::Kind kind);
+  int64_t count = 0;
+};
 
 Result<JsonValue> parseJson(std::string_view text, const std::string &name);
 

@@ -4,7 +4,8 @@
 // tensors a model has.
 #pragma once
 
-#include "codegen/Packer.h"
+#include "codegen/Source.h"
+#include "support/Result.h"
 
 #include <cstdint>
 #include <string>

@@ -3,8 +3,8 @@
 // template speaks. Must not know MLIR, tensors or targets.
 #pragma once
 
-#include "compiler/Result.h"
 #include "compiler/importer/Gguf.h"
+#include "support/Result.h"
 
 #include <cstdint>
 #include <optional>

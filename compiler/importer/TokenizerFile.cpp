@@ -5,69 +5,51 @@
 namespace gemmac {
 namespace {
 
-class TokenizerEvents : public JsonEvents {
+class TokenizerEvents : public JsonTree {
 public:
   TokenizerFile file;
 
-  bool null() override { return add(JsonValue::Kind::Null) != nullptr; }
-  bool boolean(bool value) override {
-    JsonValue *v = add(JsonValue::Kind::Bool);
-    return v && (v->boolean = value, true);
-  }
   bool integer(int64_t value) override {
-    if (mode == Mode::Vocab) {
-      file.vocab.back().id = value;
-      return true;
-    }
-    JsonValue *v = add(JsonValue::Kind::Integer);
-    return v && (v->integer = value, true);
-  }
-  bool number(double value) override {
-    JsonValue *v = add(JsonValue::Kind::Number);
-    return v && (v->number = value, true);
+    if (mode != Mode::Vocab)
+      return JsonTree::integer(value);
+    file.vocab.back().id = value;
+    return true;
   }
   bool string(std::string &value) override {
-    if (mode == Mode::Merges)
-      return addMerge(value);
-    if (mode == Mode::Pair)
-      return addPart(value);
-    JsonValue *v = add(JsonValue::Kind::String);
-    return v && (v->text = std::move(value), true);
+    return mode == Mode::Merges ? addMerge(value)
+           : mode == Mode::Pair ? addPart(value)
+                                : JsonTree::string(value);
   }
   bool key(std::string &value) override {
-    if (mode == Mode::Vocab)
-      file.vocab.push_back({keep(value), -1});
-    else
-      stack.back()->keys.push_back(std::move(value));
+    if (mode != Mode::Vocab)
+      return JsonTree::key(value);
+    file.vocab.push_back({keep(value), -1});
     return true;
   }
   bool startObject() override {
-    if (mode == Mode::Tree && inModel("vocab")) {
-      mode = Mode::Vocab;
-      return file.sawVocab =
-                 add(JsonValue::Kind::Object, Mode::Vocab) != nullptr;
-    }
-    return open(JsonValue::Kind::Object);
+    if (mode != Mode::Tree || !inModel("vocab"))
+      return JsonTree::startObject();
+    file.sawVocab = add(JsonValue::Kind::Object);
+    mode = Mode::Vocab;
+    return file.sawVocab;
   }
   bool endObject() override {
-    if (mode == Mode::Vocab)
-      mode = Mode::Tree;
-    else
-      stack.pop_back();
+    if (mode != Mode::Vocab)
+      return JsonTree::endObject();
+    mode = Mode::Tree;
     return true;
   }
   bool startArray() override {
     if (mode == Mode::Tree && inModel("merges")) {
+      file.sawMerges = add(JsonValue::Kind::Array);
       mode = Mode::Merges;
-      return file.sawMerges =
-                 add(JsonValue::Kind::Array, Mode::Merges) != nullptr;
+      return file.sawMerges;
     }
-    if (mode == Mode::Merges) {
-      mode = Mode::Pair;
-      parts = 0;
-      return true;
-    }
-    return open(JsonValue::Kind::Array);
+    if (mode != Mode::Merges)
+      return JsonTree::startArray();
+    mode = Mode::Pair;
+    parts = 0;
+    return true;
   }
   bool endArray() override {
     if (mode == Mode::Pair) {
@@ -78,20 +60,14 @@ public:
       parts = 0;
       return true;
     }
-    if (mode == Mode::Merges)
-      mode = Mode::Tree;
-    else
-      stack.pop_back();
+    if (mode != Mode::Merges)
+      return JsonTree::endArray();
+    mode = Mode::Tree;
     return true;
   }
 
 private:
   enum class Mode { Tree, Vocab, Merges, Pair };
-
-  bool fail(std::string why) {
-    problem = std::move(why);
-    return false;
-  }
 
   std::string mergeName() const {
     return "merge " + std::to_string(file.merges.size() - (parts > 0));
@@ -99,8 +75,8 @@ private:
 
   // The next value belongs to model.NAME.
   bool inModel(std::string_view name) const {
-    return stack.size() == 2 && file.root.is(JsonValue::Kind::Object) &&
-           file.root.keys.back() == "model" &&
+    return stack.size() == 2 && root.is(JsonValue::Kind::Object) &&
+           root.keys.back() == "model" &&
            stack[1]->is(JsonValue::Kind::Object) &&
            stack[1]->keys.back() == name;
   }
@@ -131,42 +107,21 @@ private:
     return true;
   }
 
-  // Adds a value to the innermost open one; `as` says which mode it may be in.
-  JsonValue *add(JsonValue::Kind kind, Mode as = Mode::Tree) {
-    if (mode == Mode::Vocab && as != mode) {
-      TokenizerFile::Text text = file.vocab.back().text;
-      fail("piece " +
-           gemmac::quoted(
-               std::string_view(file.pool).substr(text.from, text.size)) +
+  // Nothing but ids, strings and pairs stands in the two tables.
+  JsonValue *add(JsonValue::Kind kind) override {
+    if (mode == Mode::Tree)
+      return JsonTree::add(kind);
+    if (mode == Mode::Vocab)
+      fail("piece " + gemmac::quoted(file.view(file.vocab.back().text)) +
            " expects an id, got " + kindName(kind));
-      return nullptr;
-    }
-    if (mode != as) {
+    else
       fail(mergeName() + " expects a string or a list of two, got " +
            kindName(kind));
-      return nullptr;
-    }
-    if (++count > jsonTreeValues) {
-      fail("more than " + std::to_string(jsonTreeValues) +
-           " values beside vocab and merges");
-      return nullptr;
-    }
-    JsonValue *v =
-        stack.empty() ? &file.root : &stack.back()->items.emplace_back();
-    v->kind = kind;
-    return v;
-  }
-  bool open(JsonValue::Kind kind) {
-    JsonValue *v = add(kind);
-    if (v)
-      stack.push_back(v);
-    return v != nullptr;
+    return nullptr;
   }
 
   Mode mode = Mode::Tree;
   int64_t parts = 0; // of the open merge
-  int64_t count = 0;
-  std::vector<JsonValue *> stack;
 };
 
 } // namespace
@@ -177,6 +132,7 @@ Result<TokenizerFile> readTokenizerFile(std::string_view text,
   Status read = readJson(text, name, events);
   if (!read)
     return read.error();
+  events.file.root = std::move(events.root);
   return std::move(events.file);
 }
 

@@ -2,8 +2,8 @@
 // not know where the pieces came from (tokenizer.json, GGUF).
 #pragma once
 
-#include "compiler/Result.h"
 #include "runtime/tokenizer_blob.h"
+#include "support/Result.h"
 
 #include <array>
 #include <cstdint>

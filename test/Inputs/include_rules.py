@@ -10,14 +10,15 @@ CONTRACTS = ["runtime/abi.h", "runtime/file.h", "runtime/manifest_generated.h",
 # Folder -> our own folders (or files) that it may include besides itself, and
 # which of the big libraries it may know.
 RULES = {
+    "support": ([], []),
     "dialects": (["targets"], ["mlir", "llvm"]),
     "targets": ([], []),
     "passes": (["dialects", "targets"], ["mlir", "llvm"]),
-    "codegen/kernels": (["targets", "codegen", "compiler/Result.h", "runtime/abi.h"], ["halide"]),
-    "codegen": (["passes", "dialects", "targets", "compiler/Result.h"] + CONTRACTS,
+    "codegen/kernels": (["targets", "codegen", "runtime/abi.h"], ["halide"]),
+    "codegen": (["passes", "dialects", "targets"] + CONTRACTS,
                 ["mlir", "llvm", "lld", "halide", "flatbuffers"]),
     "compiler": (["codegen", "passes", "dialects", "targets"] + CONTRACTS,
-                 ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI"]),
+                 ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI", "fmt"]),
     "runtime": ([], ["flatbuffers"]),
 }
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
@@ -25,10 +26,10 @@ RULES = {
 EXTRA = {"passes": ["runtime/abi.h"],
          "targets": ["runtime/abi.h"],
          "compiler": ["runtime/gemma.h", "runtime/host/probe.h"]}
-OURS = ("dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
+OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
-             "nlohmann": "nlohmann", "CLI": "CLI"}
+             "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
@@ -41,6 +42,8 @@ def allowed(folder, name):
         return True  # the standard library, or a file beside this one
     if name == folder or name.startswith(folder.split("/")[0] + "/"):
         return True
+    if first == "support" and folder != "runtime":
+        return True  # it stands below every folder of the compiler
     return any(name == path or name.startswith(path + "/")
                for path in own + EXTRA.get(folder, []))
 

@@ -3,7 +3,7 @@
 // evaluated beyond Runner.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "compiler/importer/File.h"
 #include "compiler/importer/Safetensors.h"
 #include "test/reference/Runner.h"
