@@ -2,6 +2,7 @@
 #include "compiler/Verify.h"
 
 #include "compiler/Progress.h"
+#include "compiler/importer/Fields.h"
 
 #include "llvm/Support/ConvertUTF.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <limits>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -47,19 +49,12 @@ static Result<std::string> readText(const std::string &path) {
 }
 
 Status checkVerify(const std::string &text, const Target &target) {
-#if defined(__x86_64__)
-  const std::string here = "x86_64";
-#elif defined(__aarch64__)
-  const std::string here = "aarch64";
-#else
-  const std::string here = "another architecture";
-#endif
-  if (target.arch != here)
+  if (!runsHere(target))
     return Error{
         ExitCode::Machine,
-        "--verify runs the program, but this machine (" + here +
-            ") cannot run target '" + target.name + "' (" + target.arch +
-            "); compile without it, and on a machine of the target compare "
+        "--verify runs the program, but this machine cannot run target '" +
+            target.name +
+            "'; compile without it, and on a machine of the target compare "
             "with 'PROGRAM eval --kl' and the logits of a --quant=f32 program"};
   Result<std::string> read = readText(text);
   return read ? Status(Done{}) : read.error();
@@ -248,12 +243,41 @@ static Error failed(const char *which, int code) {
 
 //===-- memory ------------------------------------------------------------===//
 
-static uint64_t numberAfter(const std::string &text, const char *key) {
-  size_t at = text.find(key);
-  return at == std::string::npos
-             ? 0
-             : strtoull(text.c_str() + at + strlen(key), nullptr, 10);
-}
+namespace {
+
+// The numbers of the JSON object that a program has printed. One that is
+// missing is a problem, so that no check passes for want of a number.
+class Answer {
+public:
+  Answer(const char *which, const std::string &text)
+      : problems{std::string("--verify: what the ") + which +
+                     " program has printed",
+                 {}},
+        json(parseJson(text, problems.file)) {}
+
+  uint64_t integer(const char *key) {
+    return json ? uint64_t(
+                      Fields(*json, "", problems)
+                          .integer(key, 0, std::numeric_limits<int64_t>::max()))
+                : 0;
+  }
+  double number(const char *key) {
+    constexpr double most = std::numeric_limits<double>::max();
+    return json ? Fields(*json, "", problems).number(key, -most, most) : 0;
+  }
+  Status status() const {
+    const Error *first = !json            ? &json.error()
+                         : problems.first ? &*problems.first
+                                          : nullptr;
+    return first ? Status(Error{ExitCode::Run, first->message}) : Done{};
+  }
+
+private:
+  Problems problems;
+  Result<JsonValue> json;
+};
+
+} // namespace
 
 // What the two programs need together must be there.
 static Status checkMemory(const VerifyRequest &request,
@@ -270,10 +294,13 @@ static Status checkMemory(const VerifyRequest &request,
     std::string text = readText(out.from);
     if (int code = process.wait())
       return failed(names[i], code);
-    need[i] = numberAfter(text, "\"total_bytes\": ");
-    have = numberAfter(text, "\"available_bytes\": ");
+    Answer answer(names[i], text);
+    need[i] = answer.integer("total_bytes");
+    have = answer.integer("available_bytes");
+    if (Status s = answer.status(); !s)
+      return s;
   }
-  if (need[0] + need[1] <= have)
+  if (need[0] <= have && need[1] <= have - need[0])
     return Done{};
   auto mb = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
   return Error{ExitCode::Resources,
@@ -314,24 +341,20 @@ static bool forward(int from, int to, Progress &progress) {
   return true;
 }
 
-// The lines "name value" that `eval --kl` prints.
-static FidelityFacts readFacts(const std::string &text) {
-  auto number = [&](const char *name) {
-    std::string line = std::string("\n") + name + " ";
-    size_t at = ("\n" + text).find(line);
-    return at == std::string::npos
-               ? 0.0
-               : strtod(text.c_str() + at + line.size() - 1, nullptr);
-  };
+// What `eval --kl --json` prints.
+static Result<FidelityFacts> readFacts(const std::string &text) {
+  Answer answer("compiled", text);
   FidelityFacts facts;
-  facts.tokens = uint64_t(number("rows"));
-  facts.klMean = number("kl_mean");
-  facts.klMedian = number("kl_median");
-  facts.klP99 = number("kl_p99");
-  facts.klMax = number("kl_max");
-  facts.sameTop = number("same_top");
-  facts.ppl = number("ppl");
-  facts.pplRatio = number("ppl_ratio");
+  facts.tokens = answer.integer("rows");
+  facts.klMean = answer.number("kl_mean");
+  facts.klMedian = answer.number("kl_median");
+  facts.klP99 = answer.number("kl_p99");
+  facts.klMax = answer.number("kl_max");
+  facts.sameTop = answer.number("same_top");
+  facts.ppl = answer.number("ppl");
+  facts.pplRatio = answer.number("ppl_ratio");
+  if (Status s = answer.status(); !s)
+    return s.error();
   return facts;
 }
 
@@ -354,8 +377,8 @@ Result<FidelityFacts> compareWithExact(const VerifyRequest &request) {
   Pipe logits, passed, result;
   Process exact(request.exact, with({"eval", "--logits", "/dev/fd/3"}), -1, -1,
                 logits.to);
-  Process compiled(request.program, with({"eval", "--kl", "-"}), passed.from,
-                   result.to, -1);
+  Process compiled(request.program, with({"eval", "--json", "--kl", "-"}),
+                   passed.from, result.to, -1);
   logits.closeTo(), passed.closeFrom(), result.closeTo();
   NoPipeSignal noSignal;
   Progress progress("comparing with exact math", request.quiet);
@@ -368,14 +391,16 @@ Result<FidelityFacts> compareWithExact(const VerifyRequest &request) {
   std::string output = readText(result.from);
   if (int code = compiled.wait())
     return failed("compiled", code);
-  FidelityFacts facts = readFacts(output);
-  if (!received || facts.tokens == 0)
+  Result<FidelityFacts> facts = readFacts(output);
+  if (!facts)
+    return facts;
+  if (!received || facts->tokens == 0)
     return Error{ExitCode::Run, "--verify: the compiled program has compared "
                                 "no tokens"};
   progress.finish();
-  facts.text = llvm::sys::path::filename(request.text).str();
-  facts.textHash = llvm::xxh3_64bits(*text);
-  facts.window = request.window;
+  facts->text = llvm::sys::path::filename(request.text).str();
+  facts->textHash = llvm::xxh3_64bits(*text);
+  facts->window = request.window;
   return facts;
 }
 

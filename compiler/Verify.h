@@ -4,7 +4,7 @@
 #pragma once
 
 #include "codegen/ManifestWriter.h"
-#include "compiler/Result.h"
+#include "support/Result.h"
 
 #include <string>
 
@@ -27,7 +27,7 @@ struct VerifyRequest {
 };
 
 // Before anything is compiled: whether `text` can be read and is a text, and
-// whether this machine has the architecture of `target`.
+// whether this machine can run `target`.
 Status checkVerify(const std::string &text, const Target &target);
 
 // Whether the folder of `output` has room for the weights of the program and of

@@ -2,8 +2,11 @@
 // and results are told. Real programs: test/e2e/card-verify.test.
 #include "compiler/Verify.h"
 
+#include "runtime/app/json.h"
+
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <stdlib.h>
@@ -35,19 +38,37 @@ protected:
     chmod(path.c_str(), 0755);
     return path;
   }
-  // `needed` and `available` MiB for info --json, else `eval`.
+  // A program that prints `info` for info --json and else does `eval`.
+  static std::string script(const std::string &info, const std::string &eval) {
+    return "#!/bin/sh\nif [ $1 = info ]; then\ncat <<'END'\n" + info +
+           "\nEND\nexit 0\nfi\n" + eval + "\n";
+  }
+  // `needed` and `available` MiB, spelled by the writer of real programs.
   static std::string script(int needed, int available,
                             const std::string &eval) {
-    auto bytes = [](int mib) { return std::to_string(uint64_t(mib) << 20); };
-    return "#!/bin/sh\nif [ $1 = info ]; then\necho '{\"total_bytes\": " +
-           bytes(needed) + ", \"available_bytes\": " + bytes(available) +
-           "}'\nexit 0\nfi\n" + eval + "\n";
+    gm::Json j;
+    j.add("total_bytes", uint64_t(needed) << 20);
+    j.add("available_bytes", uint64_t(available) << 20);
+    return script(j.out + "}", eval);
   }
-  static std::string result(const std::string &more) {
-    return "cat >/dev/null\nprintf 'tokens 9\\nrows 10\\nppl 3.5\\nkl_mean "
-           "0.25\\nkl_median 0.125\\nkl_p99 1e-3\\nkl_max 2\\nsame_top "
-           "0.75\\nppl_ratio 1.5\\n'\n" +
-           more;
+  // `skip`: a number that is not there; `nan`: one that is not finite.
+  static std::string result(const std::string &more,
+                            const std::string &skip = "",
+                            const std::string &nan = "") {
+    gm::Json j;
+    j.add("tokens", uint64_t(9));
+    if (skip != "rows")
+      j.add("rows", uint64_t(10));
+    for (auto [name, value] : {std::pair("ppl", 3.5),
+                               {"kl_mean", 0.25},
+                               {"kl_median", 0.125},
+                               {"kl_p99", 1e-3},
+                               {"kl_max", 2.0},
+                               {"same_top", 0.75},
+                               {"ppl_ratio", 1.5}})
+      if (name != skip)
+        j.add(name, name == nan ? std::nan("") : value);
+    return "cat >/dev/null\ncat <<'END'\n" + j.out + "}\nEND\n" + more;
   }
   Result<FidelityFacts> compare() {
     return compareWithExact({.program = program,
@@ -91,7 +112,8 @@ TEST_F(Verify, PassesTheFlags) {
   ASSERT_TRUE(bool(compare()));
   std::string flags;
   std::getline(std::ifstream(folder + "/flags"), flags);
-  EXPECT_EQ(flags, "eval --kl - -c 100 -f " + folder + "/text --window 100");
+  EXPECT_EQ(flags,
+            "eval --json --kl - -c 100 -f " + folder + "/text --window 100");
 }
 
 TEST_F(Verify, MemoryOfBothTogether) {
@@ -127,8 +149,48 @@ TEST_F(Verify, FailuresKeepTheirClass) {
   fails(ExitCode::Run, {"compiled program", "could not be started"});
 }
 
+// The guard must not take a number that is not there for nothing.
+TEST_F(Verify, MissingNumbersAreErrors) {
+  for (const char *info :
+       {"", "{}", "{\"total_bytes\": 1}", "{\"available_bytes\": 5}",
+        "{\"total_bytes\": -1, \"available_bytes\": 5}",
+        "{\"total_bytes\": \"1\", \"available_bytes\": 5}",
+        "{\"total\": 1, \"available_bytes\": 5}", "{\"total_bytes\": 1"}) {
+    program = write("program", script(info, result("")));
+    fails(ExitCode::Run, {"compiled program"});
+    program = write("program", script(1, 5000, result("")));
+    exact = write("exact", script(info, sends));
+    fails(ExitCode::Run, {"exact program"});
+    exact = write("exact", script(1, 5000, sends));
+  }
+  for (const char *name : {"rows", "ppl", "kl_mean", "kl_median", "kl_p99",
+                           "kl_max", "same_top", "ppl_ratio"}) {
+    program = write("program", script(1, 5000, result("", name)));
+    fails(ExitCode::Run, {name, "missing"});
+    if (std::string("rows") != name) {
+      program = write("program", script(1, 5000, result("", "", name)));
+      fails(ExitCode::Run, {name, "missing"});
+    }
+  }
+}
+
+// Any white space between a name and its number.
+TEST_F(Verify, ReadsJsonAsJson) {
+  program = write("program", script("{\"available_bytes\":5000,\n"
+                                    "\"total_bytes\"  :\t4000}",
+                                    result("")));
+  exact = write("exact", script("{\"available_bytes\":5000,"
+                                "\"total_bytes\":1001}",
+                                sends));
+  fails(ExitCode::Resources, {"needs"});
+}
+
 TEST_F(Verify, NothingCompared) {
-  program = write("program", script(1, 9, "cat >/dev/null; echo rows 0"));
+  program = write("program", script(1, 9, "cat >/dev/null"));
+  fails(ExitCode::Run, {"compiled program", "JSON"});
+  std::string text = result("");
+  text.replace(text.find("\"rows\": 10"), 10, "\"rows\": 0");
+  program = write("program", script(1, 9, text));
   fails(ExitCode::Run, {"no tokens"});
 }
 
@@ -144,8 +206,10 @@ TEST_F(Verify, ChecksTheText) {
   ASSERT_FALSE(bool(s));
   EXPECT_NE(s.error().message.find("offset 3"), std::string::npos);
   EXPECT_FALSE(bool(checkVerify(folder + "/absent", *target)));
+  // The architecture alone does not do.
   Target other = *target;
-  other.arch = "m68k";
+  other.name = "a target of " + other.arch + " that no machine is";
+  other.required = {"no-such-feature"};
   EXPECT_EQ(checkVerify(folder + "/text", other).error().code,
             ExitCode::Machine);
 }
