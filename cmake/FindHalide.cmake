@@ -2,6 +2,13 @@
 # (its own package config needs a newer CMake than Debian 12 has).
 find_path(Halide_INCLUDE_DIR Halide.h HINTS ${HALIDE_ROOT}/halide/include NO_DEFAULT_PATH)
 find_library(Halide_LIBRARY Halide HINTS ${HALIDE_ROOT}/halide/lib64 ${HALIDE_ROOT}/halide/lib NO_DEFAULT_PATH)
+if(Halide_INCLUDE_DIR)
+  foreach(part MAJOR MINOR PATCH)
+    file(STRINGS ${Halide_INCLUDE_DIR}/HalideRuntime.h line REGEX "#define HALIDE_VERSION_${part} ")
+    string(REGEX MATCH "[0-9]+$" ${part} "${line}")
+  endforeach()
+  set(Halide_VERSION ${MAJOR}.${MINOR}.${PATCH})
+endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(Halide REQUIRED_VARS Halide_LIBRARY Halide_INCLUDE_DIR)
 if(Halide_FOUND AND NOT TARGET Halide::Halide)

@@ -1,14 +1,15 @@
 // Program files: see Linker.h.
 #include "codegen/Linker.h"
 
+#include "codegen/OutputFile.h"
 #include "runtime/abi.h"
 #include "runtime/file.h"
 
 #include "lld/Common/CommonLinkerContext.h"
 #include "lld/Common/Driver.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <cerrno>
@@ -24,95 +25,50 @@ LLD_HAS_DRIVER(elf)
 
 namespace gemmac {
 
-namespace {
+//===-- linking -----------------------------------------------------------===//
 
-Error cannot(const std::string &what, const std::string &path, int error) {
-  return {ExitCode::Resources,
-          "cannot " + what + " '" + path + "': " + strerror(error) +
-              "; check permissions and free space, or choose another -o"};
+// What a program is linked from besides its object, in order around it.
+static const char *const startFiles[] = {"crt1.o", "crti.o", "crtbeginT.o"};
+static const char *const endFiles[] = {"runtime.o", "crtend.o", "crtn.o"};
+
+static std::vector<std::string> runtimeFiles(llvm::ArrayRef<const char *> names,
+                                             const std::string &folder,
+                                             const Target &target) {
+  std::vector<std::string> paths;
+  for (const char *name : names)
+    paths.push_back(folder + "/" + target.arch + "/" + name);
+  return paths;
 }
 
-// A file under a temporary name beside its final one; removed unless kept, also
-// when a signal ends the process.
-class TemporaryFile {
-public:
-  explicit TemporaryFile(std::string final)
-      : final(std::move(final)),
-        path(this->final + ".tmp" + std::to_string(getpid())) {
-    llvm::sys::RemoveFileOnSignal(path);
-  }
-  ~TemporaryFile() {
-    if (fd >= 0)
-      close(fd);
-    if (!path.empty())
-      unlink(path.c_str());
-    llvm::sys::DontRemoveFileOnSignal(path);
-  }
-  TemporaryFile(const TemporaryFile &) = delete;
-
-  Status open(int flags) {
-    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0777);
-    if (fd < 0)
-      return cannot("create", path, errno);
-    return Done{};
-  }
-
-  Status append(const void *data, size_t bytes) {
-    const char *from = static_cast<const char *>(data);
-    while (bytes) {
-      ssize_t n = pwrite(fd, from, bytes, end);
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        return cannot("write", path, n < 0 ? errno : ENOSPC);
-      from += n, bytes -= n, end += n;
-    }
-    return Done{};
-  }
-
-  Status closeFile() {
-    int error = fd >= 0 && close(fd) ? errno : 0;
-    fd = -1;
-    return error ? Status(cannot("write", path, error)) : Done{};
-  }
-
-  // Closes the file and gives it its final name.
-  Status keep() {
-    if (Status s = closeFile(); !s)
-      return s;
-    if (rename(path.c_str(), final.c_str()))
-      return cannot("create", final, errno);
-    llvm::sys::DontRemoveFileOnSignal(path);
-    path.clear();
-    return Done{};
-  }
-
-  std::string final, path;
-  int fd = -1;
-  uint64_t end = 0; // where append writes
-};
-
-} // namespace
-
-//===-- linking -----------------------------------------------------------===//
+Status checkRuntime(const std::string &folder, const Target &target) {
+  for (auto names : {llvm::ArrayRef(startFiles), llvm::ArrayRef(endFiles)})
+    for (const std::string &path : runtimeFiles(names, folder, target))
+      if (!llvm::sys::fs::exists(path))
+        return Error{ExitCode::Unsupported,
+                     "no runtime for '" + target.arch +
+                         "': expected the file '" + path +
+                         "', found none; reinstall gemmac with that "
+                         "architecture"};
+  return Done{};
+}
 
 static Status linkElf(const ProgramInput &in, const std::string &objectPath,
                       const std::string &outputPath) {
-  std::string folder = in.runtime + "/", arch = in.manifest.target.arch;
-  auto file = [&](const char *name) { return folder + arch + "/" + name; };
   std::vector<std::string> args = {
-      "ld.lld",       "-static",         "-o",
-      outputPath,     "--build-id=none", "-z",
-      "noexecstack",  "--strip-all",     "--gc-sections",
-      file("crt1.o"), file("crti.o"),    file("crtbeginT.o"),
-      objectPath,     file("runtime.o"), file("crtend.o"),
-      file("crtn.o")};
-  for (const std::string &arg : args)
-    if (llvm::StringRef(arg).starts_with(folder) && !llvm::sys::fs::exists(arg))
-      return Error{
-          ExitCode::Unsupported,
-          "no runtime for '" + arch + "': expected the file '" + arg +
-              "', found none; reinstall gemmac with that architecture"};
+      "ld.lld",
+      "-static",
+      "-o",
+      outputPath,
+      "--build-id=none",
+      "-z",
+      "noexecstack",
+      "--gc-sections",
+      in.symbols ? "--strip-debug" : "--strip-all"};
+  llvm::append_range(args,
+                     runtimeFiles(startFiles, in.runtime, in.manifest.target));
+  args.push_back(objectPath);
+  llvm::append_range(args,
+                     runtimeFiles(endFiles, in.runtime, in.manifest.target));
   std::vector<const char *> argv;
   for (const std::string &arg : args)
     argv.push_back(arg.c_str());
@@ -123,7 +79,7 @@ static Status linkElf(const ProgramInput &in, const std::string &objectPath,
   lld::CommonLinkerContext::destroy();
   if (result.retCode != 0)
     return Error{ExitCode::Resources,
-                 "linking '" + outputPath + "' failed: " + text};
+                 "linking '" + in.output + "' failed: " + text};
   return Done{};
 }
 
@@ -138,35 +94,62 @@ static gm_trailer makeTrailer(const std::string &id) {
   return trailer;
 }
 
+namespace {
+
+// A file that may be external weights, opened for reading.
+struct WeightFile {
+  explicit WeightFile(const std::string &path)
+      // O_NONBLOCK: a pipe of that name must not hang the compiler.
+      : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    ours = fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+           info.st_size >= off_t(sizeof trailer) &&
+           pread(fd, &trailer, sizeof trailer, info.st_size - sizeof trailer) ==
+               sizeof trailer &&
+           memcmp(trailer.magic, GM_TRAILER_MAGIC, sizeof trailer.magic) == 0;
+  }
+  ~WeightFile() {
+    if (fd >= 0)
+      close(fd);
+  }
+  WeightFile(const WeightFile &) = delete;
+
+  const int fd;
+  struct stat info = {};
+  gm_trailer trailer = {};
+  bool ours = false; // it ends as our files do
+};
+
+} // namespace
+
+Status checkWeightsPath(const std::string &path) {
+  WeightFile file(path);
+  if (file.fd < 0 || file.ours ||
+      (S_ISREG(file.info.st_mode) && file.info.st_size == 0))
+    return Done{};
+  return Error{ExitCode::Usage, "'" + path +
+                                    "' exists and is no weight file of gemmac: "
+                                    "remove it, or choose another -o"};
+}
+
 // The hashes of an existing external weight file with this id, if there is one.
 static std::optional<PackHashes> reusable(const std::string &path,
                                           const ProgramInput &in) {
-  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
+  WeightFile file(path);
+  const gm_trailer &trailer = file.trailer,
+                   expected = makeTrailer(in.manifest.weightsId);
+  uint64_t size = file.info.st_size;
+  if (!file.ours || trailer.abi != GM_ABI ||
+      memcmp(trailer.weights_id, expected.weights_id,
+             sizeof trailer.weights_id) != 0 ||
+      trailer.weights_bytes != in.manifest.plan.weightBytes() ||
+      trailer.manifest_offset >= size ||
+      trailer.manifest_bytes > size - trailer.manifest_offset)
     return std::nullopt;
-  std::optional<PackHashes> hashes;
-  gm_trailer trailer;
-  struct stat info;
-  if (fstat(fd, &info) == 0 && info.st_size >= off_t(sizeof trailer) &&
-      pread(fd, &trailer, sizeof trailer, info.st_size - sizeof trailer) ==
-          sizeof trailer) {
-    gm_trailer expected = makeTrailer(in.manifest.weightsId);
-    uint64_t size = info.st_size;
-    if (memcmp(trailer.magic, expected.magic, sizeof trailer.magic) == 0 &&
-        trailer.abi == GM_ABI &&
-        memcmp(trailer.weights_id, expected.weights_id,
-               sizeof trailer.weights_id) == 0 &&
-        trailer.weights_bytes == in.manifest.plan.weightBytes() &&
-        trailer.manifest_offset < size &&
-        trailer.manifest_bytes <= size - trailer.manifest_offset) {
-      std::vector<uint8_t> manifest(trailer.manifest_bytes);
-      if (pread(fd, manifest.data(), manifest.size(),
-                trailer.manifest_offset) == ssize_t(manifest.size()))
-        hashes = readHashes(manifest, in.manifest.plan, in.manifest.source);
-    }
-  }
-  close(fd);
-  return hashes;
+  std::vector<uint8_t> manifest(trailer.manifest_bytes);
+  if (pread(file.fd, manifest.data(), manifest.size(),
+            trailer.manifest_offset) != ssize_t(manifest.size()))
+    return std::nullopt;
+  return readHashes(manifest, in.manifest.plan, in.manifest.source);
 }
 
 // Packs the weights behind `file`'s end and moves the end past them.
@@ -174,10 +157,11 @@ static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
   uint64_t bytes = in.manifest.plan.weightBytes();
   if (posix_fallocate(file.fd, file.end, std::max<uint64_t>(bytes, 1)) ==
       ENOSPC)
-    return cannot("reserve " + std::to_string(bytes) + " bytes of weights in",
-                  file.path, ENOSPC);
+    return cannotWrite(
+        ("reserve " + std::to_string(bytes) + " bytes of weights in").c_str(),
+        file.final, ENOSPC);
   Result<PackHashes> hashes =
-      packWeights(in.manifest.plan, in.manifest.source, file.fd, file.path,
+      packWeights(in.manifest.plan, in.manifest.source, file.fd, file.final,
                   file.end, in.threads, in.progress);
   if (hashes)
     file.end += bytes;
@@ -197,7 +181,7 @@ static Result<SectionFacts> codeSection(const TemporaryFile &file,
       continue;
     if (n <= 0) {
       XXH3_freeState(state);
-      return cannot("read", file.path, n < 0 ? errno : EIO);
+      return cannotWrite("read", file.final, n < 0 ? errno : EIO);
     }
     XXH3_64bits_update(state, buffer.data(), n);
     at += n;
@@ -228,11 +212,11 @@ static Status appendFidelity(TemporaryFile &file, ProgramInput &in,
   if (!facts)
     return facts.error();
   in.manifest.fidelity = *facts;
-  if (Status s = file.open(O_RDWR); !s)
+  if (Status s = file.open(O_RDWR, 0); !s)
     return s;
   file.end = manifestAt;
   if (ftruncate(file.fd, off_t(file.end)))
-    return cannot("write", file.path, errno);
+    return cannotWrite("write", file.final, errno);
   return appendManifestAndTrailer(file, trailer, writeManifest(in.manifest));
 }
 
@@ -245,9 +229,8 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
     return *hashes;
   }
   TemporaryFile file(path);
-  if (Status s = file.open(O_RDWR | O_CREAT | O_TRUNC); !s)
+  if (Status s = file.open(O_RDWR | O_CREAT | O_TRUNC, 0666); !s)
     return s.error();
-  fchmod(file.fd, 0666 & ~022);
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   trailer.weights_bytes = in.manifest.plan.weightBytes();
   Result<PackHashes> hashes = appendWeights(file, in);
@@ -264,26 +247,34 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
 
 Result<ProgramSizes> writeProgram(ProgramInput in) {
   ProgramSizes sizes;
-  TemporaryFile object(in.output + ".o"), program(in.output);
-  if (Status s = object.open(O_RDWR | O_CREAT | O_TRUNC); !s)
+  TemporaryFile object(in.output, ".o"), program(in.output);
+  if (Status s = object.open(O_RDWR | O_CREAT | O_TRUNC, 0666); !s)
     return s.error();
   if (Status s = object.append(in.object.data(), in.object.size()); !s)
     return s.error();
   if (Status s = linkElf(in, object.path, program.path); !s)
     return s.error();
-  if (Status s = program.open(O_RDWR); !s)
+  if (Status s = program.open(O_RDWR, 0); !s)
     return s.error();
   struct stat info;
   if (fstat(program.fd, &info))
-    return cannot("read", program.path, errno);
+    return cannotWrite("read", program.final, errno);
   sizes.elf = info.st_size;
   program.end =
       (sizes.elf + GM_SECTION_ALIGN - 1) / GM_SECTION_ALIGN * GM_SECTION_ALIGN;
 
+  Result<SectionFacts> code = codeSection(program, sizes.elf);
+  if (!code)
+    return code.error();
+  in.manifest.sections = {*code};
+  if (in.discard)
+    if (Status s = program.discard(); !s)
+      return s.error();
+
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   sizes.weights = in.manifest.plan.weightBytes();
   Result<PackHashes> hashes = PackHashes{};
-  if (in.external) {
+  if (in.external && !in.discard) {
     in.manifest.externalName =
         llvm::sys::path::filename(in.output).str() + ".weights";
     hashes = externalWeights(in, sizes);
@@ -300,10 +291,6 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
 
   trailer.tokenizer_offset = program.end = (program.end + 4095) / 4096 * 4096;
   trailer.tokenizer_bytes = sizes.tokenizer = in.tokenizer.size();
-  Result<SectionFacts> code = codeSection(program, sizes.elf);
-  if (!code)
-    return code.error();
-  in.manifest.sections = {*code};
   if (!in.tokenizer.empty())
     in.manifest.sections.push_back(
         {"tokenizer", program.end, in.tokenizer.size(),
@@ -319,8 +306,9 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
   if (in.verify)
     if (Status s = appendFidelity(program, in, trailer, manifestAt); !s)
       return s.error();
-  if (Status s = program.keep(); !s)
-    return s.error();
+  if (!in.discard)
+    if (Status s = program.keep(); !s)
+      return s.error();
   return sizes;
 }
 

@@ -14,7 +14,9 @@ struct ProgramInput {
   std::string runtime; // folder of the prelinked runtimes
   std::string output;  // path of the program
   bool external =
-      false; // weights go to `output`.weights, reused if its id fits
+      false;            // weights go to `output`.weights, reused if its id fits
+  bool discard = false; // everything is made, nothing is left at `output`
+  bool symbols = false; // the names of kernels stay
   std::vector<uint8_t> tokenizer; // empty: none
   int threads = 1;
   PackProgress progress;
@@ -33,6 +35,13 @@ struct ProgramSizes {
   std::string roundedTensor;
   std::vector<PackNote> notes; // PackHashes::notes; none when reused
 };
+
+// Whether `folder` has what programs for `target` are linked from.
+Status checkRuntime(const std::string &folder, const Target &target);
+
+// Whether external weights may be written to `path`: there is nothing there, or
+// a weight file.
+Status checkWeightsPath(const std::string &path);
 
 // Errors: Resources for anything that cannot be written, Unsupported if there
 // is no runtime for the target's architecture.

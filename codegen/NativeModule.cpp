@@ -106,6 +106,24 @@ struct CompiledKernel {
 };
 } // namespace
 
+// `text` as FOLDER/<symbol>KIND.
+static Status dump(const std::string &folder, const KernelSpec &spec,
+                   const char *kind, llvm::StringRef text) {
+  std::string path = folder + "/" + kernelSymbol(spec) + kind;
+  std::error_code error;
+  llvm::raw_fd_ostream file(path, error);
+  if (!error) {
+    file << text;
+    file.flush();
+    error = file.error();
+    file.clear_error();
+  }
+  if (!error)
+    return Done{};
+  return Error{ExitCode::Resources,
+               "cannot write '" + path + "' of --dump-to: " + error.message()};
+}
+
 static CompiledKernel compileOne(const KernelSpec &spec, const Target &target,
                                  const std::string &dumpFolder) {
   CompiledKernel result;
@@ -119,25 +137,33 @@ static CompiledKernel compileOne(const KernelSpec &spec, const Target &target,
   optimizeModule(**module, target);
   llvm::raw_string_ostream stream(result.bitcode);
   llvm::WriteBitcodeToFile(**module, stream);
-  stream.flush();
-  if (!dumpFolder.empty()) {
-    std::error_code ignored;
-    llvm::raw_fd_ostream file(dumpFolder + "/" + kernelSymbol(spec) + ".s",
-                              ignored);
-    if (!ignored)
-      file << emitAssembly(**module, target);
-  }
+  if (dumpFolder.empty())
+    return result;
+  std::string text;
+  llvm::raw_string_ostream(text) << **module;
+  Status dumped = dump(dumpFolder, spec, ".ll", text);
+  if (dumped)
+    dumped = dump(dumpFolder, spec, ".s", emitAssembly(**module, target));
+  if (!dumped)
+    result.error = dumped.error();
   return result;
 }
 
 static std::vector<CompiledKernel>
 compileAll(const std::vector<KernelSpec> &kernels, const Target &target,
-           int threads, const std::string &dumpFolder) {
+           int threads, const std::string &dumpFolder,
+           const KernelProgress &progress) {
   std::vector<CompiledKernel> results(kernels.size());
   std::atomic<size_t> next = 0;
+  std::mutex mutex; // of `done` and the calls of progress
+  size_t done = 0;
   auto work = [&] {
-    for (size_t i = next++; i < kernels.size(); i = next++)
+    for (size_t i = next++; i < kernels.size(); i = next++) {
       results[i] = compileOne(kernels[i], target, dumpFolder);
+      std::lock_guard lock(mutex);
+      if (progress)
+        progress(++done, kernels.size());
+    }
   };
   std::vector<std::thread> others;
   for (int t = 1; t < threads; ++t)
@@ -164,9 +190,10 @@ translate(ModuleOp native, llvm::LLVMContext &context, const Target &target) {
 Result<std::string> compileNative(ModuleOp native,
                                   const std::vector<KernelSpec> &kernels,
                                   const Target &target, Emit emit, int threads,
-                                  const std::string &dumpFolder) {
+                                  const std::string &dumpFolder,
+                                  const KernelProgress &progress) {
   std::vector<CompiledKernel> bodies =
-      compileAll(kernels, target, threads, dumpFolder);
+      compileAll(kernels, target, threads, dumpFolder, progress);
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = translate(native, context, target);
   assert(module && "the LLVM dialect of kernel-to-llvm translates");

@@ -4,25 +4,31 @@
 #pragma once
 
 #include "codegen/ProgramPlan.h"
-#include "compiler/Result.h"
+#include "support/Result.h"
 #include "targets/Kernels.h"
 
 #include "mlir/IR/BuiltinOps.h"
+
+#include <functional>
 
 namespace gemmac {
 
 // Weights, caches and functions of a module after `plan`.
 ProgramPlan readPlan(mlir::ModuleOp planned);
 
+// Called when another kernel is compiled, with how many are, of how many.
+using KernelProgress = std::function<void(size_t done, size_t total)>;
+
 enum class Emit { Llvm, Asm, Obj };
 
 // LLVM IR, assembly or an object file with the segments of `native` (LLVM
 // dialect, after kernel-to-llvm) and the bodies of `kernels`; internal but for
 // gm_model. Kernels are compiled by `threads` threads. `dumpFolder` (empty:
-// none) gets each optimised kernel as <symbol>.s.
+// none) gets each optimised kernel as <symbol>.ll and <symbol>.s.
 Result<std::string> compileNative(mlir::ModuleOp native,
                                   const std::vector<KernelSpec> &kernels,
                                   const Target &target, Emit emit, int threads,
-                                  const std::string &dumpFolder);
+                                  const std::string &dumpFolder,
+                                  const KernelProgress &progress = {});
 
 } // namespace gemmac

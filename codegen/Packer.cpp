@@ -401,6 +401,38 @@ uint64_t packedSourceBytes(const ProgramPlan &plan,
   return sum;
 }
 
+Status checkPieces(const ProgramPlan &plan, const TensorSource &source) {
+  for (const PackedWeight &weight : plan.weights)
+    for (const Piece &piece : weight.pieces) {
+      auto bad = [&](const std::string &what) {
+        return Error{ExitCode::BadInput, "weight '" + weight.name +
+                                             "' is made of tensor '" +
+                                             piece.tensor + "', which " + what};
+      };
+      const SourceTensor *tensor = source.find(piece.tensor);
+      if (!tensor)
+        return bad("the checkpoint does not have");
+      int64_t cols = tensor->shape.empty() ? 1 : tensor->shape.back();
+      int64_t elements = 1;
+      for (int64_t dim : tensor->shape)
+        elements *= dim;
+      int64_t rows = cols ? elements / cols / weight.stack : 0;
+      if (rows * cols * weight.stack != elements || piece.row1 > rows ||
+          piece.col1 > cols)
+        return bad("has " + std::to_string(rows) + " rows of " +
+                   std::to_string(cols) + " in each of " +
+                   std::to_string(weight.stack) + ", not those up to " +
+                   std::to_string(piece.row1) + " and " +
+                   std::to_string(piece.col1));
+      if (tensor->type == SourceType::I64 || tensor->type == SourceType::Other)
+        return bad("has the type " + tensor->typeName);
+      if (piece.col0 % blockElements(tensor->type))
+        return bad("is cut at column " + std::to_string(piece.col0) +
+                   ", inside a block");
+    }
+  return Done{};
+}
+
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
   std::string text = "gemmac weights " + std::to_string(weightsVersion) + "\n";
   auto add = [&](const std::string &s) { text += s + '\n'; };

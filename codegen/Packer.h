@@ -1,13 +1,12 @@
 // Packs source tensors into the weights of a program: streams row slabs, so
-// memory stays at tens of MB per thread whatever the model. The source of
-// tensors is an interface that the importer's readers implement; must not know
-// file formats or MLIR.
+// memory stays at tens of MB per thread whatever the model. Must not know file
+// formats or MLIR.
 #pragma once
 
-#include "codegen/Dequantize.h"
 #include "codegen/ProgramPlan.h"
 #include "codegen/Quantize.h"
-#include "compiler/Result.h"
+#include "codegen/Source.h"
+#include "support/Result.h"
 
 #include <cstdint>
 #include <functional>
@@ -16,42 +15,6 @@
 #include <vector>
 
 namespace gemmac {
-
-// One tensor of a checkpoint. `data` points into a read-only mapping of the
-// file and stays valid as long as the TensorSource.
-struct SourceTensor {
-  std::string name; // canonical: without "model.language_model." or "model."
-  std::string fileName; // the name as it stands in the file
-  SourceType type = SourceType::Other;
-  std::string typeName; // as the file spells it, for messages
-  std::vector<int64_t> shape;
-  const uint8_t *data = nullptr;
-  uint64_t bytes = 0;
-  int file = 0; // index into TensorSource::files
-};
-
-struct SourceFile {
-  std::string path;
-  uint64_t bytes = 0;
-  int64_t mtimeNs = 0;
-};
-
-// A tensor of the checkpoint that the program does not use.
-struct IgnoredTensor {
-  std::string name; // as it stands in the file
-  std::string file;
-  std::string reason;
-};
-
-// All tensors of a checkpoint, in file order.
-class TensorSource {
-public:
-  virtual ~TensorSource() = default;
-  virtual const std::vector<SourceTensor> &tensors() const = 0;
-  virtual const std::vector<SourceFile> &files() const = 0;
-  // nullptr if there is no tensor of that canonical name.
-  virtual const SourceTensor *find(const std::string &name) const = 0;
-};
 
 // What encoding a source tensor in a quantised format has changed.
 struct PackNote {
@@ -89,9 +52,13 @@ inline constexpr int weightsVersion = 3;
 // file (docs/design.md#5.1). Two equal ids mean equal weight sections.
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source);
 
+// Whether every piece lies inside a tensor of the checkpoint, so that a plan
+// that somebody wrote by hand cannot make packing read elsewhere.
+Status checkPieces(const ProgramPlan &plan, const TensorSource &source);
+
 // Writes every weight of `plan` at `base + offset` of `fd` (named `path` in
 // messages), converting to its format and layout, with `threads` threads. The
-// tensors must have been checked against the pieces. Errors: Resources if
+// pieces must have been checked. Errors: Resources if
 // writing fails.
 Result<PackHashes> packWeights(const ProgramPlan &plan,
                                const TensorSource &source, int fd,

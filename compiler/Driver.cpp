@@ -5,6 +5,9 @@
 #include "codegen/NativeModule.h"
 #include "compiler/Messages.h"
 #include "compiler/ModelInput.h"
+#include "compiler/Outputs.h"
+#include "compiler/Phases.h"
+#include "compiler/ProgramFacts.h"
 #include "compiler/Progress.h"
 #include "compiler/QuantNotes.h"
 #include "compiler/Verify.h"
@@ -14,16 +17,17 @@
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
 #include "passes/KernelToLLVM.h"
+#include "passes/Passes.h"
 #include "passes/Pipelines.h"
 #include "passes/QuantMap.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
+#include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/TargetSelect.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 #include <sched.h>
 #include <unistd.h>
@@ -49,8 +53,8 @@ const Stage stages[] = {{"import", nullptr},
 // exact program that --verify compares with, says nothing but errors.
 class Compilation {
 public:
-  explicit Compilation(const DriverOptions &options, bool second = false)
-      : o(options), second(second),
+  Compilation(const DriverOptions &options, Phases &phases, bool second = false)
+      : o(options), second(second), phases(phases),
         messages{.remarks = o.remarks, .warnings = !second} {
     context.printOpOnDiagnostic(false);
   }
@@ -64,18 +68,22 @@ private:
   Status planExact();
   Result<FidelityFacts> verify(const std::string &program);
   Status readInputs();
+  Status readEdited();
   Status runStage(const Stage &stage);
-  Status print(const std::string &path,
-               llvm::function_ref<void(llvm::raw_ostream &)> write);
+  Status runPasses(const char *stage, llvm::function_ref<void(PassManager &)>);
+  Result<std::string> compileCode(Emit emit);
   Status writeCode();
   Status makeProgram();
   void printModule(llvm::raw_ostream &stream);
-  std::string matrixFormat() const;
-  ManifestInput manifestInput(const ChatTemplate &chat);
+  bool makesProgram() const { return o.compileTo.empty() && o.emit.empty(); }
 
   const DriverOptions o;
   const bool second;
+  Phases &phases;
   const Messages messages;
+  Destination output;                 // of -o
+  bool discard = false;               // -o is /dev/null
+  const Stage *from = stages;         // what --compile-from has given
   bool printed = false;               // the stage that was asked for
   std::unique_ptr<Compilation> exact; // of --verify
   const Target *target = nullptr;
@@ -83,6 +91,8 @@ private:
   MLIRContext context{MLIRContext::Threading::DISABLED};
   OwningOpRef<ModuleOp> module;
   ModelInput input;
+  std::vector<uint8_t> tokenizer; // packed; empty: none
+  ChatTemplate chat;
   Binding binding;
   ProgramPlan plan;
   std::vector<KernelSpec> kernels;
@@ -97,11 +107,21 @@ int usableCores() {
 
 } // namespace
 
+// Where the prelinked runtimes are: beside this program.
+static std::string runtimeFolder() {
+  std::string executable = llvm::sys::fs::getMainExecutable(
+      nullptr, reinterpret_cast<void *>(&runDriver));
+  llvm::StringRef prefix =
+      llvm::sys::path::parent_path(llvm::sys::path::parent_path(executable));
+  return (prefix + "/lib/gemmac").str();
+}
+
 Status Compilation::readInputs() {
+  phases.begin(second ? "read for exact math" : "read");
   std::vector<std::string> warnings;
   // A configuration alone can be compiled to every stage but a program.
-  bool needsTensors = o.compileTo.empty() && o.emit.empty();
-  Result<ModelInput> opened = ModelInput::open(o.input, needsTensors, warnings);
+  Result<ModelInput> opened =
+      ModelInput::open(o.input, makesProgram(), warnings);
   if (!opened)
     return opened.error();
   input = std::move(*opened);
@@ -116,30 +136,22 @@ Status Compilation::readInputs() {
                     binding.warnings.end());
     messages.remark(binding.remarks);
   }
-  messages.warn(warnings);
-  return Done{};
-}
-
-// Writes text under a temporary name and renames it; "-" is standard output.
-Status Compilation::print(const std::string &path,
-                          llvm::function_ref<void(llvm::raw_ostream &)> write) {
-  if (path == "-" || path.empty()) {
-    write(llvm::outs());
-    llvm::outs().flush();
-    if (llvm::outs().has_error()) {
-      llvm::outs().clear_error();
-      return Error{ExitCode::Resources, "cannot write to standard output"};
-    }
-    return Done{};
+  if (makesProgram()) {
+    auto packed = input.packTokenizer(warnings);
+    if (!packed)
+      return packed.error();
+    if (!o.verify.empty() && !*packed)
+      return Error{ExitCode::Unsupported,
+                   "--verify runs the program on a text, but '" + o.input +
+                       "' has no tokenizer"};
+    Result<ChatTemplate> read = input.readChatTemplate(warnings);
+    if (!read)
+      return read.error();
+    if (*packed)
+      tokenizer = std::move(**packed);
+    chat = *read;
   }
-  llvm::Error error = llvm::writeToOutput(path, [&](llvm::raw_ostream &stream) {
-    write(stream);
-    return llvm::Error::success();
-  });
-  if (error)
-    return Error{ExitCode::Resources, "cannot write '" + path +
-                                          "': " + toString(std::move(error)) +
-                                          "; check permissions and free space"};
+  messages.warn(warnings);
   return Done{};
 }
 
@@ -149,27 +161,115 @@ void Compilation::printModule(llvm::raw_ostream &stream) {
   stream << "\n";
 }
 
+Status Compilation::runPasses(const char *stage,
+                              llvm::function_ref<void(PassManager &)> add) {
+  ScopedDiagnosticHandler handler(
+      &context, [&](Diagnostic &d) { return messages.report(d); });
+  PassManager pm(&context);
+  add(pm);
+  if (succeeded(pm.run(*module)))
+    return Done{};
+  return Error{ExitCode::Unsupported, std::string("stage '") + stage +
+                                          "' does not support this model (see "
+                                          "above)"};
+}
+
 Status Compilation::runStage(const Stage &stage) {
   if (stage.build) {
-    ScopedDiagnosticHandler handler(
-        &context, [&](Diagnostic &d) { return messages.report(d); });
-    PassManager pm(&context);
+    phases.begin(std::string("stage ") + stage.name);
     PipelineOptions options;
     options.quant = o.quant;
     options.quantMap = o.quantMap;
     options.requantize = o.requantize;
     options.cacheType = o.cacheType;
     options.target = target->name;
-    stage.build(pm, options);
-    if (failed(pm.run(*module)))
-      return Error{ExitCode::Unsupported,
-                   std::string("stage '") + stage.name +
-                       "' does not support this model (see above)"};
+    if (Status s = runPasses(
+            stage.name, [&](PassManager &pm) { stage.build(pm, options); });
+        !s)
+      return s;
   }
   if (o.dumpTo.empty())
     return Done{};
-  return print(o.dumpTo + "/" + stage.name + ".mlir",
-               [&](llvm::raw_ostream &stream) { printModule(stream); });
+  return writeText(o.dumpTo + "/" + stage.name + ".mlir",
+                   [&](llvm::raw_ostream &stream) { printModule(stream); });
+}
+
+//===-- --compile-from ----------------------------------------------------===//
+
+// The stage whose result `module` is.
+static const Stage *stageOf(ModuleOp module) {
+  auto functions = module.getOps<func::FuncOp>();
+  bool isKernel = !module.getOps<kernel::DefOp>().empty();
+  const char *name = "import";
+  if (!module.getOps<LLVM::LLVMFuncOp>().empty())
+    name = "native";
+  else if (isKernel)
+    name = llvm::any_of(functions,
+                        [](auto f) { return f->hasAttr(kernel::memoryAttr); })
+               ? "plan"
+               : "select";
+  else if (llvm::any_of(functions, [](auto f) {
+             auto segment =
+                 f->template getAttrOfType<StringAttr>(gemma::segmentAttr);
+             return segment && segment.getValue() != "step";
+           }))
+    name = "optimize";
+  return llvm::find_if(stages,
+                       [&](auto &s) { return StringRef(s.name) == name; });
+}
+
+// Puts the module of --compile-from, checked, in the place of the imported one.
+Status Compilation::readEdited() {
+  const std::string &path = o.compileFrom;
+  phases.begin("read " + path);
+  auto bad = [&](ExitCode code, const std::string &what) {
+    return Error{code, "--compile-from: '" + path + "' " + what};
+  };
+  auto text = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/true);
+  if (!text)
+    return bad(ExitCode::BadInput,
+               "cannot be read: " + text.getError().message());
+  DialectRegistry registry;
+  registry.insert<gemma::GemmaDialect, kernel::KernelDialect, func::FuncDialect,
+                  LLVM::LLVMDialect>();
+  context.appendDialectRegistry(registry);
+  ScopedDiagnosticHandler handler(
+      &context, [&](Diagnostic &d) { return messages.report(d); });
+  OwningOpRef<ModuleOp> edited = parseSourceString<ModuleOp>(
+      (*text)->getBuffer(), ParserConfig(&context), path);
+  if (!edited)
+    return bad(ExitCode::BadInput, "is no valid text of a stage (see above)");
+  if ((*edited)->getAttr("gemma.config") != (*module)->getAttr("gemma.config"))
+    return bad(ExitCode::BadInput, "is of another model than '" + o.input +
+                                       "': gemma.config differs");
+  if (auto made = (*edited)->getAttrOfType<StringAttr>(kernel::targetAttr);
+      made && made.getValue() != target->name)
+    return bad(ExitCode::Usage, "is for target '" + made.str() +
+                                    "', but --target is '" + target->name +
+                                    "'");
+  from = stageOf(*edited);
+  if (from == &std::end(stages)[-1])
+    return bad(ExitCode::Usage,
+               "is of the stage native, which says nothing of weights and "
+               "memory any more; expects import, optimize, select or plan");
+  for (const Stage &stage : llvm::ArrayRef(stages, from))
+    if (o.compileTo == stage.name)
+      return bad(ExitCode::Usage,
+                 std::string("is of the stage ") + from->name +
+                     ", which comes after --compile-to=" + stage.name);
+  module = std::move(edited);
+  // What the stage promises; the others are checked by those that follow.
+  StringRef name = from->name;
+  Status promise = runPasses(from->name, [&](PassManager &pm) {
+    if (name == "optimize")
+      pm.addPass(createCheckOptimized());
+    if (name == "plan")
+      pm.addPass(createVerifyPlan());
+  });
+  return promise
+             ? promise
+             : bad(ExitCode::BadInput, "breaks what the stage " + name.str() +
+                                           " promises (see above)");
 }
 
 Status Compilation::checkOptions() {
@@ -187,27 +287,35 @@ Status Compilation::checkOptions() {
                                       " host, got '" + o.target + "'"};
   }
   threads = o.threads ? o.threads : usableCores();
+  output = Destination::of(o.output);
+  discard = output.kind == Destination::Kind::Null;
+  if (discard && makesProgram()) {
+    llvm::SmallString<128> path;
+    llvm::sys::path::system_temp_directory(true, path);
+    llvm::sys::path::append(path, "gemmac-discarded-%%%%%%%%");
+    llvm::sys::fs::createUniquePath(path, path, false);
+    output.path = path.str();
+  }
+  if (Status s = checkOutputs(o, output); !s)
+    return s;
   if (!o.dumpTo.empty())
     if (std::error_code error = llvm::sys::fs::create_directories(o.dumpTo))
       return Error{ExitCode::Resources,
                    "cannot create the folder '" + o.dumpTo +
                        "' of --dump-to: " + error.message()};
-  if (o.compileTo.empty() && llvm::sys::fs::is_directory(o.output))
-    return Error{ExitCode::Usage,
-                 "-o expects a file name, got the folder '" + o.output + "'"};
-  if (o.compileTo.empty() && o.emit.empty() && o.output == "-")
-    return Error{ExitCode::Usage,
-                 "-o - prints text; a program needs a file name"};
   if (std::string problem;
       !o.quantMap.empty() && !QuantMap::read(o.quantMap, problem))
     return Error{ExitCode::BadInput, problem};
+  if (makesProgram())
+    if (Status s = checkRuntime(runtimeFolder(), *target); !s)
+      return s;
   return o.verify.empty() ? Status(Done{}) : checkVerify(o.verify, *target);
 }
 
 Status Compilation::printStage() {
   printed = true;
-  return print(o.output,
-               [&](llvm::raw_ostream &stream) { printModule(stream); });
+  return writeText(o.output,
+                   [&](llvm::raw_ostream &stream) { printModule(stream); });
 }
 
 // Everything before `native`: the plan, unless an earlier stage was asked for.
@@ -216,15 +324,22 @@ Status Compilation::toPlan() {
     return s;
   if (Status s = readInputs(); !s)
     return s;
-  for (const Stage &stage : llvm::ArrayRef(stages).drop_back()) {
-    if (Status s = runStage(stage); !s)
+  if (!o.compileFrom.empty())
+    if (Status s = readEdited(); !s)
       return s;
+  for (const Stage &stage : llvm::ArrayRef(from, std::end(stages) - 1)) {
+    if (&stage != from || o.compileFrom.empty())
+      if (Status s = runStage(stage); !s)
+        return s;
     if (o.compileTo == stage.name)
       return printStage();
   }
   plan = readPlan(*module);
-  if (input.tensors)
+  if (input.tensors) {
     splitExpertPieces(plan, *input.tensors);
+    if (Status s = checkPieces(plan, *input.tensors); !s)
+      return s;
+  }
   kernels = kernelSpecs(*module);
   return Done{};
 }
@@ -254,23 +369,24 @@ Status Compilation::run() {
 Status Compilation::planExact() {
   DriverOptions options = o;
   options.output =
-      o.output + ".exact.tmp" + std::to_string(getpid()); // beside -o
+      output.path + ".exact.tmp" + std::to_string(getpid()); // beside -o
   options.quant = "f32";
   options.quantMap = "";
   options.cacheType = "auto";
   options.weights = "embedded";
   options.verify = options.dumpTo = "";
   options.remarks = false;
-  exact = std::make_unique<Compilation>(options, true);
+  exact = std::make_unique<Compilation>(options, phases, true);
   if (Status s = exact->toPlan(); !s)
     return s;
-  return checkSpace(o.output, plan.weightBytes(), exact->plan.weightBytes());
+  return checkSpace(output.path, plan.weightBytes(), exact->plan.weightBytes());
 }
 
 Result<FidelityFacts> Compilation::verify(const std::string &program) {
   RemovedFile file(exact->o.output);
   if (Status s = exact->toProgram(); !s)
     return s.error();
+  phases.begin("compare with exact math");
   Result<FidelityFacts> facts = compareWithExact(
       {.program = program,
        .exact = file.path,
@@ -283,95 +399,52 @@ Result<FidelityFacts> Compilation::verify(const std::string &program) {
   return facts;
 }
 
+Result<std::string> Compilation::compileCode(Emit emit) {
+  phases.begin(second ? "kernels for exact math" : "kernels");
+  Progress progress("compiling kernels", o.quiet);
+  Result<std::string> code =
+      compileNative(*module, kernels, *target, emit, threads, o.dumpTo,
+                    [&](size_t done, size_t total) {
+                      progress.count(done, total);
+                      if (done == total)
+                        progress.finish(), phases.begin("segments");
+                    });
+  if (!code)
+    progress.finish();
+  return code;
+}
+
 Status Compilation::writeCode() {
   Emit emit = o.emit == "llvm"  ? Emit::Llvm
               : o.emit == "asm" ? Emit::Asm
                                 : Emit::Obj;
-  Result<std::string> code =
-      compileNative(*module, kernels, *target, emit, threads, o.dumpTo);
+  Result<std::string> code = compileCode(emit);
   if (!code)
     return code.error();
-  return print(o.output, [&](llvm::raw_ostream &stream) { stream << *code; });
-}
-
-// What most bytes are stored as: the format of the embedding.
-std::string Compilation::matrixFormat() const {
-  for (const PackedWeight &weight : plan.weights)
-    if (weight.name == "embed")
-      return weight.format;
-  return "";
-}
-
-ManifestInput Compilation::manifestInput(const ChatTemplate &chat) {
-  auto rope = [](const RopeConfig &r) {
-    return RopeFacts{r.theta, r.dim, r.pairs};
-  };
-  const ModelConfig &model = input.model;
-  const GenerationConfig &generation = input.generation;
-  ModelFacts facts{
-      .type = model.modelType,
-      .variant = model.variant,
-      .name =
-          llvm::sys::path::filename(llvm::StringRef(o.input).rtrim('/')).str(),
-      .layers = model.layers,
-      .hidden = model.hidden,
-      .vocab = model.vocab,
-      .window = model.window,
-      .maxContext = model.maxContext,
-      .pleWidth = model.pleWidth,
-      .localRope = rope(model.localRope),
-      .globalRope = rope(model.globalRope),
-      .chat = int(chat.protocol)};
-  SamplingFacts sampling{generation.temperature, generation.topP,
-                         generation.topK, generation.stop, generation.suppress};
-  return {.model = facts,
-          .sampling = sampling,
-          .target = *target,
-          .plan = plan,
-          .source = *input.tensors,
-          .ignored = binding.ignored,
-          .weightFormat = matrixFormat(),
-          .cacheFormat = plan.caches.empty() ? "" : plan.caches[0].format,
-          .weightsId = weightsId(plan, *input.tensors),
-          .externalName = "",
-          .hashes = {},
-          .sections = {},
-          .fidelity = {}};
+  return writeText(o.output,
+                   [&](llvm::raw_ostream &stream) { stream << *code; });
 }
 
 Status Compilation::makeProgram() {
-  std::vector<std::string> warnings;
-  auto tokenizer = input.packTokenizer(warnings);
-  if (!tokenizer)
-    return tokenizer.error();
-  Result<ChatTemplate> chat = input.readChatTemplate(warnings);
-  if (!chat)
-    return chat.error();
-  messages.warn(warnings);
-  Result<std::string> object =
-      compileNative(*module, kernels, *target, Emit::Obj, threads, o.dumpTo);
+  Result<std::string> object = compileCode(Emit::Obj);
   if (!object)
     return object.error();
-  std::string executable = llvm::sys::fs::getMainExecutable(
-      nullptr, reinterpret_cast<void *>(&runDriver));
-  llvm::StringRef prefix =
-      llvm::sys::path::parent_path(llvm::sys::path::parent_path(executable));
-  if (!o.verify.empty() && !*tokenizer)
-    return Error{ExitCode::Unsupported,
-                 "--verify runs the program on a text, but '" + o.input +
-                     "' has no tokenizer"};
+  phases.begin(second ? "link and pack for exact math" : "link and pack");
   Progress progress(second ? "packing for exact math" : "packing", o.quiet);
   ProgramInput program{
       .object = std::move(*object),
-      .runtime = (prefix + "/lib/gemmac").str(),
-      .output = o.output,
+      .runtime = runtimeFolder(),
+      .output = output.path,
       .external = o.weights == "external",
-      .tokenizer = *tokenizer ? std::move(**tokenizer) : std::vector<uint8_t>(),
+      .discard = discard,
+      .symbols = o.symbols,
+      .tokenizer = std::move(tokenizer),
       .threads = threads,
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
-      .manifest = manifestInput(*chat)};
+      .manifest = programFacts(input, o.name.empty() ? input.name() : o.name,
+                               chat, *target, plan, binding.ignored)};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {
       progress.finish();
@@ -406,13 +479,18 @@ Status Compilation::makeProgram() {
 }
 
 ExitCode runDriver(const DriverOptions &options) {
-  llvm::InitializeAllTargetInfos();
-  llvm::InitializeAllTargets();
-  llvm::InitializeAllTargetMCs();
-  llvm::InitializeAllAsmPrinters();
-  llvm::InitializeAllAsmParsers();
-  Compilation compilation(options);
+  DriverOptions o = options;
+  // "-o" left away: the model's name here, or standard output for a stage.
+  if (o.output.empty() && o.compileTo.empty())
+    o.output = checkpointName(o.input) + (o.emit == "llvm"  ? ".ll"
+                                          : o.emit == "asm" ? ".s"
+                                          : o.emit == "obj" ? ".o"
+                                                            : "");
+  Phases phases(o.verbose);
+  Compilation compilation(o, phases);
   Status status = compilation.run();
+  if (o.timeReport)
+    llvm::errs() << phases.report();
   if (status)
     return ExitCode::Ok;
   llvm::errs() << "gemmac: error: " << status.error().message << "\n";

@@ -2,7 +2,7 @@
 // printable, then code, packing and linking.
 #pragma once
 
-#include "compiler/Result.h"
+#include "support/Result.h"
 
 #include <string>
 
@@ -10,19 +10,23 @@ namespace gemmac {
 
 struct DriverOptions {
   std::string input;  // checkpoint folder or .gguf file
-  std::string output; // -o; "-" = standard output (text only)
+  std::string output; // -o; "-" = standard output (text only); empty: default
   std::string target = "host";
   std::string quant = "auto";
   std::string quantMap; // file; empty: none
   bool requantize = false;
   std::string cacheType = "auto";
   std::string weights = "embedded"; // or external
-  std::string compileTo; // stage to stop after and print; empty: none
-  std::string emit;      // llvm, asm, obj; empty: a program
-  std::string dumpTo;    // folder for every stage and kernel; empty: none
-  std::string verify;    // text to run the program on; empty: none
-  int threads = 0;       // 0: one per usable core
+  std::string name;                 // of the model; empty: the checkpoint's
+  std::string compileFrom; // file of a stage's text to go on from; empty: none
+  std::string compileTo;   // stage to stop after and print; empty: none
+  std::string emit;        // llvm, asm, obj; empty: a program
+  std::string dumpTo;      // folder for every stage and kernel; empty: none
+  std::string verify;      // text to run the program on; empty: none
+  int threads = 0;         // 0: one per usable core
+  bool symbols = false;    // keep the names of kernels
   bool remarks = false;
+  bool verbose = false, timeReport = false;
   bool quiet = false;
 };
 

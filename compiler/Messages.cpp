@@ -32,8 +32,12 @@ LogicalResult Messages::report(Diagnostic &diagnostic) const {
                      : severity == DiagnosticSeverity::Remark  ? "remark"
                                                                : "note";
   llvm::errs() << "gemmac: " << kind << ": ";
-  if (auto name = dyn_cast<NameLoc>(Location(diagnostic.getLocation())))
+  Location at = diagnostic.getLocation();
+  if (auto name = dyn_cast<NameLoc>(at))
     llvm::errs() << name.getName().getValue() << ": ";
+  else if (auto file = at->findInstanceOf<FileLineColLoc>())
+    llvm::errs() << file.getFilename().getValue() << ":" << file.getLine()
+                 << ":" << file.getColumn() << ": ";
   llvm::errs() << diagnostic.str() << "\n";
   for (Diagnostic &note : diagnostic.getNotes())
     (void)report(note);

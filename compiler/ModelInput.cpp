@@ -3,13 +3,95 @@
 
 #include "compiler/importer/Checkpoint.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 
 namespace gemmac {
 
 static bool hasTensors(const std::string &folder) {
   return llvm::sys::fs::exists(folder + "/model.safetensors") ||
          llvm::sys::fs::exists(folder + "/model.safetensors.index.json");
+}
+
+std::vector<std::string> checkpointFiles(const std::string &path) {
+  namespace fs = llvm::sys::fs;
+  namespace names = llvm::sys::path;
+  std::vector<std::string> files = {path};
+  std::string folder = fs::is_directory(path) ? path
+                       : names::has_parent_path(path)
+                           ? names::parent_path(path).str()
+                           : ".";
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error))
+    if (llvm::StringRef kind = names::extension(at->path());
+        kind == ".json" || kind == ".jinja" || kind == ".safetensors" ||
+        kind == ".gguf")
+      files.push_back(at->path());
+  return files;
+}
+
+std::string checkpointName(const std::string &path) {
+  namespace names = llvm::sys::path;
+  llvm::SmallString<256> real;
+  if (llvm::sys::fs::real_path(path, real))
+    real = path;
+  llvm::StringRef name = names::filename(real);
+  if (!llvm::sys::fs::is_directory(real)) {
+    name = names::filename(path); // a cache may hold the file as a number
+    name.consume_back(".gguf");
+    if (size_t at = name.rfind("-of-"); at != name.npos && at > 6)
+      name = name.take_front(at - 6); // -00001-of-00002
+    return name.str();
+  }
+  // models--google--gemma-4-E2B-it/snapshots/3f1b2c
+  llvm::StringRef folder = names::parent_path(real);
+  if (names::filename(folder) == "snapshots") {
+    llvm::StringRef model = names::filename(names::parent_path(folder));
+    if (model.consume_front("models--"))
+      name = model.substr(
+          model.rfind("--") == model.npos ? 0 : model.rfind("--") + 2);
+  }
+  return name.str();
+}
+
+std::string ModelInput::name() const {
+  const GgufValue *own = gguf ? gguf->metadata().find("general.name") : nullptr;
+  std::string name =
+      own && own->is(GgufValue::Kind::String) ? std::string(own->text) : "";
+  // It is printed, and may be anything.
+  bool printable =
+      llvm::all_of(name, [](char c) { return c >= ' ' && c < 127; });
+  return name.empty() || !printable ? checkpointName(path) : name;
+}
+
+// What is there instead of a checkpoint, where that can be guessed.
+static Status checkPath(const std::string &path) {
+  namespace fs = llvm::sys::fs;
+  auto missing = [&](const std::string &what) {
+    return Error{ExitCode::BadInput, "'" + path + "' " + what};
+  };
+  if (fs::is_regular_file(path)) {
+    llvm::StringRef folder = llvm::sys::path::parent_path(path);
+    if (fs::exists((folder.empty() ? "." : folder) + "/config.json"))
+      return missing("is a file of a checkpoint: expects its folder, pass '" +
+                     (folder.empty() ? "." : folder.str()) + "'");
+    return Done{};
+  }
+  if (!fs::is_directory(path) || fs::exists(path + "/config.json"))
+    return Done{};
+  std::vector<std::string> held;
+  for (const std::string &file : checkpointFiles(path))
+    if (llvm::StringRef(file).ends_with(".gguf"))
+      held.push_back("'" + file + "'");
+  if (held.empty())
+    return Done{};
+  llvm::sort(held);
+  return missing("has no config.json, but it holds " + held[0] +
+                 (held.size() == 1 ? ": pass that"
+                                   : " and " + std::to_string(held.size() - 1) +
+                                         " more GGUF files: pass one of them"));
 }
 
 Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
@@ -22,6 +104,8 @@ Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
       return opened.error();
     input.gguf = opened->get();
     input.tensors = std::move(*opened);
+  } else if (Status s = checkPath(path); !s) {
+    return s.error();
   }
   Result<ModelConfig> config = input.gguf
                                    ? readGgufConfig(*input.gguf, warnings)
@@ -50,19 +134,24 @@ ModelInput::packTokenizer(std::vector<std::string> &warnings) const {
                                             model.vocab, warnings)
                         : gemmac::packTokenizer(path, model.vocab, warnings);
   if (tokenizer && !*tokenizer)
-    warnings.push_back(
-        "'" + path +
-        (gguf ? "' has no tokenizer.ggml.tokens" : "' has no tokenizer.json") +
-        ": the program will take --tokens only");
+    warnings.push_back("'" + path + "' has no " +
+                       (gguf ? "tokenizer.ggml.tokens" : "tokenizer.json") +
+                       ": the program will take --tokens only");
   return tokenizer;
 }
 
 Result<ChatTemplate>
 ModelInput::readChatTemplate(std::vector<std::string> &warnings) const {
   bool small = model.pleWidth > 0;
-  return gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
-                                     warnings)
-              : gemmac::readChatTemplate(path, small, warnings);
+  auto chat = gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
+                                          warnings)
+                   : gemmac::readChatTemplate(path, small, warnings);
+  if (chat && chat->protocol == ChatProtocol::None)
+    warnings.push_back("'" + path + "' has no chat template" +
+                       (gguf ? "" : " (chat_template.jinja)") +
+                       ": 'run' continues text and 'chat' is not available; "
+                       "an instruction model needs it to answer");
+  return chat;
 }
 
 } // namespace gemmac

@@ -10,6 +10,15 @@
 
 namespace gemmac {
 
+// Every file that may be read as part of the checkpoint: those of the folder,
+// or of a GGUF file's folder, that have a name of that kind.
+std::vector<std::string> checkpointFiles(const std::string &path);
+
+// What the checkpoint is called by its path: the folder's name, the model's in
+// a snapshot of Hugging Face's cache, a GGUF file's without the part and
+// ending.
+std::string checkpointName(const std::string &path);
+
 class ModelInput {
 public:
   // Reads the configuration. Tensors are opened too, except those of a folder
@@ -20,6 +29,9 @@ public:
   ModelConfig model;
   GenerationConfig generation;
   std::unique_ptr<TensorSource> tensors; // null: the configuration alone
+
+  // What the model calls itself, else checkpointName.
+  std::string name() const;
 
   // nullopt, with a warning: it has none.
   Result<std::optional<std::vector<uint8_t>>>

@@ -35,6 +35,15 @@ void Progress::update(uint64_t done, uint64_t total) {
   }
 }
 
+void Progress::count(uint64_t done, uint64_t total) {
+  if (quiet || !terminal)
+    return;
+  shown = true;
+  fprintf(stderr, "\r%s %llu of %llu", what.c_str(), (unsigned long long)done,
+          (unsigned long long)total);
+  fflush(stderr);
+}
+
 void Progress::finish() {
   if (shown)
     fprintf(stderr, "\r\033[K");

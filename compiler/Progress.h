@@ -1,5 +1,6 @@
-// Progress of long work on standard error: a bar with bytes/s and time left on
-// a terminal, a line every ten percent elsewhere.
+// Progress of long work on standard error: of bytes a bar with their rate and
+// the time left on a terminal, a line every ten percent elsewhere; of things
+// how many there are on a terminal, nothing elsewhere.
 #pragma once
 
 #include <chrono>
@@ -11,7 +12,8 @@ namespace gemmac {
 class Progress {
 public:
   Progress(std::string what, bool quiet);
-  void update(uint64_t done, uint64_t total);
+  void update(uint64_t done, uint64_t total); // bytes
+  void count(uint64_t done, uint64_t total);  // things
   // Removes the bar. Without it the bar stays, so that an error shows where.
   void finish();
 

@@ -3,9 +3,9 @@
 // evaluated beyond Runner.
 #pragma once
 
-#include "support/Result.h"
 #include "compiler/importer/File.h"
 #include "compiler/importer/Safetensors.h"
+#include "support/Result.h"
 #include "test/reference/Runner.h"
 
 #include <string>

@@ -1,0 +1,105 @@
+// See OutputFile.h.
+#include "codegen/OutputFile.h"
+
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Signals.h"
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+namespace gemmac {
+
+Destination Destination::of(const std::string &named) {
+  Destination d;
+  d.path = named.starts_with('-') ? "./" + named : named;
+  struct stat info, real;
+  if (stat(d.path.c_str(), &info))
+    return d;
+  if (S_ISDIR(info.st_mode)) {
+    d.kind = Kind::Folder;
+  } else if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3)) {
+    d.kind = Kind::Null;
+  } else {
+    // /dev/stdout may lead to a file that no path names any more.
+    char path[PATH_MAX];
+    if (!S_ISREG(info.st_mode) || !realpath(d.path.c_str(), path) ||
+        stat(path, &real) || real.st_ino != info.st_ino ||
+        real.st_dev != info.st_dev)
+      d.kind = Kind::Special;
+    else
+      d.path = path;
+  }
+  return d;
+}
+
+Error cannotWrite(const char *what, const std::string &named, int error) {
+  return {ExitCode::Resources,
+          std::string("cannot ") + what + " '" + named +
+              "': " + strerror(error) +
+              "; check permissions and free space, or choose another -o"};
+}
+
+TemporaryFile::TemporaryFile(std::string final, const char *extra)
+    : final(std::move(final)),
+      path(this->final + extra + ".tmp" + std::to_string(getpid())) {
+  llvm::sys::RemoveFileOnSignal(path);
+}
+
+TemporaryFile::~TemporaryFile() {
+  if (fd >= 0)
+    close(fd);
+  if (path.empty())
+    return;
+  unlink(path.c_str());
+  llvm::sys::DontRemoveFileOnSignal(path);
+}
+
+Status TemporaryFile::open(int flags, unsigned mode) {
+  fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  return fd < 0 ? Status(cannotWrite("create", final, errno)) : Done{};
+}
+
+Status TemporaryFile::discard() {
+  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  bool done = null >= 0 && dup3(null, fd, O_CLOEXEC) >= 0;
+  int error = errno;
+  close(null);
+  return done ? Status(Done{}) : cannotWrite("open", "/dev/null", error);
+}
+
+Status TemporaryFile::append(const void *data, size_t bytes) {
+  const char *from = static_cast<const char *>(data);
+  while (bytes) {
+    ssize_t n = pwrite(fd, from, bytes, off_t(end));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return cannotWrite("write", final, n < 0 ? errno : ENOSPC);
+    from += n, bytes -= size_t(n), end += uint64_t(n);
+  }
+  return Done{};
+}
+
+Status TemporaryFile::closeFile() {
+  int error = fd >= 0 && close(fd) ? errno : 0;
+  fd = -1;
+  return error ? Status(cannotWrite("write", final, error)) : Done{};
+}
+
+Status TemporaryFile::keep() {
+  if (Status s = closeFile(); !s)
+    return s;
+  if (rename(path.c_str(), final.c_str()))
+    return cannotWrite("create", final, errno);
+  llvm::sys::DontRemoveFileOnSignal(path);
+  path.clear();
+  return Done{};
+}
+
+} // namespace gemmac

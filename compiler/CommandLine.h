@@ -1,0 +1,50 @@
+// What the command lines of gemmac and gemma-kernels have in common: errors of
+// one form with a hint at the flag that was meant, the last of two equal flags
+// wins, @FILE for arguments in a file, help in 80 columns, and lost output is
+// an error. Must not know what the flags mean.
+#pragma once
+
+#include "support/Result.h"
+
+#include <CLI/CLI.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gemmac {
+
+class CommandLine {
+public:
+  // `footer`: what --help prints last.
+  CommandLine(std::string name, const std::string &summary,
+              const std::string &footer);
+
+  CLI::App app; // where flags are added
+  CLI::Option *option(const std::string &flags, std::string &value,
+                      const std::string &type, const std::string &help);
+  CLI::Option *choice(const std::string &flags, std::string &value,
+                      const std::vector<std::string> &words,
+                      const std::string &help);
+  CLI::Option *option(const std::string &flags, int &value, int low, int high,
+                      const std::string &help);
+
+  static CLI::Validator integer(int64_t low, int64_t high);
+
+  // An exit code if the program is done: help was asked for, or an error told.
+  std::optional<ExitCode> parse(int argc, char **argv);
+  // Prints "NAME: error: MESSAGE".
+  ExitCode fail(const Error &error) const;
+  ExitCode fail(ExitCode code, const std::string &message) const {
+    return fail(Error{code, message});
+  }
+  // Writes `text` to standard output; Resources if it does not arrive there.
+  ExitCode print(const std::string &text) const;
+
+private:
+  Status checkFlags(const std::vector<std::string> &arguments) const;
+
+  const std::string name;
+};
+
+} // namespace gemmac

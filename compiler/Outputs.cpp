@@ -1,0 +1,109 @@
+// See Outputs.h.
+#include "compiler/Outputs.h"
+
+#include "codegen/Linker.h"
+#include "compiler/ModelInput.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/ToolOutputFile.h"
+
+namespace gemmac {
+
+using llvm::sys::fs::UniqueID;
+
+// `path` exists and is one of `inputs`.
+static Status
+checkDistinct(const std::string &path,
+              const std::vector<std::pair<UniqueID, std::string>> &inputs) {
+  UniqueID id;
+  if (llvm::sys::fs::getUniqueID(path, id))
+    return Done{};
+  for (const auto &[input, name] : inputs)
+    if (id == input)
+      return Error{ExitCode::Usage,
+                   "input and output are the same file: writing '" + path +
+                       "' would destroy '" + name + "'"};
+  return Done{};
+}
+
+Status checkOutputs(const DriverOptions &o, const Destination &output) {
+  using Kind = Destination::Kind;
+  const bool program = o.compileTo.empty() && o.emit.empty();
+  if (program && o.output == "-")
+    return Error{ExitCode::Usage,
+                 "-o - prints text; a program needs a file name"};
+  if (output.kind == Kind::Folder)
+    return Error{ExitCode::Usage,
+                 "-o expects a file name, got the folder '" + o.output + "'"};
+  if (program && output.kind == Kind::Special)
+    return Error{ExitCode::Usage,
+                 "-o expects a regular file or /dev/null for a program, got '" +
+                     o.output + "'"};
+  if (output.kind == Kind::Null && !o.verify.empty())
+    return Error{ExitCode::Usage, "--verify measures a program that stays, but "
+                                  "-o discards it"};
+
+  std::vector<std::string> outputs;
+  if (output.kind == Kind::File)
+    outputs.push_back(output.path);
+  if (program && output.kind == Kind::File && o.weights == "external") {
+    outputs.push_back(output.path + ".weights");
+    if (Status s = checkWeightsPath(outputs.back()); !s)
+      return s;
+  }
+  std::error_code ignored; // an absent folder holds nothing
+  if (!o.dumpTo.empty())
+    for (llvm::sys::fs::directory_iterator at(o.dumpTo, ignored), end;
+         !ignored && at != end; at.increment(ignored))
+      outputs.push_back(at->path());
+
+  std::vector<std::string> files = checkpointFiles(o.input);
+  files.insert(files.end(), {o.quantMap, o.verify, o.compileFrom});
+  std::vector<std::pair<UniqueID, std::string>> inputs;
+  for (const std::string &file : files)
+    if (UniqueID id; !file.empty() && !llvm::sys::fs::getUniqueID(file, id))
+      inputs.push_back({id, file});
+  for (const std::string &path : outputs)
+    if (Status s = checkDistinct(path, inputs); !s)
+      return s;
+  return Done{};
+}
+
+Status writeText(const std::string &named,
+                 llvm::function_ref<void(llvm::raw_ostream &)> write) {
+  auto straight = [&](llvm::raw_fd_ostream &stream, const std::string &where) {
+    write(stream);
+    stream.flush();
+    std::error_code error = stream.error();
+    stream.clear_error();
+    if (!error)
+      return Status(Done{});
+    return Status(Error{ExitCode::Resources,
+                        "cannot write to " + where + ": " + error.message()});
+  };
+  if (named.empty() || named == "-")
+    return straight(llvm::outs(), "standard output");
+  std::string problem;
+  Destination to = Destination::of(named);
+  if (to.kind == Destination::Kind::File) {
+    if (llvm::Error error =
+            llvm::writeToOutput(to.path, [&](llvm::raw_ostream &stream) {
+              write(stream);
+              return llvm::Error::success();
+            }))
+      problem = toString(std::move(error));
+  } else {
+    std::error_code error;
+    llvm::raw_fd_ostream stream(to.path, error, llvm::sys::fs::CD_OpenExisting);
+    if (!error)
+      return straight(stream, "'" + named + "'");
+    problem = error.message();
+  }
+  if (problem.empty())
+    return Done{};
+  return Error{ExitCode::Resources, "cannot write '" + named + "': " + problem +
+                                        "; check permissions and free space"};
+}
+
+} // namespace gemmac
