@@ -2,66 +2,70 @@
 // LLVM IR, assembly or an object, and times one. Knows codegen, not the IR.
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
+#include "compiler/CommandLine.h"
 #include "compiler/KernelBench.h"
+#include "compiler/Version.h"
 #include "targets/Layouts.h"
 
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
-#include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace gemmac;
-namespace cl = llvm::cl;
 
-static cl::OptionCategory category("gemma-kernels options");
-static cl::opt<std::string> command(cl::Positional, cl::desc("[bench | list]"),
-                                    cl::cat(category));
-static cl::opt<bool> list("list", cl::desc("List the families and targets"),
-                          cl::cat(category));
-static cl::opt<std::string> familyName("family", cl::desc("Kernel family"),
-                                       cl::cat(category));
-static cl::opt<std::string>
-    constantList("constants",
-                 cl::desc("NAME=VALUE,...; --list names those of a family"),
-                 cl::cat(category));
-static cl::opt<std::string> rowsName("rows", cl::desc("Row class: few or many"),
-                                     cl::init("few"), cl::cat(category));
-static cl::opt<std::string> targetName("target",
-                                       cl::desc("a target of --list, or host"),
-                                       cl::init("host"), cl::cat(category));
-static cl::opt<std::string> emitKind("emit", cl::desc("llvm, asm or obj"),
-                                     cl::init("asm"), cl::cat(category));
-static cl::opt<std::string> output("o", cl::desc("Output file, - for stdout"),
-                                   cl::init("-"), cl::cat(category));
-static cl::list<int> benchRows("n", cl::desc("bench: rows (default: 1)"),
-                               cl::value_desc("N,..."), cl::CommaSeparated,
-                               cl::cat(category));
-static cl::opt<int> benchBlocks(
-    "blocks",
-    cl::desc("bench: units of a product without experts (default: 1024)"),
-    cl::init(1024), cl::cat(category));
+static std::string command, familyName, constantList,
+    rowsName = "few", targetName = "host", emitKind = "asm", output = "-";
+static std::vector<int> benchRows;
+static int benchBlocks = 1024;
+static CommandLine line("gemma-kernels",
+                        "gemma-kernels: kernel bodies of gemmac, alone", "");
 
 static int fail(ExitCode code, const std::string &message) {
-  llvm::errs() << "gemma-kernels: error: " << message << '\n';
-  return int(code);
+  return int(line.fail(code, message));
+}
+
+static void addOptions(bool &list) {
+  line.app.add_option("command", command,
+                      "bench: time a kernel; list: as --list");
+  line.app.add_flag("--list", list, "list the families and targets");
+  line.option("--family", familyName, "NAME", "kernel family");
+  line.option("--constants", constantList, "NAME=VALUE,...",
+              "--list names those of a family");
+  line.choice("--rows", rowsName, {"few", "many"}, "row class");
+  line.option("--target", targetName, "TARGET",
+              "a target of --list (default: this machine's)");
+  line.choice("--emit", emitKind, {"llvm", "asm", "obj"}, "what to write");
+  line.option("-o,--output", output, "FILE",
+              "where to, - for standard output (default)");
+  line.app.add_option("-n", benchRows, "bench: rows (default: 1)")
+      ->delimiter(',')
+      ->take_all()
+      ->check(CommandLine::integer(1, mostBenchRows))
+      ->type_name("N,...");
+  line.option("--blocks", benchBlocks, 1, int(mostBenchUnits),
+              "bench: units of a product without experts (default: 1024)");
+  line.app.set_version_flag("--version",
+                            [] { return versionText("gemma-kernels"); });
 }
 
 static int listFamilies() {
+  std::string text;
+  llvm::raw_string_ostream out(text);
   for (const Family &family : kernelFamilies()) {
-    llvm::outs() << family.name << (family.few.empty() ? "" : " few")
-                 << (family.many.empty() ? "" : " many") << "\n    "
-                 << family.summary << '\n';
+    out << family.name << (family.few.empty() ? "" : " few")
+        << (family.many.empty() ? "" : " many") << "\n    " << family.summary
+        << '\n';
     const char *before = "    --constants=";
     for (const KernelConstant &constant : family.constants) {
-      llvm::outs() << before << constant.name << '=' << constant.example;
+      out << before << constant.name << '=' << constant.example;
       before = ",";
     }
-    llvm::outs() << (family.constants.empty() ? "" : "\n");
+    out << (family.constants.empty() ? "" : "\n");
   }
   for (const Target &target : targets())
-    llvm::outs() << "target " << target.name << ": " << target.summary << '\n';
-  return 0;
+    out << "target " << target.name << ": " << target.summary << '\n';
+  return int(line.print(text));
 }
 
 // "k=64,eps=1.0e-6,act=bf16", of one family.
@@ -93,9 +97,6 @@ static Result<KernelSpec> parseSpec(const Family &family) {
   Result<Constants> constants = parseConstants(family, constantList);
   if (!constants)
     return constants.error();
-  if (rowsName != "few" && rowsName != "many")
-    return Error{ExitCode::Usage,
-                 "--rows expects few or many, got '" + rowsName + "'"};
   KernelSpec spec = {family.name,
                      rowsName == "few" ? RowClass::Few : RowClass::Many,
                      *constants};
@@ -105,9 +106,6 @@ static Result<KernelSpec> parseSpec(const Family &family) {
 }
 
 static int emitKernel(const KernelSpec &spec, const Target &target) {
-  if (emitKind != "llvm" && emitKind != "asm" && emitKind != "obj")
-    return fail(ExitCode::Usage,
-                "--emit expects llvm, asm or obj, got '" + emitKind + "'");
   llvm::LLVMContext context;
   auto module = compileKernel(spec, target, context);
   if (!module)
@@ -128,9 +126,11 @@ static int emitKernel(const KernelSpec &spec, const Target &target) {
                 "cannot write '" + output + "': " + error.message());
   file << text;
   file.close();
-  if (file.has_error())
+  error = file.error();
+  file.clear_error();
+  if (error)
     return fail(ExitCode::Resources,
-                "cannot write '" + output + "': " + file.error().message());
+                "cannot write '" + output + "': " + error.message());
   return 0;
 }
 
@@ -148,10 +148,6 @@ static int bench(const KernelSpec &spec, const Target &target) {
       return fail(ExitCode::Usage, "bench expects -n of 1 to " +
                                        std::to_string(mostRows) +
                                        " rows, got " + std::to_string(n));
-  if (benchBlocks < 1 || benchBlocks > mostBenchUnits)
-    return fail(ExitCode::Usage, "bench expects --blocks of 1 to " +
-                                     std::to_string(mostBenchUnits) + ", got " +
-                                     std::to_string(benchBlocks));
   if (family.stack) {
     int64_t most = std::min(mostBenchTop, spec.constants.integer("experts"));
     if (spec.constants.integer("top") > most)
@@ -169,10 +165,10 @@ static int bench(const KernelSpec &spec, const Target &target) {
 }
 
 int main(int argc, char **argv) {
-  cl::HideUnrelatedOptions(category);
-  if (!cl::ParseCommandLineOptions(
-          argc, argv, "kernel bodies of gemmac, alone\n", &llvm::errs()))
-    return int(ExitCode::Usage);
+  bool list = false;
+  addOptions(list);
+  if (std::optional<ExitCode> done = line.parse(argc, argv))
+    return int(*done);
   if (!command.empty() && command != "bench" && command != "list")
     return fail(ExitCode::Usage,
                 "unknown command '" + command + "', expected bench or list");
