@@ -31,13 +31,9 @@ namespace gemmac {
 static std::vector<Piece> readPieces(kernel::WeightOp weight) {
   std::vector<Piece> pieces;
   if (ArrayAttr list = weight.getPiecesAttr())
-    for (Attribute attr : list) {
-      auto dict = cast<DictionaryAttr>(attr);
-      auto rows = dict.getAs<DenseI64ArrayAttr>("rows"),
-           cols = dict.getAs<DenseI64ArrayAttr>("cols");
-      pieces.push_back({dict.getAs<StringAttr>("tensor").str(), rows[0],
-                        rows[1], cols[0], cols[1]});
-    }
+    for (auto piece : list.getAsRange<kernel::PieceAttr>())
+      pieces.push_back({piece.getTensor().str(), piece.getRow0(),
+                        piece.getRow1(), piece.getCol0(), piece.getCol1()});
   return pieces;
 }
 
@@ -46,13 +42,10 @@ static PlannedFunction readFunction(func::FuncOp function) {
   f.segment = function->getAttrOfType<StringAttr>(kernel::segmentAttr).str();
   f.many = function->getAttrOfType<StringAttr>(kernel::rowsAttr).getValue() ==
            "many";
-  auto memory = function->getAttrOfType<DictionaryAttr>(kernel::memoryAttr);
-  auto get = [&](StringRef name) {
-    return memory.getAs<IntegerAttr>(name).getInt();
-  };
-  f.fixed = get("fixed"), f.worker = get("worker"), f.row = get("row"),
-  f.key = get("key");
-  if (auto ple = function->getAttrOfType<DenseI64ArrayAttr>("kernel.ple"))
+  auto memory = function->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
+  f.worker = memory.getWorker(), f.row = memory.getRow(),
+  f.key = memory.getKey();
+  if (auto ple = function->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr))
     f.pleColumn0 = ple[0], f.pleColumn1 = ple[1];
   return f;
 }
@@ -78,14 +71,13 @@ ProgramPlan readPlan(ModuleOp planned) {
         for (const Piece &piece : w.pieces)
           w.rows += roundUp(piece.row1 - piece.row0, w.interleave);
       }
-      w.ple = weight->hasAttr("ple");
+      w.ple = weight->hasAttr(kernel::pleMark);
       plan.weights.push_back(std::move(w));
     } else if (auto cache = dyn_cast<kernel::CacheOp>(op)) {
-      plan.caches.push_back(
-          {cache.getSymName().str(), cache.getFormat().str(),
-           cache.getTable() == "global", int64_t(cache.getHeads()),
-           int64_t(cache.getDim()), int64_t(cache.getKPage()),
-           int64_t(cache.getVPage()), int64_t(cache.getOffset().value_or(0))});
+      plan.caches.push_back({cache.getSymName().str(), cache.getFormat().str(),
+                             !cache.isLocal(), cache.getHeads(), cache.getDim(),
+                             cache.getKPage(), cache.getVPage(),
+                             cache.getOffset().value_or(0)});
     } else if (auto function = dyn_cast<func::FuncOp>(op);
                function && function->hasAttr(kernel::memoryAttr)) {
       plan.functions.push_back(readFunction(function));

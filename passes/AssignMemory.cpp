@@ -21,20 +21,20 @@ struct AssignMemory : impl::AssignMemoryBase<AssignMemory> {
   void runOnOperation() override;
 };
 
-using Class = kernel::Place::Class;
+using kernel::Space;
 
 // Bytes that one value, or a chain of values updated in place, occupies.
 struct Slot {
-  Class place;
+  Space place;
   int64_t bytes;       // per unit of the class
   int64_t first, last; // time of the first and last access
   int64_t offset = -1;
 };
 
-Class classOf(kernel::CallOp call) {
-  if (call.getAxis() == "all")
-    return Class::Worker;
-  return call.getAxis() == "splits" ? Class::Key : Class::Row;
+Space spaceOf(kernel::CallOp call) {
+  if (call.getAxis() == Axis::All)
+    return Space::Worker;
+  return call.getAxis() == Axis::Splits ? Space::Key : Space::Row;
 }
 
 //===-- one function ------------------------------------------------------===//
@@ -46,8 +46,8 @@ public:
 
 private:
   // Order of calls for private slots, phases for shared ones.
-  int64_t time(Class place, Operation *op) {
-    return place == Class::Worker ? position.lookup(op) : phase.lookup(op);
+  int64_t time(Space place, Operation *op) {
+    return place == Space::Worker ? position.lookup(op) : phase.lookup(op);
   }
   void number();
   void makeSlots();
@@ -108,7 +108,7 @@ std::optional<unsigned> FunctionPlanner::inPlaceOf(kernel::CallOp call,
     return std::nullopt;
   Value updated = call.getInputs()[index];
   auto slot = slotOf.find(updated);
-  if (slot == slotOf.end() || slots[slot->second].place != classOf(call) ||
+  if (slot == slotOf.end() || slots[slot->second].place != spaceOf(call) ||
       updated.getType() != result.getType())
     return std::nullopt;
   int64_t uses = 0;
@@ -118,7 +118,7 @@ std::optional<unsigned> FunctionPlanner::inPlaceOf(kernel::CallOp call,
     uses += use.getOwner() == call;
   }
   if (uses != 1 ||
-      (classOf(call) != Class::Worker && !isAloneInPhase(call, updated)))
+      (spaceOf(call) != Space::Worker && !isAloneInPhase(call, updated)))
     return std::nullopt;
   return slot->second;
 }
@@ -128,7 +128,7 @@ void FunctionPlanner::makeSlots() {
     for (OpResult result : call->getResults()) {
       if (outputs.contains(result))
         continue;
-      Class place = classOf(call);
+      Space place = spaceOf(call);
       int64_t from = time(place, call), to = from;
       for (Operation *user : result.getUsers())
         to = std::max(to, time(place, user));
@@ -139,7 +139,7 @@ void FunctionPlanner::makeSlots() {
       }
       int64_t bytes =
           kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
-      if (place == Class::Worker)
+      if (place == Space::Worker)
         bytes *= fewRows;
       slotOf[result] = slots.size();
       slots.push_back({place, roundUp(bytes, slotAlign), from, to});
@@ -178,31 +178,27 @@ void FunctionPlanner::write() {
   for (auto call : func.front().getOps<kernel::CallOp>()) {
     SmallVector<Attribute> places;
     for (Value result : call.getResults()) {
-      kernel::Place place;
       if (auto io = outputs.find(result); io != outputs.end()) {
-        place = {Class::Io, 0, io->second};
-      } else {
-        const Slot &slot = slots[slotOf.lookup(result)];
-        place = {slot.place, slot.offset};
+        places.push_back(kernel::PlaceAttr::at(b.getContext(), io->second));
+        continue;
       }
-      places.push_back(b.getStringAttr(kernel::formatPlace(place)));
+      const Slot &slot = slots[slotOf.lookup(result)];
+      places.push_back(
+          kernel::PlaceAttr::at(b.getContext(), slot.place, slot.offset));
     }
     if (!places.empty())
       call.setAtAttr(b.getArrayAttr(places));
   }
-  auto most = [&](Class place) {
+  auto most = [&](Space place) {
     int64_t bytes = 0;
     for (const Slot &slot : slots)
       if (slot.place == place)
         bytes = std::max(bytes, slot.offset + slot.bytes);
-    return b.getI64IntegerAttr(bytes);
+    return bytes;
   };
-  func->setAttr(
-      kernel::memoryAttr,
-      b.getDictionaryAttr({b.getNamedAttr("fixed", most(Class::Fixed)),
-                           b.getNamedAttr("worker", most(Class::Worker)),
-                           b.getNamedAttr("row", most(Class::Row)),
-                           b.getNamedAttr("key", most(Class::Key))}));
+  func->setAttr(kernel::memoryAttr,
+                kernel::MemoryAttr::get(b.getContext(), most(Space::Worker),
+                                        most(Space::Row), most(Space::Key)));
 }
 
 void FunctionPlanner::run() {
@@ -217,14 +213,13 @@ void FunctionPlanner::run() {
 // In the order of the module; what is read by row at random (experts, gathered
 // tables) starts at a page of its own.
 void placeWeights(ModuleOp module) {
-  Builder b(module.getContext());
   int64_t end = 0;
   for (auto weight : module.getOps<kernel::WeightOp>()) {
     if (weight.getViewOf())
       continue;
     bool isSection = weight.getStack() > 1 || weight->hasAttr(kernel::pleMark);
     end = roundUp(end, isSection ? sectionAlign : slotAlign);
-    weight.setOffsetAttr(b.getI64IntegerAttr(end));
+    weight.setOffset(end);
     end += weight.getBytes();
     if (isSection)
       end = roundUp(end, sectionAlign);
@@ -234,18 +229,16 @@ void placeWeights(ModuleOp module) {
       continue;
     kernel::WeightOp base = kernel::lookupWeight(view, view.getViewOfAttr());
     const Layout *layout = findLayout(view.getLayout().str());
-    view.setOffsetAttr(b.getI64IntegerAttr(
-        base.getOffset().value() +
-        layout->address((*view.getViewRows())[0], 0, view.getCols())));
+    view.setOffset(base.getOffset().value() +
+                   layout->address(*view.getViewRow(), 0, view.getCols()));
   }
 }
 
 void placeCaches(ModuleOp module) {
-  Builder b(module.getContext());
   int64_t local = 0, global = 0;
   for (auto cache : module.getOps<kernel::CacheOp>()) {
-    int64_t &end = cache.getTable() == "local" ? local : global;
-    cache.setOffsetAttr(b.getI64IntegerAttr(end));
+    int64_t &end = cache.isLocal() ? local : global;
+    cache.setOffset(end);
     end += cache.getKPage() + cache.getVPage();
   }
 }

@@ -36,7 +36,7 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
                           family.matrix == MatrixUse::Scan;
       // Codes of one product lie in all of its matrices.
       if (isMultiplied && i == 0)
-        facts.ops = rows * int64_t(weight.getCols()) * members;
+        facts.ops = rows * weight.getCols() * members;
       if (family.matrix == MatrixUse::Scan && i > 0)
         continue;
       facts.bytes += bytes;
@@ -48,19 +48,17 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
   if (call.getCacheAttr()) {
     kernel::CacheOp cache = kernel::lookupCache(call, call.getCacheAttr());
     if (!family.writesCache)
-      facts.key_bytes[cache.getTable() == "local" ? GM_LOCAL : GM_GLOBAL] =
+      facts.key_bytes[cache.isLocal() ? GM_LOCAL : GM_GLOBAL] =
           int32_t((cache.getKPage() + cache.getVPage()) / pageKeys);
     if (!call.getWeightsAttr())
       on = cache.getSymName().str();
   }
-  Axis axis = Axis::Blocks;
-  parseAxis(call.getAxis().str(), axis);
   static_assert(int(Axis::Blocks) == GM_BLOCKS && int(Axis::Rows) == GM_ROWS &&
                 int(Axis::Tiles) == GM_TILES &&
                 int(Axis::Splits) == GM_SPLITS && int(Axis::All) == GM_ALL &&
                 int(Axis::One) == GM_ONE);
   facts.units = int32_t(call.getUnits());
-  facts.axis = int32_t(axis);
+  facts.axis = int32_t(call.getAxis());
   facts.family = nameOf(family.name);
   StringRef bytes(reinterpret_cast<const char *>(&facts), sizeof facts);
   auto [work, isNew] = known.try_emplace(bytes, int32_t(works.size()));

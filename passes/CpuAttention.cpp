@@ -171,7 +171,7 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
 // head; null after an error.
 Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                         StringRef act) {
-  bool isLocal = cache.getTable() == "local";
+  bool isLocal = cache.isLocal();
   FailureOr<Value> tile = ioArg(Io::tile);
   FailureOr<Value> split = ioArg(isLocal ? Io::split_local : Io::split_global),
                    parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);

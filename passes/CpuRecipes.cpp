@@ -58,12 +58,10 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
     where = NameLoc::get(b.getStringAttr(name), loc);
   }
   auto callOp = kernel::CallOp::create(
-      b, where, results, c.symbols.body(spec, loc), what.inputs,
+      b, where, results, c.symbols.body(spec, loc).getValue(), what.inputs,
       weights.empty() ? ArrayAttr() : b.getArrayAttr(weights), what.cache,
-      shape.scalars.empty() ? DenseI64ArrayAttr()
-                            : b.getDenseI64ArrayAttr(shape.scalars),
-      b.getStringAttr(axisName(shape.axis)),
-      b.getI64IntegerAttr(unitsOf(shape)), ArrayAttr());
+      kernel::scalarsAttr(b.getContext(), family, shape.scalars), shape.axis,
+      unitsOf(shape), ArrayAttr());
   return callOp.getResults();
 }
 

@@ -84,7 +84,7 @@ outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
     if (!value)
       return source.emitError("returns a value that no kernel computes");
     auto call = value.getDefiningOp<kernel::CallOp>();
-    bool isShared = call && call.getAxis() != "all";
+    bool isShared = call && call.getAxis() != Axis::All;
     // The residual lives on in the arena, where body may overwrite it.
     if (!isShared || isResidual)
       value = copyOutForCpu(

@@ -31,11 +31,11 @@ bool sameUnits(kernel::CallOp a, kernel::CallOp b) {
 // units each touching its own part.
 bool staysWithWorker(Access writer, unsigned result, Access reader,
                      unsigned input) {
-  if (writer.call.getAxis() == "all")
+  if (writer.call.getAxis() == Axis::All)
     return true;
   if (!sameUnits(writer.call, reader.call))
     return false;
-  if (writer.call.getAxis() == "one")
+  if (writer.call.getAxis() == Axis::One)
     return true;
   return writer.family->results[result].access == gemmac::Access::Own &&
          reader.family->inputs[input].access == gemmac::Access::Own;

@@ -65,11 +65,8 @@ FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
 
 Attribute KernelSymbols::piece(gemma::WeightOp weight, int64_t begin,
                                int64_t end) {
-  return builder.getDictionaryAttr(
-      {builder.getNamedAttr("tensor", weight.getFromAttr()),
-       builder.getNamedAttr("rows", builder.getDenseI64ArrayAttr({begin, end})),
-       builder.getNamedAttr("cols", builder.getDenseI64ArrayAttr(
-                                        {0, weight.dim(weight.rank() - 1)}))});
+  return kernel::PieceAttr::get(builder.getContext(), weight.getFrom(), begin,
+                                end, 0, weight.dim(weight.rank() - 1));
 }
 
 WeightRef KernelSymbols::add(const std::string &key, StringRef name,
@@ -80,14 +77,9 @@ WeightRef KernelSymbols::add(const std::string &key, StringRef name,
   if (shape.interleave)
     rows = 2 * roundUp(rows / 2, shape.interleave);
   kernel::WeightOp::create(
-      builder, loc, builder.getStringAttr(symbol), pieces,
-      builder.getStringAttr(format), builder.getStringAttr(layout.name),
-      builder.getI64IntegerAttr(shape.rows),
-      builder.getI64IntegerAttr(shape.cols),
-      builder.getI64IntegerAttr(shape.stack),
-      builder.getI64IntegerAttr(shape.interleave),
-      builder.getI64IntegerAttr(layout.bytes(rows, shape.cols) * shape.stack),
-      FlatSymbolRefAttr(), DenseI64ArrayAttr(), IntegerAttr());
+      builder, loc, symbol, format, layout.name, shape.rows, shape.cols,
+      shape.stack, shape.interleave, pieces, FlatSymbolRefAttr(), IntegerAttr(),
+      layout.bytes(rows, shape.cols) * shape.stack, IntegerAttr());
   WeightRef ref = {FlatSymbolRefAttr::get(builder.getContext(), symbol),
                    format.str(), act.str(), shape.rows, shape.cols};
   return weights[key] = ref;
@@ -226,13 +218,10 @@ FailureOr<WeightRef> KernelSymbols::view(Operation *user, StringRef name,
            << layout.rowGroup;
   std::string symbol = unique(name);
   kernel::WeightOp::create(
-      builder, user->getLoc(), builder.getStringAttr(symbol), ArrayAttr(),
-      builder.getStringAttr(weight.format), builder.getStringAttr(layout.name),
-      builder.getI64IntegerAttr(end - begin),
-      builder.getI64IntegerAttr(weight.cols), builder.getI64IntegerAttr(1),
-      builder.getI64IntegerAttr(0),
-      builder.getI64IntegerAttr(layout.bytes(end - begin, weight.cols)),
-      weight.name, builder.getDenseI64ArrayAttr({begin, end}), IntegerAttr());
+      builder, user->getLoc(), symbol, weight.format, layout.name, end - begin,
+      weight.cols, 1, 0, ArrayAttr(), weight.name,
+      builder.getI64IntegerAttr(begin), layout.bytes(end - begin, weight.cols),
+      IntegerAttr());
   WeightRef ref = {FlatSymbolRefAttr::get(builder.getContext(), symbol),
                    weight.format, weight.act, end - begin, weight.cols};
   return weights[key] = ref;
@@ -290,13 +279,10 @@ FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
            << "unsupported: cache " << name << " has " << heads
            << " heads of size " << dim
            << "; the head size must be a multiple of 32, at most 1024";
-  IntegerAttr k = builder.getI64IntegerAttr(keyPageBytes(format, heads, dim));
-  IntegerAttr v = builder.getI64IntegerAttr(valuePageBytes(format, heads, dim));
   auto cache = kernel::CacheOp::create(
-      builder, source.getLoc(), source.getSymNameAttr(),
-      builder.getStringAttr(source.getWindow() ? "local" : "global"),
-      source.getWindowAttr(), source.getHeadsAttr(), source.getDimAttr(),
-      builder.getStringAttr(format), k, v, IntegerAttr());
+      builder, source.getLoc(), source.getSymName(), format, heads, dim,
+      source.getWindow(), keyPageBytes(format, heads, dim),
+      valuePageBytes(format, heads, dim), IntegerAttr());
   return caches[name.getValue()] = cache;
 }
 
@@ -304,9 +290,7 @@ FlatSymbolRefAttr KernelSymbols::body(const KernelSpec &spec, Location loc) {
   std::string symbol = kernelSymbol(spec);
   if (bodies.insert(symbol).second)
     kernel::DefOp::create(
-        builder, loc, builder.getStringAttr(symbol),
-        builder.getStringAttr(spec.family),
-        builder.getStringAttr(spec.rows == RowClass::Few ? "few" : "many"),
+        builder, loc, symbol, spec.family, spec.rows,
         kernel::constantsAttr(builder.getContext(), spec.constants));
   return FlatSymbolRefAttr::get(builder.getContext(), symbol);
 }

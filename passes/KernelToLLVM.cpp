@@ -16,9 +16,6 @@ namespace gemmac {
 
 namespace {
 
-constexpr StringLiteral familyAttr = "kernel.family",
-                        constantsName = "kernel.constants";
-
 struct KernelToLLVM : impl::KernelToLLVMBase<KernelToLLVM> {
   void runOnOperation() override;
 };
@@ -38,9 +35,6 @@ DeclaredBody declare(OpBuilder &b, kernel::DefOp def) {
   KernelSpec spec = kernel::specOf(def);
   auto func = LLVM::LLVMFuncOp::create(b, def.getLoc(), def.getSymName(),
                                        signatureOf(spec, b.getContext()));
-  func->setAttr(familyAttr, def.getFamilyAttr());
-  func->setAttr(kernel::rowsAttr, def.getRowsAttr());
-  func->setAttr(constantsName, def.getConstantsAttr());
   return {func, findFamily(spec.family), spec};
 }
 
@@ -91,14 +85,6 @@ std::vector<KernelSpec> kernelSpecs(ModuleOp module) {
   std::vector<KernelSpec> specs;
   for (auto def : module.getOps<kernel::DefOp>())
     specs.push_back(kernel::specOf(def));
-  for (auto func : module.getOps<LLVM::LLVMFuncOp>()) {
-    auto family = func->getAttrOfType<StringAttr>(familyAttr);
-    auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
-    auto constants = func->getAttrOfType<DictionaryAttr>(constantsName);
-    if (family && rows && constants)
-      specs.push_back(
-          kernel::specOf(family.getValue(), rows.getValue(), constants));
-  }
   return specs;
 }
 

@@ -12,9 +12,7 @@ class ModuleOp;
 
 namespace gemmac {
 
-// The kernels that a module calls: its kernel.def ops before kernel-to-llvm,
-// the declarations that carry kernel.family, kernel.rows and kernel.constants
-// after it.
+// The kernels that a planned module calls.
 std::vector<KernelSpec> kernelSpecs(mlir::ModuleOp module);
 
 } // namespace gemmac

@@ -221,10 +221,10 @@ def GemmaToKernel : GemmacPass<"gemma-to-kernel"> {
     ```mlir
     %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) {...}
     // becomes, in class few
-    %x = kernel.call @norm_...(%h) weights([@n0]) over "all"(1)
-    %a = kernel.call @linear_geglu_...(%x) weights([@gate_up]) scalars [6144] over "blocks"(192)
-    %d = kernel.call @linear_...(%a) weights([@d]) scalars [1536] over "blocks"(96)
-    %y = kernel.call @add_norm_...(%h, %d) weights([@n1]) over "all"(1)
+    %x = kernel.call @norm_...(%h) weights([@n0]) over all(1)
+    %a = kernel.call @linear_geglu_...(%x) weights([@gate_up]) scalars {stride = 6144} over blocks(192)
+    %d = kernel.call @linear_...(%a) weights([@d]) scalars {stride = 1536} over blocks(96)
+    %y = kernel.call @add_norm_...(%h, %d) weights([@n1]) over all(1)
     ```
   }];
   let options = [
@@ -247,12 +247,12 @@ def InsertBarriers : GemmacPass<"kernel-insert-barriers"> {
     it twice adds nothing.
 
     ```mlir
-    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160)
-    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars [2560, 0] over "all"(1)
+    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars {stride = 2560} over blocks(160)
+    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars {column = 0, stride = 2560} over all(1)
     // becomes
-    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160)
+    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars {stride = 2560} over blocks(160)
     kernel.barrier
-    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars [2560, 0] over "all"(1)
+    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars {column = 0, stride = 2560} over all(1)
     ```
   }];
   let dependentDialects = ["::mlir::kernel::KernelDialect"];
@@ -271,9 +271,9 @@ def AssignMemory : GemmacPass<"kernel-assign-memory"> {
     caches.
 
     ```mlir
-    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars [1536] over "blocks"(96)
+    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars {stride = 1536} over blocks(96)
     // becomes
-    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars [1536] over "blocks"(96) at ["row+10240"]
+    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars {stride = 1536} over blocks(96) at [row + 10240]
     ```
   }];
   let dependentDialects = ["::mlir::kernel::KernelDialect"];
@@ -291,8 +291,8 @@ def VerifyPlan : GemmacPass<"kernel-verify-plan"> {
     overlap. Changes nothing.
 
     ```mlir
-    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars [2560] over "blocks"(160) at ["row+0"]
-    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars [2560, 0] over "all"(1) at ["worker+0"]
+    %a = kernel.call @linear_...(%x) weights([@l0.qkv]) scalars {stride = 2560} over blocks(160) at [row + 0]
+    %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars {column = 0, stride = 2560} over all(1) at [worker + 0]
     // error: expects a barrier after @linear_..., which writes the same bytes
     ```
   }];
@@ -307,12 +307,11 @@ def KernelToLLVM : GemmacPass<"kernel-to-llvm"> {
     Every segment becomes `@<segment>_<class>(ctx, worker)`: loads of the fields
     of gm_ctx (runtime/abi.h), then calls of kernels with the addresses of their
     operands and this worker's units, and barriers through the context. Kernels
-    are declared with the attributes `kernel.family`, `kernel.rows` and
-    `kernel.constants`; codegen adds the bodies. `@gm_model` is the table that
-    the runtime reads.
+    are declared; codegen adds the bodies. `@gm_model` is the table that the
+    runtime reads. What kernel-verify-plan refuses is not lowered.
 
     ```mlir
-    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars [1536] over "blocks"(96) at ["row+10240"]
+    %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars {stride = 1536} over blocks(96) at [row + 10240]
     // becomes
     llvm.call @linear_...(%g_address, %weight, %d_address, %rows, %c1536, %begin, %end) : ...
     ```

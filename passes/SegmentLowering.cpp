@@ -55,10 +55,14 @@ private:
   }
 
   Value addressOf(Value value);
-  Value addressOf(const kernel::Place &place);
+  Value addressOf(kernel::PlaceAttr place);
   Value poolAddress(kernel::CacheOp cache, int64_t offset);
   std::pair<Value, Value> range(kernel::CallOp op);
   Value unitsOf(kernel::CallOp op);
+  static int kindOf(kernel::CallOp op) { // of the cache
+    return kernel::lookupCache(op, op.getCacheAttr()).isLocal() ? GM_LOCAL
+                                                                : GM_GLOBAL;
+  }
 
   func::FuncOp source;
   const llvm::StringMap<DeclaredBody> &kernels;
@@ -107,58 +111,44 @@ Value SegmentLowering::pointerAt(Value base, int64_t bytes) {
 
 //===-- addresses ---------------------------------------------------------===//
 
-Value SegmentLowering::addressOf(const kernel::Place &place) {
-  using Class = kernel::Place::Class;
-  if (place.place == Class::Io)
-    return field(arrayOf(place.io).field, ptr);
-  return once(kernel::formatPlace(place), [&]() -> Value {
-    switch (place.place) {
-    case Class::Fixed:
-      return pointerAt(field(offsetof(gm_ctx, fixed), ptr), place.offset);
-    case Class::Worker: {
+Value SegmentLowering::addressOf(kernel::PlaceAttr place) {
+  using kernel::Space;
+  if (place.getSpace() == Space::Io)
+    return field(arrayOf(place.getIo()).field, ptr);
+  return once(textOf(place), [&]() -> Value {
+    if (place.getSpace() == Space::Worker) {
       Value base = once("private", [&]() -> Value {
         Value stride = field(offsetof(gm_ctx, worker_stride), i64);
         Value index = LLVM::SExtOp::create(b, loc, i64, worker);
         return pointerAt(field(offsetof(gm_ctx, worker), ptr),
                          LLVM::MulOp::create(b, loc, index, stride));
       });
-      return pointerAt(base, place.offset);
+      return pointerAt(base, place.getOffset());
     }
-    case Class::Row:
-    case Class::Key: {
-      bool isRow = place.place == Class::Row;
-      Value base =
-          field(isRow ? offsetof(gm_ctx, row) : offsetof(gm_ctx, key), ptr);
-      if (place.offset == 0)
-        return base;
-      Value units = field(isRow ? offsetof(gm_ctx, max_rows)
-                                : offsetof(gm_ctx, max_splits),
-                          i32);
-      Value wide = once(isRow ? "max_rows" : "max_splits", [&]() -> Value {
-        return LLVM::SExtOp::create(b, loc, i64, units);
-      });
-      int64_t bytes = isRow ? place.offset : place.offset * GM_FEW_ROWS;
-      return pointerAt(base,
-                       LLVM::MulOp::create(b, loc, wide, constant(i64, bytes)));
-    }
-    case Class::Io:
-      break;
-    }
-    llvm_unreachable("io is an array of gm_ctx");
+    bool isRow = place.getSpace() == Space::Row;
+    Value base =
+        field(isRow ? offsetof(gm_ctx, row) : offsetof(gm_ctx, key), ptr);
+    if (place.getOffset() == 0)
+      return base;
+    Value units = field(
+        isRow ? offsetof(gm_ctx, max_rows) : offsetof(gm_ctx, max_splits), i32);
+    Value wide = once(isRow ? "max_rows" : "max_splits", [&]() -> Value {
+      return LLVM::SExtOp::create(b, loc, i64, units);
+    });
+    int64_t bytes = place.getOffset() * (isRow ? 1 : GM_FEW_ROWS);
+    return pointerAt(base,
+                     LLVM::MulOp::create(b, loc, wide, constant(i64, bytes)));
   });
 }
 
 Value SegmentLowering::addressOf(Value value) {
   if (std::optional<Io> io = kernel::argumentIo(source, value))
     return field(arrayOf(*io).field, ptr);
-  auto result = cast<OpResult>(value);
-  ArrayAttr at = cast<kernel::CallOp>(result.getOwner()).getAtAttr();
-  return addressOf(*kernel::parsePlace(
-      cast<StringAttr>(at[result.getResultNumber()]).getValue()));
+  return addressOf(kernel::placeOf(cast<OpResult>(value)));
 }
 
 Value SegmentLowering::poolAddress(kernel::CacheOp cache, int64_t offset) {
-  int kind = cache.getTable() == "local" ? GM_LOCAL : GM_GLOBAL;
+  int kind = cache.isLocal() ? GM_LOCAL : GM_GLOBAL;
   return once(llvm::formatv("pool {0} {1}", kind, offset), [&]() -> Value {
     Value base = field(offsetof(gm_ctx, cache) + kind * sizeof(void *), ptr);
     if (offset == 0)
@@ -175,19 +165,13 @@ Value SegmentLowering::poolAddress(kernel::CacheOp cache, int64_t offset) {
 // All units of the call as i64.
 Value SegmentLowering::unitsOf(kernel::CallOp op) {
   int64_t n = op.getUnits();
-  size_t factor;
-  if (op.getAxis() == "blocks")
+  size_t factor = offsetof(gm_ctx, rows);
+  if (op.getAxis() == Axis::Blocks)
     return constant(i64, n);
-  if (op.getAxis() == "rows") {
-    factor = offsetof(gm_ctx, rows);
-  } else if (op.getAxis() == "tiles") {
+  if (op.getAxis() == Axis::Tiles)
     factor = offsetof(gm_ctx, tiles);
-  } else {
-    bool isLocal =
-        kernel::lookupCache(op, op.getCacheAttr()).getTable() == "local";
-    factor = offsetof(gm_ctx, splits) +
-             (isLocal ? GM_LOCAL : GM_GLOBAL) * sizeof(int32_t);
-  }
+  if (op.getAxis() == Axis::Splits)
+    factor = offsetof(gm_ctx, splits) + kindOf(op) * sizeof(int32_t);
   Value wide = LLVM::SExtOp::create(b, loc, i64, field(factor, i32));
   return n == 1
              ? wide
@@ -197,9 +181,9 @@ Value SegmentLowering::unitsOf(kernel::CallOp op) {
 // This worker's units [begin, end).
 std::pair<Value, Value> SegmentLowering::range(kernel::CallOp op) {
   Value rows = field(offsetof(gm_ctx, rows), i32);
-  if (op.getAxis() == "all")
+  if (op.getAxis() == Axis::All)
     return {zero, rows};
-  if (op.getAxis() == "one") {
+  if (op.getAxis() == Axis::One) {
     Value end = once("one", [&]() -> Value {
       Value first =
           LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, worker, zero);
@@ -207,11 +191,9 @@ std::pair<Value, Value> SegmentLowering::range(kernel::CallOp op) {
     });
     return {zero, end};
   }
-  std::string table;
-  if (op.getAxis() == "splits")
-    table = kernel::lookupCache(op, op.getCacheAttr()).getTable().str();
   std::string key =
-      llvm::formatv("{0} {1} {2} ", op.getAxis(), op.getUnits(), table);
+      llvm::formatv("{0} {1} {2} ", stringifyAxis(op.getAxis()), op.getUnits(),
+                    op.getAxis() == Axis::Splits ? kindOf(op) : 0);
   auto share = [&](int32_t next) {
     return once(key + std::to_string(next), [&]() -> Value {
       Value units = once(key, [&] { return unitsOf(op); });
@@ -244,7 +226,7 @@ void SegmentLowering::call(kernel::CallOp op) {
   }
   if (family.cache) {
     kernel::CacheOp cache = kernel::lookupCache(op, op.getCacheAttr());
-    int kind = cache.getTable() == "local" ? GM_LOCAL : GM_GLOBAL;
+    int kind = kindOf(op);
     int64_t offset = *cache.getOffset();
     args.push_back(poolAddress(cache, offset));
     args.push_back(poolAddress(cache, offset + cache.getKPage()));
@@ -257,7 +239,7 @@ void SegmentLowering::call(kernel::CallOp op) {
   args.push_back(field(offsetof(gm_ctx, rows), i32));
   if (family.partials)
     args.push_back(field(offsetof(gm_ctx, max_splits), i32));
-  for (int64_t scalar : op.getScalars().value_or(ArrayRef<int64_t>()))
+  for (int64_t scalar : kernel::scalarsOf(op, family))
     args.push_back(once(llvm::formatv("i32 {0}", scalar), [&]() -> Value {
       return LLVM::ConstantOp::create(top, source.getLoc(), i32,
                                       b.getI32IntegerAttr(scalar));

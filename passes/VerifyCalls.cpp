@@ -67,6 +67,15 @@ LogicalResult checkSignature(func::FuncOp func) {
              << "expects io " << arrayOf(*io).name << " once";
     return success();
   };
+  // Columns of the per-layer embeddings are those of the rows that it gets.
+  auto ple = func->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr);
+  int64_t columns = 0;
+  for (BlockArgument argument : func.getArguments())
+    if (kernel::argumentIo(func, argument) == Io::ple)
+      columns = kernel::columnsOf(argument.getType());
+  if (int64_t got = ple ? ple[1] - ple[0] : 0; got != columns)
+    return func.emitOpError() << "expects " << kernel::pleAttr << " of "
+                              << columns << " columns, got " << got;
   for (BlockArgument argument : func.getArguments())
     if (failed(check(kernel::argumentIo(func, argument), argument.getType(),
                      false, argument.getArgNumber())))
@@ -113,7 +122,7 @@ private:
 CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call)
     : func(func), call(call), spec(kernel::specOf(kernel::lookupDef(call))),
       shape{*findFamily(spec.family), spec.constants} {
-  parseAxis(call.getAxis().str(), shape.axis);
+  shape.axis = call.getAxis();
   for (Value input : call.getInputs())
     shape.inputs.push_back(kernel::columnsOf(input.getType()));
   for (Type result : call.getResultTypes())
@@ -124,8 +133,7 @@ CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call)
         kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(name)));
     shape.weights.push_back(weights.back().getRows());
   }
-  llvm::append_range(shape.scalars,
-                     call.getScalars().value_or(ArrayRef<int64_t>()));
+  llvm::append_range(shape.scalars, kernel::scalarsOf(call, shape.family));
 }
 
 // Step arrays are the ones that the family means, of the cache that the call,
@@ -134,8 +142,8 @@ LogicalResult CallChecker::checkTables() {
   kernel::CacheOp cache = cacheOf(call);
   if (!cache && !call.getInputs().empty())
     cache = cacheOf(call.getInputs()[0].getDefiningOp<kernel::CallOp>());
-  bool isLocal = !cache || cache.getTable() == "local",
-       isGlobal = !cache || cache.getTable() == "global";
+  bool isLocal = !cache || cache.isLocal(),
+       isGlobal = !cache || !cache.isLocal();
   for (auto [operand, value] :
        llvm::zip(shape.family.inputs, call.getInputs())) {
     std::optional<Io> got = kernel::argumentIo(func, value);
@@ -171,8 +179,7 @@ LogicalResult CallChecker::checkMatrix() {
              << "expects a weight "
              << (shape.family.interleaved ? "with" : "without")
              << " interleaved rows, got @" << weight.getSymName();
-    if (int64_t(weight.getRows()) != rows ||
-        int64_t(weight.getStack()) != stack)
+    if (weight.getRows() != rows || weight.getStack() != stack)
       return call.emitOpError()
              << "expects a weight of " << rows << " rows, " << stack
              << " times, got @" << weight.getSymName() << " with "
@@ -216,10 +223,11 @@ LogicalResult CallChecker::checkScalars() {
 // Every column of the result, every head, every part is some unit's.
 LogicalResult CallChecker::checkUnits() {
   int64_t expected = unitsOf(shape);
-  if (int64_t(call.getUnits()) == expected)
+  if (call.getUnits() == expected)
     return success();
-  return call.emitOpError() << "expects " << expected << " units of "
-                            << call.getAxis() << ", got " << call.getUnits();
+  return call.emitOpError()
+         << "expects " << expected << " units of "
+         << stringifyAxis(call.getAxis()) << ", got " << call.getUnits();
 }
 
 } // namespace

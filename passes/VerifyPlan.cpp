@@ -16,14 +16,14 @@ namespace gemmac {
 
 namespace {
 
-using Class = kernel::Place::Class;
+using kernel::Space;
 
 constexpr int64_t slotAlign = 64, sectionAlign = 65536;
 
 // Bytes that an access touches: [begin, end) per unit of a class, or all of the
 // array `io` or of `cache`.
 struct Bytes {
-  Class place = Class::Fixed;
+  Space place = Space::Io;
   int64_t begin = 0, end = 0;
   std::optional<Io> io = {};
   StringRef cache = "";
@@ -45,13 +45,13 @@ struct Touch {
 
 // Why two accesses of one phase are safe although they touch the same bytes.
 bool isSafe(Touch a, Touch b) {
-  if (a.bytes.place == Class::Worker)
+  if (a.bytes.place == Space::Worker)
     return true; // private copies
-  if (a.call.getAxis() == "one" && b.call.getAxis() == "one")
+  Axis axis = a.call.getAxis();
+  if (axis == Axis::One && b.call.getAxis() == Axis::One)
     return true; // worker 0 in program order
-  StringRef axis = a.call.getAxis();
   return a.access == gemmac::Access::Own && b.access == gemmac::Access::Own &&
-         (axis == "rows" || axis == "blocks" || axis == "tiles") &&
+         (axis == Axis::Rows || axis == Axis::Blocks || axis == Axis::Tiles) &&
          axis == b.call.getAxis() && a.call.getUnits() == b.call.getUnits() &&
          a.type == b.type && a.bytes.begin == b.bytes.begin;
 }
@@ -64,9 +64,8 @@ public:
 private:
   LogicalResult placeResults(kernel::CallOp call);
   LogicalResult checkPlace(kernel::CallOp call, Value result,
-                           const kernel::Place &place);
-  LogicalResult checkInside(kernel::CallOp call, const Bytes &bytes,
-                            StringRef word);
+                           kernel::PlaceAttr place);
+  LogicalResult checkInside(kernel::CallOp call, const Bytes &bytes);
   LogicalResult checkSelf(kernel::CallOp call, const Family &family);
   LogicalResult checkRaces(kernel::CallOp call, const Family &family);
   LogicalResult checkAlive(kernel::CallOp call, Value value);
@@ -84,20 +83,23 @@ std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
   if (auto found = places.find(value); found != places.end())
     return found->second;
   if (std::optional<Io> io = kernel::argumentIo(func, value))
-    return Bytes{.place = Class::Io, .io = io};
+    return Bytes{.io = io};
   return std::nullopt;
 }
 
 //===-- places ------------------------------------------------------------===//
 
 LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
-                                         const Bytes &bytes, StringRef word) {
+                                         const Bytes &bytes) {
+  StringRef word = kernel::wordOf(bytes.place);
   if (bytes.begin % slotAlign)
     return call.emitOpError()
            << "expects a place at a multiple of " << slotAlign << ", got "
-           << word << "+" << bytes.begin;
-  auto memory = func->getAttrOfType<DictionaryAttr>(kernel::memoryAttr);
-  int64_t size = memory.getAs<IntegerAttr>(word).getInt();
+           << word << " + " << bytes.begin;
+  auto memory = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
+  int64_t size = bytes.place == Space::Worker ? memory.getWorker()
+                 : bytes.place == Space::Row  ? memory.getRow()
+                                              : memory.getKey();
   if (size % slotAlign)
     return call.emitOpError()
            << "expects " << word << " memory of a multiple of " << slotAlign
@@ -110,63 +112,55 @@ LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
 }
 
 LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
-                                        const kernel::Place &place) {
-  StringRef axis = call.getAxis();
-  if (place.place == Class::Io) {
+                                        kernel::PlaceAttr place) {
+  Axis axis = call.getAxis();
+  if (place.getSpace() == Space::Io) {
     bool isReturned =
         llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>);
     if (!isReturned)
       return call.emitOpError()
-             << "expects results at " << kernel::formatPlace(place)
-             << " to be returned";
-    if (axis == "all")
+             << "expects results at " << textOf(place) << " to be returned";
+    if (axis == Axis::All)
       return call.emitOpError()
              << "expects a private place for the result of axis all, got "
-             << kernel::formatPlace(place);
-    places[result] = {.place = Class::Io, .io = place.io};
+             << textOf(place);
+    places[result] = {.io = place.getIo()};
     return success();
   }
-  Class legal = axis == "all"      ? Class::Worker
-                : axis == "splits" ? Class::Key
-                                   : Class::Row;
-  if (place.place != legal)
+  Space legal = axis == Axis::All      ? Space::Worker
+                : axis == Axis::Splits ? Space::Key
+                                       : Space::Row;
+  if (place.getSpace() != legal)
     return call.emitOpError()
-           << "expects the result of axis " << axis << " at "
-           << StringRef(kernel::formatPlace({legal})).split('+').first
-           << "+o, got " << kernel::formatPlace(place);
+           << "expects the result of axis " << stringifyAxis(axis) << " at "
+           << wordOf(legal) << " + o, got " << textOf(place);
+  if (place.getOffset() > (int64_t(1) << 50))
+    return call.emitOpError()
+           << "expects an offset below 2^50, got " << textOf(place);
   int64_t bytes = kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
-  if (legal == Class::Worker)
+  if (legal == Space::Worker)
     bytes *= fewRows;
-  if (legal == Class::Key) {
+  if (legal == Space::Key) {
     const Constants &constants =
         kernel::specOf(kernel::lookupDef(call)).constants;
     bytes = std::max(bytes, partialBytes(constants.integer("heads"),
                                          constants.integer("hd")));
   }
-  Bytes where = {
-      .place = legal, .begin = place.offset, .end = place.offset + bytes};
-  std::string text = kernel::formatPlace(place);
-  if (failed(checkInside(call, where, StringRef(text).split('+').first)))
-    return failure();
+  Bytes where = {.place = legal,
+                 .begin = place.getOffset(),
+                 .end = place.getOffset() + bytes};
   places[result] = where;
-  return success();
+  return checkInside(call, where);
 }
 
 LogicalResult MemoryChecker::placeResults(kernel::CallOp call) {
   if (call.getNumResults() == 0)
     return success();
-  if (!call.getAt() || call.getAt()->size() != call.getNumResults())
+  if (!call.getAt())
     return call.emitOpError("expects a place for every result");
-  for (auto [result, attr] : llvm::zip(call.getResults(), *call.getAt())) {
-    std::optional<kernel::Place> place =
-        kernel::parsePlace(cast<StringAttr>(attr).getValue());
-    if (!place)
-      return call.emitOpError() << "expects a place, got " << attr;
-    if (place->offset > (int64_t(1) << 50))
-      return call.emitOpError() << "expects an offset below 2^50, got " << attr;
-    if (failed(checkPlace(call, result, *place)))
+  for (OpResult result : call->getResults())
+    if (failed(checkPlace(call, result, kernel::placeOf(result))))
       return failure();
-  }
   return success();
 }
 
@@ -319,7 +313,7 @@ static LogicalResult verifySections(ModuleOp module) {
     auto cache = dyn_cast<kernel::CacheOp>(op);
     if (!weight && !cache)
       continue;
-    std::optional<uint64_t> offset =
+    std::optional<int64_t> offset =
         weight ? weight.getOffset() : cache.getOffset();
     if (!offset)
       return op.emitOpError("expects an offset");
@@ -331,10 +325,10 @@ static LogicalResult verifySections(ModuleOp module) {
                               << ", got " << *offset;
     int64_t begin = *offset;
     if (cache)
-      pools[cache.getTable() == "global"].push_back(
-          {begin, begin + int64_t(cache.getKPage() + cache.getVPage()), cache});
+      pools[cache.isLocal()].push_back(
+          {begin, begin + cache.getKPage() + cache.getVPage(), cache});
     else if (!weight.getViewOf())
-      weights.push_back({begin, begin + int64_t(weight.getBytes()), weight});
+      weights.push_back({begin, begin + weight.getBytes(), weight});
   }
   if (failed(checkDisjoint(weights, "weight bytes")) ||
       failed(checkDisjoint(pools[0], "cache pages")) ||

@@ -42,20 +42,6 @@ const char *rowClassName(RowClass rows) {
   return rows == RowClass::Few ? "few" : "many";
 }
 
-const char *axisName(Axis axis) {
-  static const char *const names[] = {"blocks", "rows", "tiles",
-                                      "splits", "all",  "one"};
-  return names[int(axis)];
-}
-
-bool parseAxis(const std::string &name, Axis &axis) {
-  for (Axis a : {Axis::Blocks, Axis::Rows, Axis::Tiles, Axis::Splits, Axis::All,
-                 Axis::One})
-    if (name == axisName(a))
-      return axis = a, true;
-  return false;
-}
-
 // Shortest decimal that reads back as the f32 that bodies compute with.
 static std::string shortest(double value) {
   char text[32];

@@ -90,8 +90,6 @@ std::string kernelSymbol(const KernelSpec &spec);
 
 // How a call's units are divided (KernelOps.td, kernel.call).
 enum class Axis { Blocks, Rows, Tiles, Splits, All, One };
-const char *axisName(Axis axis);
-bool parseAxis(const std::string &name, Axis &axis);
 
 // Who may touch what: Own = unit i reads or writes only unit i's part (the same
 // axis and n on both sides then need no barrier); Any = any part.

@@ -6,56 +6,109 @@
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/StringExtras.h"
 
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/ADT/TypeSwitch.h"
+
 #include "dialects/kernel/KernelDialect.cpp.inc"
+#include "dialects/kernel/KernelEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/kernel/KernelAttrs.cpp.inc"
 
 using namespace mlir;
 using namespace mlir::kernel;
 
 void KernelDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/kernel/KernelAttrs.cpp.inc"
+      >();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/kernel/KernelOps.cpp.inc"
       >();
 }
 
-std::optional<Place> kernel::parsePlace(StringRef text) {
-  Place place;
-  if (text.consume_front("io ")) {
-    place.place = Place::Class::Io;
-    std::optional<gemmac::Io> io = gemmac::findIo(text);
-    place.io = io.value_or(gemmac::Io{});
-    return io ? std::optional<Place>(place) : std::nullopt;
+//===-- attributes --------------------------------------------------------===//
+
+StringRef kernel::wordOf(Space space) {
+  switch (space) {
+  case Space::Worker:
+    return "worker";
+  case Space::Row:
+    return "row";
+  case Space::Key:
+    return "key";
+  case Space::Io:
+    return "io";
   }
-  auto [name, number] = text.split('+');
-  if (name == "fixed")
-    place.place = Place::Class::Fixed;
-  else if (name == "worker")
-    place.place = Place::Class::Worker;
-  else if (name == "row")
-    place.place = Place::Class::Row;
-  else if (name == "key")
-    place.place = Place::Class::Key;
-  else
-    return std::nullopt;
-  if (number.getAsInteger(10, place.offset) || place.offset < 0)
-    return std::nullopt;
+  llvm_unreachable("all spaces handled");
+}
+
+std::string kernel::textOf(PlaceAttr place) {
+  std::string word = wordOf(place.getSpace()).str();
+  if (place.getSpace() == Space::Io)
+    return word + ' ' + std::string(gemmac::arrayOf(place.getIo()).name);
+  return word + " + " + std::to_string(place.getOffset());
+}
+
+PlaceAttr kernel::parsePlace(AsmParser &p) {
+  llvm::SMLoc loc = p.getCurrentLocation();
+  StringRef word, array;
+  if (p.parseKeyword(&word))
+    return {};
+  for (Space space : {Space::Worker, Space::Row, Space::Key}) {
+    int64_t offset;
+    if (word != wordOf(space))
+      continue;
+    // `+ 64` is two tokens.
+    if (p.parsePlus() || p.parseInteger(offset))
+      return {};
+    if (offset < 0)
+      return p.emitError(loc, "expects an offset >= 0"), PlaceAttr();
+    return PlaceAttr::at(p.getContext(), space, offset);
+  }
+  if (word != wordOf(Space::Io))
+    return p.emitError(loc, "expects worker, row, key or io, got ") << word,
+           PlaceAttr();
+  if (p.parseKeyword(&array))
+    return {};
+  if (std::optional<gemmac::Io> io = gemmac::findIo(array))
+    return PlaceAttr::at(p.getContext(), *io);
+  return p.emitError(loc, "expects an array of gm_ctx, got ") << array,
+         PlaceAttr();
+}
+
+void PlaceAttr::print(AsmPrinter &p) const { p << '<' << textOf(*this) << '>'; }
+
+Attribute PlaceAttr::parse(AsmParser &p, Type) {
+  PlaceAttr place;
+  if (p.parseLess() || !(place = parsePlace(p)) || p.parseGreater())
+    return {};
   return place;
 }
 
-std::string kernel::formatPlace(const Place &place) {
-  switch (place.place) {
-  case Place::Class::Io:
-    return "io " + std::string(gemmac::arrayOf(place.io).name);
-  case Place::Class::Fixed:
-    return "fixed+" + std::to_string(place.offset);
-  case Place::Class::Worker:
-    return "worker+" + std::to_string(place.offset);
-  case Place::Class::Row:
-    return "row+" + std::to_string(place.offset);
-  case Place::Class::Key:
-    return "key+" + std::to_string(place.offset);
-  }
-  llvm_unreachable("all classes handled");
+LogicalResult PieceAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                StringRef tensor, int64_t row0, int64_t row1,
+                                int64_t col0, int64_t col1) {
+  for (auto [begin, end] : {std::pair(row0, row1), std::pair(col0, col1)})
+    if (begin < 0 || end <= begin || end > int64_t(1) << 40)
+      return emitError() << "expects ranges a to b with 0 <= a < b of piece \""
+                         << tensor << "\"";
+  return success();
+}
+
+LogicalResult MemoryAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 int64_t worker, int64_t row, int64_t key) {
+  if (worker >= 0 && row >= 0 && key >= 0)
+    return success();
+  return emitError() << "expects sizes >= 0, got " << worker << ", " << row
+                     << " and " << key;
+}
+
+PlaceAttr kernel::placeOf(OpResult result) {
+  ArrayAttr places = cast<CallOp>(result.getOwner()).getAtAttr();
+  return cast<PlaceAttr>(places[result.getResultNumber()]);
 }
 
 static std::optional<gemmac::Io> ioOf(Attribute attr) {
@@ -95,11 +148,11 @@ gemmac::KernelSpec kernel::specOf(DefOp def) {
   return specOf(def.getFamily(), def.getRows(), def.getConstants());
 }
 
-gemmac::KernelSpec kernel::specOf(StringRef family, StringRef rows,
+gemmac::KernelSpec kernel::specOf(StringRef family, gemmac::RowClass rows,
                                   DictionaryAttr constants) {
   gemmac::KernelSpec spec;
   spec.family = family.str();
-  spec.rows = rows == "few" ? gemmac::RowClass::Few : gemmac::RowClass::Many;
+  spec.rows = rows;
   for (NamedAttribute attr : constants) {
     std::string name = attr.getName().str();
     if (auto number = dyn_cast<IntegerAttr>(attr.getValue()))
@@ -127,6 +180,25 @@ DictionaryAttr kernel::constantsAttr(MLIRContext *context,
     attrs.push_back(b.getNamedAttr(name, attr));
   }
   return b.getDictionaryAttr(attrs);
+}
+
+SmallVector<int64_t> kernel::scalarsOf(CallOp call,
+                                       const gemmac::Family &family) {
+  SmallVector<int64_t> scalars;
+  for (const gemmac::Scalar &scalar : family.scalars)
+    scalars.push_back(
+        call.getScalarsAttr().getAs<IntegerAttr>(scalar.name).getInt());
+  return scalars;
+}
+
+DictionaryAttr kernel::scalarsAttr(MLIRContext *context,
+                                   const gemmac::Family &family,
+                                   ArrayRef<int64_t> scalars) {
+  Builder b(context);
+  SmallVector<NamedAttribute> attrs;
+  for (auto [scalar, value] : llvm::zip(family.scalars, scalars))
+    attrs.push_back(b.getNamedAttr(scalar.name, b.getI64IntegerAttr(value)));
+  return attrs.empty() ? DictionaryAttr() : b.getDictionaryAttr(attrs);
 }
 
 StringRef kernel::encodingOf(RankedTensorType type) {

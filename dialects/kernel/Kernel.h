@@ -16,7 +16,31 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include <optional>
+
+namespace gemmac {
+
+// Words of the enums of targets/ in IR (generated from KernelOps.td).
+llvm::StringRef stringifyAxis(Axis axis);
+std::optional<Axis> symbolizeAxis(llvm::StringRef word);
+std::optional<Axis> symbolizeAxis(uint32_t value);
+llvm::StringRef stringifyRowClass(RowClass rows);
+std::optional<RowClass> symbolizeRowClass(llvm::StringRef word);
+std::optional<RowClass> symbolizeRowClass(uint32_t value);
+
+} // namespace gemmac
+
+namespace mlir::kernel {
+
+// Spaces that values live in: bytes per worker, per row of the step, per (row,
+// split), or an array of gm_ctx.
+enum class Space { Worker, Row, Key, Io };
+
+} // namespace mlir::kernel
+
 #include "dialects/kernel/KernelDialect.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/kernel/KernelAttrs.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/kernel/KernelOps.h.inc"
 
@@ -34,17 +58,12 @@ inline constexpr llvm::StringLiteral targetAttr = "kernel.target";
 inline constexpr llvm::StringLiteral pleAttr = "kernel.ple";
 inline constexpr llvm::StringLiteral pleMark = "ple";
 
-// Where a value lives. `offset` counts bytes per unit of the class:
-// Fixed: once; Worker: per worker; Row: per row of the step; Key: per (row,
-// split). Io: an array of gm_ctx, `io`.
-struct Place {
-  enum class Class { Fixed, Worker, Row, Key, Io };
-  Class place = Class::Fixed;
-  int64_t offset = 0;
-  gemmac::Io io = {}; // Io only
-};
-std::optional<Place> parsePlace(llvm::StringRef text);
-std::string formatPlace(const Place &place);
+llvm::StringRef wordOf(Space space);
+// `row + 64` or `io resid`; parsing gives null after an error.
+std::string textOf(PlaceAttr place);
+PlaceAttr parsePlace(AsmParser &p);
+// The place of a result of a planned call.
+PlaceAttr placeOf(OpResult result);
 
 // The array of gm_ctx that an argument or a result of a function is; nothing
 // without kernel.io (a value of another op is none).
@@ -59,10 +78,14 @@ CacheOp lookupCache(Operation *user, FlatSymbolRefAttr name);
 
 // kernel.def attributes as the plain KernelSpec of targets/Kernels.h.
 gemmac::KernelSpec specOf(DefOp def);
-gemmac::KernelSpec specOf(llvm::StringRef family, llvm::StringRef rows,
+gemmac::KernelSpec specOf(llvm::StringRef family, gemmac::RowClass rows,
                           DictionaryAttr constants);
 DictionaryAttr constantsAttr(MLIRContext *context,
                              const gemmac::Constants &constants);
+// The scalars of a call in the order of its family, which must be its own.
+llvm::SmallVector<int64_t> scalarsOf(CallOp call, const gemmac::Family &family);
+DictionaryAttr scalarsAttr(MLIRContext *context, const gemmac::Family &family,
+                           llvm::ArrayRef<int64_t> scalars);
 
 // Encoding of an activation type ("f32", "bf16", "i32") and bytes of one row
 // as stored (targets/Layouts.h rowBytes).

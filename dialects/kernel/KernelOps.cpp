@@ -11,11 +11,101 @@
 
 #include <cmath>
 
-#define GET_OP_CLASSES
-#include "dialects/kernel/KernelOps.cpp.inc"
+#include <charconv>
 
 using namespace mlir;
 using namespace mlir::kernel;
+
+//===-- assembly ----------------------------------------------------------===//
+
+// A string as a keyword where it is one.
+static ParseResult parseWord(OpAsmParser &p, StringAttr &word) {
+  std::string text;
+  if (p.parseKeywordOrString(&text))
+    return failure();
+  word = p.getBuilder().getStringAttr(text);
+  return success();
+}
+static void printWord(OpAsmPrinter &p, Operation *, StringAttr word) {
+  p.printKeywordOrString(word.getValue());
+}
+
+// {act = bf16, eps = 1.0e-06, k = 48}: words, f64 in the shortest form that
+// reads back, i64.
+static ParseResult parseConstants(OpAsmParser &p, DictionaryAttr &constants) {
+  NamedAttrList list;
+  auto parseOne = [&]() -> ParseResult {
+    std::string name;
+    StringRef word;
+    Attribute value;
+    llvm::SMLoc loc = p.getCurrentLocation();
+    if (p.parseKeywordOrString(&name) || p.parseEqual())
+      return failure();
+    if (succeeded(p.parseOptionalKeyword(&word)))
+      value = p.getBuilder().getStringAttr(word);
+    else if (p.parseAttribute(value))
+      return failure();
+    if (list.get(name))
+      return p.emitError(loc, "expects each name once, got ") << name;
+    list.append(name, value);
+    return success();
+  };
+  if (p.parseCommaSeparatedList(AsmParser::Delimiter::Braces, parseOne))
+    return failure();
+  constants = list.getDictionary(p.getContext());
+  return success();
+}
+
+static std::string shortest(double value) {
+  char buffer[32];
+  std::string text(buffer, std::to_chars(buffer, std::end(buffer), value).ptr);
+  size_t digits = text.find_first_of(".e"); // MLIR wants a point
+  if (digits == std::string::npos)
+    return text + ".0";
+  return text[digits] == '.' ? text : text.insert(digits, ".0");
+}
+
+static void printConstants(OpAsmPrinter &p, Operation *,
+                           DictionaryAttr constants) {
+  p << '{';
+  llvm::interleaveComma(constants, p, [&](NamedAttribute constant) {
+    p.printKeywordOrString(constant.getName());
+    p << " = ";
+    Attribute value = constant.getValue();
+    auto number = dyn_cast<IntegerAttr>(value);
+    auto real = dyn_cast<FloatAttr>(value);
+    if (auto word = dyn_cast<StringAttr>(value))
+      p.printKeywordOrString(word.getValue());
+    else if (number && number.getType().isSignlessInteger(64))
+      p << number.getInt();
+    else if (real && real.getType().isF64() && real.getValue().isFinite())
+      p << shortest(real.getValueAsDouble());
+    else
+      p << value;
+  });
+  p << '}';
+}
+
+static ParseResult parsePlaces(OpAsmParser &p, ArrayAttr &places) {
+  SmallVector<Attribute> list;
+  auto parseOne = [&]() -> ParseResult {
+    list.push_back(parsePlace(p));
+    return success(!!list.back());
+  };
+  if (p.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseOne))
+    return failure();
+  places = p.getBuilder().getArrayAttr(list);
+  return success();
+}
+static void printPlaces(OpAsmPrinter &p, Operation *, ArrayAttr places) {
+  p << '[';
+  llvm::interleaveComma(places.getAsRange<PlaceAttr>(), p,
+                        [&](PlaceAttr place) { p << textOf(place); });
+  p << ']';
+}
+
+#define GET_OP_CLASSES
+#include "dialects/kernel/KernelOps.cpp.inc"
 
 //===-- dialect attributes ------------------------------------------------===//
 
@@ -30,17 +120,15 @@ static LogicalResult checkFunctionWord(Operation *op, NamedAttribute attr,
                          << " on a func.func, got " << attr.getValue();
 }
 
-static LogicalResult checkMemory(Operation *op, Attribute value) {
-  auto memory = dyn_cast<DictionaryAttr>(value);
-  if (!memory || memory.size() != 4)
-    return op->emitError("expects kernel.memory = {fixed, worker, row, key}");
-  for (StringRef name : {"fixed", "worker", "row", "key"}) {
-    auto bytes = memory.getAs<IntegerAttr>(name);
-    if (!bytes || !bytes.getType().isSignlessInteger(64) || bytes.getInt() < 0)
-      return op->emitError()
-             << "expects kernel.memory." << name << " >= 0 as i64";
-  }
-  return success();
+// Columns [a, b) of the per-layer-embedding table.
+static LogicalResult checkPle(Operation *op, Attribute value) {
+  auto range = dyn_cast<DenseI64ArrayAttr>(value);
+  if (isa<func::FuncOp>(op) && range && range.size() == 2 && range[0] >= 0 &&
+      range[0] < range[1])
+    return success();
+  return op->emitError() << "expects " << pleAttr
+                         << " to be [a, b) with 0 <= a < b on a func.func, got "
+                         << value;
 }
 
 LogicalResult KernelDialect::verifyOperationAttribute(Operation *op,
@@ -54,8 +142,12 @@ LogicalResult KernelDialect::verifyOperationAttribute(Operation *op,
   }
   if (name == rowsAttr && isa<func::FuncOp>(op))
     return checkFunctionWord(op, attr, {"few", "many"});
-  if (name == memoryAttr)
-    return checkMemory(op, attr.getValue());
+  if (name == pleAttr)
+    return checkPle(op, attr.getValue());
+  if (name == memoryAttr && !isa<MemoryAttr>(attr.getValue()))
+    return op->emitError() << "expects " << memoryAttr
+                           << " to be a #kernel.memory, got "
+                           << attr.getValue();
   return success();
 }
 
@@ -86,9 +178,6 @@ LogicalResult KernelDialect::verifyRegionResultAttribute(Operation *op,
 //===-- kernel.def --------------------------------------------------------===//
 
 LogicalResult DefOp::verify() {
-  if (getRows() != "few" && getRows() != "many")
-    return emitOpError() << "expects rows to be few or many, got \""
-                         << getRows() << "\"";
   for (NamedAttribute constant : getConstants()) {
     Attribute value = constant.getValue();
     auto number = dyn_cast<IntegerAttr>(value);
@@ -112,35 +201,27 @@ LogicalResult DefOp::verify() {
 //===-- kernel.weight -----------------------------------------------------===//
 
 // Rows of all pieces; with interleave each piece is padded to whole blocks.
-static LogicalResult checkPieces(kernel::WeightOp op, int64_t &rows,
-                                 int64_t &paddedRows) {
-  rows = paddedRows = 0;
-  for (Attribute attr : op.getPiecesAttr()) {
-    auto piece = dyn_cast<DictionaryAttr>(attr);
-    auto tensor = piece ? piece.getAs<StringAttr>("tensor") : StringAttr();
-    auto rowRange =
-        piece ? piece.getAs<DenseI64ArrayAttr>("rows") : DenseI64ArrayAttr();
-    auto colRange =
-        piece ? piece.getAs<DenseI64ArrayAttr>("cols") : DenseI64ArrayAttr();
-    if (!tensor || !rowRange || !colRange || rowRange.size() != 2 ||
-        colRange.size() != 2)
+static LogicalResult checkPieces(kernel::WeightOp op, int64_t &paddedRows) {
+  int64_t rows = 0;
+  paddedRows = 0;
+  for (PieceAttr piece : op.getPiecesAttr().getAsRange<PieceAttr>()) {
+    if (piece.getCol1() - piece.getCol0() != op.getCols())
       return op.emitOpError()
-             << "expects pieces {tensor, rows = [a, b), cols = [a, b)}, got "
-             << attr;
-    for (DenseI64ArrayAttr range : {rowRange, colRange})
-      if (range[0] < 0 || range[1] <= range[0] || range[1] > int64_t(1) << 40)
-        return op.emitOpError()
-               << "expects ranges [a, b) with 0 <= a < b in piece " << tensor;
-    if (colRange[1] - colRange[0] != int64_t(op.getCols()))
-      return op.emitOpError()
-             << "expects " << int64_t(op.getCols()) << " columns of piece "
-             << tensor << ", got " << colRange[1] - colRange[0];
-    int64_t count = rowRange[1] - rowRange[0];
+             << "expects " << op.getCols() << " columns of piece \""
+             << piece.getTensor() << "\", got "
+             << piece.getCol1() - piece.getCol0();
+    int64_t count = piece.getRow1() - piece.getRow0();
     rows += count;
     paddedRows += gemmac::roundUp(count, 32);
     if (rows > int64_t(1) << 40)
       return op.emitOpError("expects fewer rows in its pieces");
   }
+  if (rows != op.getRows())
+    return op.emitOpError() << "expects pieces of " << op.getRows()
+                            << " rows in all, got " << rows;
+  if (op.getInterleave() && op.getPiecesAttr().size() != 2)
+    return op.emitOpError() << "expects two pieces to interleave, got "
+                            << op.getPiecesAttr().size();
   return success();
 }
 
@@ -149,52 +230,35 @@ LogicalResult kernel::WeightOp::verify() {
   if (!layout || layout->format != getFormat())
     return emitOpError() << "expects a layout of format " << getFormat()
                          << ", got \"" << getLayout() << "\"";
-  int64_t rows = getRows(), cols = getCols(), stack = getStack(),
-          interleave = getInterleave();
-  if (rows < 1 || cols < 1 || stack < 1 ||
-      double(rows) * double(cols) * double(stack) > double(int64_t(1) << 50))
-    return emitOpError() << "expects 1 to 2^50 elements, got " << rows << " x "
-                         << cols << " x " << stack;
-  if (interleave != 0 && interleave != 32)
-    return emitOpError() << "expects interleave 0 or 32, got " << interleave;
-  if (std::optional<uint64_t> offset = getOffset();
-      offset && int64_t(*offset) < 0)
-    return emitOpError() << "expects offset >= 0, got " << int64_t(*offset);
-
-  int64_t packedRows = rows;
+  if (double(getRows()) * double(getCols()) * double(getStack()) >
+      double(int64_t(1) << 50))
+    return emitOpError() << "expects 1 to 2^50 elements, got " << getRows()
+                         << " x " << getCols() << " x " << getStack();
+  if (getInterleave() != 0 && getInterleave() != 32)
+    return emitOpError() << "expects interleave 0 or 32, got "
+                         << getInterleave();
+  int64_t packedRows = getRows();
   if (getViewOf()) {
-    if (getPieces() || interleave || stack != 1)
+    if (getPieces() || getInterleave() || getStack() != 1)
       return emitOpError(
           "expects a view to have no pieces, no interleave and stack 1");
-    if (!getViewRows() || getViewRows()->size() != 2)
-      return emitOpError("expects view_rows [a, b) of a view");
-    ArrayRef<int64_t> range = *getViewRows();
-    if (range[0] < 0 || range[0] >= range[1] || range[1] > int64_t(1) << 40 ||
-        range[1] - range[0] != rows)
-      return emitOpError() << "expects view_rows of " << rows << " rows, got ["
-                           << range[0] << ", " << range[1] << ")";
-    if (range[0] % layout->rowGroup)
-      return emitOpError() << "expects view_rows to start at a multiple of "
-                           << layout->rowGroup << ", got " << range[0];
+    if (!getViewRow() || *getViewRow() > int64_t(1) << 40)
+      return emitOpError("expects view_row of a view below 2^40");
+    if (*getViewRow() % layout->rowGroup)
+      return emitOpError() << "expects a view from a multiple of "
+                           << layout->rowGroup << ", got " << *getViewRow();
   } else {
-    if (!getPieces() || getViewRows())
-      return emitOpError("expects pieces, or view_of with view_rows");
-    int64_t pieceRows, paddedRows;
-    if (failed(checkPieces(*this, pieceRows, paddedRows)))
+    if (!getPieces() || getViewRow())
+      return emitOpError("expects pieces, or view_of with view_row");
+    int64_t paddedRows;
+    if (failed(checkPieces(*this, paddedRows)))
       return failure();
-    if (pieceRows != rows)
-      return emitOpError() << "expects pieces of " << rows
-                           << " rows in all, got " << pieceRows;
-    if (interleave && getPieces()->size() != 2)
-      return emitOpError() << "expects two pieces to interleave, got "
-                           << getPieces()->size();
-    if (interleave)
+    if (getInterleave())
       packedRows = paddedRows;
   }
-  int64_t bytes = layout->bytes(packedRows, cols) * stack;
-  if (int64_t(getBytes()) != bytes)
-    return emitOpError() << "expects " << bytes << " bytes, got "
-                         << int64_t(getBytes());
+  int64_t bytes = layout->bytes(packedRows, getCols()) * getStack();
+  if (getBytes() != bytes)
+    return emitOpError() << "expects " << bytes << " bytes, got " << getBytes();
   return success();
 }
 
@@ -211,24 +275,22 @@ LogicalResult kernel::WeightOp::verifySymbolUses(SymbolTableCollection &table) {
       base.getStack() != 1 || base.getInterleave())
     return emitOpError() << "expects the layout and columns of "
                          << getViewOfAttr() << ", without stack and interleave";
-  ArrayRef<int64_t> range = *getViewRows();
-  if (range[1] > int64_t(base.getRows()))
-    return emitOpError() << "expects view_rows in [0, "
-                         << int64_t(base.getRows()) << "), got [" << range[0]
-                         << ", " << range[1] << ")";
+  int64_t begin = *getViewRow(), end = begin + getRows();
+  if (end > base.getRows())
+    return emitOpError() << "expects a view of rows in [0, " << base.getRows()
+                         << "), got [" << begin << ", " << end << ")";
   // The last row group may not reach into rows that are not the view's, or a
   // kernel would compute them as padding.
   const gemmac::Layout *layout = gemmac::findLayout(getLayout().str());
-  if (range[1] != int64_t(base.getRows()) && range[1] % layout->rowGroup)
-    return emitOpError() << "expects view_rows to end at a multiple of "
-                         << layout->rowGroup << ", got " << range[1];
+  if (end != base.getRows() && end % layout->rowGroup)
+    return emitOpError() << "expects a view to a multiple of "
+                         << layout->rowGroup << ", got " << end;
   if (!getOffset() || !base.getOffset())
     return success();
-  int64_t offset = int64_t(*base.getOffset()) +
-                   layout->address(range[0], 0, int64_t(getCols()));
-  if (int64_t(*getOffset()) != offset)
+  int64_t offset = *base.getOffset() + layout->address(begin, 0, getCols());
+  if (*getOffset() != offset)
     return emitOpError() << "expects offset " << offset << ", got "
-                         << int64_t(*getOffset());
+                         << *getOffset();
   return success();
 }
 
@@ -236,33 +298,24 @@ LogicalResult kernel::WeightOp::verifySymbolUses(SymbolTableCollection &table) {
 
 LogicalResult kernel::CacheOp::verify() {
   constexpr int64_t limit = 1 << 20;
-  int64_t window = getWindow(), heads = getHeads(), dim = getDim();
-  if (getTable() != (window > 0 ? "local" : "global"))
-    return emitOpError()
-           << "expects table local for a window and global for window 0, got \""
-           << getTable() << "\" with window " << window;
-  if (window < 0 || heads < 1 || heads > limit || dim < 1 || dim > limit)
-    return emitOpError() << "expects window >= 0 and heads and dim in [1, "
-                         << limit << "], got " << window << ", " << heads
-                         << ", " << dim;
+  if (getHeads() > limit || getDim() > limit)
+    return emitOpError() << "expects heads and dim in [1, " << limit
+                         << "], got " << getHeads() << " and " << getDim();
   if (getFormat() != "f32" && getFormat() != "bf16" && getFormat() != "q8")
     return emitOpError() << "expects format f32, bf16 or q8, got \""
                          << getFormat() << "\"";
   int64_t lanes =
       getFormat() == "f32" ? 16 : 32; // of a V page (targets/Layouts.h)
-  if (dim % lanes)
+  if (getDim() % lanes)
     return emitOpError() << "expects dim to be a multiple of " << lanes
-                         << ", got " << dim;
+                         << ", got " << getDim();
   std::string format = getFormat().str();
-  int64_t k = gemmac::keyPageBytes(format, heads, dim),
-          v = gemmac::valuePageBytes(format, heads, dim);
-  if (int64_t(getKPage()) != k || int64_t(getVPage()) != v)
+  int64_t k = gemmac::keyPageBytes(format, getHeads(), getDim()),
+          v = gemmac::valuePageBytes(format, getHeads(), getDim());
+  if (getKPage() != k || getVPage() != v)
     return emitOpError() << "expects k_page and v_page of " << k << " and " << v
-                         << " bytes, got " << int64_t(getKPage()) << " and "
-                         << int64_t(getVPage());
-  if (std::optional<uint64_t> offset = getOffset();
-      offset && int64_t(*offset) < 0)
-    return emitOpError() << "expects offset >= 0, got " << int64_t(*offset);
+                         << " bytes, got " << getKPage() << " and "
+                         << getVPage();
   return success();
 }
 
@@ -308,14 +361,21 @@ LogicalResult Call::counts() {
     return op.emitOpError()
            << "expects " << family.results.size() << " results of "
            << family.name << ", got " << op.getResults().size();
-  size_t scalars = op.getScalars() ? op.getScalars()->size() : 0;
-  if (scalars != family.scalars.size())
+  DictionaryAttr scalars =
+      op.getScalars().value_or(DictionaryAttr::get(op.getContext()));
+  if (scalars.size() != family.scalars.size())
     return op.emitOpError()
            << "expects " << family.scalars.size() << " scalars of "
-           << family.name << ", got " << scalars;
-  for (int64_t scalar : op.getScalars().value_or(ArrayRef<int64_t>()))
-    if (scalar < 0 || scalar > INT32_MAX)
-      return op.emitOpError() << "expects scalars in [0, 2^31), got " << scalar;
+           << family.name << ", got " << scalars.size();
+  for (const gemmac::Scalar &scalar : family.scalars) {
+    auto value = scalars.getAs<IntegerAttr>(scalar.name);
+    if (!value)
+      return op.emitOpError() << "expects scalar " << scalar.name;
+    if (!value.getType().isSignlessInteger(64) || value.getInt() < 0 ||
+        value.getInt() > INT32_MAX)
+      return op.emitOpError() << "expects scalar " << scalar.name
+                              << " in [0, 2^31), got " << value;
+  }
   return success();
 }
 
@@ -352,11 +412,6 @@ LogicalResult Call::values() {
   if (op.getAt()->size() != op.getResults().size())
     return op.emitOpError()
            << "expects a place per result in at, got " << op.getAt()->size();
-  for (Attribute place : op.getAtAttr())
-    if (!parsePlace(cast<StringAttr>(place).getValue()))
-      return op.emitOpError()
-             << "expects a place like \"row+64\" or \"io resid\", got "
-             << place;
   return success();
 }
 
@@ -401,13 +456,13 @@ LogicalResult Call::weight(kernel::WeightOp weight,
            << "expects weight @" << weight.getSymName() << " in layout "
            << layout.name << ", got " << weight.getLayout();
   int64_t columns = operand.columns({family, spec.constants});
-  if (int64_t(weight.getCols()) != columns)
+  if (weight.getCols() != columns)
     return op.emitOpError()
            << "expects weight @" << weight.getSymName() << " with " << columns
-           << " columns, got " << int64_t(weight.getCols());
+           << " columns, got " << weight.getCols();
   if (family.matrix == gemmac::MatrixUse::None && weight.getRows() != 1)
     return op.emitOpError() << "expects the vector @" << weight.getSymName()
-                            << ", got " << int64_t(weight.getRows()) << " rows";
+                            << ", got " << weight.getRows() << " rows";
   return success();
 }
 
@@ -427,38 +482,36 @@ LogicalResult Call::cache(SymbolTableCollection &table) {
            << "expects a cache of format " << spec.constants.text("cache")
            << ", got " << cache.getFormat();
   int64_t heads = *constant("heads"), group = constant("group").value_or(1);
-  if (int64_t(cache.getDim()) != *constant("hd") ||
+  if (cache.getDim() != *constant("hd") ||
       double(cache.getHeads()) * double(group) != double(heads))
     return op.emitOpError()
            << "expects a cache for " << heads << " heads of " << *constant("hd")
-           << " in groups of " << group << ", got " << int64_t(cache.getHeads())
-           << " of " << int64_t(cache.getDim());
+           << " in groups of " << group << ", got " << cache.getHeads()
+           << " of " << cache.getDim();
   if (std::optional<int64_t> window = constant("window");
-      window && *window != int64_t(cache.getWindow()))
+      window && *window != cache.getWindow())
     return op.emitOpError() << "expects a cache of window " << *window
-                            << ", got " << int64_t(cache.getWindow());
+                            << ", got " << cache.getWindow();
   return success();
 }
 
 LogicalResult Call::axis() {
-  bool few = spec.rows == gemmac::RowClass::Few;
-  gemmac::Axis axis;
   const std::vector<gemmac::Axis> &allowed = family.axes(spec.rows);
-  if (!gemmac::parseAxis(op.getAxis().str(), axis) ||
-      !llvm::is_contained(allowed, axis)) {
+  if (!llvm::is_contained(allowed, op.getAxis())) {
     InFlightDiagnostic diag = op.emitOpError() << "expects axis ";
     llvm::interleave(
-        allowed, [&](gemmac::Axis a) { diag << gemmac::axisName(a); },
+        allowed, [&](gemmac::Axis a) { diag << gemmac::stringifyAxis(a); },
         [&] { diag << " or "; });
-    return diag << " of " << family.name << ", got \"" << op.getAxis() << "\"";
+    return diag << " of " << family.name << ", got "
+                << gemmac::stringifyAxis(op.getAxis());
   }
-  if (int64_t(op.getUnits()) < 1 || int64_t(op.getUnits()) > INT32_MAX)
+  if (op.getUnits() > INT32_MAX)
     return op.emitOpError()
-           << "expects units in [1, 2^31), got " << int64_t(op.getUnits());
+           << "expects units in [1, 2^31), got " << op.getUnits();
   auto function = op->getParentOfType<func::FuncOp>();
   auto rows =
       function ? function->getAttrOfType<StringAttr>(rowsAttr) : StringAttr();
-  if (rows && rows.getValue() != (few ? "few" : "many"))
+  if (rows && rows.getValue() != gemmac::rowClassName(spec.rows))
     return op.emitOpError() << "expects a kernel for the row class " << rows
                             << " of the function, got @" << op.getCallee();
   return success();

@@ -3,9 +3,9 @@
 // A gate of 48 rows fills two blocks of 32 and so does up: 128 packed rows of
 // 64 columns in bf16, although the pieces have 96. The result's rows are 48
 // wide and 64 apart.
-// CHECK: kernel.weight @l.gate_up {bytes = 16384 : i64,{{.*}} rows = 96 : i64
+// CHECK: kernel.weight @l.gate_up {{.*}} 96 x 64 interleave 32 {{.*}} bytes 16384
 // CHECK-LABEL: func.func @body_few
-// CHECK: kernel.call @linear_geglu_bf16_bf16_k64_few(%{{.*}}) weights([@l.gate_up]) scalars [64] over "blocks"(2) {{.*}} -> tensor<?x48xbf16>
+// CHECK: kernel.call @linear_geglu_bf16_bf16_k64_few(%{{.*}}) weights([@l.gate_up]) scalars {stride = 64} over blocks(2) {{.*}} -> tensor<?x48xbf16>
 // CHECK: kernel.call @linear_bf16_bf16_k48_few
 
 gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}

@@ -7,7 +7,6 @@
 // The C signature of targets/Kernels.h: inputs, weights, results, rows,
 // scalars, begin, end; with a cache its pools and pages.
 // CHECK: llvm.func @linear_bf16_bf16_k64_few(!llvm.ptr, !llvm.ptr, !llvm.ptr, i32, i32, i32, i32)
-// CHECK-SAME: kernel.constants = {act = "bf16", format = "bf16", k = 64 : i64}, kernel.family = "linear", kernel.rows = "few"
 // CHECK: llvm.func @append_{{.*}}_few(!llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, i32, i32, i32, i32, i32, i32, i32)
 
 // CHECK-LABEL: llvm.func @body_few(%arg0: !llvm.ptr, %arg1: i32)

@@ -59,34 +59,29 @@ void PlanData::weight(kernel::WeightOp op) {
   int number = int(weights.size());
   weights[op.getSymName()] = number;
   out << "weight " << op.getFormat() << ' ' << op.getLayout() << ' '
-      << int64_t(op.getRows()) << ' ' << int64_t(op.getCols()) << ' '
-      << int64_t(op.getStack()) << ' ' << int64_t(op.getInterleave()) << ' '
-      << int64_t(op.getBytes()) << " at " << int64_t(op.getOffset().value());
+      << op.getRows() << ' ' << op.getCols() << ' ' << op.getStack() << ' '
+      << op.getInterleave() << ' ' << op.getBytes() << " at "
+      << op.getOffset().value();
   if (op->hasAttr(kernel::pleMark))
     out << " ple";
   if (op.getViewOf())
-    out << " view " << weights.at(*op.getViewOf()) << ' '
-        << (*op.getViewRows())[0] << ' ' << (*op.getViewRows())[1];
+    out << " view " << weights.at(*op.getViewOf()) << ' ' << *op.getViewRow()
+        << ' ' << *op.getViewRow() + op.getRows();
   else
-    for (Attribute attr : op.getPiecesAttr()) {
-      auto piece = cast<DictionaryAttr>(attr);
-      auto rows = piece.getAs<DenseI64ArrayAttr>("rows"),
-           cols = piece.getAs<DenseI64ArrayAttr>("cols");
-      out << " (" << piece.getAs<StringAttr>("tensor").getValue() << ' '
-          << rows[0] << ' ' << rows[1] << ' ' << cols[0] << ' ' << cols[1]
+    for (auto piece : op.getPiecesAttr().getAsRange<kernel::PieceAttr>())
+      out << " (" << piece.getTensor() << ' ' << piece.getRow0() << ' '
+          << piece.getRow1() << ' ' << piece.getCol0() << ' ' << piece.getCol1()
           << ')';
-    }
   out << '\n';
 }
 
 void PlanData::cache(kernel::CacheOp op) {
   int number = int(caches.size());
   caches[op.getSymName()] = number;
-  out << "cache " << (op.getWindow() ? "local " : "global ")
-      << int64_t(op.getWindow()) << ' ' << int64_t(op.getHeads()) << ' '
-      << int64_t(op.getDim()) << ' ' << op.getFormat() << ' '
-      << int64_t(op.getKPage()) << ' ' << int64_t(op.getVPage()) << " at "
-      << int64_t(op.getOffset().value()) << '\n';
+  out << "cache " << (op.getWindow() ? "local " : "global ") << op.getWindow()
+      << ' ' << op.getHeads() << ' ' << op.getDim() << ' ' << op.getFormat()
+      << ' ' << op.getKPage() << ' ' << op.getVPage() << " at "
+      << op.getOffset().value() << '\n';
 }
 
 std::string PlanData::operand(func::FuncOp func, Value value) {
@@ -125,28 +120,31 @@ void PlanData::call(func::FuncOp func, kernel::CallOp op) {
   out << " )";
   if (op.getCache())
     out << " cache " << caches.at(*op.getCache());
-  if (DenseI64ArrayAttr scalars = op.getScalarsAttr())
-    for (int64_t scalar : scalars.asArrayRef())
-      out << ' ' << scalar;
-  out << " over " << op.getAxis() << ' ' << int64_t(op.getUnits());
+  for (int64_t scalar : kernel::scalarsOf(op, *findFamily(spec.family)))
+    out << ' ' << scalar;
+  out << " over " << stringifyAxis(op.getAxis()) << ' ' << op.getUnits();
   for (OpResult result : op->getResults()) {
     auto type = cast<RankedTensorType>(result.getType());
     out << " -> " << kernel::encodingOf(type);
     for (int64_t dim : type.getShape())
       out << ' ' << dim;
-    auto at = cast<StringAttr>(op.getAtAttr()[result.getResultNumber()]);
-    out << " at " << at.getValue();
+    kernel::PlaceAttr place = kernel::placeOf(result);
+    out << " at " << wordOf(place.getSpace());
+    if (place.getSpace() == kernel::Space::Io)
+      out << ' ' << arrayOf(place.getIo()).name;
+    else
+      out << '+' << place.getOffset();
   }
   out << '\n';
 }
 
 void PlanData::function(func::FuncOp func) {
-  auto memory = func->getAttrOfType<DictionaryAttr>(kernel::memoryAttr);
+  auto memory = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
   out << "segment "
       << func->getAttrOfType<StringAttr>(kernel::segmentAttr).getValue() << ' '
       << func->getAttrOfType<StringAttr>(kernel::rowsAttr).getValue();
-  for (const char *unit : {"worker", "row", "key"})
-    out << ' ' << memory.getAs<IntegerAttr>(unit).getInt();
+  for (int64_t bytes : {memory.getWorker(), memory.getRow(), memory.getKey()})
+    out << ' ' << bytes;
   if (auto ple = func->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr))
     out << " ple " << ple[0] << ' ' << ple[1];
   out << '\n';

@@ -7,7 +7,6 @@
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
-#include "llvm/Support/FormatVariadic.h"
 
 #include <functional>
 #include <gtest/gtest.h>
@@ -77,25 +76,35 @@ protected:
     ADD_FAILURE() << "no " << family.str() << " in " << name.str();
     abort();
   }
-  static kernel::Place place(kernel::CallOp op, unsigned result = 0) {
-    return *kernel::parsePlace(
-        cast<StringAttr>(op.getAtAttr()[result]).getValue());
+  static kernel::PlaceAttr place(kernel::CallOp op, unsigned result = 0) {
+    return kernel::placeOf(op->getResult(result));
   }
-  static void setPlace(kernel::CallOp op, StringRef text, unsigned result = 0) {
+  static void setPlace(kernel::CallOp op, kernel::PlaceAttr place,
+                       unsigned result = 0) {
     SmallVector<Attribute> places(op.getAtAttr().getValue());
-    places[result] = StringAttr::get(op.getContext(), text);
+    places[result] = place;
     op.setAtAttr(ArrayAttr::get(op.getContext(), places));
   }
-  static void setScalar(kernel::CallOp op, unsigned index, int64_t value) {
-    SmallVector<int64_t> scalars(*op.getScalars());
-    scalars[index] = value;
-    op.setScalars(scalars);
+  static void setPlace(kernel::CallOp op, kernel::Space space, int64_t offset,
+                       unsigned result = 0) {
+    setPlace(op, kernel::PlaceAttr::at(op.getContext(), space, offset), result);
   }
-  static void setMemory(func::FuncOp func, StringRef name, int64_t bytes) {
-    NamedAttrList memory(
-        func->getAttrOfType<DictionaryAttr>(kernel::memoryAttr));
-    memory.set(name, Builder(func.getContext()).getI64IntegerAttr(bytes));
-    func->setAttr(kernel::memoryAttr, memory.getDictionary(func.getContext()));
+  static void setPlace(kernel::CallOp op, Io io) {
+    setPlace(op, kernel::PlaceAttr::at(op.getContext(), io));
+  }
+  static void setScalar(kernel::CallOp op, StringRef name, int64_t value) {
+    NamedAttrList scalars(op.getScalarsAttr());
+    scalars.set(name, Builder(op.getContext()).getI64IntegerAttr(value));
+    op.setScalarsAttr(scalars.getDictionary(op.getContext()));
+  }
+  static void setMemory(func::FuncOp func, int64_t worker, int64_t row,
+                        int64_t key) {
+    auto old = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
+    func->setAttr(kernel::memoryAttr,
+                  kernel::MemoryAttr::get(func.getContext(),
+                                          worker < 0 ? old.getWorker() : worker,
+                                          row < 0 ? old.getRow() : row,
+                                          key < 0 ? old.getKey() : key));
   }
   static kernel::WeightOp weight(ModuleOp module, StringRef name) {
     return module.lookupSymbol<kernel::WeightOp>(name);
@@ -161,7 +170,7 @@ TEST_F(PlanMutation, NoValueMayLieOnAnother) {
           function(*copy, name).front().getOps<kernel::CallOp>());
       kernel::CallOp victim = calls[i];
       if (victim.getNumResults() == 0 ||
-          place(victim).place == kernel::Place::Class::Io)
+          place(victim).getSpace() == kernel::Space::Io)
         continue;
       // Onto the operand of its first reader that is not the value itself: both
       // must be alive at that call.
@@ -170,9 +179,9 @@ TEST_F(PlanMutation, NoValueMayLieOnAnother) {
           auto producer = other.getDefiningOp<kernel::CallOp>();
           if (!producer || producer == victim ||
               producer->isBeforeInBlock(victim) == false ||
-              place(producer).place != place(victim).place)
+              place(producer).getSpace() != place(victim).getSpace())
             continue;
-          setPlace(victim, kernel::formatPlace(place(producer)));
+          setPlace(victim, place(producer));
           ++moved;
           accepted += check(*copy).empty();
         }
@@ -192,41 +201,39 @@ TEST_F(PlanMutation, Places) {
       "expects a place for every result");
   broken(
       "private result shared", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "norm"), "row+0"); },
-      "expects the result of axis all at worker+o, got row+0");
+      [&](ModuleOp m) { setPlace(few(m, "norm"), kernel::Space::Row, 0); },
+      "expects the result of axis all at worker + o, got row + 0");
   broken(
       "shared result private", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "linear"), "worker+0"); },
-      "expects the result of axis blocks at row+o, got worker+0");
+      [&](ModuleOp m) { setPlace(few(m, "linear"), kernel::Space::Worker, 0); },
+      "expects the result of axis blocks at row + o, got worker + 0");
   broken(
       "partials per row", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "attend"), "row+0"); },
-      "expects the result of axis splits at key+o, got row+0");
-  broken(
-      "row value in a fixed place", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "linear"), "fixed+0"); },
-      "expects the result of axis blocks at row+o, got fixed+0");
+      [&](ModuleOp m) { setPlace(few(m, "attend"), kernel::Space::Row, 0); },
+      "expects the result of axis splits at key + o, got row + 0");
   broken(
       "unaligned", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "norm"), "worker+32"); },
+      [&](ModuleOp m) { setPlace(few(m, "norm"), kernel::Space::Worker, 32); },
       "expects a place at a multiple of 64");
   broken(
       "outside", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "linear"), "row+1048576"); },
+      [&](ModuleOp m) {
+        setPlace(few(m, "linear"), kernel::Space::Row, 1048576);
+      },
       "bytes of row memory");
   broken(
       "far outside", *shared,
       [&](ModuleOp m) {
-        setPlace(few(m, "linear"), "row+9223372036854775744");
+        setPlace(few(m, "linear"), kernel::Space::Row, 9223372036854775744);
       },
       "expects an offset below 2^50");
   broken(
       "too little memory", *shared,
-      [&](ModuleOp m) { setMemory(function(m, "body_few"), "worker", 1024); },
+      [&](ModuleOp m) { setMemory(function(m, "body_few"), 1024, -1, -1); },
       "expects places within 1024 bytes of worker memory");
   broken(
       "no memory", *shared,
-      [&](ModuleOp m) { setMemory(function(m, "body_few"), "key", 0); },
+      [&](ModuleOp m) { setMemory(function(m, "body_few"), -1, -1, 0); },
       "expects places within 0 bytes of key memory");
   broken(
       "memory missing", *shared,
@@ -236,38 +243,35 @@ TEST_F(PlanMutation, Places) {
       "expects kernel.memory");
   broken(
       "io that is not returned", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "linear"), "io resid"); },
+      [&](ModuleOp m) { setPlace(few(m, "linear"), Io::resid); },
       "expects results at io resid to be returned");
   broken(
       "wrong io", *shared,
-      [&](ModuleOp m) { setPlace(few(m, "copy"), "io hidden"); },
+      [&](ModuleOp m) { setPlace(few(m, "copy"), Io::hidden); },
       "expects result 0 at io resid");
   broken(
       "returned from the arena", *shared,
       [&](ModuleOp m) {
-        setMemory(function(m, "body_few"), "row", 4096);
-        setPlace(few(m, "copy"), "row+2048");
+        setMemory(function(m, "body_few"), -1, 4096, -1);
+        setPlace(few(m, "copy"), kernel::Space::Row, 2048);
       },
       "expects result 0 at io resid");
   broken(
       "results on each other", *experts,
       [&](ModuleOp m) {
         auto norms = few(m, "norms3");
-        setPlace(norms, kernel::formatPlace(place(norms, 0)), 2);
+        setPlace(norms, place(norms, 0), 2);
       },
       "expects results at different bytes");
   broken(
       "result on its own input", *shared,
-      [&](ModuleOp m) {
-        setPlace(few(m, "norm"), kernel::formatPlace(place(few(m, "embed"))));
-      },
+      [&](ModuleOp m) { setPlace(few(m, "norm"), place(few(m, "embed"))); },
       "expects result 0 apart from input 0 (x)");
   broken(
       "not quite in place", *shared,
       [&](ModuleOp m) {
         auto update = few(m, "add_norm");
-        setPlace(update,
-                 llvm::formatv("worker+{0}", place(update).offset + 64).str());
+        setPlace(update, kernel::Space::Worker, place(update).getOffset() + 64);
       },
       "expects result 0 apart from input 0 (h)");
   broken(
@@ -285,12 +289,11 @@ TEST_F(PlanMutation, Places) {
       [&](ModuleOp m) {
         // The per-layer inputs live long; the product of the output matrix
         // lands there.
-        setMemory(function(m, "body_few"), "row", 4096);
-        setPlace(few(m, "linear", 2),
-                 kernel::formatPlace(place(few(m, "ple_finish"))));
+        setMemory(function(m, "body_few"), -1, 4096, -1);
+        setPlace(few(m, "linear", 2), place(few(m, "ple_finish")));
       },
       "has overwritten");
-  EXPECT_GE(kinds, 19);
+  EXPECT_GE(kinds, 18);
 }
 
 TEST_F(PlanMutation, CallsAndArguments) {
@@ -319,23 +322,25 @@ TEST_F(PlanMutation, CallsAndArguments) {
       "expects 1 units of rows, got 2");
   broken(
       "stride", *shared,
-      [&](ModuleOp m) { setScalar(few(m, "linear", 1), 0, 96); },
+      [&](ModuleOp m) { setScalar(few(m, "linear", 1), "stride", 96); },
       "expects scalar stride = 128, got 96");
   broken(
       "query column", *shared,
-      [&](ModuleOp m) { setScalar(few(m, "rope_q"), 1, 80); },
+      [&](ModuleOp m) { setScalar(few(m, "rope_q"), "column", 80); },
       "expects columns [80, 144) within 128");
   broken(
       "value column", *shared,
-      [&](ModuleOp m) { setScalar(few(m, "append"), 2, 112); },
+      [&](ModuleOp m) { setScalar(few(m, "append"), "v_column", 112); },
       "expects columns [112, 144) within 128");
   broken(
       "slice of per-layer inputs", *shared,
-      [&](ModuleOp m) { setScalar(call(m, "tail_few", "linear_ple"), 2, 64); },
+      [&](ModuleOp m) {
+        setScalar(call(m, "tail_few", "linear_ple"), "column", 64);
+      },
       "expects columns [64, 96) within 64");
   broken(
       "vocabulary", *shared,
-      [&](ModuleOp m) { setScalar(call(m, "top_few", "top"), 0, 319); },
+      [&](ModuleOp m) { setScalar(call(m, "top_few", "top"), "vocab", 319); },
       "expects scalar vocab = 320");
   broken(
       "splits of the other table", *shared,
@@ -387,6 +392,14 @@ TEST_F(PlanMutation, CallsAndArguments) {
                             StringAttr::get(&context, "parts_global"));
       },
       "of rank 1 in i32");
+  broken(
+      "columns of the per-layer embeddings", *shared,
+      [&](ModuleOp m) {
+        function(m, "body_few")
+            ->setAttr(kernel::pleAttr,
+                      DenseI64ArrayAttr::get(&context, {0, 24}));
+      },
+      "expects kernel.ple of 32 columns, got 24");
   broken(
       "another function's name", *shared,
       [&](ModuleOp m) { function(m, "body_few").setSymName("few_body"); },
