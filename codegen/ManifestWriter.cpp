@@ -139,7 +139,7 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
   std::vector<flatbuffers::Offset<fb::Memory>> memory;
   for (const PlannedFunction &f : in.plan.functions)
     memory.push_back(fb::CreateMemory(b, b.CreateString(f.segment), f.many,
-                                      f.fixed, f.worker, f.row, f.key));
+                                      f.worker, f.row, f.key));
   std::vector<flatbuffers::Offset<fb::Cache>> caches;
   for (const PlannedCache &c : in.plan.caches)
     caches.push_back(

@@ -34,7 +34,7 @@ struct PlannedCache {
 struct PlannedFunction {
   std::string segment;
   bool many = false;
-  int64_t fixed = 0, worker = 0, row = 0, key = 0;
+  int64_t worker = 0, row = 0, key = 0;
   int64_t pleColumn0 = 0, pleColumn1 = 0; // equal: reads none
 };
 

@@ -5,6 +5,7 @@
 // one and the first of the other. Private slots (`worker`) are touched by one
 // worker only, so there the order of calls counts.
 #include "passes/Passes.h"
+#include "runtime/file.h"
 #include "targets/Layouts.h"
 
 using namespace mlir;
@@ -14,8 +15,6 @@ namespace gemmac {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-constexpr int64_t slotAlign = 64, sectionAlign = 65536;
 
 struct AssignMemory : impl::AssignMemoryBase<AssignMemory> {
   void runOnOperation() override;
@@ -142,7 +141,7 @@ void FunctionPlanner::makeSlots() {
       if (place == Space::Worker)
         bytes *= fewRows;
       slotOf[result] = slots.size();
-      slots.push_back({place, roundUp(bytes, slotAlign), from, to});
+      slots.push_back({place, roundUp(bytes, GM_SLOT_ALIGN), from, to});
     }
 }
 
@@ -218,11 +217,11 @@ void placeWeights(ModuleOp module) {
     if (weight.getViewOf())
       continue;
     bool isSection = weight.getStack() > 1 || weight->hasAttr(kernel::pleMark);
-    end = roundUp(end, isSection ? sectionAlign : slotAlign);
+    end = roundUp(end, isSection ? GM_SECTION_ALIGN : GM_WEIGHT_ALIGN);
     weight.setOffset(end);
     end += weight.getBytes();
     if (isSection)
-      end = roundUp(end, sectionAlign);
+      end = roundUp(end, GM_SECTION_ALIGN);
   }
   for (auto view : module.getOps<kernel::WeightOp>()) {
     if (!view.getViewOf())

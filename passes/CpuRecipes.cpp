@@ -8,8 +8,6 @@
 
 namespace gemmac::cpu {
 
-constexpr int64_t topCount = 64; // results per row of top
-
 //===-- calls -------------------------------------------------------------===//
 
 RankedTensorType CpuRecipe::rowsOf(StringRef encoding, int64_t columns) {
@@ -313,9 +311,9 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
 
 // A head in format splitFormat is scanned; any other has all scores computed.
 LogicalResult CpuRecipe::top(gemma::TopOp op) {
-  if (op.getCount() != topCount)
+  if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
-           << topCount << ", got " << op.getCount();
+           << GM_TOP << ", got " << op.getCount();
   FailureOr<WeightRef> w = head(op.getWeightAttr());
   FailureOr<Value> mask = ioArg(Io::mask);
   if (failed(w) || failed(mask))
@@ -384,13 +382,12 @@ LogicalResult CpuRecipe::lower() {
 
 namespace gemmac {
 
-llvm::LogicalResult lowerForCpu(RecipeContext &context, mlir::Operation *op) {
-  return cpu::CpuRecipe(context, op).lower();
-}
-
-mlir::Value copyOutForCpu(RecipeContext &context, mlir::Location loc,
-                          mlir::Value value) {
-  return cpu::CpuRecipe(context, context.source).copyOut(loc, value);
-}
+const Recipe cpuRecipe = {
+    [](RecipeContext &context, mlir::Operation *op) {
+      return cpu::CpuRecipe(context, op).lower();
+    },
+    [](RecipeContext &context, mlir::Location loc, mlir::Value value) {
+      return cpu::CpuRecipe(context, context.source).copyOut(loc, value);
+    }};
 
 } // namespace gemmac

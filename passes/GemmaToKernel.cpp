@@ -1,6 +1,6 @@
 // gemma-to-kernel: makes one function per segment and row class and asks the
-// target's recipe to fill it with calls of kernels. Here the target is asked
-// for the first time. Must not know how an op becomes calls.
+// recipe of its device to fill it with calls of kernels. Here the target is
+// asked for the first time. Must not know how an op becomes calls.
 #include "passes/Passes.h"
 #include "passes/Recipes.h"
 #include "targets/Target.h"
@@ -13,19 +13,23 @@ namespace gemmac {
 
 namespace {
 
+// What kernels read in tiles, not by row.
+constexpr llvm::StringLiteral inTiles[] = {"slot", "pos"};
+
 struct GemmaToKernel : impl::GemmaToKernelBase<GemmaToKernel> {
   using GemmaToKernelBase::GemmaToKernelBase;
   void runOnOperation() override;
 
 private:
   LogicalResult lowerFunction(func::FuncOp source, const SegmentKind &segment,
-                              RowClass rows, KernelSymbols &symbols);
+                              RowClass rows, const Recipe &recipe,
+                              KernelSymbols &symbols);
   LogicalResult finish(RecipeContext &context, func::FuncOp target,
                        const SegmentKind &segment);
 };
 
 StringRef argName(func::FuncOp func, unsigned index) {
-  auto name = func.getArgAttrOfType<StringAttr>(index, "gemma.arg");
+  auto name = func.getArgAttrOfType<StringAttr>(index, gemma::argAttr);
   return name ? name.getValue() : StringRef();
 }
 
@@ -87,7 +91,7 @@ outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
     bool isShared = call && call.getAxis() != Axis::All;
     // The residual lives on in the arena, where body may overwrite it.
     if (!isShared || isResidual)
-      value = copyOutForCpu(
+      value = context.recipe.copyOut(
           context,
           NameLoc::get(
               StringAttr::get(source.getContext(),
@@ -144,7 +148,7 @@ LogicalResult GemmaToKernel::finish(RecipeContext &context, func::FuncOp target,
 
 LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source,
                                            const SegmentKind &segment,
-                                           RowClass rows,
+                                           RowClass rows, const Recipe &recipe,
                                            KernelSymbols &symbols) {
   OpBuilder b(source);
   std::string name =
@@ -152,20 +156,22 @@ LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source,
   auto target =
       func::FuncOp::create(b, source.getLoc(), name, b.getFunctionType({}, {}));
   Block *entry = target.addEntryBlock();
-  RecipeContext context(symbols, rows, OpBuilder::atBlockEnd(entry), source);
+  RecipeContext context(recipe, symbols, rows, OpBuilder::atBlockEnd(entry),
+                        source);
   addArguments(context, entry, segment);
   target.setFunctionType(b.getFunctionType(entry->getArgumentTypes(), {}));
   for (auto [io, value] : context.io)
     target.setArgAttr(cast<BlockArgument>(value).getArgNumber(), kernel::ioAttr,
                       b.getStringAttr(arrayOf(io).name));
   for (BlockArgument argument : source.getArguments())
-    if (!context.values.contains(argument) && !argument.use_empty())
+    if (!context.values.contains(argument) && !argument.use_empty() &&
+        !llvm::is_contained(inTiles, argName(source, argument.getArgNumber())))
       return source.emitError("argument ")
              << argument.getArgNumber() << " ('"
              << argName(source, argument.getArgNumber())
              << "') is no step array that kernels know";
   for (Operation &op : source.front().without_terminator())
-    if (failed(lowerForCpu(context, &op)))
+    if (failed(context.recipe.lower(context, &op)))
       return failure();
   return finish(context, target, segment);
 }
@@ -179,6 +185,7 @@ void GemmaToKernel::runOnOperation() {
         << "' (gemmac --list-targets shows those that there are)";
     return signalPassFailure();
   }
+  const Recipe &recipe = recipeFor(*chosen);
   KernelSymbols symbols(module, *chosen);
   for (auto source :
        llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
@@ -191,32 +198,25 @@ void GemmaToKernel::runOnOperation() {
           << (name ? name.getValue() : "none");
       return signalPassFailure();
     }
-    if (failed(lowerFunction(source, *segment, RowClass::Few, symbols)) ||
-        (segment->many &&
-         failed(lowerFunction(source, *segment, RowClass::Many, symbols))))
+    if (failed(
+            lowerFunction(source, *segment, RowClass::Few, recipe, symbols)) ||
+        (segment->many && failed(lowerFunction(source, *segment, RowClass::Many,
+                                               recipe, symbols))))
       return signalPassFailure();
   }
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<gemma::WeightOp, gemma::CacheOp>(op) ||
         op.hasAttr(gemma::segmentAttr))
       op.erase();
-  // Bodies, caches, weights, functions: what is looked up most stands first,
-  // since a look-up walks the module.
-  Operation *end = nullptr;
-  for (Operation &op : *module.getBody())
-    if (isa<func::FuncOp>(op) && !end)
-      end = &op;
-  SmallVector<Operation *> order[3];
-  for (Operation &op : *module.getBody())
-    if (!isa<func::FuncOp>(op))
-      order[isa<kernel::DefOp>(op)     ? 0
-            : isa<kernel::CacheOp>(op) ? 1
-                                       : 2]
-          .push_back(&op);
-  if (end)
-    for (ArrayRef<Operation *> group : order)
-      for (Operation *op : group)
-        op->moveBefore(end);
+  // For readers: bodies, caches, weights, functions.
+  auto kindOf = [](Operation &op) {
+    return isa<kernel::DefOp>(op)      ? 0
+           : isa<kernel::CacheOp>(op)  ? 1
+           : isa<kernel::WeightOp>(op) ? 2
+                                       : 3;
+  };
+  module.getBody()->getOperations().sort(
+      [&](Operation &a, Operation &b) { return kindOf(a) < kindOf(b); });
   module->setAttr(kernel::targetAttr,
                   StringAttr::get(&getContext(), chosen->name));
 }

@@ -10,12 +10,16 @@
 
 namespace gemmac {
 
+struct Recipe;
+
 // What a recipe works on: one segment in one row class.
 struct RecipeContext {
-  RecipeContext(KernelSymbols &symbols, RowClass rows, mlir::OpBuilder builder,
-                mlir::func::FuncOp source)
-      : symbols(symbols), rows(rows), builder(builder), source(source) {}
+  RecipeContext(const Recipe &recipe, KernelSymbols &symbols, RowClass rows,
+                mlir::OpBuilder builder, mlir::func::FuncOp source)
+      : recipe(recipe), symbols(symbols), rows(rows), builder(builder),
+        source(source) {}
 
+  const Recipe &recipe;
   KernelSymbols &symbols;
   RowClass rows;
   mlir::OpBuilder builder; // inserts into the new function
@@ -34,11 +38,17 @@ struct RecipeContext {
   bool few() const { return rows == RowClass::Few; }
 };
 
-// Lowers `op` (any gemma op that may remain after `optimize`); its results get
-// kernel values in `values`.
-llvm::LogicalResult lowerForCpu(RecipeContext &context, mlir::Operation *op);
-// A copy of `value` (a residual) into a shared buffer: what a segment returns.
-mlir::Value copyOutForCpu(RecipeContext &context, mlir::Location loc,
-                          mlir::Value value);
+// The recipe of a kind of device.
+struct Recipe {
+  // Lowers `op` (any gemma op that may remain after `optimize`); its results
+  // get kernel values in `values`.
+  llvm::LogicalResult (*lower)(RecipeContext &context, mlir::Operation *op);
+  // A copy of `value` (a residual) into a shared buffer: what a segment
+  // returns.
+  mlir::Value (*copyOut)(RecipeContext &context, mlir::Location loc,
+                         mlir::Value value);
+};
+const Recipe &recipeFor(const Target &target); // Recipes.cpp: by its device
+extern const Recipe cpuRecipe;
 
 } // namespace gemmac

@@ -11,9 +11,6 @@ using namespace mlir;
 
 namespace gemmac {
 
-static_assert(GM_FEW_ROWS == fewRows && GM_PAGE_KEYS == pageKeys &&
-              GM_SPLIT_KEYS == splitKeys && GM_TILE_ROWS == tileRows);
-
 namespace {
 
 class SegmentLowering {

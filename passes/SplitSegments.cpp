@@ -14,8 +14,6 @@ namespace gemmac {
 #define GEN_PASS_DEF_SPLITSEGMENTS
 #include "passes/Passes.h.inc"
 
-static constexpr int64_t topCount = 64; // ids that @top yields per row
-
 namespace {
 // What the step ends in: hidden -> logits -> softcap?.
 struct Ending {
@@ -235,13 +233,14 @@ void SplitSegments::makeTop() {
       step, "top",
       {ending.hidden.getType(), rows((vocab + 31) / 32, b.getI32Type())},
       {"hidden", "mask"});
-  auto best = TopOp::create(
-      top.b, ending.logits.getLoc(),
-      TypeRange{rows(topCount, b.getI32Type()), rows(topCount, b.getF32Type())},
-      top.function.getArgument(0), top.function.getArgument(1),
-      ending.logits.getWeightAttr(),
-      ending.softcap ? ending.softcap.getCapAttr() : FloatAttr(),
-      b.getI64IntegerAttr(topCount));
+  auto best =
+      TopOp::create(top.b, ending.logits.getLoc(),
+                    TypeRange{rows(int64_t(GM_TOP), b.getI32Type()),
+                              rows(int64_t(GM_TOP), b.getF32Type())},
+                    top.function.getArgument(0), top.function.getArgument(1),
+                    ending.logits.getWeightAttr(),
+                    ending.softcap ? ending.softcap.getCapAttr() : FloatAttr(),
+                    b.getI64IntegerAttr(int64_t(GM_TOP)));
   top.finish(ending.logits.getLoc(), best.getResults());
 }
 

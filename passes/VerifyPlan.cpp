@@ -6,6 +6,7 @@
 #include "passes/VerifyPlan.h"
 
 #include "passes/Passes.h"
+#include "runtime/file.h"
 #include "targets/Layouts.h"
 
 using namespace mlir;
@@ -17,8 +18,6 @@ namespace gemmac {
 namespace {
 
 using kernel::Space;
-
-constexpr int64_t slotAlign = 64, sectionAlign = 65536;
 
 // Bytes that an access touches: [begin, end) per unit of a class, or all of the
 // array `io` or of `cache`.
@@ -92,17 +91,17 @@ std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
 LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
                                          const Bytes &bytes) {
   StringRef word = kernel::wordOf(bytes.place);
-  if (bytes.begin % slotAlign)
+  if (bytes.begin % GM_SLOT_ALIGN)
     return call.emitOpError()
-           << "expects a place at a multiple of " << slotAlign << ", got "
+           << "expects a place at a multiple of " << GM_SLOT_ALIGN << ", got "
            << word << " + " << bytes.begin;
   auto memory = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
   int64_t size = bytes.place == Space::Worker ? memory.getWorker()
                  : bytes.place == Space::Row  ? memory.getRow()
                                               : memory.getKey();
-  if (size % slotAlign)
+  if (size % GM_SLOT_ALIGN)
     return call.emitOpError()
-           << "expects " << word << " memory of a multiple of " << slotAlign
+           << "expects " << word << " memory of a multiple of " << GM_SLOT_ALIGN
            << " bytes, got " << size;
   if (bytes.end > size)
     return call.emitOpError()
@@ -319,7 +318,9 @@ static LogicalResult verifySections(ModuleOp module) {
       return op.emitOpError("expects an offset");
     bool isSection =
         weight && (weight.getStack() > 1 || weight->hasAttr(kernel::pleMark));
-    int64_t align = isSection ? sectionAlign : slotAlign;
+    int64_t align = cache       ? GM_SLOT_ALIGN
+                    : isSection ? GM_SECTION_ALIGN
+                                : GM_WEIGHT_ALIGN;
     if (*offset % align)
       return op.emitOpError() << "expects an offset at a multiple of " << align
                               << ", got " << *offset;
@@ -338,6 +339,10 @@ static LogicalResult verifySections(ModuleOp module) {
 }
 
 LogicalResult verifyPlan(ModuleOp module) {
+  // Layouts of weights depend on it.
+  if (!module->hasAttr(kernel::targetAttr))
+    return emitError(module.getLoc())
+           << "expects " << kernel::targetAttr << " of the module";
   if (failed(verifySections(module)))
     return failure();
   for (auto func : module.getOps<func::FuncOp>())

@@ -17,14 +17,15 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 3
+#define GM_ABI 4
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
   GM_SPLIT_KEYS = 256, /* keys of an attention split */
   GM_TILE_ROWS = 16,   /* most rows of a tile */
   GM_FEW_ROWS = 8,     /* most rows of the row class few */
-  GM_TOP = 64          /* results per row of `top` */
+  GM_TOP = 64,         /* results per row of `top` */
+  GM_SLOT_ALIGN = 64   /* of places in the arena and of pools */
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 
@@ -44,8 +45,6 @@ enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
  * write what it writes as results. */
 #define GM_IO_LIST(X)                                                          \
   X(ids, ids, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
-  X(slot, slot, i32, 1, 0, GM_BODY | GM_TAIL, 0)                               \
-  X(pos, pos, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
   X(rope_local, rope[GM_LOCAL], f32, 3, 0, GM_BODY | GM_TAIL, 0)               \
   X(rope_global, rope[GM_GLOBAL], f32, 3, 0, GM_BODY | GM_TAIL, 0)             \
   X(ple, ple, any, 2, 0, GM_BODY | GM_TAIL, 0)                                 \
@@ -91,7 +90,6 @@ typedef struct gm_ctx {
   const uint32_t *cut;
 
   const uint8_t *weights; /* the weight section */
-  uint8_t *fixed;         /* class `fixed`: address = fixed + offset */
   uint8_t *worker; /* class `worker`: worker + w * worker_stride + offset */
   uint8_t *row;    /* class `row`: row + offset * max_rows */
   uint8_t *key;    /* class `key`: key + offset * GM_FEW_ROWS * max_splits, then
@@ -108,9 +106,7 @@ typedef struct gm_ctx {
   int32_t page_stride[2];
 
   /* Step arrays, indexed by row. */
-  const int32_t *ids, *slot, *pos;
-  const int32_t
-      *end; /* end of the visible interval; only models with image blocks */
+  const int32_t *ids;
   const int32_t *want;  /* tail: index of the row in the body's resid */
   const float *rope[2]; /* [rows][pairs][2] cos, sin; local, global */
   const uint8_t
@@ -133,7 +129,6 @@ typedef struct gm_ctx {
   /* Called in front of every kernel call with its index in gm_program::call,
    * and at a segment's end with -1: for measurements; never null. */
   void (*mark)(struct gm_ctx *, int32_t worker, int32_t call);
-  void *device; /* CUDA programs, else null */
 } gm_ctx;
 
 typedef void gm_segment(gm_ctx *, int32_t worker);

@@ -3,6 +3,7 @@
 // tests. Plain data; must not know MLIR or Halide.
 #pragma once
 
+#include "runtime/abi.h"
 #include "targets/Target.h"
 
 #include <cstdint>
@@ -11,10 +12,12 @@
 
 namespace gemmac {
 
-inline constexpr int64_t pageKeys = 64;   // keys of a cache page
-inline constexpr int64_t splitKeys = 256; // keys of an attention split
-inline constexpr int64_t tileRows = 16;   // most rows of a tile
-inline constexpr int64_t fewRows = 8;     // most rows of the row class `few`
+inline constexpr int64_t pageKeys = GM_PAGE_KEYS; // keys of a cache page
+inline constexpr int64_t splitKeys =
+    GM_SPLIT_KEYS;                                // keys of an attention split
+inline constexpr int64_t tileRows = GM_TILE_ROWS; // most rows of a tile
+inline constexpr int64_t fewRows =
+    GM_FEW_ROWS; // most rows of the row class `few`
 
 constexpr int64_t roundUp(int64_t x, int64_t to) {
   return (x + to - 1) / to * to;

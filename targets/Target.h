@@ -8,11 +8,15 @@
 
 namespace gemmac {
 
+// Which recipe makes kernel calls of fused ops (passes/Recipes.h).
+enum class Device { Cpu };
+
 // The int8 dot product: u8 x i8 by fours into i32 (VNNI), i8 x i8 by fours
 // into i32 (sdot), u8 x i8 by pairs into saturated i16 (vpmaddubsw).
 enum class DotKind { None, U8S8, S8S8, U8S8Pairs, Smmla };
 
 struct Target {
+  Device device = Device::Cpu;
   std::string name;          // "x86-avx512", as in --target=
   std::string summary;       // one line for --list-targets
   std::string triple;        // of generated code

@@ -142,6 +142,12 @@ LogicalResult KernelDialect::verifyOperationAttribute(Operation *op,
   }
   if (name == rowsAttr && isa<func::FuncOp>(op))
     return checkFunctionWord(op, attr, {"few", "many"});
+  auto text = dyn_cast<StringAttr>(attr.getValue());
+  if (name == targetAttr &&
+      !(isa<ModuleOp>(op) && text && gemmac::findTarget(text.getValue().str())))
+    return op->emitError() << "expects " << targetAttr
+                           << " to be a target on a module, got "
+                           << attr.getValue();
   if (name == pleAttr)
     return checkPle(op, attr.getValue());
   if (name == memoryAttr && !isa<MemoryAttr>(attr.getValue()))
@@ -437,7 +443,7 @@ LogicalResult Call::weights(SymbolTableCollection &table) {
   return success();
 }
 
-// The dot product of the module's target; tests may leave the target away.
+// The dot product of the module's target, without which no plan is complete.
 static gemmac::DotKind dotKind(Operation *op) {
   auto module = op->getParentOfType<ModuleOp>();
   auto name =

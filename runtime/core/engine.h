@@ -52,7 +52,7 @@ struct Engine {
   uint64_t ple_table, ple_row_bytes; // position in ple_fd; 0 bytes: no table
 
   Span arena, weights; // everything allocated; reserved addresses of weights
-  Span classes[4];     // slot classes, for Options::poison
+  Span classes[3];     // slot classes, for Options::poison
   uint8_t *stacks;
 };
 

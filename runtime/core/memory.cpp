@@ -71,7 +71,7 @@ private:
 
 // Bytes per unit, over all segments.
 struct Units {
-  uint64_t fixed = 0, worker = 0, row = 0, key = 0;
+  uint64_t worker = 0, row = 0, key = 0;
   uint64_t page[2] = {0, 0};
   uint64_t ple[SEGMENTS] = {0, 0};
 };
@@ -92,7 +92,6 @@ const mf::PleSlice *find_slice(const mf::Program &p, int segment) {
 Units units_of(const mf::Program &p) {
   Units u;
   for (const mf::Memory *m : *p.memory()) {
-    u.fixed = std::max(u.fixed, m->fixed());
     u.worker = std::max(u.worker, m->worker());
     u.row = std::max(u.row, m->row());
     u.key = std::max(u.key, m->key());
@@ -155,14 +154,11 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   c.worker =
       arena.take_bytes(mul(workers, uint64_t(c.worker_stride)), SMALL_PAGE);
   arena.term("worker", "private values of a worker: threads x bytes");
-  c.fixed = arena.take_bytes(u.fixed);
-  arena.term("fixed", "values of a step");
   c.key = arena.take_bytes(key_bytes);
   arena.term("key", "partial attention: 8 rows x splits x bytes");
   e.classes[0] = {c.row, row_bytes};
   e.classes[1] = {c.worker, mul(workers, uint64_t(c.worker_stride))};
-  e.classes[2] = {c.fixed, u.fixed};
-  e.classes[3] = {c.key, key_bytes};
+  e.classes[2] = {c.key, key_bytes};
 
   for (int s = 0; s < SEGMENTS; ++s)
     e.step[s].ple = u.ple[s] ? arena.take_bytes(mul(rows, u.ple[s])) : nullptr;
@@ -417,8 +413,6 @@ void fill_contexts(Engine &e) {
     s.ctx = c;
     s.threads = &e.threads;
     s.ctx.ids = s.ids;
-    s.ctx.slot = s.slot;
-    s.ctx.pos = s.pos;
     s.ctx.want = s.want;
     s.ctx.ple = s.ple;
     s.ctx.tile = s.tile;

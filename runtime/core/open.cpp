@@ -102,8 +102,8 @@ Status check_memory(const File &file, const mf::Program &p) {
   if (!p.memory() || !p.memory()->size())
     return bad_manifest(file, "no memory plan");
   for (const mf::Memory *m : *p.memory())
-    if (m->fixed() > MOST_BYTES || m->worker() > MOST_BYTES ||
-        m->row() > MOST_BYTES || m->key() > MOST_BYTES)
+    if (m->worker() > MOST_BYTES || m->row() > MOST_BYTES ||
+        m->key() > MOST_BYTES)
       return bad_manifest(file, "memory plan out of range");
   if (p.caches())
     for (const mf::Cache *c : *p.caches())

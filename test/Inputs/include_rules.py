@@ -23,7 +23,7 @@ RULES = {
 }
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to; gemma-kernels measures the machine as programs do.
-EXTRA = {"passes": ["runtime/abi.h"],
+EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
          "targets": ["runtime/abi.h"],
          "compiler": ["runtime/gemma.h", "runtime/host/probe.h"]}
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")

@@ -359,10 +359,11 @@ TEST_F(PlanMutation, CallsAndArguments) {
   broken(
       "a value for a step array", *shared,
       [&](ModuleOp m) {
-        function(m, "body_few")
-            .setArgAttr(0, kernel::ioAttr, StringAttr::get(&context, "pos"));
+        function(m, "body_many")
+            .setArgAttr(0, kernel::ioAttr,
+                        StringAttr::get(&context, "parts_local"));
       },
-      "expects input ids from io ids, got pos");
+      "expects input ids from io ids, got parts_local");
   broken(
       "unknown io", *shared,
       [&](ModuleOp m) {

@@ -81,17 +81,27 @@ uint64_t *row_sum(const gm_ctx *c, int kind, int row) {
          row * 8;
 }
 
+// Position of a row, as its tile says it.
+int pos_of(const gm_ctx *c, int r) {
+  for (int t = 0; t < c->tiles; ++t)
+    if (r >= c->tile[t].row0 && r < c->tile[t].row0 + c->tile[t].rows)
+      return c->tile[t].pos0 + r - c->tile[t].row0;
+  complain("row without tile", r, c->tiles);
+  return 0;
+}
+
 void check_row(const gm_ctx *c, int r, int ple_from, int ple_bytes) {
   const double theta[2] = {10000, 1000000};
   const int pairs[2] = {LOCAL_PAIRS, GLOBAL_PAIRS},
             dim[2] = {2 * LOCAL_PAIRS, 4 * GLOBAL_PAIRS};
+  const int pos = pos_of(c, r);
   for (int kind = 0; kind < 2; ++kind)
     for (int i = 0; i < pairs[kind]; ++i) {
-      double angle = c->pos[r] * std::pow(theta[kind], -2.0 * i / dim[kind]);
+      double angle = pos * std::pow(theta[kind], -2.0 * i / dim[kind]);
       const float *rope = c->rope[kind] + (r * pairs[kind] + i) * 2;
       if (rope[0] != float(std::cos(angle)) ||
           rope[1] != float(std::sin(angle)))
-        complain("rope at position", c->pos[r], kind);
+        complain("rope at position", pos, kind);
     }
   for (int i = 0; i < ple_bytes; ++i)
     check("ple", c->ple[r * ple_bytes + i], ple_byte(c->ids[r], ple_from + i));
@@ -110,10 +120,9 @@ void body(gm_ctx *c, int32_t w) {
           (tile.pos0 + tile.rows - 1) / GM_TILE_ROWS);
     for (int i = 0; i < tile.rows; ++i) {
       int r = tile.row0 + i;
-      check("slot in tile", c->slot[r], tile.slot);
-      check("pos in tile", c->pos[r], tile.pos0 + i);
       for (int kind = 0; kind < 2; ++kind)
-        *cell(c, kind, tile.slot, c->pos[r]) = key_of(c->ids[r], c->pos[r]);
+        *cell(c, kind, tile.slot, pos_of(c, r)) =
+            key_of(c->ids[r], pos_of(c, r));
     }
   }
   c->mark(c, w, -1);
@@ -139,7 +148,7 @@ void attend_few(gm_ctx *c, int kind, int w) {
     const gm_tile &tile = c->tile[split.tile];
     for (int r = tile.row0; r < tile.row0 + tile.rows; ++r)
       *partial(c, kind, r, split.part) =
-          sum_keys(c, kind, tile.slot, c->pos[r], split.key0, split.key1);
+          sum_keys(c, kind, tile.slot, pos_of(c, r), split.key0, split.key1);
   }
 }
 
@@ -171,7 +180,7 @@ void tail_many(gm_ctx *c, int32_t w) {
     for (int r = tile.row0; r < tile.row0 + tile.rows; ++r)
       for (int kind = 0; kind < 2; ++kind)
         *row_sum(c, kind, r) =
-            sum_keys(c, kind, tile.slot, c->pos[r], 0, INT32_MAX);
+            sum_keys(c, kind, tile.slot, pos_of(c, r), 0, INT32_MAX);
   }
   c->barrier(c, w);
   for (int r = share(c, c->rows, w); r < share(c, c->rows, w + 1); ++r)
@@ -245,7 +254,6 @@ mf::ProgramT make_manifest() {
   for (const char *segment : {"body", "tail"}) {
     auto memory = std::make_unique<mf::MemoryT>();
     memory->segment = segment;
-    memory->fixed = 64;
     memory->worker = 192;
     memory->row = 128;
     memory->key = 16;

@@ -546,6 +546,12 @@ func.func @f(%x: tensor<?x48xbf16>) {
 
 // -----
 
+// expected-error @below {{expects kernel.target to be a target on a module, got "abacus"}}
+module attributes {kernel.target = "abacus"} {
+}
+
+// -----
+
 // expected-error @below {{expects kernel.io of argument 0 to be the name of an array of gm_ctx, got "foo"}}
 func.func private @f(tensor<?xi32> {kernel.io = "foo"})
 
