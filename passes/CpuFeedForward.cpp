@@ -8,12 +8,12 @@ constexpr int64_t maxExperts = 1024, maxTop = 64;
 
 LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
   layer = op.getGateAttr();
-  FailureOr<WeightRef> pre = c.symbols.vector(op, op.getPreAttr());
+  WeightRef pre = c.symbols.vector(op.getPreAttr());
   FailureOr<WeightRef> gateUp = c.symbols.interleaved(
       op, KernelSymbols::siblingName(op.getGateAttr(), "gate_up"),
       {op.getGateAttr(), op.getUpAttr()});
   FailureOr<WeightRef> down = c.symbols.matrix(op, op.getDownAttr());
-  if (failed(pre) || failed(gateUp) || failed(down))
+  if (failed(gateUp) || failed(down))
     return failure();
   if (gateUp->act != down->act)
     return op.emitError("unsupported: ")
@@ -21,15 +21,16 @@ LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
            << " activations and " << op.getDownAttr() << " " << down->act;
   double eps = op.getEps().convertToDouble();
   Value h = at(op.getH());
-  Value x = norm(h, *pre, eps, gateUp->act, "mlp_in");
+  Value x = norm(h, pre, eps, gateUp->act, "mlp_in");
   Value y = linear(geglu(x, *gateUp), *down, "mlp_out");
-  return addNorm(h, y, op.getPostAttr(), op.getScale(), eps, op.getResult());
+  addNorm(h, y, op.getPostAttr(), op.getScale(), eps, op.getResult());
+  return success();
 }
 
 LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
   layer = op.getGateAttr();
   KernelSymbols &s = c.symbols;
-  auto vector = [&](FlatSymbolRefAttr name) { return s.vector(op, name); };
+  auto vector = [&](FlatSymbolRefAttr name) { return s.vector(name); };
   auto pre = vector(op.getPreAttr()),
        routerScale = vector(op.getRouterScaleAttr()),
        preExperts = vector(op.getPreExpertsAttr()),
@@ -44,10 +45,8 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
        router = s.matrix(op, op.getRouterAttr());
   auto up = s.interleaved(op, op.getGateUp(), {op.getGateUpAttr()});
   auto expertsDown = s.matrix(op, op.getExpertsDownAttr());
-  if (failed(pre) || failed(routerScale) || failed(preExperts) ||
-      failed(perExpert) || failed(postDense) || failed(postExperts) ||
-      failed(post) || failed(gateUp) || failed(down) || failed(router) ||
-      failed(up) || failed(expertsDown))
+  if (failed(gateUp) || failed(down) || failed(router) || failed(up) ||
+      failed(expertsDown))
     return failure();
   int64_t k = columns(op.getH()), experts = router->rows, chosen = op.getTop();
   if (experts > maxExperts || chosen < 1 || chosen > std::min(experts, maxTop))
@@ -74,7 +73,7 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
                              .set("act", act)
                              .set("factor", op.getFactor().convertToDouble()),
             .inputs = {h},
-            .weights = {*pre, *routerScale, *preExperts}});
+            .weights = {pre, routerScale, preExperts}});
   Value scores = linear(x[1], *router, "router");
   Value g = geglu(x[0], *gateUp);
   auto counts = Constants().set("experts", experts).set("top", chosen);
@@ -88,7 +87,7 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
                             .name = "chosen",
                             .constants = counts,
                             .inputs = {scores},
-                            .weights = {*perExpert}});
+                            .weights = {perExpert}});
   Value order = call({.family = "moe_sort",
                       .name = "order",
                       .constants = counts,
@@ -112,13 +111,9 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
                        .set("eps", eps)
                        .set("scaled", int64_t(op.getScale().has_value())),
                .inputs = {h, dense, sum},
-               .weights = {*postDense, *postExperts, *post}};
-  if (op.getScale()) {
-    auto scale = vector(op.getScaleAttr());
-    if (failed(scale))
-      return failure();
-    last.weights.push_back(*scale);
-  }
+               .weights = {postDense, postExperts, post}};
+  if (op.getScale())
+    last.weights.push_back(vector(op.getScaleAttr()));
   c.values.map(op.getResult(), call(last)[0]);
   return success();
 }

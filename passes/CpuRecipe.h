@@ -50,9 +50,8 @@ private:
   Value quant(Value x, StringRef act, StringRef name);
   Value linear(Value x, const WeightRef &w, StringRef name);
   Value geglu(Value x, const WeightRef &w);
-  LogicalResult addNorm(Value h, Value y, FlatSymbolRefAttr post,
-                        std::optional<StringRef> scale, double eps,
-                        Value result);
+  void addNorm(Value h, Value y, FlatSymbolRefAttr post,
+               std::optional<StringRef> scale, double eps, Value result);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
   FailureOr<WeightRef> head(FlatSymbolRefAttr weight);
   FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap,

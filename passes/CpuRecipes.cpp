@@ -108,27 +108,19 @@ Value CpuRecipe::geglu(Value x, const WeightRef &w) {
                .weights = {w}})[0];
 }
 
-LogicalResult CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
-                                 std::optional<StringRef> scale, double eps,
-                                 Value result) {
-  FailureOr<WeightRef> w = c.symbols.vector(op, post);
-  if (failed(w))
-    return failure();
+void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
+                        std::optional<StringRef> scale, double eps,
+                        Value result) {
   Call what = {.family = "add_norm",
                .constants = Constants()
                                 .set("k", columns(h))
                                 .set("eps", eps)
                                 .set("scaled", int64_t(scale.has_value())),
                .inputs = {h, y},
-               .weights = {*w}};
-  if (scale) {
-    FailureOr<WeightRef> s = c.symbols.vector(op, symbol(*scale));
-    if (failed(s))
-      return failure();
-    what.weights.push_back(*s);
-  }
+               .weights = {c.symbols.vector(post)}};
+  if (scale)
+    what.weights.push_back(c.symbols.vector(symbol(*scale)));
   c.values.map(result, call(what)[0]);
-  return success();
 }
 
 Value CpuRecipe::copyOut(Location where, Value value) {
@@ -174,16 +166,13 @@ LogicalResult CpuRecipe::rmsNorm(gemma::RmsNormOp op) {
     return op.emitError(
         "unsupported: a norm outside the fused blocks needs a weight "
         "and the size of its rows");
-  FailureOr<WeightRef> w = c.symbols.vector(op, op.getWeightAttr());
-  if (failed(w))
-    return failure();
   bool leaves = llvm::any_of(op->getUsers(), llvm::IsaPred<func::ReturnOp>);
   std::optional<Axis> axis;
   if (leaves && c.few())
     axis = Axis::One;
-  c.values.map(
-      op.getResult(),
-      norm(at(op.getX()), *w, op.getEps().convertToDouble(), "f32", "", axis));
+  c.values.map(op.getResult(),
+               norm(at(op.getX()), c.symbols.vector(op.getWeightAttr()),
+                    op.getEps().convertToDouble(), "f32", "", axis));
   return success();
 }
 
@@ -196,17 +185,11 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
           p = op.getWidth();
   FailureOr<WeightRef> table = c.symbols.gathered(op, op.getTableAttr());
   FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
-  FailureOr<WeightRef> w = c.symbols.vector(op, op.getNormAttr());
   FailureOr<Value> token = ioArg(Io::ple);
-  if (failed(table) || failed(proj) || failed(w) || failed(token))
+  if (failed(table) || failed(proj) || failed(token))
     return failure();
   if (c.pleColumns)
     return op.emitError("unsupported: a second ple_inputs in one segment");
-  if (first < 0 || first >= last || last * p > table->cols ||
-      last * p > proj->rows)
-    return op.emitError("expects layers inside the tables, got [")
-           << first << ", " << last << ") of width " << p << " in "
-           << table->cols << " columns";
   if (isQuantized(table->format) && p % quantBlock)
     return op.emitError("expects a width of a multiple of ")
            << quantBlock << " with a table in " << table->format << ", got "
@@ -239,7 +222,7 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
                     .set("token_scale", op.getTokenScale().convertToDouble())
                     .set("scale", op.getScale().convertToDouble()),
             .inputs = {context, *token},
-            .weights = {*w}})[0]);
+            .weights = {c.symbols.vector(op.getNormAttr())}})[0]);
   return success();
 }
 
@@ -267,8 +250,9 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
                   .inputs = {quant(h, gate->act, "ple_in"), at(ple)},
                   .weights = {*gate},
                   .chosen = {column}})[0];
-  return addNorm(h, linear(g, *proj, "ple_out"), op.getPostAttr(),
-                 op.getScale(), op.getEps().convertToDouble(), op.getResult());
+  addNorm(h, linear(g, *proj, "ple_out"), op.getPostAttr(), op.getScale(),
+          op.getEps().convertToDouble(), op.getResult());
+  return success();
 }
 
 //===-- output ------------------------------------------------------------===//

@@ -34,21 +34,11 @@ std::string KernelSymbols::unique(StringRef name) {
   return result;
 }
 
+// Ops verify that weights and caches exist and have their shapes, but not what
+// gemma-choose-formats leaves on them.
 FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
-                                                 FlatSymbolRefAttr name,
-                                                 bool needsFormat) {
+                                                 FlatSymbolRefAttr name) {
   gemma::WeightOp weight = tensors.lookup(name.getValue());
-  if (!weight)
-    return user->emitError()
-           << "refers to weight " << name << ", which does not exist";
-  auto type = dyn_cast<RankedTensorType>(weight.getType());
-  if (!type || !type.hasStaticShape() || type.getRank() < 1 ||
-      type.getRank() > 3 || type.getNumElements() == 0)
-    return user->emitError()
-           << "expects weight " << name << " with 1 to 3 fixed sizes, got "
-           << weight.getType();
-  if (!needsFormat)
-    return weight;
   for (auto [what, format] : {std::pair("format", weight.getFormat()),
                               std::pair("act", weight.getAct())})
     if (!format)
@@ -87,7 +77,7 @@ WeightRef KernelSymbols::add(const std::string &key, StringRef name,
 
 FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
                                              FlatSymbolRefAttr name) {
-  FailureOr<gemma::WeightOp> weight = tensor(user, name, true);
+  FailureOr<gemma::WeightOp> weight = tensor(user, name);
   if (failed(weight))
     return failure();
   unsigned rank = weight->rank();
@@ -108,13 +98,10 @@ FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
   std::string key = "matrix " + name.getValue().str();
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
-  FailureOr<gemma::WeightOp> weight = tensor(user, name, true);
+  FailureOr<gemma::WeightOp> weight = tensor(user, name);
   if (failed(weight))
     return failure();
   unsigned rank = weight->rank();
-  if (rank < 2)
-    return user->emitError() << "expects weight " << name
-                             << " to be a matrix, got " << weight->getType();
   int64_t rows = weight->dim(rank - 2), stack = rank == 3 ? weight->dim(0) : 1;
   std::string format = weight->getFormat()->str();
   auto store = [&](const std::string &key, const std::string &symbol,
@@ -150,12 +137,10 @@ FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,
     FailureOr<WeightRef> ref = describe(user, part);
     if (failed(ref))
       return failure();
-    if (ref->format != first->format || ref->act != first->act ||
-        ref->cols != first->cols)
+    if (ref->format != first->format || ref->act != first->act)
       return user->emitError()
              << "unsupported: " << parts.front() << " is " << first->format
-             << " with " << first->cols << " columns and " << part << " is "
-             << ref->format << " with " << ref->cols
+             << " and " << part << " is " << ref->format
              << "; they are stored as one matrix and must agree (--quant=bf16 "
                 "or "
                 "--quant=f32 makes the formats equal)";
@@ -183,16 +168,11 @@ KernelSymbols::interleaved(Operation *user, StringRef name,
   gemma::WeightOp first = tensors.lookup(parts.front().getValue());
   gemma::WeightOp last = tensors.lookup(parts.back().getValue());
   bool isStack = parts.size() == 1;
-  if (first.rank() != (isStack ? 3 : 2) || last.rank() != first.rank() ||
-      (isStack && gate->rows % 2) || gate->rows != up->rows ||
-      gate->cols != up->cols || gate->format != up->format ||
-      gate->act != up->act)
+  if (gate->format != up->format || gate->act != up->act)
     return user->emitError()
-           << "unsupported: gate " << parts.front() << " (" << first.getType()
-           << ", " << gate->format << ") and up " << parts.back() << " ("
-           << last.getType() << ", " << up->format
-           << ") are stored interleaved and must have one shape and "
-              "format";
+           << "unsupported: gate " << parts.front() << " (" << gate->format
+           << ") and up " << parts.back() << " (" << up->format
+           << ") are stored interleaved and must have one format";
   int64_t half = isStack ? gate->rows / 2 : gate->rows;
   Attribute pieces[] = {piece(first, 0, half),
                         isStack ? piece(first, half, 2 * half)
@@ -227,20 +207,14 @@ FailureOr<WeightRef> KernelSymbols::view(Operation *user, StringRef name,
   return weights[key] = ref;
 }
 
-FailureOr<WeightRef> KernelSymbols::vector(Operation *user,
-                                           FlatSymbolRefAttr name) {
+WeightRef KernelSymbols::vector(FlatSymbolRefAttr name) {
   std::string key = "vector " + name.getValue().str();
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
-  FailureOr<gemma::WeightOp> weight = tensor(user, name, false);
-  if (failed(weight))
-    return failure();
-  if (weight->rank() != 1)
-    return user->emitError() << "expects weight " << name
-                             << " to be a vector, got " << weight->getType();
-  return add(key, name.getValue(), weight->getLoc(),
-             builder.getArrayAttr({piece(*weight, 0, 1)}), "f32", "f32",
-             rowsLayout("f32"), {1, weight->dim(0), 1, 0});
+  gemma::WeightOp weight = tensors.lookup(name.getValue());
+  return add(key, name.getValue(), weight.getLoc(),
+             builder.getArrayAttr({piece(weight, 0, 1)}), "f32", "f32",
+             rowsLayout("f32"), {1, weight.dim(0), 1, 0});
 }
 
 FailureOr<WeightRef> KernelSymbols::gathered(Operation *user,
@@ -266,15 +240,12 @@ FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
   if (auto it = caches.find(name.getValue()); it != caches.end())
     return it->second;
   gemma::CacheOp source = sourceCaches.lookup(name.getValue());
-  if (!source)
-    return user->emitError()
-           << "refers to cache " << name << ", which does not exist";
-  std::string format = source.getFormat() ? source.getFormat()->str() : "none";
-  if (format != "f32" && format != "bf16" && format != "q8")
+  if (!source.getFormat())
     return user->emitError() << "expects cache " << name
-                             << " with format f32, bf16 or q8, got " << format;
+                             << " with a format (gemma-choose-formats)";
+  std::string format = source.getFormat()->str();
   int64_t heads = source.getHeads(), dim = source.getDim();
-  if (heads < 1 || dim < 1 || dim % 32 || dim > 1024)
+  if (dim % 32 || dim > 1024)
     return user->emitError()
            << "unsupported: cache " << name << " has " << heads
            << " heads of size " << dim

@@ -29,7 +29,8 @@ struct WeightRef {
 };
 
 // Creates kernel symbols on demand, each once, in front of the module's other
-// ops. Every request that cannot be met emits an error at `user` and fails.
+// ops. A request that cannot be met emits an error at `user` and fails; that
+// weights and caches exist and have their shapes, ops have verified.
 class KernelSymbols {
 public:
   KernelSymbols(mlir::ModuleOp module, const Target &target);
@@ -56,8 +57,7 @@ public:
                                   const WeightRef &weight, int64_t begin,
                                   int64_t end);
   // A vector or a scalar, in f32.
-  mlir::FailureOr<WeightRef> vector(mlir::Operation *user,
-                                    mlir::FlatSymbolRefAttr tensor);
+  WeightRef vector(mlir::FlatSymbolRefAttr tensor);
   // A table whose rows the runtime gathers; operand of no kernel.
   mlir::FailureOr<WeightRef> gathered(mlir::Operation *user,
                                       mlir::FlatSymbolRefAttr tensor);
@@ -73,8 +73,8 @@ private:
   struct Shape {
     int64_t rows, cols, stack, interleave;
   };
-  mlir::FailureOr<mlir::gemma::WeightOp>
-  tensor(mlir::Operation *user, mlir::FlatSymbolRefAttr name, bool needsFormat);
+  mlir::FailureOr<mlir::gemma::WeightOp> tensor(mlir::Operation *user,
+                                                mlir::FlatSymbolRefAttr name);
   bool isScanned(mlir::gemma::WeightOp weight) const;
   mlir::Attribute piece(mlir::gemma::WeightOp tensor, int64_t begin,
                         int64_t end);

@@ -46,7 +46,7 @@ gemma.weight @u from "u" : tensor<96x64xf32> {act = "f32", format = "f32"}
 gemma.weight @d from "d" : tensor<64x96xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
-  // expected-error @+1 {{are stored interleaved and must have one shape and format}}
+  // expected-error @+1 {{are stored interleaved and must have one format}}
   %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
