@@ -11,6 +11,9 @@ using namespace mlir;
 
 namespace gemmac {
 
+// Name and offset of a field.
+#define GM_FIELD(field) #field, offsetof(gm_ctx, field)
+
 namespace {
 
 class SegmentLowering {
@@ -33,8 +36,15 @@ private:
   void barrier(Location where);
   void mark(int32_t call);
 
-  // Fields of gm_ctx, loaded once at the top.
-  Value field(size_t offset, Type type);
+  // Fields of gm_ctx, loaded once at the top; `kind`: an element of one that
+  // has an element for local and for global caches.
+  Value field(StringRef name, size_t offset, Type type);
+  Value field(StringRef name, size_t offset, Type type, int kind) {
+    size_t bytes = type == i32 ? sizeof(int32_t) : sizeof(int64_t);
+    return field((name + (kind == GM_LOCAL ? "_local" : "_global")).str(),
+                 offset + kind * bytes, type);
+  }
+  Value array(Io io) { return field(arrayOf(io).name, arrayOf(io).field, ptr); }
   Value cutPoint(int32_t next);
   Value pointerAt(Value base, Value bytes) {
     return LLVM::GEPOp::create(b, loc, ptr, i8, base,
@@ -45,10 +55,16 @@ private:
     return LLVM::ConstantOp::create(b, loc, type,
                                     b.getIntegerAttr(type, value));
   }
-  // Values that many calls share, by what they are.
-  Value once(const std::string &key, llvm::function_ref<Value()> make) {
-    auto found = shared.find(key);
-    return found != shared.end() ? found->second : shared[key] = make();
+  // Values that many calls share, by what they are, and what they are called.
+  Value once(StringRef key, llvm::function_ref<Value()> make, StringRef name);
+  Value once(StringRef key, llvm::function_ref<Value()> make) {
+    return once(key, make, key);
+  }
+  // Gives a value a name for readers; the first one stays.
+  Value named(Value value, StringRef name) {
+    if (Operation *op = value.getDefiningOp(); op && hasName.insert(op).second)
+      op->setLoc(NameLoc::get(b.getStringAttr(name), source.getLoc()));
+    return value;
   }
 
   Value addressOf(Value value);
@@ -69,10 +85,18 @@ private:
   Type ptr, i8, i32, i64;
   Value ctx, worker, zero;
   llvm::StringMap<Value> shared;
+  llvm::DenseSet<Operation *> hasName;
 };
 
-Value SegmentLowering::field(size_t offset, Type type) {
-  return once(llvm::formatv("field {0}", offset), [&] {
+Value SegmentLowering::once(StringRef key, llvm::function_ref<Value()> make,
+                            StringRef name) {
+  if (auto found = shared.find(key); found != shared.end())
+    return found->second;
+  return shared[key] = named(make(), name);
+}
+
+Value SegmentLowering::field(StringRef name, size_t offset, Type type) {
+  return once(name, [&] {
     Value address = ctx;
     if (offset)
       address = LLVM::GEPOp::create(top, source.getLoc(), ptr, i8, ctx,
@@ -83,8 +107,8 @@ Value SegmentLowering::field(size_t offset, Type type) {
 
 // cut[worker + next] as i64.
 Value SegmentLowering::cutPoint(int32_t next) {
-  Value cut = field(offsetof(gm_ctx, cut), ptr);
-  return once(llvm::formatv("cut {0}", next), [&]() -> Value {
+  Value cut = field(GM_FIELD(cut), ptr);
+  return once(llvm::formatv("cut{0}", next).str(), [&]() -> Value {
     Location where = source.getLoc();
     Value index = LLVM::SExtOp::create(top, where, i64, worker);
     Value at = LLVM::GEPOp::create(top, where, ptr, i32, cut,
@@ -111,47 +135,49 @@ Value SegmentLowering::pointerAt(Value base, int64_t bytes) {
 Value SegmentLowering::addressOf(kernel::PlaceAttr place) {
   using kernel::Space;
   if (place.getSpace() == Space::Io)
-    return field(arrayOf(place.getIo()).field, ptr);
-  return once(textOf(place), [&]() -> Value {
-    if (place.getSpace() == Space::Worker) {
-      Value base = once("private", [&]() -> Value {
-        Value stride = field(offsetof(gm_ctx, worker_stride), i64);
-        Value index = LLVM::SExtOp::create(b, loc, i64, worker);
-        return pointerAt(field(offsetof(gm_ctx, worker), ptr),
-                         LLVM::MulOp::create(b, loc, index, stride));
-      });
-      return pointerAt(base, place.getOffset());
-    }
-    bool isRow = place.getSpace() == Space::Row;
-    Value base =
-        field(isRow ? offsetof(gm_ctx, row) : offsetof(gm_ctx, key), ptr);
-    if (place.getOffset() == 0)
-      return base;
-    Value units = field(
-        isRow ? offsetof(gm_ctx, max_rows) : offsetof(gm_ctx, max_splits), i32);
-    Value wide = once(isRow ? "max_rows" : "max_splits", [&]() -> Value {
-      return LLVM::SExtOp::create(b, loc, i64, units);
-    });
-    int64_t bytes = place.getOffset() * (isRow ? 1 : GM_FEW_ROWS);
-    return pointerAt(base,
-                     LLVM::MulOp::create(b, loc, wide, constant(i64, bytes)));
-  });
+    return array(place.getIo());
+  return once(
+      textOf(place),
+      [&]() -> Value {
+        if (place.getSpace() == Space::Worker) {
+          Value base = once("private", [&]() -> Value {
+            Value stride = field(GM_FIELD(worker_stride), i64);
+            Value index = LLVM::SExtOp::create(b, loc, i64, worker);
+            return pointerAt(field(GM_FIELD(worker), ptr),
+                             LLVM::MulOp::create(b, loc, index, stride));
+          });
+          return pointerAt(base, place.getOffset());
+        }
+        bool isRow = place.getSpace() == Space::Row;
+        Value base =
+            isRow ? field(GM_FIELD(row), ptr) : field(GM_FIELD(key), ptr);
+        if (place.getOffset() == 0)
+          return base;
+        Value units = isRow ? field(GM_FIELD(max_rows), i32)
+                            : field(GM_FIELD(max_splits), i32);
+        Value wide = once(isRow ? "all rows" : "all splits", [&]() -> Value {
+          return LLVM::SExtOp::create(b, loc, i64, units);
+        });
+        int64_t bytes = place.getOffset() * (isRow ? 1 : GM_FEW_ROWS);
+        return pointerAt(
+            base, LLVM::MulOp::create(b, loc, wide, constant(i64, bytes)));
+      },
+      (wordOf(place.getSpace()) + Twine(place.getOffset())).str());
 }
 
 Value SegmentLowering::addressOf(Value value) {
   if (std::optional<Io> io = kernel::argumentIo(source, value))
-    return field(arrayOf(*io).field, ptr);
+    return array(*io);
   return addressOf(kernel::placeOf(cast<OpResult>(value)));
 }
 
 Value SegmentLowering::poolAddress(kernel::CacheOp cache, int64_t offset) {
   int kind = cache.isLocal() ? GM_LOCAL : GM_GLOBAL;
-  return once(llvm::formatv("pool {0} {1}", kind, offset), [&]() -> Value {
-    Value base = field(offsetof(gm_ctx, cache) + kind * sizeof(void *), ptr);
+  return once(llvm::formatv("pool{0}_{1}", kind, offset).str(), [&]() -> Value {
+    Value base = field(GM_FIELD(cache), ptr, kind);
     if (offset == 0)
       return base;
-    Value pages =
-        field(offsetof(gm_ctx, pool_pages) + kind * sizeof(int64_t), i64);
+    Value pages = field(GM_FIELD(pool_pages), i64, kind);
     return pointerAt(base,
                      LLVM::MulOp::create(b, loc, pages, constant(i64, offset)));
   });
@@ -162,14 +188,13 @@ Value SegmentLowering::poolAddress(kernel::CacheOp cache, int64_t offset) {
 // All units of the call as i64.
 Value SegmentLowering::unitsOf(kernel::CallOp op) {
   int64_t n = op.getUnits();
-  size_t factor = offsetof(gm_ctx, rows);
   if (op.getAxis() == Axis::Blocks)
     return constant(i64, n);
-  if (op.getAxis() == Axis::Tiles)
-    factor = offsetof(gm_ctx, tiles);
-  if (op.getAxis() == Axis::Splits)
-    factor = offsetof(gm_ctx, splits) + kindOf(op) * sizeof(int32_t);
-  Value wide = LLVM::SExtOp::create(b, loc, i64, field(factor, i32));
+  Value factor = op.getAxis() == Axis::Tiles ? field(GM_FIELD(tiles), i32)
+                 : op.getAxis() == Axis::Splits
+                     ? field(GM_FIELD(splits), i32, kindOf(op))
+                     : field(GM_FIELD(rows), i32);
+  Value wide = LLVM::SExtOp::create(b, loc, i64, factor);
   return n == 1
              ? wide
              : LLVM::MulOp::create(b, loc, wide, constant(i64, n)).getResult();
@@ -177,7 +202,7 @@ Value SegmentLowering::unitsOf(kernel::CallOp op) {
 
 // This worker's units [begin, end).
 std::pair<Value, Value> SegmentLowering::range(kernel::CallOp op) {
-  Value rows = field(offsetof(gm_ctx, rows), i32);
+  Value rows = field(GM_FIELD(rows), i32);
   if (op.getAxis() == Axis::All)
     return {zero, rows};
   if (op.getAxis() == Axis::One) {
@@ -192,12 +217,13 @@ std::pair<Value, Value> SegmentLowering::range(kernel::CallOp op) {
       llvm::formatv("{0} {1} {2} ", stringifyAxis(op.getAxis()), op.getUnits(),
                     op.getAxis() == Axis::Splits ? kindOf(op) : 0);
   auto share = [&](int32_t next) {
-    return once(key + std::to_string(next), [&]() -> Value {
-      Value units = once(key, [&] { return unitsOf(op); });
+    auto make = [&]() -> Value {
+      Value units = once(key, [&] { return unitsOf(op); }, "units");
       Value scaled = LLVM::MulOp::create(b, loc, units, cutPoint(next));
       Value unit = LLVM::LShrOp::create(b, loc, scaled, constant(i64, 16));
       return LLVM::TruncOp::create(b, loc, i32, unit);
-    });
+    };
+    return once(key + std::to_string(next), make, next ? "end" : "begin");
   };
   Value begin = share(0);
   return {begin, share(1)};
@@ -219,7 +245,8 @@ void SegmentLowering::call(kernel::CallOp op) {
     kernel::WeightOp weight =
         kernel::lookupWeight(op, cast<FlatSymbolRefAttr>(name));
     args.push_back(
-        pointerAt(field(offsetof(gm_ctx, weights), ptr), *weight.getOffset()));
+        named(pointerAt(field(GM_FIELD(weights), ptr), *weight.getOffset()),
+              weight.getSymName()));
   }
   if (family.cache) {
     kernel::CacheOp cache = kernel::lookupCache(op, op.getCacheAttr());
@@ -227,35 +254,37 @@ void SegmentLowering::call(kernel::CallOp op) {
     int64_t offset = *cache.getOffset();
     args.push_back(poolAddress(cache, offset));
     args.push_back(poolAddress(cache, offset + cache.getKPage()));
-    args.push_back(field(offsetof(gm_ctx, page) + kind * sizeof(void *), ptr));
-    args.push_back(
-        field(offsetof(gm_ctx, page_stride) + kind * sizeof(int32_t), i32));
+    args.push_back(field(GM_FIELD(page), ptr, kind));
+    args.push_back(field(GM_FIELD(page_stride), i32, kind));
   }
   for (Value result : op.getResults())
     args.push_back(addressOf(result));
-  args.push_back(field(offsetof(gm_ctx, rows), i32));
+  args.push_back(field(GM_FIELD(rows), i32));
   if (family.partials)
-    args.push_back(field(offsetof(gm_ctx, max_splits), i32));
+    args.push_back(field(GM_FIELD(max_splits), i32));
   for (int64_t scalar : kernel::scalarsOf(op, family))
-    args.push_back(once(llvm::formatv("i32 {0}", scalar), [&]() -> Value {
+    args.push_back(once(llvm::formatv("c{0}", scalar).str(), [&]() -> Value {
       return LLVM::ConstantOp::create(top, source.getLoc(), i32,
                                       b.getI32IntegerAttr(scalar));
     }));
   auto [begin, end] = range(op);
   args.append({begin, end});
   mark(table.add(op, body.spec));
-  LLVM::CallOp::create(b, loc, body.declaration, args);
+  auto lowered = LLVM::CallOp::create(b, loc, body.declaration, args);
+  // The way back to the plan.
+  if (auto name = dyn_cast<NameLoc>(op.getLoc()))
+    lowered->setAttr(kernel::callAttr, name.getName());
 }
 
 void SegmentLowering::barrier(Location where) {
-  Value function = field(offsetof(gm_ctx, barrier), ptr);
+  Value function = field(GM_FIELD(barrier), ptr);
   auto type = LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(b.getContext()), {ptr, i32});
   LLVM::CallOp::create(b, where, type, ValueRange{function, ctx, worker});
 }
 
 void SegmentLowering::mark(int32_t call) {
-  Value function = field(offsetof(gm_ctx, mark), ptr);
+  Value function = field(GM_FIELD(mark), ptr);
   auto type = LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(b.getContext()), {ptr, i32, i32});
   LLVM::CallOp::create(b, loc, type,
@@ -271,9 +300,11 @@ LLVM::LLVMFuncOp SegmentLowering::run() {
   Block *entry = func.addEntryBlock(b);
   ctx = entry->getArgument(0);
   worker = entry->getArgument(1);
+  ctx.setLoc(NameLoc::get(b.getStringAttr("ctx")));
+  worker.setLoc(NameLoc::get(b.getStringAttr("worker")));
   b.setInsertionPointToStart(entry);
   zero = constant(i32, 0);
-  shared["i32 0"] = zero;
+  shared["c0"] = named(zero, "c0");
   // Loads go in front of the first address or call.
   Operation *end = LLVM::ReturnOp::create(b, loc, ValueRange());
   top.setInsertionPoint(end);

@@ -50,6 +50,9 @@ inline constexpr llvm::StringLiteral segmentAttr = "kernel.segment";
 inline constexpr llvm::StringLiteral rowsAttr = "kernel.rows";
 inline constexpr llvm::StringLiteral memoryAttr = "kernel.memory";
 inline constexpr llvm::StringLiteral ioAttr = "kernel.io";
+// Of a call in the stage `native`: the name of the results of the kernel.call
+// that it was.
+inline constexpr llvm::StringLiteral callAttr = "kernel.call";
 // Of the module: the target whose kernels it calls.
 inline constexpr llvm::StringLiteral targetAttr = "kernel.target";
 // Of a function: columns [a, b) of the per-layer-embedding table that its io

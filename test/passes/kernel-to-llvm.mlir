@@ -47,3 +47,11 @@
 // CHECK: llvm.mlir.global external constant @gm_model
 // CHECK: llvm.mlir.constant(4 : i32)
 // CHECK-NOT: kernel.call
+
+// Fields, arrays and weights have names, and calls say what they were in the
+// plan.
+// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-select --kernel-plan --kernel-native --mlir-use-nameloc-as-prefix | FileCheck %s --check-prefix=NAMES
+// NAMES-LABEL: llvm.func @body_few(%ctx: !llvm.ptr, %worker: i32)
+// NAMES: %ids = llvm.load
+// NAMES: %l0.qkv = llvm.getelementptr %weights[
+// NAMES: llvm.call @linear_{{.*}} {kernel.call = "l0.qkv"}
