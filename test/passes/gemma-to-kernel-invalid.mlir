@@ -53,6 +53,22 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 
 // -----
 
+// A cache without a format.
+gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
+gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
+gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @q from "q" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @k from "k" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
+gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv"}
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  // expected-error @+1 {{expects cache @kv with a format (gemma-choose-formats)}}
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) k_norm(@hn) cache(@kv) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  return %h : tensor<?x64xf32>
+}
+
+// -----
+
 // A head size that no kernel has.
 gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<48xf32> {act = "f32", format = "f32"}

@@ -564,3 +564,47 @@ func.func private @f() -> (tensor<?xi32> {kernel.io = 3})
 
 // expected-error @below {{expects parent op 'func.func'}}
 kernel.barrier
+
+// -----
+
+// expected-error @below {{expects fewer rows in its pieces}}
+kernel.weight @w f32 in f32_rows 2199023255552 x 1 pieces [#kernel.piece<"a" rows 0 to 1099511627776 cols 0 to 1>, #kernel.piece<"b" rows 0 to 1099511627776 cols 0 to 1>] bytes 0
+
+// -----
+
+// expected-error @below {{expects view_row of a view below 2^40}}
+kernel.weight @v f32 in f32_rows 1 x 1 view @w from 2199023255552 bytes 4
+
+// -----
+
+// expected-error @below {{expects heads and dim in [1, 1048576], got 2097152 and 32}}
+kernel.cache @kv bf16 heads 2097152 dim 32 window 8 pages 8192, 8192
+
+// -----
+
+kernel.def @copy_k32_few = copy few {k = 32}
+func.func @f(%h: tensor<?x32xf32>) {
+  // expected-error @below {{expects units in [1, 2^31), got 2147483648}}
+  %y = kernel.call @copy_k32_few(%h) over one(2147483648) : (tensor<?x32xf32>) -> tensor<?x32xf32>
+  return
+}
+
+// -----
+
+kernel.def @norm_bf16_1em06_k48_few = norm few {act = bf16, eps = 1.0e-6, k = 48}
+kernel.weight @n f32 in f32_rows 2 x 48 pieces [#kernel.piece<"n" rows 0 to 2 cols 0 to 48>] bytes 384
+func.func @f(%h: tensor<?x48xf32>) {
+  // expected-error @below {{expects the vector @n, got 2 rows}}
+  %y = kernel.call @norm_bf16_1em06_k48_few(%h) weights([@n]) over all(1) : (tensor<?x48xf32>) -> tensor<?x48xbf16>
+  return
+}
+
+// -----
+
+kernel.def @attend_f32_f32_g1_d32_h1_w16_many = attend many {act = f32, cache = f32, group = 1, hd = 32, heads = 1, window = 16}
+kernel.cache @kv f32 heads 1 dim 32 window 8 pages 8192, 8192
+func.func @f(%q: tensor<?x32xf32>, %tile: tensor<?x4xi32>) {
+  // expected-error @below {{expects a cache of window 16, got 8}}
+  %y = kernel.call @attend_f32_f32_g1_d32_h1_w16_many(%q, %tile) cache(@kv) over tiles(1) : (tensor<?x32xf32>, tensor<?x4xi32>) -> tensor<?x32xf32>
+  return
+}
