@@ -40,7 +40,8 @@ Space spaceOf(kernel::CallOp call) {
 
 class FunctionPlanner {
 public:
-  explicit FunctionPlanner(func::FuncOp func) : func(func) {}
+  FunctionPlanner(func::FuncOp func, const kernel::Symbols &symbols)
+      : func(func), symbols(symbols) {}
   void run();
 
 private:
@@ -56,6 +57,7 @@ private:
   void write();
 
   func::FuncOp func;
+  const kernel::Symbols &symbols;
   llvm::DenseMap<Operation *, int64_t> position, phase;
   llvm::DenseMap<Value, Io> outputs; // what the function returns
   llvm::DenseMap<Value, unsigned> slotOf;
@@ -86,14 +88,14 @@ bool FunctionPlanner::isAloneInPhase(kernel::CallOp call, Value updated) {
   auto producer = updated.getDefiningOp<kernel::CallOp>();
   unsigned number = cast<OpResult>(updated).getResultNumber();
   if (!touchesOwnPart(producer,
-                      kernel::familyOf(producer)->results[number].access))
+                      symbols.family(producer).results[number].access))
     return false;
   return llvm::all_of(updated.getUses(), [&](OpOperand &use) {
     auto reader = dyn_cast<kernel::CallOp>(use.getOwner());
     return reader &&
            touchesOwnPart(
                reader,
-               kernel::familyOf(reader)->inputs[use.getOperandNumber()].access);
+               symbols.family(reader).inputs[use.getOperandNumber()].access);
   });
 }
 
@@ -102,7 +104,7 @@ bool FunctionPlanner::isAloneInPhase(kernel::CallOp call, Value updated) {
 std::optional<unsigned> FunctionPlanner::inPlaceOf(kernel::CallOp call,
                                                    OpResult result) {
   int index =
-      kernel::familyOf(call)->results[result.getResultNumber()].inPlaceWith;
+      symbols.family(call).results[result.getResultNumber()].inPlaceWith;
   if (index < 0)
     return std::nullopt;
   Value updated = call.getInputs()[index];
@@ -211,7 +213,7 @@ void FunctionPlanner::run() {
 
 // In the order of the module; what is read by row at random (experts, gathered
 // tables) starts at a page of its own.
-void placeWeights(ModuleOp module) {
+void placeWeights(ModuleOp module, const kernel::Symbols &symbols) {
   int64_t end = 0;
   for (auto weight : module.getOps<kernel::WeightOp>()) {
     if (weight.getViewOf())
@@ -226,7 +228,7 @@ void placeWeights(ModuleOp module) {
   for (auto view : module.getOps<kernel::WeightOp>()) {
     if (!view.getViewOf())
       continue;
-    kernel::WeightOp base = kernel::lookupWeight(view, view.getViewOfAttr());
+    kernel::WeightOp base = symbols.weight(view.getViewOfAttr());
     const Layout *layout = findLayout(view.getLayout().str());
     view.setOffset(base.getOffset().value() +
                    layout->address(*view.getViewRow(), 0, view.getCols()));
@@ -246,11 +248,12 @@ void placeCaches(ModuleOp module) {
 
 void AssignMemory::runOnOperation() {
   ModuleOp module = getOperation();
-  placeWeights(module);
+  kernel::Symbols symbols(module);
+  placeWeights(module, symbols);
   placeCaches(module);
   for (auto func : module.getOps<func::FuncOp>())
     if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
-      FunctionPlanner(func).run();
+      FunctionPlanner(func, symbols).run();
 }
 
 } // namespace gemmac

@@ -26,8 +26,7 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
   int64_t members = family.stack ? spec.constants.integer("top") : 1;
   if (ArrayAttr list = call.getWeightsAttr())
     for (auto [i, symbol] : llvm::enumerate(list)) {
-      kernel::WeightOp weight =
-          kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(symbol));
+      kernel::WeightOp weight = symbols.weight(symbol);
       int64_t bytes = weight.getBytes(), rows = weight.getRows(),
               stack = weight.getStack();
       if (i == 0)
@@ -45,8 +44,7 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
       else if (family.stack)
         facts.row_bytes = int32_t(bytes / stack * members);
     }
-  if (call.getCacheAttr()) {
-    kernel::CacheOp cache = kernel::lookupCache(call, call.getCacheAttr());
+  if (kernel::CacheOp cache = symbols.cache(call)) {
     if (!family.writesCache)
       facts.key_bytes[cache.isLocal() ? GM_LOCAL : GM_GLOBAL] =
           int32_t((cache.getKPage() + cache.getVPage()) / pageKeys);

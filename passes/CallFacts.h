@@ -13,6 +13,7 @@ namespace gemmac {
 // The tables behind gm_program::call, ::work and ::names.
 class CallTable {
 public:
+  explicit CallTable(const mlir::kernel::Symbols &symbols) : symbols(symbols) {}
   // Appends a call of the body `spec`; gives its index.
   int32_t add(mlir::kernel::CallOp call, const KernelSpec &spec);
   int32_t size() const { return int32_t(calls.size()); }
@@ -24,6 +25,7 @@ public:
 private:
   int32_t nameOf(llvm::StringRef name);
 
+  const mlir::kernel::Symbols &symbols;
   llvm::StringMap<int32_t> offsets; // of names
   llvm::StringMap<int32_t> known;   // works, by their bytes
 };

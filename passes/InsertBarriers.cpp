@@ -43,7 +43,8 @@ bool staysWithWorker(Access writer, unsigned result, Access reader,
 
 class BarrierFinder {
 public:
-  explicit BarrierFinder(func::FuncOp func) : func(func) {
+  BarrierFinder(func::FuncOp func, const kernel::Symbols &symbols)
+      : func(func), symbols(symbols) {
     auto returned = cast<func::ReturnOp>(func.front().getTerminator());
     for (auto [index, value] : llvm::enumerate(returned.getOperands()))
       if (std::optional<Io> io = kernel::resultIo(func, index))
@@ -58,7 +59,7 @@ public:
       auto call = dyn_cast<kernel::CallOp>(op);
       if (!call)
         continue;
-      Access access = {call, kernel::familyOf(call)};
+      Access access = {call, &symbols.family(call)};
       if (llvm::any_of(phase, [&](Access earlier) {
             return conflict(earlier, access);
           })) {
@@ -99,6 +100,7 @@ private:
   }
 
   func::FuncOp func;
+  const kernel::Symbols &symbols;
   llvm::DenseMap<Value, Io> outputs;
   SmallVector<Access> phase; // calls since the last barrier
 };
@@ -106,9 +108,10 @@ private:
 } // namespace
 
 void InsertBarriers::runOnOperation() {
+  kernel::Symbols symbols(getOperation());
   for (auto func : getOperation().getOps<func::FuncOp>())
     if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
-      BarrierFinder(func).run();
+      BarrierFinder(func, symbols).run();
 }
 
 } // namespace gemmac

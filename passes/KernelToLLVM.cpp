@@ -54,17 +54,19 @@ void KernelToLLVM::runOnOperation() {
   ModuleOp module = getOperation();
   if (failed(checkPlan(module)))
     return signalPassFailure();
+  // Before declarations take the names of their kernels.
+  kernel::Symbols symbols(module);
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   llvm::StringMap<DeclaredBody> kernels;
   for (auto def : llvm::to_vector(module.getOps<kernel::DefOp>()))
     kernels[def.getSymName()] = declare(b, def);
   SmallVector<SegmentEntry> entries;
-  CallTable table;
+  CallTable table(symbols);
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
     auto segment = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
     auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
     int32_t first = table.size();
-    LLVM::LLVMFuncOp lowered = lowerSegment(func, kernels, table);
+    LLVM::LLVMFuncOp lowered = lowerSegment(func, symbols, kernels, table);
     SegmentEntry *entry = llvm::find_if(
         entries, [&](SegmentEntry &e) { return e.segment == segment; });
     if (entry == entries.end())

@@ -18,10 +18,10 @@ namespace {
 
 class SegmentLowering {
 public:
-  SegmentLowering(func::FuncOp source,
+  SegmentLowering(func::FuncOp source, const kernel::Symbols &symbols,
                   const llvm::StringMap<DeclaredBody> &kernels,
                   CallTable &table)
-      : source(source), kernels(kernels), table(table),
+      : source(source), symbols(symbols), kernels(kernels), table(table),
         top(source.getContext()), b(source.getContext()), loc(source.getLoc()) {
     MLIRContext *context = source.getContext();
     ptr = LLVM::LLVMPointerType::get(context);
@@ -72,12 +72,12 @@ private:
   Value poolAddress(kernel::CacheOp cache, int64_t offset);
   std::pair<Value, Value> range(kernel::CallOp op);
   Value unitsOf(kernel::CallOp op);
-  static int kindOf(kernel::CallOp op) { // of the cache
-    return kernel::lookupCache(op, op.getCacheAttr()).isLocal() ? GM_LOCAL
-                                                                : GM_GLOBAL;
+  int kindOf(kernel::CallOp op) { // of the cache
+    return symbols.cache(op).isLocal() ? GM_LOCAL : GM_GLOBAL;
   }
 
   func::FuncOp source;
+  const kernel::Symbols &symbols;
   const llvm::StringMap<DeclaredBody> &kernels;
   CallTable &table;
   OpBuilder top, b;
@@ -242,14 +242,13 @@ void SegmentLowering::call(kernel::CallOp op) {
     }));
   for (Attribute name :
        op.getWeights().value_or(ArrayAttr::get(op.getContext(), {}))) {
-    kernel::WeightOp weight =
-        kernel::lookupWeight(op, cast<FlatSymbolRefAttr>(name));
+    kernel::WeightOp weight = symbols.weight(name);
     args.push_back(
         named(pointerAt(field(GM_FIELD(weights), ptr), *weight.getOffset()),
               weight.getSymName()));
   }
   if (family.cache) {
-    kernel::CacheOp cache = kernel::lookupCache(op, op.getCacheAttr());
+    kernel::CacheOp cache = symbols.cache(op);
     int kind = kindOf(op);
     int64_t offset = *cache.getOffset();
     args.push_back(poolAddress(cache, offset));
@@ -323,9 +322,10 @@ LLVM::LLVMFuncOp SegmentLowering::run() {
 } // namespace
 
 LLVM::LLVMFuncOp lowerSegment(func::FuncOp source,
+                              const kernel::Symbols &symbols,
                               const llvm::StringMap<DeclaredBody> &kernels,
                               CallTable &table) {
-  return SegmentLowering(source, kernels, table).run();
+  return SegmentLowering(source, symbols, kernels, table).run();
 }
 
 } // namespace gemmac

@@ -23,7 +23,7 @@ struct DeclaredBody {
 // Each call gets an entry of `table` and a mark with its number. `source`
 // stays.
 mlir::LLVM::LLVMFuncOp
-lowerSegment(mlir::func::FuncOp source,
+lowerSegment(mlir::func::FuncOp source, const mlir::kernel::Symbols &symbols,
              const llvm::StringMap<DeclaredBody> &kernels, CallTable &table);
 
 } // namespace gemmac

@@ -92,7 +92,8 @@ LogicalResult checkSignature(func::FuncOp func) {
 // Compares a call with what its family says of the shapes in the IR.
 class CallChecker {
 public:
-  CallChecker(func::FuncOp func, kernel::CallOp call);
+  CallChecker(func::FuncOp func, kernel::CallOp call,
+              const kernel::Symbols &symbols);
   LogicalResult run() {
     if (failed(checkTables()) || failed(checkMatrix()) ||
         failed(checkColumns()) || failed(checkScalars()))
@@ -108,19 +109,21 @@ private:
   LogicalResult checkUnits();
 
   kernel::CacheOp cacheOf(kernel::CallOp of) {
-    FlatSymbolRefAttr name = of ? of.getCacheAttr() : FlatSymbolRefAttr();
-    return name ? kernel::lookupCache(of, name) : kernel::CacheOp();
+    return of ? symbols.cache(of) : kernel::CacheOp();
   }
 
   func::FuncOp func;
   kernel::CallOp call;
+  const kernel::Symbols &symbols;
   KernelSpec spec;
   CallShape shape;
   SmallVector<kernel::WeightOp> weights;
 };
 
-CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call)
-    : func(func), call(call), spec(kernel::specOf(kernel::lookupDef(call))),
+CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call,
+                         const kernel::Symbols &symbols)
+    : func(func), call(call), symbols(symbols),
+      spec(kernel::specOf(symbols.def(call))),
       shape{*findFamily(spec.family), spec.constants} {
   shape.axis = call.getAxis();
   for (Value input : call.getInputs())
@@ -129,8 +132,7 @@ CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call)
     shape.results.push_back(kernel::columnsOf(result));
   for (Attribute name :
        call.getWeights().value_or(ArrayAttr::get(call.getContext(), {}))) {
-    weights.push_back(
-        kernel::lookupWeight(call, cast<FlatSymbolRefAttr>(name)));
+    weights.push_back(symbols.weight(name));
     shape.weights.push_back(weights.back().getRows());
   }
   llvm::append_range(shape.scalars, kernel::scalarsOf(call, shape.family));
@@ -232,11 +234,12 @@ LogicalResult CallChecker::checkUnits() {
 
 } // namespace
 
-LogicalResult verifyPlannedCalls(func::FuncOp func) {
+LogicalResult verifyPlannedCalls(func::FuncOp func,
+                                 const kernel::Symbols &symbols) {
   if (failed(checkSignature(func)))
     return failure();
   for (auto call : func.front().getOps<kernel::CallOp>())
-    if (failed(CallChecker(func, call).run()))
+    if (failed(CallChecker(func, call, symbols).run()))
       return failure();
   return success();
 }

@@ -57,7 +57,8 @@ bool isSafe(Touch a, Touch b) {
 
 class MemoryChecker {
 public:
-  explicit MemoryChecker(func::FuncOp func) : func(func) {}
+  MemoryChecker(func::FuncOp func, const kernel::Symbols &symbols)
+      : func(func), symbols(symbols) {}
   LogicalResult run();
 
 private:
@@ -72,6 +73,7 @@ private:
   std::optional<Bytes> bytesOf(Value value);
 
   func::FuncOp func;
+  const kernel::Symbols &symbols;
   llvm::DenseMap<Value, Bytes> places;
   llvm::DenseMap<Value, size_t> definedAt; // number of writes before it
   std::vector<Touch> phase;                // accesses since the last barrier
@@ -140,8 +142,7 @@ LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
   if (legal == Space::Worker)
     bytes *= fewRows;
   if (legal == Space::Key) {
-    const Constants &constants =
-        kernel::specOf(kernel::lookupDef(call)).constants;
+    const Constants &constants = kernel::specOf(symbols.def(call)).constants;
     bytes = std::max(bytes, partialBytes(constants.integer("heads"),
                                          constants.integer("hd")));
   }
@@ -260,7 +261,7 @@ LogicalResult MemoryChecker::run() {
     auto call = dyn_cast<kernel::CallOp>(op);
     if (!call)
       return op.emitOpError("expects kernel.call and kernel.barrier only");
-    const Family &family = *kernel::familyOf(call);
+    const Family &family = symbols.family(call);
     if (failed(placeResults(call)))
       return failure();
     for (Value input : call.getInputs())
@@ -300,8 +301,9 @@ LogicalResult checkDisjoint(std::vector<Range> ranges, StringRef what) {
 
 } // namespace
 
-LogicalResult verifyPlannedMemory(func::FuncOp func) {
-  return MemoryChecker(func).run();
+LogicalResult verifyPlannedMemory(func::FuncOp func,
+                                  const kernel::Symbols &symbols) {
+  return MemoryChecker(func, symbols).run();
 }
 
 static LogicalResult verifySections(ModuleOp module) {
@@ -344,8 +346,10 @@ LogicalResult verifyPlan(ModuleOp module) {
            << "expects " << kernel::targetAttr << " of the module";
   if (failed(verifySections(module)))
     return failure();
+  kernel::Symbols symbols(module);
   for (auto func : module.getOps<func::FuncOp>())
-    if (failed(verifyPlannedCalls(func)) || failed(verifyPlannedMemory(func)))
+    if (failed(verifyPlannedCalls(func, symbols)) ||
+        failed(verifyPlannedMemory(func, symbols)))
       return failure();
   return success();
 }

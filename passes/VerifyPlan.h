@@ -8,11 +8,13 @@ namespace gemmac {
 
 // Units, scalars, weights and step arrays of every call agree with the shapes
 // and with each other; io names are the segment's.
-llvm::LogicalResult verifyPlannedCalls(mlir::func::FuncOp func);
+llvm::LogicalResult verifyPlannedCalls(mlir::func::FuncOp func,
+                                       const mlir::kernel::Symbols &symbols);
 
 // Places are legal and inside kernel.memory; no two workers race; no value is
 // overwritten before its last use.
-llvm::LogicalResult verifyPlannedMemory(mlir::func::FuncOp func);
+llvm::LogicalResult verifyPlannedMemory(mlir::func::FuncOp func,
+                                        const mlir::kernel::Symbols &symbols);
 
 // All of it, and that weights and caches have offsets and do not overlap. What
 // passes can be lowered.

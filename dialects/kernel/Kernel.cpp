@@ -126,24 +126,6 @@ std::optional<gemmac::Io> kernel::resultIo(func::FuncOp func, unsigned result) {
   return ioOf(func.getResultAttr(result, ioAttr));
 }
 
-DefOp kernel::lookupDef(CallOp call) {
-  return SymbolTable::lookupNearestSymbolFrom<DefOp>(call,
-                                                     call.getCalleeAttr());
-}
-
-const gemmac::Family *kernel::familyOf(CallOp call) {
-  DefOp def = lookupDef(call);
-  return def ? gemmac::findFamily(def.getFamily().str()) : nullptr;
-}
-
-WeightOp kernel::lookupWeight(Operation *user, FlatSymbolRefAttr name) {
-  return SymbolTable::lookupNearestSymbolFrom<WeightOp>(user, name);
-}
-
-CacheOp kernel::lookupCache(Operation *user, FlatSymbolRefAttr name) {
-  return SymbolTable::lookupNearestSymbolFrom<CacheOp>(user, name);
-}
-
 gemmac::KernelSpec kernel::specOf(DefOp def) {
   return specOf(def.getFamily(), def.getRows(), def.getConstants());
 }

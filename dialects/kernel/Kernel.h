@@ -73,11 +73,27 @@ PlaceAttr placeOf(OpResult result);
 std::optional<gemmac::Io> argumentIo(func::FuncOp func, Value argument);
 std::optional<gemmac::Io> resultIo(func::FuncOp func, unsigned result);
 
-// The family of a call; null if callee or family are unknown.
-const gemmac::Family *familyOf(CallOp call);
-DefOp lookupDef(CallOp call);
-WeightOp lookupWeight(Operation *user, FlatSymbolRefAttr name);
-CacheOp lookupCache(Operation *user, FlatSymbolRefAttr name);
+// The symbols of a verified module, for passes that look up many: names that
+// its calls and weights use are there.
+class Symbols {
+public:
+  explicit Symbols(ModuleOp module) : table(module) {}
+  DefOp def(CallOp call) const { return table.lookup<DefOp>(call.getCallee()); }
+  const gemmac::Family &family(CallOp call) const {
+    return *gemmac::findFamily(def(call).getFamily().str());
+  }
+  WeightOp weight(Attribute name) const {
+    return table.lookup<WeightOp>(cast<FlatSymbolRefAttr>(name).getValue());
+  }
+  // Null for a call without one.
+  CacheOp cache(CallOp call) const {
+    return call.getCache() ? table.lookup<CacheOp>(*call.getCache())
+                           : CacheOp();
+  }
+
+private:
+  SymbolTable table;
+};
 
 // kernel.def attributes as the plain KernelSpec of targets/Kernels.h.
 gemmac::KernelSpec specOf(DefOp def);

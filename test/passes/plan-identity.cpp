@@ -38,7 +38,7 @@ constexpr const char *sizes[] = {"E2B", "E4B", "12B", "26B-A4B", "31B"};
 
 class PlanData {
 public:
-  explicit PlanData(ModuleOp module) : module(module) {}
+  explicit PlanData(ModuleOp module) : module(module), symbols(module) {}
   std::string write();
 
 private:
@@ -49,6 +49,7 @@ private:
   std::string operand(func::FuncOp func, Value value);
 
   ModuleOp module;
+  kernel::Symbols symbols;
   llvm::StringMap<int> weights, caches; // numbers, by symbol
   llvm::DenseMap<Operation *, int> calls;
   std::string text;
@@ -98,7 +99,7 @@ std::string PlanData::operand(func::FuncOp func, Value value) {
 void PlanData::call(func::FuncOp func, kernel::CallOp op) {
   int number = int(calls.size());
   calls[op] = number;
-  KernelSpec spec = kernel::specOf(kernel::lookupDef(op));
+  KernelSpec spec = kernel::specOf(symbols.def(op));
   out << number << ' ' << spec.family
       << (spec.rows == RowClass::Few ? " few" : " many");
   for (const auto &[name, value] : spec.constants.all()) {

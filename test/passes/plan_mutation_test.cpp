@@ -70,8 +70,9 @@ protected:
   // The `index`th call of a family in a function.
   static kernel::CallOp call(ModuleOp module, StringRef name, StringRef family,
                              unsigned index = 0) {
+    kernel::Symbols symbols(module);
     for (auto op : function(module, name).front().getOps<kernel::CallOp>())
-      if (kernel::lookupDef(op).getFamily() == family && index-- == 0)
+      if (symbols.def(op).getFamily() == family && index-- == 0)
         return op;
     ADD_FAILURE() << "no " << family.str() << " in " << name.str();
     abort();
