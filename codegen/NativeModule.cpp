@@ -88,6 +88,13 @@ ProgramPlan readPlan(ModuleOp planned) {
   return plan;
 }
 
+std::vector<KernelSpec> kernelSpecs(ModuleOp planned) {
+  std::vector<KernelSpec> specs;
+  for (auto def : planned.getOps<kernel::DefOp>())
+    specs.push_back(kernel::specOf(def));
+  return specs;
+}
+
 //===-- code --------------------------------------------------------------===//
 
 namespace {

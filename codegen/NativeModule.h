@@ -15,6 +15,8 @@ namespace gemmac {
 
 // Weights, caches and functions of a module after `plan`.
 ProgramPlan readPlan(mlir::ModuleOp planned);
+// The kernels that it calls.
+std::vector<KernelSpec> kernelSpecs(mlir::ModuleOp planned);
 
 // Called when another kernel is compiled, with how many are, of how many.
 using KernelProgress = std::function<void(size_t done, size_t total)>;

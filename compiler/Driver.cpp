@@ -16,7 +16,6 @@
 #include "compiler/importer/Gemma4.h"
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
-#include "passes/KernelToLLVM.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
 #include "passes/QuantMap.h"

@@ -53,10 +53,12 @@ static int listFamilies() {
   std::string text;
   llvm::raw_string_ostream out(text);
   for (const Family &family : kernelFamilies()) {
-    out << family.name << (family.few.empty() ? "" : " few")
-        << (family.many.empty() ? "" : " many") << "\n    " << family.summary
-        << '\n';
-    const char *before = "    --constants=";
+    out << family.name << (family.axesOf(RowClass::Few).empty() ? "" : " few")
+        << (family.axesOf(RowClass::Many).empty() ? "" : " many")
+        << "
+           "
+        << family.summary << '
+'; const char *before = "    --constants=";
     for (const KernelConstant &constant : family.constants) {
       out << before << constant.name << '=' << constant.example;
       before = ",";

@@ -35,7 +35,7 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
   assert(checkSpec(spec).empty() && "recipes make kernels that there are");
   const Family &family = *findFamily(what.family);
   CallShape shape = {family, spec.constants,
-                     axis.value_or(family.axes(c.rows).front())};
+                     axis.value_or(family.axesOf(c.rows).front())};
   for (Value input : what.inputs)
     shape.inputs.push_back(columns(input));
   SmallVector<Attribute> weights;

@@ -33,6 +33,14 @@ StringRef argName(func::FuncOp func, unsigned index) {
   return name ? name.getValue() : StringRef();
 }
 
+const Recipe &recipeFor(const Target &target) {
+  switch (target.device) {
+  case Device::Cpu:
+    return cpuRecipe;
+  }
+  llvm_unreachable("all devices handled");
+}
+
 // The type of an array that the source has no argument for; null if only that
 // would say it.
 Type ioType(Io io, func::FuncOp source) {

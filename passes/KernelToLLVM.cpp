@@ -1,8 +1,6 @@
 // kernel-to-llvm: the module of a planned model in the LLVM dialect: bodies are
 // declared, segments become functions (SegmentLowering.h), and gm_model names
 // them (ModelTable.h).
-#include "passes/KernelToLLVM.h"
-
 #include "passes/ModelTable.h"
 #include "passes/Passes.h"
 #include "passes/SegmentLowering.h"
@@ -81,13 +79,6 @@ void KernelToLLVM::runOnOperation() {
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<func::FuncOp, kernel::DefOp, kernel::WeightOp, kernel::CacheOp>(op))
       op.erase();
-}
-
-std::vector<KernelSpec> kernelSpecs(ModuleOp module) {
-  std::vector<KernelSpec> specs;
-  for (auto def : module.getOps<kernel::DefOp>())
-    specs.push_back(kernel::specOf(def));
-  return specs;
 }
 
 } // namespace gemmac

@@ -48,7 +48,6 @@ struct Recipe {
   mlir::Value (*copyOut)(RecipeContext &context, mlir::Location loc,
                          mlir::Value value);
 };
-const Recipe &recipeFor(const Target &target); // Recipes.cpp: by its device
 extern const Recipe cpuRecipe;
 
 } // namespace gemmac

@@ -243,23 +243,20 @@ static std::vector<Family> makeFamilies() {
        .matrix = MatrixUse::Lookup, // 64-bit offsets
        .weights = {{"table", k}, {"low", k, isSplit}},
        .results = {{"y", "f32", k}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
       {.name = "take",
        .summary = "y[r] = x[index[r]], k columns",
        .constants = {c::k},
        .inputs = {{"x", any, "f32", k},
                   {"index", own, "i32", nullptr, false, Io::want}},
        .results = {{"y", "f32", k}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
       {.name = "copy",
        .summary = "y[r] = x[r], k columns: the residual that leaves `body`",
        .constants = {c::k},
        .inputs = {{"x", own, "f32", k}},
        .results = {{"y", "f32", k}},
-       .few = one,
-       .many = rows},
+       .axes = {one, rows}},
       {.name = "norm",
        .summary =
            "y = round(x * (mean(x^2) + eps)^(-1/2) * w) over k columns, to act",
@@ -267,15 +264,13 @@ static std::vector<Family> makeFamilies() {
        .inputs = {{"x", own, "f32", k}},
        .weights = {{"w", k}},
        .results = {{"y", "act", k}},
-       .few = allOrOne,
-       .many = rows},
+       .axes = {allOrOne, rows}},
       {.name = "quant",
        .summary = "y = round(x) to act, k columns",
        .constants = {c::k, c::act},
        .inputs = {{"x", own, "f32", k}},
        .results = {{"y", "act", k}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
       {.name = "add_norm",
        .summary = "h' = (h + rms(y; eps) * w) * s over k columns, in place; "
                   "scaled = 1: s is the one element of weight `scale`, 0: s = "
@@ -284,8 +279,7 @@ static std::vector<Family> makeFamilies() {
        .inputs = {{"h", own, "f32", k}, {"y", own, "f32", k}},
        .weights = {{"w", k}, {"scale", fixed<1>, isScaled}},
        .results = {{"out", "f32", k, own, 0}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
 
       //---- matrix products: a unit is some outputs, all rows inside
       {.name = "linear",
@@ -297,8 +291,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", k}},
        .results = {{"y", "f32", matrixOutputs}},
        .scalars = {{"stride", resultStride0}},
-       .few = blocks,
-       .many = blocks,
+       .axes = {blocks, blocks},
        .unit = blockOutputs},
       {.name = "logits",
        .summary = "linear, then y = cap tanh(y / cap) if cap > 0",
@@ -308,8 +301,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", k}, {"low", k, isSplit}},
        .results = {{"y", "f32", matrixOutputs}},
        .scalars = {{"stride", resultStride0}},
-       .few = blocks,
-       .many = none,
+       .axes = {blocks, none},
        .unit = blockOutputs},
       {.name = "linear_geglu",
        .summary =
@@ -322,8 +314,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", k}},
        .results = {{"y", "act", matrixOutputs}},
        .scalars = {{"stride", resultStride0}},
-       .few = blocks,
-       .many = blocks,
+       .axes = {blocks, blocks},
        .unit = fixed<32>},
       {.name = "linear_ple",
        .summary = "y[r, o] = round(gelu(x . W[o]) * ple[r, column + o]) to "
@@ -336,8 +327,7 @@ static std::vector<Family> makeFamilies() {
        .scalars = {{"stride", resultStride0},
                    {"ple_stride", [](S s) { return s.inputStride(1); }},
                    {"column", nullptr, matrixOutputs, 1}},
-       .few = blocks,
-       .many = blocks,
+       .axes = {blocks, blocks},
        .unit = pleOutputs},
 
       //---- per-layer embeddings
@@ -354,8 +344,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", p}},
        .results = {{"y", "f32", input0}},
        .scalars = {{"layers", [](S s) { return s.inputs[0] / s["p"]; }}},
-       .few = blocks,
-       .many = rows,
+       .axes = {blocks, rows},
        .unit = p},
 
       //---- attention
@@ -372,8 +361,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", hd}},
        .results = {{"q", "cache", allHeads}},
        .scalars = {{"stride", inputStride0}, {"column", nullptr, allHeads, 0}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
       {.name = "append",
        .summary = "for the rows of a tile and each K/V head: k = rope(rms(x at "
                   "k_column) * w), v = rms(x at v_column), rounded to the "
@@ -390,8 +378,7 @@ static std::vector<Family> makeFamilies() {
        .scalars = {{"stride", inputStride0},
                    {"k_column", nullptr, allHeads, 0},
                    {"v_column", nullptr, allHeads, 0}},
-       .few = tiles,
-       .many = tiles},
+       .axes = {tiles, tiles}},
       {.name = "attend",
        .summary =
            "scores, softmax and weighted values over paged K/V; group = query "
@@ -416,8 +403,7 @@ static std::vector<Family> makeFamilies() {
                       return s.axis == Axis::Splits ? partialColumns(s)
                                                     : allHeads(s);
                     }}},
-       .few = splits,
-       .many = tiles,
+       .axes = {splits, tiles},
        .heads = [](S s) { return s["heads"] / s["group"]; }},
       {.name = "merge",
        .summary = "y = sum of o exp(m - M) / sum of l exp(m - M) over the "
@@ -429,8 +415,7 @@ static std::vector<Family> makeFamilies() {
                    Io::parts_global}},
        .partials = true,
        .results = {{"y", "act", allHeads}},
-       .few = blocks,
-       .many = none,
+       .axes = {blocks, none},
        .unit = fixed<32>},
 
       //---- mixture of experts
@@ -444,8 +429,7 @@ static std::vector<Family> makeFamilies() {
        .results = {{"dense", "act", k},
                    {"router", "f32", k},
                    {"experts", "act", k}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
       {.name = "top_experts",
        .summary =
            "softmax over `experts` logits, the `top` largest (ties: lower id), "
@@ -455,16 +439,14 @@ static std::vector<Family> makeFamilies() {
        .inputs = {{"logits", any, "f32", experts}},
        .weights = {{"per_expert", experts}},
        .results = {{"weights", "f32", top}, {"ids", "i32", top}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
       {.name = "moe_sort",
        .summary = "order = the pair numbers r * top + j of all rows, stably "
                   "sorted by ids[r, j]",
        .constants = {c::experts, c::top},
        .inputs = {{"ids", any, "i32", top}},
        .results = {{"order", "i32", top, any}},
-       .few = all,
-       .many = one},
+       .axes = {all, one}},
       {.name = "experts_up",
        .summary =
            "linear_geglu of every pair q = order[i] with the stack member "
@@ -479,8 +461,7 @@ static std::vector<Family> makeFamilies() {
        .stack = true,
        .weights = {{"w", k}},
        .results = {{"y", "act", slices<sizeF>}},
-       .few = blocks,
-       .many = blocks,
+       .axes = {blocks, blocks},
        .unit = fixed<32>,
        .outputs = [](S s) { return s["f"]; }},
       {.name = "experts_down",
@@ -497,8 +478,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", k}},
        .results = {{"y", "f32", [](S s) { return s["n"]; }}},
        .scalars = {{"stride", resultStride0}},
-       .few = blocks,
-       .many = blocks,
+       .axes = {blocks, blocks},
        .unit = blockOutputs},
       {.name = "add_norm3",
        .summary =
@@ -513,8 +493,7 @@ static std::vector<Family> makeFamilies() {
                    {"w", k},
                    {"scale", fixed<1>, isScaled}},
        .results = {{"out", "f32", k, own, 0}},
-       .few = all,
-       .many = rows},
+       .axes = {all, rows}},
 
       //---- sampling
       {.name = "top",
@@ -528,8 +507,7 @@ static std::vector<Family> makeFamilies() {
                   {"mask", any, "i32", nullptr, optional, Io::mask}},
        .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
        .scalars = {{"vocab", input0}, {"stride", inputStride0}, {"parts"}},
-       .few = blocks,
-       .many = none,
+       .axes = {blocks, none},
        .unit = fixed<GM_TOP>},
       {.name = "top_scan",
        .summary = "logits and top together, of format q8_0_split and act q8 "
@@ -546,8 +524,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", k}, {"low", k}},
        .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
        .scalars = {{"vocab", matrixOutputs}, {"parts"}},
-       .few = blocks,
-       .many = none,
+       .axes = {blocks, none},
        .unit = fixed<GM_TOP>,
        // Elsewhere five bits at a time are slower than memory.
        .supports =
@@ -561,8 +538,7 @@ static std::vector<Family> makeFamilies() {
        .results = {{"top_ids", "i32", fixed<GM_TOP>, any},
                    {"top_values", "f32", fixed<GM_TOP>, any}},
        .scalars = {{"parts", [](S s) { return s.inputs[0] / GM_TOP; }}},
-       .few = one,
-       .many = none},
+       .axes = {one, none}},
   };
 }
 
@@ -621,7 +597,7 @@ std::string checkSpec(const KernelSpec &spec) {
   const Family *family = findFamily(spec.family);
   if (!family)
     return "expects a kernel family, got \"" + spec.family + "\"";
-  if (family->axes(spec.rows).empty())
+  if (family->axesOf(spec.rows).empty())
     return "expects a row class of family " + spec.family + ", got \"" +
            rowClassName(spec.rows) + "\"";
   for (const auto &[name, value] : spec.constants.all())

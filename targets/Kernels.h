@@ -181,8 +181,7 @@ struct Family {
   bool partials = false; // touches per-(row, split) slots: gets max_splits
   std::vector<ResultOperand> results;
   std::vector<Scalar> scalars;
-  std::vector<Axis> few,
-      many; // axes allowed per row class; empty = no such class
+  std::vector<Axis> axes[2]; // allowed per RowClass; empty: no such class
   // Of axis blocks: what a unit computes of the outputs, which are the columns
   // of result 0 unless said (and the rows of a matrix that is multiplied).
   Rule unit = nullptr, outputs = nullptr;
@@ -190,8 +189,8 @@ struct Family {
   // Whether bodies for `target` are worth calling; null: always.
   bool (*supports)(const Target &target) = nullptr;
 
-  const std::vector<Axis> &axes(RowClass rows) const {
-    return rows == RowClass::Few ? few : many;
+  const std::vector<Axis> &axesOf(RowClass rows) const {
+    return axes[int(rows)];
   }
 };
 

@@ -502,7 +502,7 @@ LogicalResult Call::cache(SymbolTableCollection &table) {
 }
 
 LogicalResult Call::axis() {
-  const std::vector<gemmac::Axis> &allowed = family.axes(spec.rows);
+  const std::vector<gemmac::Axis> &allowed = family.axesOf(spec.rows);
   if (!llvm::is_contained(allowed, op.getAxis())) {
     InFlightDiagnostic diag = op.emitOpError() << "expects axis ";
     llvm::interleave(
