@@ -2,7 +2,7 @@
 // model. Must not know how segments are lowered.
 #pragma once
 
-#include "passes/CallFacts.h"
+#include "passes/CallTable.h"
 
 #include "mlir/IR/BuiltinOps.h"
 

@@ -2,7 +2,7 @@
 // Passes.td. Trusts the plan (kernel-verify-plan has checked it).
 #pragma once
 
-#include "passes/CallFacts.h"
+#include "passes/CallTable.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

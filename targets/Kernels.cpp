@@ -389,12 +389,12 @@ static std::vector<Family> makeFamilies() {
            "tile-major, merges splits in ascending order: y [heads][hd] "
            "rounded to act. Same bits both ways. q8: scores = int32 sums of "
            "codes times both scales; weights times the values' scales are "
-           "rounded to codes 0..255 per pair and page. `pieces` is the split "
+           "rounded to codes 0..255 per pair and page. `splits` is the split "
            "list (few) or absent (many)",
        .constants = {c::heads, c::hd, c::group, c::window, c::cache, c::act},
        .inputs = {{"q", any, "cache", allHeads},
                   {"tile", any, "i32", nullptr, false, Io::tile},
-                  {"pieces", any, "i32", nullptr, optional, Io::split_local,
+                  {"splits", any, "i32", nullptr, optional, Io::split_local,
                    Io::split_global}},
        .cache = true,
        .partials = true,

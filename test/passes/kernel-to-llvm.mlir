@@ -34,7 +34,7 @@
 // CHECK-NEXT: llvm.call %[[MARK]](%arg0, %arg1, %[[END]])
 // CHECK-NEXT: llvm.return
 
-// A null pointer where the tile form has no list of pieces.
+// A null pointer where the tile form has no list of splits.
 // CHECK-LABEL: llvm.func @body_many
 // CHECK: %[[NULL:.*]] = llvm.mlir.zero : !llvm.ptr
 // CHECK: llvm.call @attend_{{.*}}_many(%{{.*}}, %{{.*}}, %[[NULL]],

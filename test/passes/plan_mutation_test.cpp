@@ -349,7 +349,7 @@ TEST_F(PlanMutation, CallsAndArguments) {
         call(m, "tail_few", "attend")
             ->setOperand(2, call(m, "tail_few", "attend", 1).getInputs()[2]);
       },
-      "expects input pieces from io split_global, got split_local");
+      "expects input splits from io split_global, got split_local");
   broken(
       "partial counts of the other table", *shared,
       [&](ModuleOp m) {

@@ -1,5 +1,5 @@
-// See CallFacts.h.
-#include "passes/CallFacts.h"
+// What a kernel call reads and computes: asked of its family.
+#include "passes/CallTable.h"
 
 #include "targets/Layouts.h"
 
