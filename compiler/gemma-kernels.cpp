@@ -54,11 +54,9 @@ static int listFamilies() {
   llvm::raw_string_ostream out(text);
   for (const Family &family : kernelFamilies()) {
     out << family.name << (family.axesOf(RowClass::Few).empty() ? "" : " few")
-        << (family.axesOf(RowClass::Many).empty() ? "" : " many")
-        << "
-           "
-        << family.summary << '
-'; const char *before = "    --constants=";
+        << (family.axesOf(RowClass::Many).empty() ? "" : " many") << "\n    "
+        << family.summary << '\n';
+    const char *before = "    --constants=";
     for (const KernelConstant &constant : family.constants) {
       out << before << constant.name << '=' << constant.example;
       before = ",";

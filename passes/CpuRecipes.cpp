@@ -297,7 +297,7 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
 LogicalResult CpuRecipe::top(gemma::TopOp op) {
   if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
-           << GM_TOP << ", got " << op.getCount();
+           << int64_t(GM_TOP) << ", got " << op.getCount();
   FailureOr<WeightRef> w = head(op.getWeightAttr());
   FailureOr<Value> mask = ioArg(Io::mask);
   if (failed(w) || failed(mask))

@@ -5,6 +5,8 @@
 #include "passes/Recipes.h"
 #include "targets/Target.h"
 
+#include "mlir/IR/TypeUtilities.h"
+
 using namespace mlir;
 
 namespace gemmac {
@@ -12,9 +14,6 @@ namespace gemmac {
 #include "passes/Passes.h.inc"
 
 namespace {
-
-// What kernels read in tiles, not by row.
-constexpr llvm::StringLiteral inTiles[] = {"slot", "pos"};
 
 struct GemmaToKernel : impl::GemmaToKernelBase<GemmaToKernel> {
   using GemmaToKernelBase::GemmaToKernelBase;
@@ -31,6 +30,13 @@ private:
 StringRef argName(func::FuncOp func, unsigned index) {
   auto name = func.getArgAttrOfType<StringAttr>(index, gemma::argAttr);
   return name ? name.getValue() : StringRef();
+}
+
+// Slots and positions of rows, the i32 operands of these ops, reach kernels in
+// tiles.
+bool isInTiles(OpOperand &use) {
+  return isa<gemma::KvBlockOp, gemma::AttentionBlockOp>(use.getOwner()) &&
+         getElementTypeOrSelf(use.get()).isInteger(32);
 }
 
 const Recipe &recipeFor(const Target &target) {
@@ -110,7 +116,8 @@ outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
           value);
     results.push_back(value);
   }
-  if (context.scores && !llvm::is_contained(results, context.scores))
+  if (llvm::is_contained(arrays, Io::logits) &&
+      !llvm::is_contained(results, context.scores))
     results.push_back(context.scores);
   return results;
 }
@@ -172,8 +179,8 @@ LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source,
     target.setArgAttr(cast<BlockArgument>(value).getArgNumber(), kernel::ioAttr,
                       b.getStringAttr(arrayOf(io).name));
   for (BlockArgument argument : source.getArguments())
-    if (!context.values.contains(argument) && !argument.use_empty() &&
-        !llvm::is_contained(inTiles, argName(source, argument.getArgNumber())))
+    if (!context.values.contains(argument) &&
+        !llvm::all_of(argument.getUses(), isInTiles))
       return source.emitError("argument ")
              << argument.getArgNumber() << " ('"
              << argName(source, argument.getArgNumber())

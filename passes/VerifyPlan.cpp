@@ -19,6 +19,8 @@ namespace {
 
 using kernel::Space;
 
+constexpr int64_t slotAlign = GM_SLOT_ALIGN;
+
 // Bytes that an access touches: [begin, end) per unit of a class, or all of the
 // array `io` or of `cache`.
 struct Bytes {
@@ -93,17 +95,17 @@ std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
 LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
                                          const Bytes &bytes) {
   StringRef word = kernel::wordOf(bytes.place);
-  if (bytes.begin % GM_SLOT_ALIGN)
+  if (bytes.begin % slotAlign)
     return call.emitOpError()
-           << "expects a place at a multiple of " << GM_SLOT_ALIGN << ", got "
+           << "expects a place at a multiple of " << slotAlign << ", got "
            << word << " + " << bytes.begin;
   auto memory = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
   int64_t size = bytes.place == Space::Worker ? memory.getWorker()
                  : bytes.place == Space::Row  ? memory.getRow()
                                               : memory.getKey();
-  if (size % GM_SLOT_ALIGN)
+  if (size % slotAlign)
     return call.emitOpError()
-           << "expects " << word << " memory of a multiple of " << GM_SLOT_ALIGN
+           << "expects " << word << " memory of a multiple of " << slotAlign
            << " bytes, got " << size;
   if (bytes.end > size)
     return call.emitOpError()
@@ -319,7 +321,7 @@ static LogicalResult verifySections(ModuleOp module) {
       return op.emitOpError("expects an offset");
     bool isSection =
         weight && (weight.getStack() > 1 || weight->hasAttr(kernel::pleMark));
-    int64_t align = cache       ? GM_SLOT_ALIGN
+    int64_t align = cache       ? slotAlign
                     : isSection ? GM_SECTION_ALIGN
                                 : GM_WEIGHT_ALIGN;
     if (*offset % align)

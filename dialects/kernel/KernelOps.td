@@ -146,7 +146,7 @@ def DefOp : Kernel_Op<"def", [Symbol, HasParent<"::mlir::ModuleOp">]> {
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$family, RowClassAttr:$rows,
                        DictionaryAttr:$constants);
   let assemblyFormat = [{
-    $sym_name `=` custom<Word>($family) $rows custom<Constants>($constants)
+    $sym_name `=` custom<Word>($family) `` $rows custom<Constants>($constants)
     attr-dict
   }];
   let hasVerifier = 1;
@@ -245,7 +245,7 @@ def CallOp : Kernel_Op<"call", [HasParent<"::mlir::func::FuncOp">, DeclareOpInte
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
     $callee `(` $inputs `)` (`weights` `(` $weights^ `)`)? (`cache` `(` $cache^ `)`)?
-    (`scalars` custom<Constants>($scalars)^)? `over` $axis `(` $units `)`
+    (`scalars` custom<Constants>($scalars)^)? `over` `` $axis `(` $units `)`
     (`at` custom<Places>($at)^)? attr-dict
     `:` functional-type($inputs, $results)
   }];

@@ -31,8 +31,7 @@
 // CHECK: @copy{{.*}} at [io resid]
 
 // CHECK-LABEL: func.func @body_many
-// CHECK-SAME: key = 0 : i64
-// CHECK-SAME: worker = 0 : i64
+// CHECK-SAME: #kernel.memory<worker = 0, row = {{[0-9]+}}, key = 0>
 // CHECK: @embed{{.*}} at [row + [[#R:]]]
 // CHECK: @add_norm{{.*}} at [row + [[#R]]]
 

@@ -34,8 +34,8 @@ module attributes {kernel.target = "x86-avx512"} {
 // -----
 
 module attributes {kernel.target = "x86-avx512"} {
+  // expected-error @+1 {{expects a return}}
   func.func @tail_few(%x: tensor<?x32xf32> {kernel.io = "resid"}) -> (tensor<?x32xf32> {kernel.io = "hidden"}) attributes {kernel.segment = "tail", kernel.rows = "few", kernel.memory = #kernel.memory<worker = 1024, row = 128, key = 0>} {
-    // expected-error @+1 {{expects a return}}
     llvm.unreachable
   }
 }
