@@ -32,8 +32,8 @@ std::unique_ptr<TargetMachine> createTargetMachine(const Target &target) {
   TargetOptions options;
   options.FunctionSections = true;
   return std::unique_ptr<TargetMachine>(backend->createTargetMachine(
-      triple, target.cpu, target.features, options, Reloc::PIC_, std::nullopt,
-      CodeGenOptLevel::Aggressive));
+      triple, target.cpu, llvmFeatures(target), options, Reloc::PIC_,
+      std::nullopt, CodeGenOptLevel::Aggressive));
 }
 
 void setTarget(Module &module, const Target &target) {
@@ -45,6 +45,8 @@ void optimizeModule(Module &module, const Target &target) {
   std::unique_ptr<TargetMachine> machine = createTargetMachine(target);
   module.setTargetTriple(Triple(target.triple));
   module.setDataLayout(machine->createDataLayout());
+  for (Function &function : module)
+    function.addFnAttr("tune-cpu", target.tune);
 
   PipelineTuningOptions tuning;
   tuning.SLPVectorization = true;

@@ -55,7 +55,9 @@ std::string targetList() {
   const Target *host = findTarget("host");
   for (const Target &target : targets())
     text += fmt::format("{:<14} {}{}\n", target.name, target.summary,
-                        host == &target ? "  [host]" : "");
+                        host == &target    ? "  [host]"
+                        : runsHere(target) ? "  [runs here]"
+                                           : "");
   return text;
 }
 

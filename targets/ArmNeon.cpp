@@ -10,10 +10,11 @@ Target armNeon() {
   t.summary = "64-bit ARM with NEON, dotprod and fp16 (Cortex-A76 and newer)";
   t.triple = "aarch64-unknown-linux-gnu";
   t.arch = "aarch64";
-  t.cpu = "cortex-a76";
+  t.cpu = "generic";
+  t.features = {"dotprod", "fullfp16"};
+  t.tune = "cortex-a76";
   t.halide = "arm-64-linux-arm_dot_prod-arm_fp16";
   t.emulator = "qemu-aarch64";
-  t.required = {"asimddp", "asimdhp"};
   t.vectorBytes = 16;
   t.vectorRegisters = 32;
   t.dot = DotKind::S8S8;

@@ -10,11 +10,15 @@ Target x86Avx512() {
       "x86-64 with AVX-512 VNNI and BF16 (Zen 4, Sapphire Rapids and newer)";
   t.triple = "x86_64-unknown-linux-gnu";
   t.arch = "x86_64";
-  t.cpu = "znver4";
+  t.cpu = "x86-64";
+  t.features = {"sse3",       "ssse3",     "sse4.1",   "sse4.2",   "crc32",
+                "popcnt",     "xsave",     "avx",      "avx2",     "f16c",
+                "fma",        "lzcnt",     "bmi",      "bmi2",     "movbe",
+                "avx512f",    "avx512cd",  "avx512bw", "avx512dq", "avx512vl",
+                "avx512vnni", "avx512bf16"};
+  t.tune = "znver4";
   t.halide = "x86-64-linux-avx512_zen4";
   t.emulator = "qemu-x86_64";
-  t.required = {"avx512f",  "avx512bw",   "avx512dq",
-                "avx512vl", "avx512vnni", "avx512bf16"};
   t.vectorBytes = 64;
   t.vectorRegisters = 32;
   t.dot = DotKind::U8S8;
