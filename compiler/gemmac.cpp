@@ -2,6 +2,7 @@
 #include "compiler/CommandLine.h"
 #include "compiler/Driver.h"
 #include "compiler/Version.h"
+#include "passes/QuantMap.h"
 #include "targets/Target.h"
 
 #include <fmt/format.h>
@@ -71,7 +72,7 @@ void addOptions(CommandLine &line, DriverOptions &o) {
               "--compile-to '-', the default, is standard output");
   line.option("--target", o.target, "TARGET",
               "hardware, see --list-targets (default: this machine's)");
-  line.choice("--quant", o.quant, {"auto", "none", "bf16", "f32", "q8", "q4"},
+  line.choice("--quant", o.quant, quantWords(),
               "format of the matrices: auto keeps the checkpoint's (GGUF types "
               "that are no Q4_0 or Q8_0 become q8_0, with a warning), none "
               "does too but rounds quantised ones to bf16, bf16 rounds all to "
@@ -85,7 +86,7 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.app.add_flag("--requantize", o.requantize,
                     "with --quant=auto: GGUF types of 4 bits that are not Q4_0 "
                     "become q4_0 instead of q8_0");
-  line.choice("--cache-type", o.cacheType, {"auto", "f32", "bf16", "q8"},
+  line.choice("--cache-type", o.cacheType, cacheWords(),
               "format of keys and values; auto: f32 with --quant=f32, else "
               "bf16; q8: half of bf16, multiplied as 8-bit integers");
   line.choice("--weights", o.weights, {"embedded", "external"},

@@ -19,7 +19,6 @@ Target armNeon() {
   t.vectorRegisters = 32;
   t.dot = DotKind::S8S8;
   t.bf16Dot = false;
-  t.rowGroup = 16;
   t.linearRows = {1, 2, 4};
   return t;
 }

@@ -30,8 +30,10 @@ struct Target {
   int64_t vectorBytes = 0;
   int64_t vectorRegisters = 0;
   DotKind dot = DotKind::None;
-  bool bf16Dot = false;  // has a bf16 pair dot product into f32
-  int64_t rowGroup = 16; // output rows that a weight layout keeps together
+  bool bf16Dot = false; // has a bf16 pair dot product into f32
+  // Whether a scan of the vocabulary by part of its bits (Format::scan) is
+  // faster than computing all logits.
+  bool scansHead = false;
   std::vector<int64_t>
       linearRows; // row tiles M that linear bodies are made for, ascending
 };

@@ -22,7 +22,6 @@ Target x86Avx2() {
   t.vectorRegisters = 16;
   t.dot = DotKind::U8S8Pairs;
   t.bf16Dot = false;
-  t.rowGroup = 16;
   t.linearRows = {1, 2, 4};
   return t;
 }

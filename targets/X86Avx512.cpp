@@ -23,7 +23,7 @@ Target x86Avx512() {
   t.vectorRegisters = 32;
   t.dot = DotKind::U8S8;
   t.bf16Dot = true;
-  t.rowGroup = 16;
+  t.scansHead = true;
   t.linearRows = {1, 2, 4, 8};
   return t;
 }

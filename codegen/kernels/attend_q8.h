@@ -105,11 +105,13 @@ GM_INLINE void takeQuery(Chunk &c, int32_t i, const uint8_t *from) {
   const int32_t lanes = keyBlock(gm_hd), blocks = gm_hd / lanes;
   uint32_t *q = c.q + i * (gm_hd / 4);
   for (int32_t b = 0; b < blocks; ++b) {
-    c.qScale[i * blocks + b] = load<float>(from + 32);
+    c.qScale[i * blocks + b] =
+        load<float>(from + offsetof(ActivationBlock, scale));
     int32_t sum = 0; // of -8 times the codes
-    for (int32_t d = 0; d < lanes; d += 32, from += 40, q += 8) {
+    for (int32_t d = 0; d < lanes;
+         d += blockValues, from += sizeof(ActivationBlock), q += 8) {
       store(q, load<u32x8>(from));
-      sum += load<int32_t>(from + 36);
+      sum += load<int32_t>(from + offsetof(ActivationBlock, word));
     }
     c.qSum[i * blocks + b] = -sum / 8;
   }

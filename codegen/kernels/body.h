@@ -13,7 +13,9 @@
 #ifndef GEMMAC_CODEGEN_KERNELS_BODY_H
 #define GEMMAC_CODEGEN_KERNELS_BODY_H
 
-#include "runtime/abi.h"
+#include "targets/blocks.h"
+
+using namespace gemmac;
 
 #define GM_INLINE static inline __attribute__((always_inline))
 #define GM_LAMBDA __attribute__((always_inline))
@@ -224,10 +226,11 @@ GM_INLINE int64_t valuePageBytes(int32_t q8, int32_t bf16, int32_t hd) {
 GM_INLINE void storeCodes(uint8_t *to, f32x16 a, f32x16 b, float scale) {
   const float inverse = inverseOf(scale);
   const i32x16 x = codesOf(a, inverse), y = codesOf(b, inverse);
-  store(to, __builtin_convertvector(x, i8x16));
-  store(to + 16, __builtin_convertvector(y, i8x16));
-  store(to + 32, scale);
-  store(to + 36, -8 * sumLanes(x + y));
+  auto &block = *reinterpret_cast<ActivationBlock *>(to);
+  store(block.codes, __builtin_convertvector(x, i8x16));
+  store(block.codes + 16, __builtin_convertvector(y, i8x16));
+  store(&block.scale, scale);
+  store(&block.word, -8 * sumLanes(x + y));
 }
 
 // Stores 16 values rounded to bf16 or as they are, at element `i` of `p`.
@@ -244,8 +247,9 @@ GM_INLINE void storeBlock(int32_t q8, int32_t bf16, void *p, int64_t i,
                           f32x16 a, f32x16 b) {
   if (q8) {
     f32x16 x = magnitude(a), y = magnitude(b);
-    storeCodes(static_cast<uint8_t *>(p) + i / 32 * 40, a, b,
-               scaleOf(maxLanes(larger(x, y))));
+    storeCodes(static_cast<uint8_t *>(p) +
+                   i / blockValues * int64_t(sizeof(ActivationBlock)),
+               a, b, scaleOf(maxLanes(larger(x, y))));
   } else {
     storeAs(bf16, p, i, a);
     storeAs(bf16, p, i + 16, b);

@@ -21,10 +21,19 @@ namespace {
 
 enum class Format { q8_0, q4_0, q4_bf };
 
-// Activation blocks: i8 codes[32], f32 scale, i32 word = -8 * sum of the codes.
-enum { BlockBytes = 40, ScaleAt = 32, WordAt = 36 };
+enum {
+  ActBytes = sizeof(ActivationBlock),
+  ScaleAt = offsetof(ActivationBlock, scale),
+  WordAt = offsetof(ActivationBlock, word)
+};
 
-constexpr int64_t codeBytes(Format f) { return f == Format::q8_0 ? 512 : 256; }
+constexpr int64_t groupBlockBytes(Format f) {
+  return f == Format::q8_0 ? sizeof(GroupBlock8) : sizeof(GroupBlock4);
+}
+constexpr int64_t scalesAt(Format f) {
+  return f == Format::q8_0 ? offsetof(GroupBlock8, scales)
+                           : offsetof(GroupBlock4, scales);
+}
 
 #if defined(__ARM_NEON)
 
@@ -69,7 +78,7 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
     constexpr int G = decltype(g)::value;
     GM_UNROLL
     for (int v = 0; v < V; ++v) {
-      uint8x16_t codes = load<uint8x16_t>(w + G * 64 + v * 16);
+      uint8x16_t codes = load<uint8x16_t>(w + G * stepBytes + v * 16);
       // Codes of 4 bits + 8, 0 .. 15, are signed bytes too.
       int8x16_t first =
           vreinterpretq_s8_u8(Nibbles ? codes & uint8_t(15) : codes);
@@ -128,7 +137,7 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
     for (int g = 0; g < 8; ++g)
       GM_UNROLL
     for (int v = 0; v < V; ++v) {
-      __m256i code = load<__m256i>(w + g * 64 + v * 32);
+      __m256i code = load<__m256i>(w + g * stepBytes + v * 32);
       __m256i size = _mm256_abs_epi8(code);
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
@@ -146,7 +155,7 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
     for (int g = 0; g < 4; ++g)
       GM_UNROLL
     for (int v = 0; v < V; ++v) {
-      __m256i codes = load<__m256i>(w + g * 64 + v * 32);
+      __m256i codes = load<__m256i>(w + g * stepBytes + v * 32);
       __m256i low = _mm256_and_si256(codes, nibble);
       __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble);
       GM_UNROLL
@@ -235,9 +244,9 @@ GM_INLINE void pass(const uint8_t *const (&rows)[N], const uint8_t *w,
     }
     GM_UNROLL
     for (int r = 0; r < N; ++r)
-      x[r] += BlockBytes;
-    w += codeBytes(F) + 32;
-    scale += codeBytes(F) + 32;
+      x[r] += ActBytes;
+    w += groupBlockBytes(F);
+    scale += groupBlockBytes(F);
   }
   if constexpr (S.inRegisters)
     each(keep);
@@ -253,9 +262,9 @@ GM_INLINE void multiply(const uint8_t *const (&x)[N], const uint8_t *w,
     for (int64_t p = 0; p < parts; ++p) {
       const uint8_t *group = w + b * groupBytes + p * partBytes;
       for (int64_t v = 0; v < Vectors; v += S.vectors)
-        pass<F, N, S>(x, group + v * Lanes * 4,
-                      group + codeBytes(F) + v * Lanes * 2,
-                      y + (b * parts + p) * 16 + v * Lanes, blocks, yRow);
+        pass<F, N, S>(
+            x, group + v * Lanes * 4, group + scalesAt(F) + v * Lanes * 2,
+            y + (b * parts + p) * groupRows + v * Lanes, blocks, yRow);
     }
 }
 

@@ -93,9 +93,6 @@ private:
   Halide::ImageParam codes; // the weights, if quantised
 };
 
-// f32 rows times a quantised matrix: rounded to 16 bits inside the product.
-bool isWideProduct(const std::string &format, const std::string &act);
-
 // Whether products of `act` rows with `format` are C++ bodies on a target; the
 // tile that computes the sums of `shape` there, in [row][block][part][16].
 bool hasBodyProduct(const Target &target, const std::string &format,

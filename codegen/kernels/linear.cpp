@@ -24,14 +24,16 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
   const std::string &format = spec.constants.text("format");
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
+  const char *low = formatOf(format).low;
   TileBuilder tile(target, rows, blocks), tail(target, rows, blocks);
-  Dots dots(tile, {.k = k,
-                   .format = format,
-                   .act = act,
-                   .blocks = blocks,
-                   .x = Index::row() * rowBytes(act, k),
-                   .w = Index::unit() * groupBytes(format, k),
-                   .low = Index::unit() * groupBytes(lowFormat, k)});
+  Dots dots(tile,
+            {.k = k,
+             .format = format,
+             .act = act,
+             .blocks = blocks,
+             .x = Index::row() * rowBytes(act, k),
+             .w = Index::unit() * groupBytes(format, k),
+             .low = Index::unit() * (*low ? groupBytes(low, k) : int64_t(0))});
   if (epilogue) {
     Func y = epilogue(tail, spec, dots);
     dots.scheduleEpilogue(tail, y);
@@ -107,12 +109,12 @@ static Tile quantizedPleTile(const KernelSpec &spec,
                    .x = Index::row() * rowBytes(act, k),
                    .w = Index::unit() * (2 * groupBytes(format, k))});
   dots.stored(tail, 0);
-  ImageParam ple = pleInput(tail, quantBlock, 1);
+  ImageParam ple = pleInput(tail, blockValues, 1);
   Var i("i"), block("block"), r("r");
   Func value("value");
   value(i, block, r) =
       gelu(dots.storedAt(i % 16, 0, i / 16, r)) * ple(i, block, r);
-  value.bound(i, 0, int(quantBlock)).compute_root();
+  value.bound(i, 0, int(blockValues)).compute_root();
   value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
   outputQuantized(
       tail, value, 1, "y",
@@ -191,7 +193,7 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
     dots.stored(tail, 0);
     value(i, block, r) = gelu(dots.storedAt(i % 16, 0, i / 16, r)) *
                          dots.storedAt(i % 16, 1, i / 16, r);
-    value.bound(i, 0, 32).compute_root().store_in(MemoryType::Stack);
+    value.bound(i, 0, blockValues).compute_root().store_in(MemoryType::Stack);
     value.vectorize(i, tail.lanes());
     outputQuantized(tail, value, 1, "y", geglu.y, geglu.yRows);
     return dots.finish(tail);

@@ -15,20 +15,19 @@ namespace {
 using f16x16 = _Float16 __attribute__((ext_vector_type(16)));
 using i8x64 = char __attribute__((vector_size(64)));
 
-// Bytes of blocks of 32 k, and places in them.
 enum {
-  SplitBytes = 352,
-  LowBytes = 256,
-  BitsAt = 256,
-  ScalesAt = 320,
-  ActBytes = 40,
-  ActScaleAt = 32,
-  ActWordAt = 36
+  SplitBytes = sizeof(SplitBlock),
+  LowBytes = sizeof(LowBlock),
+  ActBytes = sizeof(ActivationBlock),
+  ActScaleAt = offsetof(ActivationBlock, scale),
+  ActWordAt = offsetof(ActivationBlock, word)
 };
 
-GM_INLINE int64_t splitGroupBytes() { return gm_k / 32 * SplitBytes + 64; }
-GM_INLINE int64_t actRowBytes() { return gm_k / 32 * ActBytes; }
-GM_INLINE int64_t lowGroupBytes() { return gm_k / 32 * LowBytes; }
+GM_INLINE int64_t splitGroupBytes() {
+  return gm_k / blockValues * SplitBytes + int64_t(sizeof(SplitTail));
+}
+GM_INLINE int64_t actRowBytes() { return gm_k / blockValues * ActBytes; }
+GM_INLINE int64_t lowGroupBytes() { return gm_k / blockValues * LowBytes; }
 
 // acc + the products of four unsigned bytes per lane with four signed ones.
 GM_INLINE i32x16 dot(i32x16 acc, u32x16 codes, const uint8_t *x) {
@@ -80,7 +79,8 @@ GM_INLINE Codes eightBits(u32x16 nibbles, u32x16 low) {
 }
 
 GM_INLINE f32x16 scalesOf(const uint8_t *w) {
-  return __builtin_convertvector(load<f16x16>(w + ScalesAt), f32x16);
+  return __builtin_convertvector(load<f16x16>(w + offsetof(SplitBlock, scales)),
+                                 f32x16);
 }
 
 // y of N rows with the 16 rows of a group at `w`, the code taken as 8 * (its
@@ -94,8 +94,8 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
   GM_UNROLL
   for (int r = 0; r < N; ++r)
     y[r] = f32x16(0.0f);
-  for (int32_t block = 0; block < gm_k / 32; ++block) {
-    const u32x16 bits = load<u32x16>(w + BitsAt);
+  for (int32_t block = 0; block < gm_k / blockValues; ++block) {
+    const u32x16 bits = load<u32x16>(w + offsetof(SplitBlock, fifth));
     GM_UNROLL
     for (int i = 0; i < LowBytes; i += 64)
       __builtin_prefetch(ahead + i, 0, 2);
@@ -107,7 +107,7 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
           i32x16((load<int32_t>(x + r * actRowBytes() + ActWordAt) >> 1) * 31);
     auto add = [&](auto g) GM_LAMBDA {
       constexpr int G = decltype(g)::value;
-      const Codes c = fiveBits<G>(load<u32x16>(w + G * 64), bits);
+      const Codes c = fiveBits<G>(load<u32x16>(w + G * stepBytes), bits);
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
         const uint8_t *codes = x + r * actRowBytes() + G * 4;
@@ -130,12 +130,12 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
 GM_INLINE f32x16 exactGroup(const uint8_t *w, const uint8_t *low,
                             const uint8_t *x) {
   f32x16 y = 0.0f;
-  for (int32_t block = 0; block < gm_k / 32; ++block) {
+  for (int32_t block = 0; block < gm_k / blockValues; ++block) {
     i32x16 sum = i32x16(load<int32_t>(x + ActWordAt) * 16);
     GM_UNROLL
     for (int g = 0; g < 4; ++g) {
-      const Codes c =
-          eightBits(load<u32x16>(w + g * 64), load<u32x16>(low + g * 64));
+      const Codes c = eightBits(load<u32x16>(w + g * stepBytes),
+                                load<u32x16>(low + g * stepBytes));
       sum = dot(sum, c.first, x + g * 4);
       sum = dot(sum, c.second, x + g * 4 + 16);
     }
@@ -183,9 +183,9 @@ GM_INLINE f32x16 capped(f32x16 y) {
 // which is less than the constant.
 GM_INLINE float normOf(const uint8_t *x) {
   float sum = 0;
-  for (int32_t block = 0; block < gm_k / 32; ++block, x += ActBytes) {
+  for (int32_t block = 0; block < gm_k / blockValues; ++block, x += ActBytes) {
     int32_t squares = 0;
-    for (int32_t i = 0; i < 32; ++i)
+    for (int32_t i = 0; i < blockValues; ++i)
       squares += int32_t(int8_t(x[i])) * int8_t(x[i]);
     const float scale = load<float>(x + ActScaleAt);
     sum = fma(float(squares), scale * scale, sum);
@@ -253,7 +253,8 @@ GM_INLINE void scan(Vocabulary v, const uint32_t *mask, const uint8_t *x,
     if (waits)
       enterAll(waiting);
     waiting = -1;
-    const f32x16 bounds = load<f32x16>(w + splitGroupBytes() - 64);
+    const f32x16 bounds =
+        load<f32x16>(w + splitGroupBytes() - sizeof(SplitTail));
     GM_UNROLL
     for (int r = 0; r < N; ++r) {
       // capped() need not be monotone in its last bits.

@@ -19,11 +19,10 @@
 
 namespace {
 
-enum { CodeBytes = 512, GroupBytes = CodeBytes + 32 };
 constexpr float most = 127 * 256;
 
 struct Block { // of a rounded row
-  int8_t high[32], low[32];
+  int8_t high[blockValues], low[blockValues];
   float scale;
   int32_t word; // what unsigned weights, 128 too large, are corrected by
 };
@@ -40,7 +39,7 @@ GM_INLINE i32x16 encode(f32x16 x, float inverse, int8_t *high, int8_t *low) {
 }
 
 GM_INLINE void encodeRow(const float *x, Block *to, int64_t blocks) {
-  for (int64_t b = 0; b < blocks; ++b, x += 32) {
+  for (int64_t b = 0; b < blocks; ++b, x += blockValues) {
     f32x16 first = load<f32x16>(x), second = load<f32x16>(x + 16);
     float peak = maxLanes(larger(__builtin_elementwise_abs(first),
                                  __builtin_elementwise_abs(second)));
@@ -105,7 +104,7 @@ template <int N>
 GM_INLINE void multiplyGroup(const Block *const (&rows)[N], const uint8_t *w,
                              float *y, int64_t blocks, int64_t yRow) {
   f32v acc[N][Vectors] = {};
-  for (int64_t b = 0; b < blocks; ++b, w += GroupBytes) {
+  for (int64_t b = 0; b < blocks; ++b, w += sizeof(GroupBlock8)) {
     IntVector high[N][Vectors], low[N][Vectors];
     GM_UNROLL
     for (int r = 0; r < N; ++r)
@@ -118,7 +117,7 @@ GM_INLINE void multiplyGroup(const Block *const (&rows)[N], const uint8_t *w,
       for (int v = 0; v < Vectors; ++v)
         GM_UNROLL
       for (int r = 0; r < N; ++r) {
-        const uint8_t *codes = w + G * 64 + v * Lanes * 4;
+        const uint8_t *codes = w + G * stepBytes + v * Lanes * 4;
         high[r][v] = multiply<G>(high[r][v], codes, rows[r][b].high);
         low[r][v] = multiply<G>(low[r][v], codes, rows[r][b].low);
       }
@@ -128,7 +127,7 @@ GM_INLINE void multiplyGroup(const Block *const (&rows)[N], const uint8_t *w,
     GM_UNROLL
     for (int v = 0; v < Vectors; ++v) {
       f32v scale = __builtin_convertvector(
-          load<f16v>(w + CodeBytes + v * Lanes * 2), f32v);
+          load<f16v>(w + offsetof(GroupBlock8, scales) + v * Lanes * 2), f32v);
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
         i32v sum = (__builtin_bit_cast(i32v, high[r][v]) << 8) +
@@ -163,7 +162,8 @@ GM_INLINE void multiply(const float *const (&x)[N], const uint8_t *w, float *y,
         for (int r = 0; r < M; ++r)
           rows[r] = rounded + (first + r) * blocks;
         multiplyGroup<M>(rows, w + b * groupBytes + p * partBytes,
-                         y + first * yRow + (b * parts + p) * 16, blocks, yRow);
+                         y + first * yRow + (b * parts + p) * groupRows, blocks,
+                         yRow);
       }
 }
 

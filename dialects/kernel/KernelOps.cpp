@@ -245,11 +245,11 @@ LogicalResult kernel::CacheOp::verify() {
     return emitOpError() << "expects window >= 0 and heads and dim in [1, "
                          << limit << "], got " << window << ", " << heads
                          << ", " << dim;
-  if (getFormat() != "f32" && getFormat() != "bf16" && getFormat() != "q8")
+  const gemmac::Format *known = gemmac::findFormat(getFormat());
+  if (!known || !known->may(gemmac::Format::Cache))
     return emitOpError() << "expects format f32, bf16 or q8, got \""
                          << getFormat() << "\"";
-  int64_t lanes =
-      getFormat() == "f32" ? 16 : 32; // of a V page (targets/Layouts.h)
+  int64_t lanes = known->bits == 32 ? 16 : 32; // of a V page (targets/blocks.h)
   if (dim % lanes)
     return emitOpError() << "expects dim to be a multiple of " << lanes
                          << ", got " << dim;
