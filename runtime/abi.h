@@ -24,7 +24,9 @@ enum {
   GM_SPLIT_KEYS = 256, /* keys of an attention split */
   GM_TILE_ROWS = 16,   /* most rows of a tile */
   GM_FEW_ROWS = 8,     /* most rows of the row class few */
-  GM_TOP = 64          /* results per row of `top` */
+  GM_TOP = 64,         /* results per row of `top` */
+  /* Stack of a worker. Generated code keeps each frame below 3/4 of it. */
+  GM_STACK_BYTES = 1 << 20
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 

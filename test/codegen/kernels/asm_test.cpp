@@ -24,7 +24,7 @@ std::string assemble(const KernelSpec &spec, const std::string &target) {
     return "";
   }
   optimizeModule(**module, *findTarget(target));
-  return emitAssembly(**module, *findTarget(target));
+  return *emitAssembly(**module, *findTarget(target));
 }
 
 using Block = std::vector<std::string>;
@@ -330,6 +330,32 @@ TEST(Assembly, ArmBf16Widens) {
     EXPECT_EQ(sizes.back() % 8, 0)
         << kernelSymbol(spec); // 4 vectors x 2 of a pair
   }
+}
+
+// What a worker's stack does not hold is refused, whatever the constants: rows
+// of norms3 lie there.
+TEST(Asm, Frames) {
+  for (const Target &target : targets())
+    for (int64_t k : {int64_t(5376), int64_t(262144)}) {
+      KernelSpec spec{"norms3", RowClass::Few,
+                      Constants()
+                          .set("k", k)
+                          .set("act", "q8")
+                          .set("eps", 1e-6)
+                          .set("factor", 0.5)};
+      llvm::LLVMContext context;
+      auto module = compileKernel(spec, target, context);
+      ASSERT_TRUE(bool(module));
+      optimizeModule(**module, target);
+      Result<std::string> object = emitObject(**module, target);
+      ASSERT_EQ(bool(object), k == 5376) << kernelSymbol(spec);
+      if (object)
+        continue;
+      EXPECT_EQ(object.error().code, ExitCode::Unsupported);
+      EXPECT_NE(object.error().message.find(kernelSymbol(spec)),
+                std::string::npos)
+          << object.error().message;
+    }
 }
 
 } // namespace
