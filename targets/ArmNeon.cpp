@@ -14,6 +14,7 @@ Target armNeon() {
   t.features = {"dotprod", "fullfp16"};
   t.tune = "cortex-a76";
   t.halide = "arm-64-linux-arm_dot_prod-arm_fp16";
+  t.machine = "neon";
   t.emulator = "qemu-aarch64";
   t.vectorBytes = 16;
   t.vectorRegisters = 32;

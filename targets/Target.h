@@ -26,6 +26,7 @@ struct Target {
   std::vector<std::string> features;
   std::string tune;     // LLVM's CPU that instructions are scheduled for
   std::string halide;   // Halide target string
+  std::string machine;  // of C++ bodies: codegen/kernels/machines/<machine>.h
   std::string emulator; // qemu-user program that runs it elsewhere, for tests
   int64_t vectorBytes = 0;
   int64_t vectorRegisters = 0;

@@ -17,6 +17,7 @@ Target x86Avx2() {
                 "fma",    "lzcnt", "bmi",    "bmi2",   "movbe"};
   t.tune = "x86-64-v3";
   t.halide = "x86-64-linux-sse41-avx-avx2-fma-f16c";
+  t.machine = "avx2";
   t.emulator = "qemu-x86_64";
   t.vectorBytes = 32;
   t.vectorRegisters = 16;

@@ -18,6 +18,7 @@ Target x86Avx512() {
                 "avx512vnni", "avx512bf16"};
   t.tune = "znver4";
   t.halide = "x86-64-linux-avx512_zen4";
+  t.machine = "avx512";
   t.emulator = "qemu-x86_64";
   t.vectorBytes = 64;
   t.vectorRegisters = 32;

@@ -12,6 +12,8 @@ int main(int argc, char **argv) {
     return 2;
   }
   printf("--target=%s\n", target->triple.c_str());
+  printf("'-DGM_MACHINE=\"codegen/kernels/machines/%s.h\"'\n",
+         target->machine.c_str());
   for (const std::string &feature : target->features)
     printf("-Xclang\n-target-feature\n-Xclang\n+%s\n", feature.c_str());
 }

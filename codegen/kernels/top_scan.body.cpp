@@ -13,39 +13,21 @@ extern const float gm_cap;
 namespace {
 
 using f16x16 = _Float16 __attribute__((ext_vector_type(16)));
-using i8x64 = char __attribute__((vector_size(64)));
 
-enum {
-  SplitBytes = sizeof(SplitBlock),
-  LowBytes = sizeof(LowBlock),
-  ActBytes = sizeof(ActivationBlock),
-  ActScaleAt = offsetof(ActivationBlock, scale),
-  ActWordAt = offsetof(ActivationBlock, word)
-};
+constexpr int32_t SplitBytes = sizeof(SplitBlock), LowBytes = sizeof(LowBlock),
+                  ActBytes = sizeof(ActivationBlock),
+                  ActScaleAt = offsetof(ActivationBlock, scale),
+                  ActWordAt = offsetof(ActivationBlock, word);
 
 GM_INLINE int64_t splitGroupBytes() {
-  return gm_k / blockValues * SplitBytes + int64_t(sizeof(SplitTail));
+  return gm_k / blockValues * SplitBytes + int32_t(sizeof(SplitTail));
 }
 GM_INLINE int64_t actRowBytes() { return gm_k / blockValues * ActBytes; }
 GM_INLINE int64_t lowGroupBytes() { return gm_k / blockValues * LowBytes; }
 
 // acc + the products of four unsigned bytes per lane with four signed ones.
 GM_INLINE i32x16 dot(i32x16 acc, u32x16 codes, const uint8_t *x) {
-  const uint32_t four = load<uint32_t>(x);
-#if defined(__AVX512VNNI__)
-  using v16si = int __attribute__((vector_size(64)));
-  return __builtin_bit_cast(
-      i32x16,
-      __builtin_ia32_vpdpbusd512(__builtin_bit_cast(v16si, acc),
-                                 __builtin_bit_cast(i8x64, codes),
-                                 __builtin_bit_cast(i8x64, u32x16(four))));
-#else // no target without VNNI scans
-  GM_UNROLL
-  for (int j = 0; j < 4; ++j)
-    acc += __builtin_convertvector(codes >> (8 * j) & 255, i32x16) *
-           int32_t(int8_t(four >> (8 * j)));
-  return acc;
-#endif
+  return dotUnsigned(acc, codes, u32x16(load<uint32_t>(x)));
 }
 
 constexpr uint32_t upper4 = 0xf0f0f0f0u, bit3 = 0x08080808u;
