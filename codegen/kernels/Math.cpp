@@ -56,15 +56,6 @@ Expr gelu(Expr x) {
   return x / (1.0f + exp(clamp(-2.0f * u, -80.0f, 80.0f)));
 }
 
-Expr tanhOf(Expr x) {
-  // Near 0 the quotient cancels; the series is exact to f32 there.
-  Expr s = x * x;
-  Expr series =
-      x * (1.0f + s * (-1.0f / 3 + s * (2.0f / 15 - s * (17.0f / 315))));
-  Expr e = exp(clamp(2.0f * x, -80.0f, 80.0f));
-  return select(abs(x) < 0.125f, series, (e - 1.0f) / (e + 1.0f));
-}
-
 // Sum of squares: `width` partial sums over j = width c + l, each over c in
 // order; then halves are added until one is left. Columns beyond the last whole
 // chunk go to the first partial sums.

@@ -78,7 +78,6 @@ void outputQuantized(TileBuilder &tile, Halide::Func value, int64_t blocks,
 
 // gelu with tanh, 0.5 x (1 + tanh(u)), written x / (1 + exp(-2u)).
 Halide::Expr gelu(Halide::Expr x);
-Halide::Expr tanhOf(Halide::Expr x);
 
 // (sum of f(j)^2 / k + eps)^(-1/2) over j < k in one fixed order, computed
 // before its consumers.

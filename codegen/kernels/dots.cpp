@@ -361,9 +361,8 @@ void Dots::scheduleEpilogue(TileBuilder &epilogue, Func y) {
   y.vectorize(o, epilogue.lanes());
 }
 
-Tile Dots::finish(TileBuilder &epilogue) {
-  auto tail = std::make_shared<Tile>(
-      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+Tile Dots::finish(Tile epilogue) {
+  auto tail = std::make_shared<Tile>(std::move(epilogue));
   if (body) {
     body->rows = tile.rows;
     body->units = tile.units;

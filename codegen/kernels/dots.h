@@ -64,7 +64,10 @@ public:
   }
   void scheduleEpilogue(TileBuilder &epilogue, Halide::Func y);
   // An epilogue of one row is called for every row of the tile.
-  Tile finish(TileBuilder &epilogue);
+  Tile finish(TileBuilder &epilogue) {
+    return finish(epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  }
+  Tile finish(Tile epilogue);
 
 private:
   // A product in C++ (dots_body.cpp) has run: `sums` reads its results.

@@ -4,6 +4,7 @@
 // q8_0_split_16x32) and Cauchy-Schwarz, is computed again from all eight, with
 // the arithmetic of family logits: the same bits.
 #include "codegen/kernels/best.h"
+#include "codegen/kernels/softcap.h"
 
 extern "C" {
 extern const int32_t gm_k;
@@ -128,36 +129,8 @@ GM_INLINE f32x16 exactGroup(const uint8_t *w, const uint8_t *low,
   return y;
 }
 
-// exp of -80 .. 80 with the bits of Halide's, which family logits uses.
-GM_INLINE f32x16 expAsHalide(f32x16 x) {
-  const f32x16 whole = __builtin_elementwise_floor(x * 1.44269502f);
-  const f32x16 r = fma(-whole, 0.693147182f, x), s = r * r;
-  f32x16 odd = fma(s, 0.00031965933071842413f, 0.00848988645943932717f);
-  odd = fma(s, odd, 0.16667983794100929562f);
-  odd = fma(s, odd, 1.0f);
-  f32x16 even = fma(s, 0.00119156835564003744f, 0.04160188091348320655f);
-  even = fma(s, even, 0.49999899033463041098f);
-  even = fma(s, even, 1.0f);
-  const i32x16 power = __builtin_convertvector(whole, i32x16);
-  return fma(r, odd, even) *
-         __builtin_bit_cast(f32x16, (power << 23) + 0x3f800000);
-}
-
-// cap tanh(y / cap), as tanhOf (Math.cpp).
 GM_INLINE f32x16 capped(f32x16 y) {
-  if (!(gm_cap > 0))
-    return y;
-  const float inverse = 1.0f / gm_cap;
-  const f32x16 x = y * inverse;
-  f32x16 twice = y * (2 * inverse);
-  twice = __builtin_elementwise_minnum(twice, f32x16(80.0f));
-  twice = __builtin_elementwise_maxnum(twice, f32x16(-80.0f));
-  const f32x16 e = expAsHalide(twice);
-  const f32x16 square = y * y, s = square * (inverse * inverse);
-  f32x16 series = fma(-square, inverse * inverse * (17.0f / 315), 2.0f / 15);
-  series = fma(s, series, -1.0f / 3);
-  series = x * fma(s, series, 1.0f);
-  return (magnitude(x) < 0.125f ? series : (e - 1.0f) / (e + 1.0f)) * gm_cap;
+  return gm_cap > 0 ? softcap(y, gm_cap) : y;
 }
 
 // Euclidean norm of an activation row, rounded up by more than its errors and

@@ -39,7 +39,8 @@ std::vector<Block> selfLoops(const std::string &assembly) {
   while (std::getline(lines, line)) {
     if (!line.empty() && line[0] != '.' && line.find(':') != line.npos &&
         !isspace(uint8_t(line[0])))
-      isEpilogue = line.find("_epilogue") != line.npos;
+      isEpilogue =
+          line.find("_epilogue") != line.npos || line.starts_with("gm_softcap");
     if (line.starts_with(".L") && line.find(':') != line.npos) {
       label = line.substr(0, line.find(':'));
       block.clear();
