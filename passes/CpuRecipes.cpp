@@ -386,13 +386,19 @@ LogicalResult CpuRecipe::lower() {
 
 namespace gemmac {
 
-llvm::LogicalResult lowerForCpu(RecipeContext &context, mlir::Operation *op) {
-  return cpu::CpuRecipe(context, op).lower();
-}
-
-mlir::Value copyOutForCpu(RecipeContext &context, mlir::Location loc,
-                          mlir::Value value) {
-  return cpu::CpuRecipe(context, context.source).copyOut(loc, value);
+const Recipe &recipeOf(Device device) {
+  static const Recipe cpu = {
+      [](RecipeContext &context, mlir::Operation *op) {
+        return cpu::CpuRecipe(context, op).lower();
+      },
+      [](RecipeContext &context, mlir::Location loc, mlir::Value value) {
+        return cpu::CpuRecipe(context, context.source).copyOut(loc, value);
+      }};
+  switch (device) {
+  case Device::Cpu:
+    return cpu;
+  }
+  llvm_unreachable("every kind of device has a recipe");
 }
 
 } // namespace gemmac

@@ -43,7 +43,8 @@ Type ioType(Io io, func::FuncOp source) {
       if (auto weight = gemma::lookupWeight(top, top.getWeightAttr()))
         shape[1] = roundUp(weight.dim(0), 32) / 32;
     });
-  if (array.element != "i32" || llvm::is_contained(shape, 0))
+  if (formatOf(array.element).code != Format::Code::I32 ||
+      llvm::is_contained(shape, 0))
     return {};
   return RankedTensorType::get(shape, b.getI32Type());
 }
@@ -77,6 +78,7 @@ void addArguments(RecipeContext &context, Block *entry,
 // Shared by all workers, so a value of a private slot is copied out.
 static FailureOr<SmallVector<Value>>
 outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
+  const Recipe &recipe = recipeOf(context.symbols.target.device);
   SmallVector<Value> results;
   bool isResidual = llvm::is_contained(arrays, Io::resid);
   for (Value operand : source.getOperands()) {
@@ -87,7 +89,7 @@ outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
     bool isShared = call && call.getAxis() != "all";
     // The residual lives on in the arena, where body may overwrite it.
     if (!isShared || isResidual)
-      value = copyOutForCpu(
+      value = recipe.copyOut(
           context,
           NameLoc::get(
               StringAttr::get(source.getContext(),
@@ -164,8 +166,9 @@ LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source,
              << argument.getArgNumber() << " ('"
              << argName(source, argument.getArgNumber())
              << "') is no step array that kernels know";
+  const Recipe &recipe = recipeOf(context.symbols.target.device);
   for (Operation &op : source.front().without_terminator())
-    if (failed(lowerForCpu(context, &op)))
+    if (failed(recipe.lower(context, &op)))
       return failure();
   return finish(context, target, segment);
 }

@@ -8,7 +8,7 @@ using namespace mlir;
 namespace gemmac {
 
 KernelSymbols::KernelSymbols(ModuleOp module, const Target &target)
-    : module(module), target(target),
+    : target(target), module(module),
       builder(OpBuilder::atBlockBegin(module.getBody())) {
   for (auto weight : module.getOps<gemma::WeightOp>()) {
     tensors[weight.getSymName()] = weight;
@@ -282,7 +282,8 @@ FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
     return user->emitError()
            << "refers to cache " << name << ", which does not exist";
   std::string format = source.getFormat() ? source.getFormat()->str() : "none";
-  if (format != "f32" && format != "bf16" && format != "q8")
+  const Format *known = findFormat(format);
+  if (!known || !known->may(Format::Cache))
     return user->emitError() << "expects cache " << name
                              << " with format f32, bf16 or q8, got " << format;
   int64_t heads = source.getHeads(), dim = source.getDim();

@@ -34,11 +34,15 @@ struct RecipeContext {
   bool few() const { return rows == RowClass::Few; }
 };
 
-// Lowers `op` (any gemma op that may remain after `optimize`); its results get
-// kernel values in `values`.
-llvm::LogicalResult lowerForCpu(RecipeContext &context, mlir::Operation *op);
-// A copy of `value` (a residual) into a shared buffer: what a segment returns.
-mlir::Value copyOutForCpu(RecipeContext &context, mlir::Location loc,
-                          mlir::Value value);
+struct Recipe {
+  // Lowers `op` (any gemma op that may remain after `optimize`); its results
+  // get kernel values in `values`.
+  llvm::LogicalResult (*lower)(RecipeContext &context, mlir::Operation *op);
+  // A copy of `value` (a residual) into a shared buffer: what a segment
+  // returns.
+  mlir::Value (*copyOut)(RecipeContext &context, mlir::Location loc,
+                         mlir::Value value);
+};
+const Recipe &recipeOf(Device device);
 
 } // namespace gemmac

@@ -17,10 +17,13 @@ Target armNeon() {
   t.machine = "neon";
   t.emulator = "qemu-aarch64";
   t.vectorBytes = 16;
-  t.vectorRegisters = 32;
   t.dot = DotKind::S8S8;
-  t.bf16Dot = false;
-  t.linearRows = {1, 2, 4};
+  t.roundsBf16 = true;
+  t.tuning = {.rows = {1, 2, 4},
+              .weightVectors = 8,
+              .sums = 16,
+              .widenedSums = 24,
+              .quantizedSums = 8};
   return t;
 }
 

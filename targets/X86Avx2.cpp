@@ -20,10 +20,12 @@ Target x86Avx2() {
   t.machine = "avx2";
   t.emulator = "qemu-x86_64";
   t.vectorBytes = 32;
-  t.vectorRegisters = 16;
   t.dot = DotKind::U8S8Pairs;
-  t.bf16Dot = false;
-  t.linearRows = {1, 2, 4};
+  t.tuning = {.rows = {1, 2, 4},
+              .weightVectors = 8,
+              .sums = 8,
+              .widenedSums = 12,
+              .quantizedSums = 4};
   return t;
 }
 

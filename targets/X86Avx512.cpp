@@ -1,4 +1,5 @@
-// x86-64 with AVX-512 VNNI and BF16: Zen 4, Sapphire Rapids and newer.
+// x86-64 with AVX-512 VNNI and BF16: Cooper Lake, Sapphire Rapids, Zen 4 and
+// newer.
 #include "targets/Target.h"
 
 namespace gemmac {
@@ -7,7 +8,7 @@ Target x86Avx512() {
   Target t;
   t.name = "x86-avx512";
   t.summary =
-      "x86-64 with AVX-512 VNNI and BF16 (Zen 4, Sapphire Rapids and newer)";
+      "x86-64 with AVX-512 VNNI and BF16 (Cooper Lake, Zen 4 and newer)";
   t.triple = "x86_64-unknown-linux-gnu";
   t.arch = "x86_64";
   t.cpu = "x86-64";
@@ -21,11 +22,15 @@ Target x86Avx512() {
   t.machine = "avx512";
   t.emulator = "qemu-x86_64";
   t.vectorBytes = 64;
-  t.vectorRegisters = 32;
   t.dot = DotKind::U8S8;
   t.bf16Dot = true;
+  t.roundsBf16 = true;
   t.scansHead = true;
-  t.linearRows = {1, 2, 4, 8};
+  t.tuning = {.rows = {1, 2, 4, 8},
+              .weightVectors = 4,
+              .sums = 16,
+              .widenedSums = 24,
+              .quantizedSums = 8};
   return t;
 }
 

@@ -8,37 +8,35 @@ int64_t groupBytes(const std::string &format, int64_t k) {
   return matrixLayout(format).bytes(groupRows, k);
 }
 
+// Vectors of 16 f32 outputs.
 static int64_t vectorsPerBlock(const gemmac::Target &target) {
-  return 64 / target.vectorBytes;
+  return groupRows * 4 / target.vectorBytes;
 }
+
+// Blocks of 16 outputs of a wide product at a time: its rows are rounded once
+// for all of them.
+constexpr int64_t wideBlocks = 64;
 
 // Vectors of weights per step of k, a power of two: each has `rows` sums in
 // registers. Without a pair dot product a vector of bf16 pairs becomes two.
-// More than four streams of x86 or two blocks of ARM gain nothing.
 static int64_t weightVectors(const gemmac::Target &target,
                              const std::string &format, int64_t rows) {
-  int64_t registers = target.vectorRegisters;
+  const Tuning &tuning = target.tuning;
   bool widened = formatOf(format).code == Format::Code::BF16 && !target.bf16Dot;
-  int64_t vectors = target.vectorBytes == 64 ? 4 : 8;
+  int64_t vectors = tuning.weightVectors;
   auto fits = [&] {
-    return widened ? vectors * (rows + 2) <= registers * 3 / 4
-                   : vectors * rows <= registers / 2;
+    return widened ? vectors * (rows + 2) <= tuning.widenedSums
+                   : vectors * rows <= tuning.sums;
   };
   while (vectors > 1 && !fits())
     vectors /= 2;
   return vectors;
 }
 
-// Quantised products hold an f32 and up to two int32 sums per output.
-static int64_t quantizedVectors(const gemmac::Target &target) {
-  return target.vectorRegisters / 4;
-}
-
 int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
                      const std::string &act, int64_t rows) {
-  if (isWideProduct(formatOf(format),
-                    formatOf(act))) // rows are rounded once for all of them
-    return 64;
+  if (isWideProduct(formatOf(format), formatOf(act)))
+    return wideBlocks;
   if (hasBodyProduct(target, format, act) ||
       isQuantized(format)) // one stream: see scheduleQuantized
     return 1;
@@ -48,8 +46,8 @@ int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
 
 std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
   if (rows == RowClass::Few)
-    return target.linearRows;
-  return {target.linearRows.back()};
+    return target.tuning.rows;
+  return {target.tuning.rows.back()};
 }
 
 RowBuffers::RowBuffers(TileBuilder &tile, const DotShape &shape, Type type,
@@ -238,7 +236,7 @@ void Dots::scheduleQuantized(Func y) {
   const int lanes = tile.lanes();
   // With few lanes a step is a part of the 16 outputs.
   const int columns = int(std::clamp<int64_t>(
-      quantizedVectors(tile.target) * lanes / tile.rows, lanes, 16));
+      tile.target.tuning.quantizedSums * lanes / tile.rows, lanes, 16));
   Var step("step"), within("within"), outer("yo"), inner("yi");
   y.split(o, step, within, columns).split(within, outer, inner, lanes);
   std::vector<VarOrRVar> order = {inner, outer, r, step, b};
