@@ -116,51 +116,42 @@ const Layout &rowsLayout(const std::string &format) {
   return layoutFor(format + "_rows", format);
 }
 
-int64_t keyBlock(int64_t dim) {
-  return dim % 128 == 0 ? 128 : dim % 64 == 0 ? 64 : 32;
+static const CacheShape &shapeOf(const std::string &format) {
+  const Format &f = formatOf(format);
+  return f.isQuantized() ? cacheQ8 : f.bits == 32 ? cacheF32 : cacheBf16;
 }
 
 int64_t keyPageBytes(const std::string &format, int64_t heads, int64_t dim) {
-  if (isQuantized(format))
-    return heads * pageKeys * (dim + dim / keyBlock(dim) * 4);
-  return heads * dim * pageKeys * elementBytes(format);
+  return heads * keyPageBytes(shapeOf(format), int32_t(dim));
 }
 
 int64_t valuePageBytes(const std::string &format, int64_t heads, int64_t dim) {
-  if (isQuantized(format))
-    return heads * pageKeys * (dim + 4);
-  return keyPageBytes(format, heads, dim);
+  return heads * valuePageBytes(shapeOf(format), int32_t(dim));
 }
 
 int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
                    int64_t key, int64_t d) {
-  int64_t base = head * keyPageBytes(format, 1, dim);
-  if (isQuantized(format))
-    return base + ((key / 32 * (dim / 4) + d / 4) * 32 + key % 32) * 4 + d % 4;
-  if (formatOf(format).code == Format::Code::F32)
-    return base + (((key / 16) * dim + d) * 16 + key % 16) * 4;
-  return base +
-         ((((key / 32) * (dim / 2) + d / 2) * 32 + key % 32) * 2 + d % 2) * 2;
+  const CacheShape &c = shapeOf(format);
+  int32_t word = keyWord(c, int32_t(dim), int32_t(key), int32_t(d) / c.perWord);
+  return keyPageBytes(format, head, dim) +
+         (word * c.perWord + d % c.perWord) * c.bytes;
 }
 
 int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
                      int64_t key, int64_t d) {
-  int64_t base = head * valuePageBytes(format, 1, dim);
-  if (isQuantized(format))
-    return base + ((d / 32 * (pageKeys / 4) + key / 4) * 32 + d % 32) * 4 +
-           key % 4;
-  if (formatOf(format).code == Format::Code::F32)
-    return base + ((d / 16) * pageKeys + key) * 64 + d % 16 * 4;
-  return base + ((((d / 32) * 32 + key / 2) * 32 + d % 32) * 2 + key % 2) * 2;
+  const CacheShape &c = shapeOf(format);
+  return valuePageBytes(format, head, dim) +
+         valueElement(c, int32_t(key), int32_t(d)) * c.bytes;
 }
 
 int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key, int64_t d) {
-  return head * keyPageBytes("q8", 1, dim) + pageKeys * dim +
-         (d / keyBlock(dim) * pageKeys + key) * 4;
+  return head * keyPageBytes(cacheQ8, int32_t(dim)) +
+         keyScaleAt(int32_t(dim), int32_t(key), int32_t(d));
 }
 
 int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key) {
-  return head * valuePageBytes("q8", 1, dim) + pageKeys * dim + key * 4;
+  return head * valuePageBytes(cacheQ8, int32_t(dim)) +
+         valueScaleAt(int32_t(dim), int32_t(key));
 }
 
 } // namespace gemmac

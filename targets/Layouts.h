@@ -83,16 +83,8 @@ const Layout &matrixLayout(const std::string &format,
                            DotKind dot = DotKind::U8S8);
 const Layout &rowsLayout(const std::string &format);
 
-// Cache pages of 64 keys for `heads` K/V heads of size `dim`; head h of a page
-// starts at h * (bytes / heads).
-//   bf16: K [2 groups of 32 keys][dim/2][32 keys][2 lanes],
-//         V [dim/32][32 key pairs][32 lanes][2 keys]
-//   f32:  K [4 groups of 16 keys][dim][16 keys], V [dim/16][64 keys][16 lanes]
-//   q8:   K u8 codes + 128 [2 groups of 32 keys][dim/4][32 keys][4 lanes], then
-//         f32 scales [dim/b][64 keys], one for every key and block of b lanes;
-//         V i8 codes [dim/32][16 key quads][32 lanes][4 keys], then f32 scales
-//         [64], one for every key
-// value = code * scale, codes -127..127; dim is a multiple of 32.
+// Cache pages of 64 keys for `heads` K/V heads of size `dim`, a multiple of 32
+// (blocks.h); head h of a page starts at h * (bytes / heads).
 int64_t keyPageBytes(const std::string &format, int64_t heads, int64_t dim);
 int64_t valuePageBytes(const std::string &format, int64_t heads, int64_t dim);
 // Byte offsets of lane `d` of key `key` (0..63) of head `head` in a K or V
@@ -101,9 +93,7 @@ int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
                    int64_t key, int64_t d);
 int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
                      int64_t key, int64_t d);
-// Lanes of a query and of a key that share a scale in format q8, and byte
-// offsets of the scales of a q8 page.
-int64_t keyBlock(int64_t dim);
+// Byte offsets of the scales of a q8 page.
 int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key, int64_t d);
 int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key);
 

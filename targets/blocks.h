@@ -16,6 +16,9 @@
 
 namespace gemmac {
 
+// Bodies are optimised as if all of them were written there.
+#define GM_FOLDED constexpr __attribute__((always_inline))
+
 inline constexpr int32_t blockValues = 32, halfBlock = blockValues / 2;
 inline constexpr int32_t groupRows = 16;
 inline constexpr int32_t stepValues = 4;
@@ -73,6 +76,54 @@ struct LowBlock {
 struct SplitTail {
   float bounds[groupRows];
 };
+
+// Cache pages: codes or numbers of one K/V head of `dim` lanes for GM_PAGE_KEYS
+// keys, then, of codes, f32 scales. K: [keys / group][dim / perWord][group
+// keys] of words of `perWord` lanes; scales [dim / keyBlock][keys], one for
+// every key and block of lanes. V: [dim / group][keys / perWord][group lanes]
+// of words of `perWord` keys; scales [keys]. Codes of K are unsigned, + 128.
+struct CacheShape {
+  int32_t bytes;   // of a number or code
+  int32_t perWord; // numbers in a word of 32 bits
+  int32_t group;   // words that lie side by side
+};
+inline constexpr CacheShape cacheF32 = {4, 1, 16}, cacheBf16 = {2, 2, 32},
+                            cacheQ8 = {1, 4, 32};
+
+// Lanes of a query and of a key that share a scale in format q8.
+GM_FOLDED int32_t keyBlock(int32_t dim) {
+  return dim % 128 == 0 ? 128 : dim % 64 == 0 ? 64 : 32;
+}
+
+// Number of a word of K (of lanes [word * perWord, ..)), and of an element of
+// V.
+GM_FOLDED int32_t keyWord(const CacheShape &c, int32_t dim, int32_t key,
+                          int32_t word) {
+  return (key / c.group * (dim / c.perWord) + word) * c.group + key % c.group;
+}
+GM_FOLDED int32_t valueElement(const CacheShape &c, int32_t key, int32_t d) {
+  return ((d / c.group * (GM_PAGE_KEYS / c.perWord) + key / c.perWord) *
+              c.group +
+          d % c.group) *
+             c.perWord +
+         key % c.perWord;
+}
+
+// Bytes of codes in front of the scales, and bytes of the scales.
+GM_FOLDED int32_t codePageBytes(int32_t dim) { return GM_PAGE_KEYS * dim; }
+GM_FOLDED int32_t keyScaleAt(int32_t dim, int32_t key, int32_t d) {
+  return codePageBytes(dim) + (d / keyBlock(dim) * GM_PAGE_KEYS + key) * 4;
+}
+GM_FOLDED int32_t valueScaleAt(int32_t dim, int32_t key) {
+  return codePageBytes(dim) + key * 4;
+}
+GM_FOLDED int32_t keyPageBytes(const CacheShape &c, int32_t dim) {
+  return c.bytes == 1 ? keyScaleAt(dim, 0, dim) : GM_PAGE_KEYS * dim * c.bytes;
+}
+GM_FOLDED int32_t valuePageBytes(const CacheShape &c, int32_t dim) {
+  return c.bytes == 1 ? valueScaleAt(dim, GM_PAGE_KEYS)
+                      : GM_PAGE_KEYS * dim * c.bytes;
+}
 
 static_assert(sizeof(ActivationBlock) == 40 && sizeof(RowBlock8) == 34 &&
               sizeof(RowBlock4) == 18 && sizeof(GroupBlock8) == 544 &&

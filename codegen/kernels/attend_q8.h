@@ -18,7 +18,7 @@ GM_INLINE f32x16 toFloat(i32x16 x) {
 }
 
 GM_INLINE const float *scalesOf(const uint8_t *page) {
-  return reinterpret_cast<const float *>(page + gm_hd * GM_PAGE_KEYS);
+  return reinterpret_cast<const float *>(page + codePageBytes(gm_hd));
 }
 
 // Query of pair `i` of the chunk from blocks of encoding q8: codes, and scale

@@ -199,17 +199,8 @@ GM_INLINE i32x16 codesOf(f32x16 x, float inverse) {
                                  i32x16);
 }
 
-// Lanes of a query or key of `hd` lanes that share a scale (targets/Layouts.h).
-GM_INLINE int32_t keyBlock(int32_t hd) {
-  return hd % 128 == 0 ? 128 : hd % 64 == 0 ? 64 : 32;
-}
-
-// Bytes of a K/V head of size `hd` in a page of keys and of values.
-GM_INLINE int64_t keyPageBytes(int32_t q8, int32_t bf16, int32_t hd) {
-  return GM_PAGE_KEYS * (q8 ? hd + hd / keyBlock(hd) * 4 : hd * (bf16 ? 2 : 4));
-}
-GM_INLINE int64_t valuePageBytes(int32_t q8, int32_t bf16, int32_t hd) {
-  return q8 ? GM_PAGE_KEYS * (hd + 4) : keyPageBytes(0, bf16, hd);
+GM_INLINE const CacheShape &cacheShape(int32_t q8, int32_t bf16) {
+  return q8 ? cacheQ8 : bf16 ? cacheBf16 : cacheF32;
 }
 
 // Stores a block of 32 values with their scale as an activation block of
