@@ -81,7 +81,7 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.option("--quant-map", o.quantMap, "FILE",
               "formats by name, before --quant: lines PATTERN FORMAT, glob "
               "over names of tensors (layers.*.mlp.down_proj.weight) or of "
-              "weights (l*.down), f32 bf16 q8_0 q4_0 q4_bf q8 or q4; # "
+              "weights (l*.down), a format of matrices or a word of --quant; # "
               "comments; the last match decides");
   line.app.add_flag("--requantize", o.requantize,
                     "with --quant=auto: GGUF types of 4 bits that are not Q4_0 "
