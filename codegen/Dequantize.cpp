@@ -33,6 +33,37 @@ uint16_t floatToBf16(float x) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
+const char *sourceWord(SourceType type) {
+  switch (type) {
+  case SourceType::F32:
+    return "f32";
+  case SourceType::F16:
+    return "f16";
+  case SourceType::BF16:
+    return "bf16";
+  case SourceType::Q8_0:
+    return "q8_0";
+  case SourceType::Q4_0:
+    return "q4_0";
+  case SourceType::Q4_1:
+    return "q4_1";
+  case SourceType::Q5_0:
+    return "q5_0";
+  case SourceType::Q5_1:
+    return "q5_1";
+  case SourceType::Q4_K:
+    return "q4_k";
+  case SourceType::Q5_K:
+    return "q5_k";
+  case SourceType::Q6_K:
+    return "q6_k";
+  case SourceType::I64:
+  case SourceType::Other:
+    break;
+  }
+  return nullptr;
+}
+
 namespace {
 
 struct Sizes {

@@ -23,6 +23,8 @@ enum class SourceType {
   Other
 };
 
+// The format of a type (targets/Formats.h); null for types that are no weights.
+const char *sourceWord(SourceType type);
 // True for the types that hold blocks of quantised values.
 bool isBlockType(SourceType type);
 // Values of a block; 1 for plain types.

@@ -21,8 +21,7 @@ using namespace llvm;
 
 namespace gemmac {
 
-bool hasHalideKernel(const std::string &family, const Target &target) {
-  (void)target; // every family is one algorithm for all CPU targets
+bool hasHalideKernel(const std::string &family) {
   return hasTileKernel(family);
 }
 
@@ -39,15 +38,14 @@ static Value *roundByHand(IRBuilder<> &builder, Value *value) {
   return builder.CreateTrunc(high, builder.getInt16Ty());
 }
 
-// The same by an IR conversion, so that the target's own instruction is used;
-// x86 without one would call libgcc.
+// The same by an IR conversion where the target has an instruction.
 static void defineRounding(Module &module, const gemmac::Target &target) {
   Function *round = module.getFunction("gm_round_bf16");
   if (!round)
     return;
   IRBuilder<> builder(BasicBlock::Create(module.getContext(), "entry", round));
   Value *value = round->getArg(0);
-  if (target.arch == "x86_64" && !target.bf16Dot)
+  if (!target.roundsBf16)
     value = roundByHand(builder, value);
   else
     value = builder.CreateBitCast(

@@ -15,7 +15,8 @@ class Module;
 
 namespace gemmac {
 
-bool hasHalideKernel(const std::string &family, const Target &target);
+// Whether the family is written in Halide: one algorithm for all targets.
+bool hasHalideKernel(const std::string &family);
 Result<std::unique_ptr<llvm::Module>>
 compileHalideKernel(const KernelSpec &spec, const Target &target,
                     llvm::LLVMContext &context);

@@ -10,7 +10,7 @@
 namespace gemmac {
 
 bool hasKernel(const std::string &family, const Target &target) {
-  return hasHalideKernel(family, target) || hasBodyKernel(family, target);
+  return hasHalideKernel(family) || hasBodyKernel(family, target);
 }
 
 Result<std::unique_ptr<llvm::Module>>
@@ -20,7 +20,7 @@ compileKernel(const KernelSpec &spec, const Target &target,
     return Error{ExitCode::Unsupported, "no body of kernel family '" +
                                             spec.family + "' for target " +
                                             target.name};
-  auto module = hasHalideKernel(spec.family, target)
+  auto module = hasHalideKernel(spec.family)
                     ? compileHalideKernel(spec, target, context)
                     : compileBodyKernel(spec, target, context);
   assert((!module || !llvm::verifyModule(**module, &llvm::errs())) &&

@@ -49,7 +49,7 @@ static flatbuffers::Offset<fb::Target> writeTarget(Builder &b,
                                                    const Target &target) {
   return fb::CreateTarget(
       b, b.CreateString(target.name), b.CreateString(target.triple),
-      b.CreateString(target.cpu), b.CreateVectorOfStrings(target.required));
+      b.CreateString(target.tune), b.CreateVectorOfStrings(target.features));
 }
 
 // The PLE table and what each segment reads of its rows.

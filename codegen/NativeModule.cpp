@@ -141,10 +141,11 @@ static CompiledKernel compileOne(const KernelSpec &spec, const Target &target,
   std::string text;
   llvm::raw_string_ostream(text) << **module;
   Status dumped = dump(dumpFolder, spec, ".ll", text);
-  if (dumped)
-    dumped = dump(dumpFolder, spec, ".s", emitAssembly(**module, target));
-  if (!dumped)
-    result.error = dumped.error();
+  Result<std::string> assembly = emitAssembly(**module, target);
+  if (dumped && assembly)
+    dumped = dump(dumpFolder, spec, ".s", *assembly);
+  if (!dumped || !assembly)
+    result.error = dumped ? assembly.error() : dumped.error();
   return result;
 }
 

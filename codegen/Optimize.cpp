@@ -1,6 +1,11 @@
 #include "codegen/Optimize.h"
 
+#include "runtime/abi.h"
+
 #include "llvm/Analysis/TargetLibraryInfo.h"
+#include "llvm/IR/DiagnosticInfo.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -32,8 +37,8 @@ std::unique_ptr<TargetMachine> createTargetMachine(const Target &target) {
   TargetOptions options;
   options.FunctionSections = true;
   return std::unique_ptr<TargetMachine>(backend->createTargetMachine(
-      triple, target.cpu, target.features, options, Reloc::PIC_, std::nullopt,
-      CodeGenOptLevel::Aggressive));
+      triple, target.cpu, llvmFeatures(target), options, Reloc::PIC_,
+      std::nullopt, CodeGenOptLevel::Aggressive));
 }
 
 void setTarget(Module &module, const Target &target) {
@@ -45,6 +50,8 @@ void optimizeModule(Module &module, const Target &target) {
   std::unique_ptr<TargetMachine> machine = createTargetMachine(target);
   module.setTargetTriple(Triple(target.triple));
   module.setDataLayout(machine->createDataLayout());
+  for (Function &function : module)
+    function.addFnAttr("tune-cpu", target.tune);
 
   PipelineTuningOptions tuning;
   tuning.SLPVectorization = true;
@@ -68,11 +75,62 @@ void optimizeModule(Module &module, const Target &target) {
       .run(module, modules);
 }
 
-static std::string emit(Module &module, const Target &target,
-                        CodeGenFileType type) {
+// Frames are as large as a model's constants make them. Calls below a kernel,
+// and its callers, share what is left.
+constexpr uint64_t mostFrame = GM_STACK_BYTES / 4 * 3;
+
+namespace {
+// Remembers the first function whose frame is larger than `mostFrame`.
+class FrameReport : public DiagnosticHandler {
+public:
+  explicit FrameReport(std::string &problem) : problem(problem) {}
+  bool handleDiagnostics(const DiagnosticInfo &info) override {
+    auto *frame = dyn_cast<DiagnosticInfoStackSize>(&info);
+    if (frame && problem.empty())
+      problem = "'" + frame->getFunction().getName().str() + "' takes " +
+                std::to_string(frame->getStackSize()) +
+                " bytes of stack, of which workers have " +
+                std::to_string(mostFrame) + " for a kernel";
+    return frame;
+  }
+
+private:
+  std::string &problem;
+};
+} // namespace
+
+// Bytes that a function takes besides its frame; nothing if they are not known.
+static std::optional<uint64_t> bytesBesideFrame(const Function &function) {
+  const DataLayout &layout = function.getParent()->getDataLayout();
+  uint64_t sum = 0;
+  for (const Instruction &instruction : instructions(function))
+    if (auto *memory = dyn_cast<AllocaInst>(&instruction);
+        memory && !memory->isStaticAlloca()) {
+      std::optional<TypeSize> size = memory->getAllocationSize(layout);
+      if (!size)
+        return std::nullopt;
+      sum += size->getFixedValue();
+    }
+  return sum;
+}
+
+static Result<std::string> emit(Module &module, const Target &target,
+                                CodeGenFileType type) {
   std::unique_ptr<TargetMachine> machine = createTargetMachine(target);
   module.setTargetTriple(Triple(target.triple));
   module.setDataLayout(machine->createDataLayout());
+  std::string problem;
+  for (Function &function : module) {
+    const uint64_t other = bytesBesideFrame(function).value_or(mostFrame + 1);
+    if (other > mostFrame)
+      problem = "'" + function.getName().str() +
+                "' takes too many or an unknown number of bytes of stack";
+    else
+      function.addFnAttr("warn-stack-size", std::to_string(mostFrame - other));
+  }
+  LLVMContext &context = module.getContext();
+  std::unique_ptr<DiagnosticHandler> before = context.getDiagnosticHandler();
+  context.setDiagnosticHandler(std::make_unique<FrameReport>(problem));
   SmallVector<char, 0> bytes;
   raw_svector_ostream stream(bytes);
   legacy::PassManager passes;
@@ -80,14 +138,17 @@ static std::string emit(Module &module, const Target &target,
   assert(!failed && "the back end cannot emit this file type");
   (void)failed;
   passes.run(module);
+  context.setDiagnosticHandler(std::move(before));
+  if (!problem.empty())
+    return Error{ExitCode::Unsupported, "kernel " + problem};
   return std::string(bytes.begin(), bytes.end());
 }
 
-std::string emitObject(Module &module, const Target &target) {
+Result<std::string> emitObject(Module &module, const Target &target) {
   return emit(module, target, CodeGenFileType::ObjectFile);
 }
 
-std::string emitAssembly(Module &module, const Target &target) {
+Result<std::string> emitAssembly(Module &module, const Target &target) {
   return emit(module, target, CodeGenFileType::AssemblyFile);
 }
 

@@ -2,6 +2,7 @@
 // knows the optimisation pipeline; knows no kernels and no MLIR.
 #pragma once
 
+#include "support/Result.h"
 #include "targets/Target.h"
 
 #include <memory>
@@ -25,8 +26,9 @@ void setTarget(llvm::Module &module, const Target &target);
 // without LLVM's unroller (schedules say what is unrolled).
 void optimizeModule(llvm::Module &module, const Target &target);
 
-// The bytes of an object file, or assembly text. May change the module.
-std::string emitObject(llvm::Module &module, const Target &target);
-std::string emitAssembly(llvm::Module &module, const Target &target);
+// The bytes of an object file, or assembly text. May change the module. Error:
+// a function whose frame a worker's stack does not hold, or of unknown size.
+Result<std::string> emitObject(llvm::Module &module, const Target &target);
+Result<std::string> emitAssembly(llvm::Module &module, const Target &target);
 
 } // namespace gemmac

@@ -97,6 +97,10 @@ public:
   }
   ~WeightPacker() { XXH3_freeState(output); }
 
+  bool isF32() const {
+    return formatOf(weight.format).code == Format::Code::F32;
+  }
+
   // Packs all members slab by slab; false after an error.
   bool run(std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
     int64_t memberRows = layout.paddedRows(weight.rows);
@@ -135,7 +139,7 @@ public:
   // Adds the largest error of rounding quantised values to bf16.
   void addRounding(PackHashes &hashes) const {
     for (size_t i = 0; i < tensors.size(); ++i)
-      if (weight.format == "bf16" && isBlockType(tensors[i]->type) &&
+      if (!isF32() && !layout.blockBytes && isBlockType(tensors[i]->type) &&
           pieceErrors[i].largest > hashes.roundingError) {
         hashes.roundingError = pieceErrors[i].largest;
         hashes.roundedTensor = tensors[i]->fileName;
@@ -198,12 +202,12 @@ private:
                           sourceBytes(type, piece.col0);
     int64_t n = piece.col1 - piece.col0;
     StoredError &error = pieceErrors[from.piece];
-    if (weight.format == "f32" || type == SourceType::BF16)
+    if (isF32() || type == SourceType::BF16)
       addExact(n, error);
-    if (type == (weight.format == "f32" ? SourceType::F32 : SourceType::BF16))
+    if (type == (isF32() ? SourceType::F32 : SourceType::BF16))
       return data;
     scratch.resize(n);
-    if (weight.format == "f32")
+    if (isF32())
       dequantizeRow(type, data, n, reinterpret_cast<float *>(scratch.data()));
     else
       toBf16(type, data, n, reinterpret_cast<uint16_t *>(scratch.data()),
@@ -213,8 +217,8 @@ private:
 
   // A row group of a quantised layout.
   void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
-    QuantRow rows[16] = {};
-    StoredError errors[16];
+    QuantRow rows[groupRows] = {};
+    StoredError errors[groupRows];
     for (int64_t i = 0; i < layout.rowGroup; ++i)
       rows[i] = quantRow(member, row + i, converted[i]);
     packQuantized(layout, rows, weight.cols, to, errors);
@@ -251,8 +255,8 @@ private:
     if (layout.blockBytes)
       return fillBlocks(member, first + r, to);
     int64_t bytes = weight.cols * elementBytes(weight.format);
-    const uint8_t *rows[16];
-    assert(layout.rowGroup <= 16);
+    const uint8_t *rows[groupRows];
+    assert(layout.rowGroup <= groupRows);
     for (int64_t i = 0; i < layout.rowGroup; ++i)
       rows[i] = rowData(member, first + r + i, converted[i]);
     if (layout.rowGroup == 1) {

@@ -45,7 +45,7 @@ uint64_t packedSourceBytes(const ProgramPlan &plan, const TensorSource &source);
 
 // Raised whenever the bytes of a weight section change for the same plan and
 // source: external weights packed by another version are not reused.
-inline constexpr int weightsVersion = 3;
+inline constexpr int weightsVersion = 4;
 
 // Hex digits that name what is packed from which source and how: pieces,
 // formats, layouts, tensor headers, size and modification time of every source

@@ -9,6 +9,10 @@
 #include <limits>
 #include <vector>
 
+// Packed bytes must not depend on whether this machine multiplies and adds at
+// once (functions below are compiled for several).
+#pragma STDC FP_CONTRACT OFF
+
 namespace gemmac {
 
 // Round to nearest, ties to even; what is too large becomes the largest half.
@@ -24,6 +28,9 @@ static uint16_t floatToHalf(float x) {
   return sign | ((bits >> 13) - (112 << 10));
 }
 
+static bool isHalf(const Format &format) {
+  return format.scale == Format::Scale::F16;
+}
 static float scaleValue(bool half, uint16_t bits) {
   return half ? halfToFloat(bits) : bf16ToFloat(bits);
 }
@@ -44,7 +51,7 @@ static QuantBlock encodeBlock(const float *values, uint16_t bits, float scale) {
   QuantBlock block;
   block.scale = bits;
   float inverse = scale != 0 ? 1 / scale : 0;
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     block.codes[i] = int8_t(nearest(values[i] * inverse, -8, 7));
   return block;
 }
@@ -52,7 +59,7 @@ static QuantBlock encodeBlock(const float *values, uint16_t bits, float scale) {
 // Whether every value is code * scale with a code in [-8, 7]; if `rounded`,
 // once that is rounded to bf16.
 static bool isOnGrid(const float *values, float scale, bool rounded) {
-  for (int i = 0; i < quantBlock; ++i) {
+  for (int i = 0; i < blockValues; ++i) {
     float value = nearest(values[i] / scale, -8, 7) * scale;
     if ((rounded ? bf16ToFloat(floatToBf16(value)) : value) != values[i])
       return false;
@@ -65,7 +72,7 @@ static bool isOnGrid(const float *values, float scale, bool rounded) {
 static bool hasFewMagnitudes(const float *values) {
   float found[9]; // 0 to 8 times the scale
   int count = 0;
-  for (int i = 0; i < quantBlock; ++i) {
+  for (int i = 0; i < blockValues; ++i) {
     float magnitude = std::fabs(values[i]);
     bool known = false;
     for (int j = 0; j < count; ++j)
@@ -119,7 +126,7 @@ searchScale(const float *values, float peak) {
                               squares[scalesTried] = {};
   for (int c = 0; c < scalesTried; ++c)
     inverse[c] = tops[c] / peak;
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     for (int c = 0; c < scalesTried; ++c) {
       float code = nearest(values[i] * inverse[c], -8, 7);
       products[c] += code * values[i];
@@ -147,7 +154,7 @@ searchScale8(const float *values, float peak) {
     scale[c] = halfToFloat(floatToHalf(std::fabs(peak) / top));
     inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
   }
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     for (int c = 0; c < scalesTried; ++c) {
       float d =
           nearest(values[i] * inverse[c], -127, 127) * scale[c] - values[i];
@@ -162,7 +169,7 @@ searchScale8(const float *values, float peak) {
 
 __attribute__((target_clones("default", "avx2", "avx512f"))) static void
 encodeBytes(const float *values, float inverse, int8_t *codes) {
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     codes[i] = int8_t(int(nearest(values[i] * inverse, -127, 127)));
 }
 
@@ -175,12 +182,12 @@ static QuantBlock encodeBlock8(const float *values, float scale) {
   return block;
 }
 
-QuantBlock quantize(const std::string &format, const float *values,
-                    bool search) {
-  const bool eight = format == "q8_0", half = format != "q4_bf";
+static QuantBlock quantize(const Format &format, const float *values,
+                           bool search) {
+  const bool eight = format.bits == 8, half = isHalf(format);
   float peak = 0;
   bool finite = true;
-  for (int i = 0; i < quantBlock; ++i) {
+  for (int i = 0; i < blockValues; ++i) {
     finite &= std::isfinite(values[i]);
     if (std::fabs(values[i]) > std::fabs(peak))
       peak = values[i];
@@ -199,16 +206,20 @@ QuantBlock quantize(const std::string &format, const float *values,
   return encodeBlock(values, bits, scaleValue(half, bits));
 }
 
+QuantBlock quantize(const std::string &format, const float *values,
+                    bool search) {
+  return quantize(formatOf(format), values, search);
+}
+
 float quantValue(const std::string &format, const QuantBlock &block, int i) {
-  return scaleValue(format != "q4_bf", block.scale) * float(block.codes[i]);
+  return scaleValue(isHalf(formatOf(format)), block.scale) *
+         float(block.codes[i]);
 }
 
 bool keepsBits(const std::string &format, SourceType type) {
-  if (format == "q4_0")
-    return type == SourceType::Q4_0;
-  return format == "q8_0" &&
-         (type == SourceType::Q8_0 || type == SourceType::Q4_0 ||
-          type == SourceType::Q5_0);
+  const char *word = sourceWord(type);
+  return word && isQuantized(word) &&
+         (format == word || format == formatOf(word).within);
 }
 
 // The codes and the f16 scale of a block of Q8_0, Q4_0 or Q5_0.
@@ -217,7 +228,7 @@ static QuantBlock sourceBlock(SourceType type, const uint8_t *from) {
   memcpy(&block.scale, from, 2);
   from += 2;
   if (type == SourceType::Q8_0) {
-    memcpy(block.codes, from, quantBlock);
+    memcpy(block.codes, from, blockValues);
     return block;
   }
   uint32_t fifth = 0; // bit i: 16 of code i
@@ -225,30 +236,36 @@ static QuantBlock sourceBlock(SourceType type, const uint8_t *from) {
     memcpy(&fifth, from, 4);
     from += 4;
   }
-  const int offset = type == SourceType::Q5_0 ? 16 : 8, half = quantBlock / 2;
-  for (int i = 0; i < quantBlock; ++i) {
+  const int offset = type == SourceType::Q5_0 ? 16 : 8, half = halfBlock;
+  for (int i = 0; i < blockValues; ++i) {
     int low = i < half ? from[i] & 15 : from[i - half] >> 4;
     block.codes[i] = int8_t((low | int(fifth >> i & 1) << 4) - offset);
   }
   return block;
 }
 
+// Two codes of 0 .. 15 to a byte.
+static uint8_t nibbles(int low, int high) { return uint8_t(low | high << 4); }
+
 // Part of the bits of a q8_0 block.
 static void storePart(const Layout &layout, const QuantBlock &block,
                       int64_t row, uint8_t *to) {
-  const bool isFirst = layout.bits == Layout::FirstFive;
-  const int half = quantBlock / 2;
-  for (int i = 0; i < half; ++i) {
-    const int a = block.codes[i] + 128, b = block.codes[i + half] + 128;
-    to[i / 4 * 64 + row * 4 + i % 4] =
-        isFirst ? uint8_t(a >> 4 | (b & 0xf0)) : uint8_t((a & 15) | b << 4);
-  }
-  if (!isFirst)
+  auto code = [&](int i) { return block.codes[i] + 128; };
+  if (layout.bits == Layout::LastFour) {
+    auto &part = *reinterpret_cast<LowBlock *>(to);
+    for (int i = 0; i < halfBlock; ++i)
+      part.lower[i / stepValues][row][i % stepValues] =
+          nibbles(code(i) & 15, code(i + halfBlock) & 15);
     return;
-  for (int i = 0; i < quantBlock; ++i)
-    to[256 + row * 4 + i % 4] |= uint8_t((block.codes[i] + 128) >> 3 & 1)
-                                 << i / 4;
-  memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
+  }
+  auto &part = *reinterpret_cast<SplitBlock *>(to);
+  for (int i = 0; i < halfBlock; ++i)
+    part.upper[i / stepValues][row][i % stepValues] =
+        nibbles(code(i) >> 4, code(i + halfBlock) >> 4);
+  for (int i = 0; i < blockValues; ++i)
+    part.fifth[row][i % stepValues] |=
+        uint8_t((code(i) >> 3 & 1) << i / stepValues);
+  part.scales[row] = block.scale;
 }
 
 // The bound of a row in layout q8_0_split_16x32. A logit of n blocks is a sum
@@ -278,42 +295,36 @@ private:
 // One block at its place among `group` rows, whose codes are zeros so far.
 static void store(const Layout &layout, const QuantBlock &block, int64_t row,
                   uint8_t *to) {
-  const bool isGroup = layout.rowGroup > 1;
   if (layout.bits != Layout::All)
     return storePart(layout, block, row, to);
-  if (!isGroup) // as GGUF has it
-    memcpy(to, &block.scale, 2);
-  else
-    memcpy(to + layout.blockBytes - 32 + row * 2, &block.scale, 2);
-  if (!isGroup && layout.format == "q8_0") {
-    memcpy(to + 2, block.codes, quantBlock);
-    return;
-  }
-  uint8_t codes[quantBlock];
-  int count = quantBlock;
-  if (layout.format == "q8_0") {
-    for (int i = 0; i < quantBlock; ++i)
-      codes[i] = uint8_t(block.codes[i] + (layout.signedCodes ? 0 : 128));
+  const bool isGroup = layout.rowGroup > 1;
+  const int offset = isGroup && !layout.signedCodes ? 128 : 0;
+  uint8_t codes[blockValues];
+  int count = blockValues;
+  if (layout.hasNibbles()) {
+    count = halfBlock;
+    for (int i = 0; i < halfBlock; ++i)
+      codes[i] = nibbles(block.codes[i] + 8, block.codes[i + halfBlock] + 8);
   } else {
-    count = quantBlock / 2;
-    for (int i = 0; i < quantBlock / 2; ++i)
-      codes[i] = uint8_t((block.codes[i] + 8) |
-                         (block.codes[i + quantBlock / 2] + 8) << 4);
+    for (int i = 0; i < blockValues; ++i)
+      codes[i] = uint8_t(block.codes[i] + offset);
   }
+  memcpy(to + layout.scalesAt + row * 2, &block.scale, 2);
   if (!isGroup)
-    memcpy(to + 2, codes, size_t(count));
+    memcpy(to + layout.codesAt, codes, size_t(count));
   else
-    for (int i = 0; i < count; i += 4)
-      memcpy(to + i * 16 + row * 4, codes + i, 4);
+    for (int i = 0; i < count; i += stepValues)
+      memcpy(to + i / stepValues * stepBytes + row * stepValues, codes + i,
+             stepValues);
 }
 
 // Blocks of `values` that are not zero, and those that `stored` holds
 // exactly.
 static void countExact(const float *values, const float *stored, int64_t n,
                        StoredError &error) {
-  for (int64_t at = 0; at < n; at += quantBlock) {
+  for (int64_t at = 0; at < n; at += blockValues) {
     bool exact = true, zero = true;
-    for (int64_t i = at; exact && i < at + quantBlock; ++i) {
+    for (int64_t i = at; exact && i < at + blockValues; ++i) {
       zero &= values[i] == 0;
       exact = stored[i] == values[i] ||
               bf16ToFloat(floatToBf16(stored[i])) == values[i];
@@ -325,8 +336,9 @@ static void countExact(const float *values, const float *stored, int64_t n,
 
 void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
                    uint8_t *to, StoredError *errors) {
-  assert(layout.blockBytes && cols % quantBlock == 0);
-  const int64_t tail = cols / quantBlock * layout.blockBytes;
+  const Format &format = formatOf(layout.format);
+  assert(layout.blockBytes && cols % blockValues == 0);
+  const int64_t tail = cols / blockValues * layout.blockBytes;
   memset(to, 0, size_t(tail + layout.groupTail));
   std::vector<float> stored(size_t(cols), 0);
   for (int64_t row = 0; row < layout.rowGroup; ++row) {
@@ -335,16 +347,16 @@ void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
     auto *values = static_cast<const float *>(rows[row].data);
     const bool kept = type != SourceType::F32;
     ScanBound bound;
-    for (int64_t at = 0; at < cols; at += quantBlock) {
-      uint8_t *place = to + at / quantBlock * layout.blockBytes;
+    for (int64_t at = 0; at < cols; at += blockValues) {
+      uint8_t *place = to + at / blockValues * layout.blockBytes;
       QuantBlock block; // zeros
       if (kept)
         block = sourceBlock(type, blocks + sourceBytes(type, at));
       else if (values) // rows of tables are many and serve one token each
-        block = quantize(layout.format, values + at, layout.rowGroup > 1);
+        block = quantize(format, values + at, layout.rowGroup > 1);
       store(layout, block, row, place);
-      float scale = scaleValue(layout.format != "q4_bf", block.scale);
-      for (int i = 0; i < quantBlock; ++i)
+      float scale = scaleValue(isHalf(format), block.scale);
+      for (int i = 0; i < blockValues; ++i)
         stored[size_t(at + i)] = scale * float(block.codes[i]);
       if (layout.groupTail)
         bound.add(block, scale);
@@ -355,8 +367,8 @@ void packQuantized(const Layout &layout, const QuantRow *rows, int64_t cols,
     }
     if (kept) {
       addExact(cols, errors[row]);
-      errors[row].blocks += cols / quantBlock;
-      errors[row].exactBlocks += cols / quantBlock;
+      errors[row].blocks += cols / blockValues;
+      errors[row].exactBlocks += cols / blockValues;
     } else if (values) {
       measureError(values, stored.data(), cols, errors[row]);
       countExact(values, stored.data(), cols, errors[row]);

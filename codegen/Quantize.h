@@ -12,7 +12,7 @@ namespace gemmac {
 
 // A block: codes, and the bits of its scale.
 struct QuantBlock {
-  int8_t codes[quantBlock] = {};
+  int8_t codes[blockValues] = {};
   uint16_t scale = 0;
 };
 

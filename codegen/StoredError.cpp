@@ -1,6 +1,9 @@
 // See StoredError.h.
 #include "codegen/StoredError.h"
 
+// Errors must not depend on whether this machine multiplies and adds at once.
+#pragma STDC FP_CONTRACT OFF
+
 namespace gemmac {
 
 // Sixteen running sums, so that the loop is one of vectors.

@@ -1,5 +1,7 @@
 #include "compiler/QuantNotes.h"
 
+#include "targets/Formats.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -42,14 +44,16 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
   std::map<std::pair<std::string, std::string>, Group> groups;
   for (const PackNote &note : notes) {
     const StoredError &e = note.error;
+    const Format &format = formatOf(note.format);
     // Of values that nobody put on a grid hardly a block is exact.
     bool isGrid = !isBlockType(note.type) && e.exactBlocks * 2 > e.blocks;
     if (isGrid && e.exactBlocks < e.blocks)
       result.warnings.push_back(
           "'" + note.tensor + "' is not stored without loss: " +
           std::to_string(e.blocks - e.exactBlocks) + " of its " +
-          std::to_string(e.blocks) + " blocks of 32 are no multiples of a " +
-          (note.format == "q4_bf" ? "bf16" : "f16") +
+          std::to_string(e.blocks) + " blocks of " +
+          std::to_string(format.block) + " are no multiples of a " +
+          (format.scale == Format::Scale::BF16 ? "bf16" : "f16") +
           " scale by -8 to 7, the others are; values change by up to " +
           number(e.largest));
     bool exact = e.exactBlocks == e.blocks;

@@ -116,8 +116,12 @@ static int emitKernel(const KernelSpec &spec, const Target &target) {
     llvm::raw_string_ostream stream(text);
     (*module)->print(stream, nullptr);
   } else {
-    text = emitKind == "asm" ? emitAssembly(**module, target)
-                             : emitObject(**module, target);
+    Result<std::string> code = emitKind == "asm"
+                                   ? emitAssembly(**module, target)
+                                   : emitObject(**module, target);
+    if (!code)
+      return fail(code.error().code, code.error().message);
+    text = std::move(*code);
   }
   std::error_code error;
   llvm::raw_fd_ostream file(output, error);

@@ -2,6 +2,7 @@
 #include "compiler/CommandLine.h"
 #include "compiler/Driver.h"
 #include "compiler/Version.h"
+#include "passes/QuantMap.h"
 #include "targets/Target.h"
 
 #include <fmt/format.h>
@@ -55,7 +56,9 @@ std::string targetList() {
   const Target *host = findTarget("host");
   for (const Target &target : targets())
     text += fmt::format("{:<14} {}{}\n", target.name, target.summary,
-                        host == &target ? "  [host]" : "");
+                        host == &target    ? "  [host]"
+                        : runsHere(target) ? "  [runs here]"
+                                           : "");
   return text;
 }
 
@@ -69,7 +72,7 @@ void addOptions(CommandLine &line, DriverOptions &o) {
               "--compile-to '-', the default, is standard output");
   line.option("--target", o.target, "TARGET",
               "hardware, see --list-targets (default: this machine's)");
-  line.choice("--quant", o.quant, {"auto", "none", "bf16", "f32", "q8", "q4"},
+  line.choice("--quant", o.quant, quantWords(),
               "format of the matrices: auto keeps the checkpoint's (GGUF types "
               "that are no Q4_0 or Q8_0 become q8_0, with a warning), none "
               "does too but rounds quantised ones to bf16, bf16 rounds all to "
@@ -78,12 +81,12 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.option("--quant-map", o.quantMap, "FILE",
               "formats by name, before --quant: lines PATTERN FORMAT, glob "
               "over names of tensors (layers.*.mlp.down_proj.weight) or of "
-              "weights (l*.down), f32 bf16 q8_0 q4_0 q4_bf q8 or q4; # "
+              "weights (l*.down), a format of matrices or a word of --quant; # "
               "comments; the last match decides");
   line.app.add_flag("--requantize", o.requantize,
                     "with --quant=auto: GGUF types of 4 bits that are not Q4_0 "
                     "become q4_0 instead of q8_0");
-  line.choice("--cache-type", o.cacheType, {"auto", "f32", "bf16", "q8"},
+  line.choice("--cache-type", o.cacheType, cacheWords(),
               "format of keys and values; auto: f32 with --quant=f32, else "
               "bf16; q8: half of bf16, multiplied as 8-bit integers");
   line.choice("--weights", o.weights, {"embedded", "external"},

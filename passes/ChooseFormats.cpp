@@ -16,6 +16,18 @@ namespace gemmac {
 #define GEN_PASS_DEF_CHOOSEFORMATS
 #include "passes/Passes.h.inc"
 
+std::vector<std::string> quantWords() {
+  std::vector<std::string> words = formatNames(Format::Quant);
+  words.insert(words.begin(), {"auto", "none"});
+  return words;
+}
+
+std::vector<std::string> cacheWords() {
+  std::vector<std::string> words = formatNames(Format::Cache);
+  words.insert(words.begin(), "auto");
+  return words;
+}
+
 namespace {
 using Groups = llvm::EquivalenceClasses<Operation *>;
 
@@ -142,18 +154,9 @@ bool Roles::smallKeys() const {
   return some * 16 <= all;
 }
 
-// Of two matrices that must have one format, the more exact one decides.
-static int exactness(StringRef format) {
-  return format == "f32"    ? 4
-         : format == "bf16" ? 3
-         : format == "q8_0" ? 2
-         : format == "q4_0" ? 1
-                            : 0;
-}
-
 // What a matrix of a format multiplies.
 static std::string activationOf(const std::string &format) {
-  return isQuantized(format) ? "q8" : format;
+  return formatOf(format).act;
 }
 
 // "l0.q, l1.q, l2.q, embed" -> "@l0..2.q, @embed".
@@ -196,22 +199,20 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   using Base::Base;
 
   void runOnOperation() override {
-    if (failed(checkOption("quant", quant,
-                           {"auto", "none", "bf16", "f32", "q8", "q4"})) ||
-        failed(checkOption("cache-type", cacheType,
-                           {"auto", "f32", "bf16", "q8"})) ||
+    if (failed(checkOption("quant", quant, quantWords())) ||
+        failed(checkOption("cache-type", cacheType, cacheWords())) ||
         failed(readMap()))
       return signalPassFailure();
     chooseWeights();
     std::string cache = cacheType;
     if (cache == "auto")
-      cache = quant == "f32" ? "f32" : "bf16";
+      cache = is(findFormat(quant), Format::Code::F32) ? "f32" : "bf16";
     for (auto op : getOperation().getOps<gemma::CacheOp>())
       op.setFormat(cache);
   }
 
   LogicalResult checkOption(StringRef name, StringRef value,
-                            ArrayRef<StringRef> allowed) {
+                            ArrayRef<std::string> allowed) {
     if (llvm::is_contained(allowed, value))
       return success();
     return emitError(getOperation().getLoc())
@@ -264,16 +265,17 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     // waits for its weights, so wider activations take next to no time. Beside
     // matrices of 4 bits they would not be seen.
     const bool wide = llvm::none_of(matrices, [&](WeightOp weight) {
-      return StringRef(wishes.at(weight).format).starts_with("q4");
+      const Format &format = formatOf(wishes.at(weight).format);
+      return format.isQuantized() && format.bits == 4;
     });
     std::map<std::pair<std::string, std::string>, std::vector<StringRef>> said;
     for (WeightOp weight : matrices) {
       const Wish &chosen = wishes.at(weight);
       weight.setFormat(chosen.format);
-      weight.setAct(wide && chosen.format == "q8_0" &&
-                            roles.heads.contains(weight)
-                        ? "f32"
-                        : activationOf(chosen.format));
+      const Format &format = formatOf(chosen.format);
+      weight.setAct(wide && *format.wideAct && roles.heads.contains(weight)
+                        ? format.wideAct
+                        : format.act);
       said[{chosen.format, chosen.reason}].push_back(weight.getSymName());
     }
     for (auto &[choice, names] : said)
@@ -293,8 +295,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     for (WeightOp weight : matrices) {
       auto [it, inserted] =
           deciding.try_emplace(groups.getLeaderValue(weight), weight);
-      if (!inserted && exactness(wishes.at(weight).format) >
-                           exactness(wishes.at(it->second).format))
+      if (!inserted && isMoreExact(formatOf(wishes.at(weight).format),
+                                   formatOf(wishes.at(it->second).format)))
         it->second = weight;
     }
     bool changed = false;
@@ -313,59 +315,75 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     return changed;
   }
 
+  static bool is(const Format *format, Format::Code code) {
+    return format && format->code == code;
+  }
+
   // What one matrix would have on its own.
   Wish wish(WeightOp weight, const Roles &roles) {
     int64_t k = weight.dim(weight.rank() - 1);
-    std::string source = weight.getSource().value_or("").str();
+    const Format *source = findFormat(weight.getSource().value_or(""));
     const QuantMap::Line *line =
         map.find({weight.getSymName().str(), weight.getFrom().str(),
                   "model." + weight.getFrom().str(),
                   "model.language_model." + weight.getFrom().str()});
     std::string asked = line ? line->format : quant.getValue();
     std::string reason = line ? line->place : "quant=" + asked;
-    if (asked == "f32")
+    const Format *format = findFormat(asked); // none for auto and none
+    if (is(format, Format::Code::F32))
       return {"f32", reason};
     if (k % 2) // bf16 kernels take pairs of k
       return {"f32", "k = " + std::to_string(k) + " is odd"};
-    if (asked == "bf16")
+    if (is(format, Format::Code::BF16))
       return {"bf16", reason};
-    // f16 has more digits than bf16.
-    bool wide = source == "f32" || source == "f16";
-    Wish plain = {wide ? "f32" : "bf16", source.empty()
-                                             ? "no source is bound"
-                                             : "the source is " + source};
-    if (asked == "none" || (asked == "auto" && !isQuantized(source)))
-      return plain;
+    if (!format && (asked == "none" || !source || !source->isQuantized())) {
+      // f16 has more digits than bf16.
+      bool wide =
+          is(source, Format::Code::F32) || is(source, Format::Code::F16);
+      return {wide ? "f32" : "bf16",
+              source ? std::string("the source is ") + source->name
+                     : "no source is bound"};
+    }
 
-    if (k % quantBlock)
-      return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
+    Wish wish = format ? quantizedWish(weight, roles, *format, source, reason)
+                       : storedWish(*source);
+    const int block = formatOf(wish.format).block;
+    std::string no = " no multiple of " + std::to_string(block);
+    if (k % block)
+      return {"bf16", "k = " + std::to_string(k) + " is" + no};
     auto table = roles.tables.find(weight);
-    if (table != roles.tables.end() && table->second % quantBlock)
+    if (table != roles.tables.end() && table->second % block)
       return {"bf16", // segments read rows from a layer on
               "per-layer embeddings of " + std::to_string(table->second) +
-                  " columns are no multiple of 32"};
-    return quantizedWish(weight, roles, asked, source, reason);
+                  " columns are" + no};
+    return wish;
   }
 
-  // The quantised format that `asked` (auto, q8, q4 or a format) means.
-  Wish quantizedWish(WeightOp weight, const Roles &roles, StringRef asked,
-                     StringRef source, const std::string &reason) {
-    if (asked == "auto") {
-      std::string is = "the source is " + source.str();
-      if (source == "q4_0" || source == "q8_0")
-        return {source.str(), is};
-      if (source == "q5_0") // its codes and scales are among those of q8_0
-        return {"q8_0", is + ", which q8_0 holds exactly"};
-      if (requantize && (source == "q4_1" || source == "q4_k"))
-        return {"q4_0", is + ", encoded anew (requantize)"};
-      return {"q8_0", is + ", encoded anew"};
-    }
-    if (asked != "q8" && asked != "q4")
-      return {asked.str(), reason};
-    if (source == "q4_0")
-      return {"q4_0", reason + ", the source is q4_0"};
-    if (asked == "q8")
-      return {"q8_0", reason};
+  // The quantised format that keeps most of a quantised source.
+  Wish storedWish(const Format &source) {
+    std::string is = std::string("the source is ") + source.name;
+    if (source.may(Format::Weight))
+      return {source.name, is};
+    if (*source.within) // its codes and scales are among those
+      return {source.within,
+              is + ", which " + source.within + " holds exactly"};
+    if (requantize && source.bits == 4)
+      return {"q4_0", is + ", encoded anew (requantize)"};
+    return {"q8_0", is + ", encoded anew"};
+  }
+
+  // The quantised format that `asked`, a format or what stands for one, means.
+  Wish quantizedWish(WeightOp weight, const Roles &roles, const Format &asked,
+                     const Format *source, const std::string &reason) {
+    if (!*asked.means)
+      return {asked.name, reason};
+    // Codes of 4 bits would only get worse.
+    if (source && source->may(Format::Weight) && source->isQuantized() &&
+        source->bits == 4)
+      return {source->name, reason + ", the source is " + source->name};
+    const Format &plain = formatOf(asked.means);
+    if (plain.bits > 4)
+      return {plain.name, reason};
     if (roles.vocabulary.contains(weight))
       return {"q8_0", reason + ", of the vocabulary"};
     if (roles.tables.count(weight))
@@ -375,7 +393,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     // Every later token reads what these write: their errors weigh most.
     if (roles.keys.contains(weight) && roles.smallKeys())
       return {"q8_0", reason + ", keys and values are small and read often"};
-    return {"q4_bf", reason};
+    return {plain.name, reason};
   }
 
   QuantMap map;

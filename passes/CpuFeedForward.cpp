@@ -53,7 +53,8 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
     return op.emitError("unsupported: ")
            << chosen << " of " << experts << " experts; at most " << maxTop
            << " of " << maxExperts << " are";
-  if (router->format != "f32" || router->act != "f32")
+  const Format &plain = formatOf(router->format);
+  if (plain.code != Format::Code::F32 || router->act != plain.act)
     return op.emitError("expects router ")
            << op.getRouterAttr() << " in f32, got " << router->format;
   std::string act = gateUp->act;

@@ -16,9 +16,10 @@ RankedTensorType CpuRecipe::rowsOf(StringRef encoding, int64_t columns) {
   if (isQuantized(encoding.str()))
     return RankedTensorType::get({ShapedType::kDynamic, columns}, b.getI8Type(),
                                  b.getStringAttr(encoding));
-  Type element = encoding == "f32"    ? Type(b.getF32Type())
-                 : encoding == "bf16" ? Type(b.getBF16Type())
-                                      : Type(b.getI32Type());
+  const Format::Code code = formatOf(encoding).code;
+  Type element = code == Format::Code::F32    ? Type(b.getF32Type())
+                 : code == Format::Code::BF16 ? Type(b.getBF16Type())
+                                              : Type(b.getI32Type());
   return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
 }
 
@@ -82,7 +83,7 @@ Value CpuRecipe::norm(Value x, const WeightRef &w, double eps, StringRef act,
 }
 
 Value CpuRecipe::quant(Value x, StringRef act, StringRef name) {
-  if (act == "f32")
+  if (formatOf(act).code == Format::Code::F32)
     return x;
   return call(
       {.family = "quant",
@@ -190,10 +191,9 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
     return failure();
   if (c.pleColumns)
     return op.emitError("unsupported: a second ple_inputs in one segment");
-  if (isQuantized(table->format) && p % quantBlock)
+  if (const int block = formatOf(table->format).block; p % block)
     return op.emitError("expects a width of a multiple of ")
-           << quantBlock << " with a table in " << table->format << ", got "
-           << p;
+           << block << " with a table in " << table->format << ", got " << p;
   c.pleColumns = {first * p, last * p};
   token->setType(rowsOf(table->format, (last - first) * p));
 

@@ -61,7 +61,8 @@ Type ioType(Io io, func::FuncOp source) {
       if (auto weight = gemma::lookupWeight(top, top.getWeightAttr()))
         shape[1] = roundUp(weight.dim(0), 32) / 32;
     });
-  if (array.element != "i32" || llvm::is_contained(shape, 0))
+  if (formatOf(array.element).code != Format::Code::I32 ||
+      llvm::is_contained(shape, 0))
     return {};
   return RankedTensorType::get(shape, b.getI32Type());
 }

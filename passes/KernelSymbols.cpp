@@ -8,7 +8,7 @@ using namespace mlir;
 namespace gemmac {
 
 KernelSymbols::KernelSymbols(ModuleOp module, const Target &target)
-    : module(module), target(target),
+    : target(target), module(module),
       builder(OpBuilder::atBlockBegin(module.getBody())) {
   for (auto weight : module.getOps<gemma::WeightOp>()) {
     tensors[weight.getSymName()] = weight;
@@ -44,10 +44,10 @@ FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
     if (!format)
       return user->emitError() << "expects weight " << name << " with a "
                                << what << " (gemma-choose-formats), got none";
-  if (isQuantized(weight.getFormat()->str()) &&
-      weight.dim(weight.rank() - 1) % quantBlock)
+  const Format &format = formatOf(*weight.getFormat());
+  if (format.isQuantized() && weight.dim(weight.rank() - 1) % format.block)
     return user->emitError()
-           << "expects a multiple of " << quantBlock << " columns of weight "
+           << "expects a multiple of " << format.block << " columns of weight "
            << name << " in format " << *weight.getFormat() << ", got "
            << weight.dim(weight.rank() - 1);
   return weight;
@@ -87,10 +87,10 @@ FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
 
 // A head of 8 bits, where a scan of five of them is worth it.
 bool KernelSymbols::isScanned(gemma::WeightOp weight) const {
+  const Format &format = formatOf(*weight.getFormat());
   return heads.contains(weight.getSymName()) &&
-         findFamily("top_scan")->supports(target) &&
-         *weight.getFormat() == "q8_0" && *weight.getAct() == "q8" &&
-         weight.rank() == 2;
+         findFamily("top_scan")->supports(target) && *format.scan &&
+         *weight.getAct() == format.act && weight.rank() == 2;
 }
 
 FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
@@ -113,11 +113,12 @@ FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
   };
   if (!isScanned(*weight))
     return store(key, name.getValue().str(), matrixLayout(format, target.dot));
-  WeightRef ref = store(key, name.getValue().str(), matrixLayout(splitFormat));
+  const Format &split = formatOf(formatOf(format).scan);
+  WeightRef ref = store(key, name.getValue().str(), matrixLayout(split.name));
   ref.low = store(key + " low", unique((name.getValue() + ".low").str()),
-                  matrixLayout(lowFormat))
+                  matrixLayout(split.low))
                 .name;
-  ref.format = splitFormat;
+  ref.format = split.name;
   return weights[key] = ref;
 }
 

@@ -34,6 +34,7 @@ struct WeightRef {
 class KernelSymbols {
 public:
   KernelSymbols(mlir::ModuleOp module, const Target &target);
+  const Target &target;
 
   // Shape and formats of a checkpoint tensor, without packing it.
   mlir::FailureOr<WeightRef> describe(mlir::Operation *user,
@@ -85,7 +86,6 @@ private:
   std::string unique(llvm::StringRef name);
 
   mlir::ModuleOp module;
-  const Target &target;
   mlir::OpBuilder builder;
   llvm::StringMap<mlir::gemma::WeightOp> tensors;
   llvm::StringMap<mlir::gemma::CacheOp> sourceCaches;

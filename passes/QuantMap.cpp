@@ -1,5 +1,7 @@
 #include "passes/QuantMap.h"
 
+#include "targets/Formats.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/GlobPattern.h"
@@ -13,13 +15,12 @@ constexpr uint64_t mostBytes = 1 << 20; // of a map
 // Alternatives multiply; no pattern needs more.
 constexpr size_t mostAlternatives = 64;
 
-static const std::vector<std::string> formatWords = {
-    "f32", "bf16", "q8_0", "q4_0", "q4_bf", "q8", "q4"};
-
 std::optional<QuantMap> QuantMap::parse(const std::string &text,
                                         const std::string &path,
                                         std::string &problem) {
   QuantMap map;
+  const std::vector<std::string> formatWords =
+      formatNames(Format::Weight | Format::Quant);
   auto fail = [&](const std::string &place, const std::string &what) {
     problem = place + ": " + what;
     return std::nullopt;

@@ -8,6 +8,10 @@
 
 namespace gemmac {
 
+// The words of --quant and of --cache-type.
+std::vector<std::string> quantWords();
+std::vector<std::string> cacheWords();
+
 class QuantMap {
 public:
   struct Line {

@@ -25,7 +25,9 @@ enum {
   GM_TILE_ROWS = 16,   /* most rows of a tile */
   GM_FEW_ROWS = 8,     /* most rows of the row class few */
   GM_TOP = 64,         /* results per row of `top` */
-  GM_SLOT_ALIGN = 64   /* of places in the arena and of pools */
+  GM_SLOT_ALIGN = 64,  /* of places in the arena and of pools */
+  /* Stack of a worker. Generated code keeps each frame below 3/4 of it. */
+  GM_STACK_BYTES = 1 << 20
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 

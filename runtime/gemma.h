@@ -59,8 +59,6 @@ struct File {
 // closed before it is opened again.
 Status open_file(const char *path, File &file);
 void close_file(File &file);
-// Names the first of the features `names` that this CPU or OS lacks.
-Status check_features(const char *const *names, int count);
 
 //===- the memory plan ----------------------------------------------------===//
 

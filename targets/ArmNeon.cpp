@@ -10,16 +10,20 @@ Target armNeon() {
   t.summary = "64-bit ARM with NEON, dotprod and fp16 (Cortex-A76 and newer)";
   t.triple = "aarch64-unknown-linux-gnu";
   t.arch = "aarch64";
-  t.cpu = "cortex-a76";
+  t.cpu = "generic";
+  t.features = {"dotprod", "fullfp16"};
+  t.tune = "cortex-a76";
   t.halide = "arm-64-linux-arm_dot_prod-arm_fp16";
+  t.machine = "neon";
   t.emulator = "qemu-aarch64";
-  t.required = {"asimddp", "asimdhp"};
   t.vectorBytes = 16;
-  t.vectorRegisters = 32;
   t.dot = DotKind::S8S8;
-  t.bf16Dot = false;
-  t.rowGroup = 16;
-  t.linearRows = {1, 2, 4};
+  t.roundsBf16 = true;
+  t.tuning = {.rows = {1, 2, 4},
+              .weightVectors = 8,
+              .sums = 16,
+              .widenedSums = 24,
+              .quantizedSums = 8};
   return t;
 }
 

@@ -138,20 +138,24 @@ static const KernelConstant
     cap = {"cap", KernelConstant::Real, "", "30"},
     tokenScale = {"token_scale", KernelConstant::Real, "", "4"};
 
+// A format of `uses`; of those, with `codes`, only quantised ones.
 static KernelConstant words(const char *name, const char *example,
-                            std::vector<std::string> list) {
+                            unsigned uses, bool codes = false) {
   KernelConstant constant = {name, KernelConstant::Format, "", example};
-  constant.words = std::move(list);
+  for (const std::string &word : formatNames(uses))
+    if (!codes || isQuantized(word))
+      constant.words.push_back(word);
   return constant;
 }
-static const KernelConstant
-    act = words("act", "bf16", {"f32", "bf16", "q8"}),
-    cache = words("cache", "bf16", {"f32", "bf16", "q8"}),
-    format = words("format", "bf16", {"f32", "bf16", "q8_0", "q4_0", "q4_bf"}),
-    headFormat = words("format", "bf16",
-                       {"f32", "bf16", "q8_0", "q4_0", "q4_bf", splitFormat}),
-    scanFormat = words("format", splitFormat, {splitFormat}),
-    scanAct = words("act", "q8", {"q8"});
+static const KernelConstant act = words("act", "bf16", Format::Activation),
+                            cache = words("cache", "bf16", Format::Cache),
+                            format = words("format", "bf16", Format::Weight),
+                            headFormat = words("format", "bf16",
+                                               Format::Weight | Format::Head),
+                            scanFormat =
+                                words("format", splitFormat, Format::Head),
+                            scanAct = words("act", "q8", Format::Activation,
+                                            /*codes=*/true);
 } // namespace constants
 
 //===-- rules -------------------------------------------------------------===//
@@ -205,13 +209,13 @@ int64_t slices(S s) {
 constexpr char sizeK[] = "k", sizeF[] = "f";
 int64_t partColumns(S s) { return s.scalar("parts") * GM_TOP; }
 // Columns that a unit of a product computes.
-int64_t blockOutputs(S) { return 16; }
+int64_t blockOutputs(S) { return groupRows; }
 int64_t pleOutputs(S s) {
-  return isQuantized(s.constants.text("act")) ? quantBlock : 16;
+  return std::max(formatOf(s.constants.text("act")).block, groupRows);
 }
 
 bool isSplit(const Constants &constants) {
-  return constants.text("format") == splitFormat;
+  return *formatOf(constants.text("format")).low;
 }
 bool isScaled(const Constants &constants) {
   return constants.integer("scaled");
@@ -527,10 +531,7 @@ static std::vector<Family> makeFamilies() {
        .axes = {blocks, none},
        .unit = fixed<GM_TOP>,
        // Elsewhere five bits at a time are slower than memory.
-       .supports =
-           [](const Target &target) {
-             return target.dot == DotKind::U8S8 && target.vectorBytes == 64;
-           }},
+       .supports = [](const Target &target) { return target.scansHead; }},
       {.name = "top_merge",
        .summary = "the 64 best of all parts, in the order of `top`: [r][64]",
        .constants = {},
@@ -578,17 +579,19 @@ static std::string textOf(const Constants &constants, const char *name) {
 static std::string checkFormats(const KernelSpec &spec) {
   std::string format = textOf(spec.constants, "format"),
               act = textOf(spec.constants, "act");
-  bool rounds = spec.family == "logits" && format == "q8_0" && act == "f32";
-  bool quantized = isQuantized(format) || isQuantized(act);
-  if (!format.empty() && !act.empty() && !rounds &&
-      isQuantized(format) != isQuantized(act))
+  if (!format.empty() && !act.empty() &&
+      isQuantized(format) != isQuantized(act) &&
+      !(spec.family == "logits" &&
+        isWideProduct(formatOf(format), formatOf(act))))
     return "expects act q8 with quantised formats only, got " + format +
            " and " + act;
+  int block = 1; // at least that of one of them
+  for (const std::string &word : {format, act})
+    block = std::max(block, word.empty() ? 1 : formatOf(word).block);
   for (const char *name : {"k", "p"})
-    if (quantized && spec.constants.has(name) &&
-        spec.constants.integer(name) % quantBlock)
+    if (spec.constants.has(name) && spec.constants.integer(name) % block)
       return "expects " + std::string(name) + " to be a multiple of " +
-             std::to_string(quantBlock) + ", got " +
+             std::to_string(block) + ", got " +
              std::to_string(spec.constants.integer(name));
   return "";
 }
@@ -626,8 +629,8 @@ const Layout &weightLayout(const KernelSpec &spec, const WeightOperand &weight,
                            DotKind dot) {
   if (findFamily(spec.family)->matrix == MatrixUse::None)
     return rowsLayout("f32");
-  return matrixLayout(
-      weight.name == "low" ? lowFormat : spec.constants.text("format"), dot);
+  const Format &format = formatOf(spec.constants.text("format"));
+  return matrixLayout(weight.name == "low" ? format.low : format.name, dot);
 }
 
 int64_t outputsOf(const CallShape &call) {

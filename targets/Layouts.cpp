@@ -1,23 +1,28 @@
 #include "targets/Layouts.h"
 
+#include <cassert>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 
 namespace gemmac {
 
 int64_t elementBytes(const std::string &format) {
-  return format == "bf16" ? 2 : 4;
+  const Format &f = formatOf(format);
+  assert(!f.isQuantized() && "blocks have no elements");
+  return f.bits / 8;
 }
 
-bool isQuantized(const std::string &format) { return format[0] == 'q'; }
-
 int64_t encodedBytes(const std::string &encoding, int64_t elements) {
-  return isQuantized(encoding) ? elements / quantBlock * activationBlockBytes
-                               : elements * elementBytes(encoding);
+  return isQuantized(encoding)
+             ? elements / blockValues * int64_t(sizeof(ActivationBlock))
+             : elements * elementBytes(encoding);
 }
 
 int64_t rowStride(const std::string &encoding, int64_t columns) {
-  return encoding == "i32" ? columns : roundUp(columns, 32);
+  return formatOf(encoding).code == Format::Code::I32
+             ? columns
+             : roundUp(columns, blockValues);
 }
 
 int64_t rowBytes(const std::string &encoding, int64_t columns) {
@@ -40,26 +45,51 @@ int64_t Layout::address(int64_t row, int64_t col, int64_t cols) const {
          elementBytes(format);
 }
 
-static const Layout layouts[] = {
-    {"f32_16", "f32", 16, 1},
-    {"bf16_16x2", "bf16", 16, 2},
-    {"f32_rows", "f32", 1, 1},
-    {"bf16_rows", "bf16", 1, 1},
-    {"q8_0_rows", "q8_0", 1, 32, 34},
-    {"q4_0_rows", "q4_0", 1, 32, 18},
-    {"q4_bf_rows", "q4_bf", 1, 32, 18},
-    {"q8_0_16x32", "q8_0", 16, 32, 544},
-    {"q8_0s_16x32", "q8_0", 16, 32, 544, true},
-    {"q8_0_split_16x32", "q8_0", 16, 32, 352, false, Layout::FirstFive, 64},
-    {"q8_0_low_16x32", "q8_0", 16, 32, 256, false, Layout::LastFour},
-    {"q4_0_16x32", "q4_0", 16, 32, 288},
-    {"q4_bf_16x32", "q4_bf", 16, 32, 288},
-};
+// A layout of quantised blocks.
+template <class Block>
+static Layout blocked(const char *name, const char *format, int64_t rowGroup) {
+  Layout layout{name, format, rowGroup, blockValues, sizeof(Block)};
+  if constexpr (requires { &Block::scale; })
+    layout.codesAt = offsetof(Block, codes);
+  else if constexpr (requires { &Block::scales; })
+    layout.scalesAt = offsetof(Block, scales);
+  else
+    layout.scalesAt = -1;
+  return layout;
+}
 
-std::span<const Layout> allLayouts() { return layouts; }
+static std::vector<Layout> makeLayouts() {
+  Layout bytes = blocked<GroupBlock8>("q8_0s_16x32", "q8_0", groupRows);
+  bytes.signedCodes = true;
+  Layout split = blocked<SplitBlock>("q8_0_split_16x32", "q8_0", groupRows);
+  split.bits = Layout::FirstFive;
+  split.groupTail = sizeof(SplitTail);
+  Layout low = blocked<LowBlock>("q8_0_low_16x32", "q8_0", groupRows);
+  low.bits = Layout::LastFour;
+  return {
+      {"f32_16", "f32", groupRows, 1},
+      {"bf16_16x2", "bf16", groupRows, 2},
+      {"f32_rows", "f32", 1, 1},
+      {"bf16_rows", "bf16", 1, 1},
+      blocked<RowBlock8>("q8_0_rows", "q8_0", 1),
+      blocked<RowBlock4>("q4_0_rows", "q4_0", 1),
+      blocked<RowBlock4>("q4_bf_rows", "q4_bf", 1),
+      blocked<GroupBlock8>("q8_0_16x32", "q8_0", groupRows),
+      bytes,
+      split,
+      low,
+      blocked<GroupBlock4>("q4_0_16x32", "q4_0", groupRows),
+      blocked<GroupBlock4>("q4_bf_16x32", "q4_bf", groupRows),
+  };
+}
+
+std::span<const Layout> allLayouts() {
+  static const std::vector<Layout> all = makeLayouts();
+  return all;
+}
 
 const Layout *findLayout(const std::string &name) {
-  for (const Layout &layout : layouts)
+  for (const Layout &layout : allLayouts())
     if (layout.name == name)
       return &layout;
   return nullptr;
@@ -74,63 +104,54 @@ static const Layout &layoutFor(const std::string &name,
 }
 
 const Layout &matrixLayout(const std::string &format, DotKind dot) {
-  if (format == "q8_0" && dot != DotKind::U8S8)
-    return layoutFor("q8_0s_16x32", format);
-  return layoutFor(format == "f32"       ? "f32_16"
-                   : isQuantized(format) ? format + "_16x32"
-                                         : format + "_16x2",
-                   format);
+  const Format &f = formatOf(format);
+  if (!f.isQuantized())
+    return layoutFor(format + (f.bits == 32 ? "_16" : "_16x2"), format);
+  // 4-bit codes + 8 are signed bytes too, and a scanned head is unsigned.
+  bool isSigned = f.bits == 8 && !f.may(Format::Head) && dot != DotKind::U8S8;
+  return layoutFor(format + (isSigned ? "s_16x32" : "_16x32"), format);
 }
 
 const Layout &rowsLayout(const std::string &format) {
   return layoutFor(format + "_rows", format);
 }
 
-int64_t keyBlock(int64_t dim) {
-  return dim % 128 == 0 ? 128 : dim % 64 == 0 ? 64 : 32;
+static const CacheShape &shapeOf(const std::string &format) {
+  const Format &f = formatOf(format);
+  return f.isQuantized() ? cacheQ8 : f.bits == 32 ? cacheF32 : cacheBf16;
 }
 
 int64_t keyPageBytes(const std::string &format, int64_t heads, int64_t dim) {
-  if (isQuantized(format))
-    return heads * pageKeys * (dim + dim / keyBlock(dim) * 4);
-  return heads * dim * pageKeys * elementBytes(format);
+  return heads * keyPageBytes(shapeOf(format), int32_t(dim));
 }
 
 int64_t valuePageBytes(const std::string &format, int64_t heads, int64_t dim) {
-  if (isQuantized(format))
-    return heads * pageKeys * (dim + 4);
-  return keyPageBytes(format, heads, dim);
+  return heads * valuePageBytes(shapeOf(format), int32_t(dim));
 }
 
 int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
                    int64_t key, int64_t d) {
-  int64_t base = head * keyPageBytes(format, 1, dim);
-  if (isQuantized(format))
-    return base + ((key / 32 * (dim / 4) + d / 4) * 32 + key % 32) * 4 + d % 4;
-  if (format == "f32")
-    return base + (((key / 16) * dim + d) * 16 + key % 16) * 4;
-  return base +
-         ((((key / 32) * (dim / 2) + d / 2) * 32 + key % 32) * 2 + d % 2) * 2;
+  const CacheShape &c = shapeOf(format);
+  int32_t word = keyWord(c, int32_t(dim), int32_t(key), int32_t(d) / c.perWord);
+  return keyPageBytes(format, head, dim) +
+         (word * c.perWord + d % c.perWord) * c.bytes;
 }
 
 int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
                      int64_t key, int64_t d) {
-  int64_t base = head * valuePageBytes(format, 1, dim);
-  if (isQuantized(format))
-    return base + ((d / 32 * (pageKeys / 4) + key / 4) * 32 + d % 32) * 4 +
-           key % 4;
-  if (format == "f32")
-    return base + ((d / 16) * pageKeys + key) * 64 + d % 16 * 4;
-  return base + ((((d / 32) * 32 + key / 2) * 32 + d % 32) * 2 + key % 2) * 2;
+  const CacheShape &c = shapeOf(format);
+  return valuePageBytes(format, head, dim) +
+         valueElement(c, int32_t(key), int32_t(d)) * c.bytes;
 }
 
 int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key, int64_t d) {
-  return head * keyPageBytes("q8", 1, dim) + pageKeys * dim +
-         (d / keyBlock(dim) * pageKeys + key) * 4;
+  return head * keyPageBytes(cacheQ8, int32_t(dim)) +
+         keyScaleAt(int32_t(dim), int32_t(key), int32_t(d));
 }
 
 int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key) {
-  return head * valuePageBytes("q8", 1, dim) + pageKeys * dim + key * 4;
+  return head * valuePageBytes(cacheQ8, int32_t(dim)) +
+         valueScaleAt(int32_t(dim), int32_t(key));
 }
 
 } // namespace gemmac

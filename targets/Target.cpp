@@ -1,29 +1,33 @@
 #include "targets/Target.h"
 
+#include "runtime/host/features.h"
+
+#include <algorithm>
+
 namespace gemmac {
 
 const std::vector<Target> &targets() {
-  static const std::vector<Target> all = {x86Avx512(), x86Avx2(), armNeon()};
+  static const std::vector<Target> all = {
+#define GM_TARGET(function) function(),
+#include "targets/registered.inc"
+#undef GM_TARGET
+  };
   return all;
 }
 
 bool runsHere(const Target &target) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (target.name == "x86-avx512")
-    return __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512bf16");
-  return target.name == "x86-avx2" && __builtin_cpu_supports("x86-64-v3");
-#elif defined(__aarch64__)
-  return target.name == "arm-neon";
-#else
-  (void)target;
-  return false;
-#endif
+  return target.arch == gm::this_arch &&
+         std::all_of(target.features.begin(), target.features.end(),
+                     [](const std::string &feature) {
+                       return gm::has_feature(feature.c_str());
+                     });
+}
+
+std::string llvmFeatures(const Target &target) {
+  std::string text;
+  for (const std::string &feature : target.features)
+    text += (text.empty() ? "+" : ",+") + feature;
+  return text;
 }
 
 const Target *findTarget(const std::string &name) {

@@ -13,40 +13,75 @@ enum class Device { Cpu };
 
 // The int8 dot product: u8 x i8 by fours into i32 (VNNI), i8 x i8 by fours
 // into i32 (sdot), u8 x i8 by pairs into saturated i16 (vpmaddubsw).
-enum class DotKind { None, U8S8, S8S8, U8S8Pairs, Smmla };
+enum class DotKind { U8S8, S8S8, U8S8Pairs };
+
+// What schedules of the Halide families are made of. Each decides speed alone:
+// results do not depend on it.
+struct Tuning {
+  // Row tiles M that products are made for, ascending: weights are read once
+  // for the rows of a tile, whose sums must fit into registers.
+  std::vector<int64_t> rows;
+  // Most vectors of weights read side by side per step of k in products of
+  // floats: four streams (AVX-512), four groups of two vectors (AVX2), two
+  // groups of four (NEON). More gained nothing.
+  int64_t weightVectors;
+  // Registers for sums of products of floats, and where a vector of bf16 pairs
+  // is widened to two; what is left holds weights and activations.
+  int64_t sums, widenedSums;
+  // Vectors of outputs of a quantised product at a time, all rows together:
+  // each has an f32 sum and up to two of int32.
+  int64_t quantizedSums;
+  // How many bytes ahead weights of an expert are fetched for the first rows
+  // that chose it, which read them at the pace of arithmetic, too slow for the
+  // hardware to fetch across pages: 8 rows take 80 cycles for the 288 bytes of
+  // a block of q4_0 (AVX-512), and this is 16 blocks.
+  int64_t expertPrefetch = 4608;
+  // Units of 16 outputs of experts_down per pass over the experts of many rows:
+  // their part of y stays in the cache while all experts add to it.
+  int64_t expertUnits = 24;
+};
 
 struct Target {
   Device device = Device::Cpu;
-  std::string name;          // "x86-avx512", as in --target=
-  std::string summary;       // one line for --list-targets
-  std::string triple;        // of generated code
-  std::string arch;          // runtime-<arch>.o that programs are linked with
-  std::string cpu, features; // for LLVM
-  std::string halide;        // Halide target string
+  std::string name;    // "x86-avx512", as in --target=
+  std::string summary; // one line for --list-targets
+  std::string triple;  // of generated code
+  std::string arch;    // runtime-<arch>.o that programs are linked with
+  // The least CPU of the architecture, and every feature above it that code may
+  // use, implied ones included (LLVM's names). From this one list follow what
+  // LLVM and clang generate for kernels and C++ bodies, what programs ask of
+  // their machine before they run any (runtime/host/features.h) and what
+  // `runsHere` says; test/targets/features_test.cpp compares all of them.
+  std::string cpu;
+  std::vector<std::string> features;
+  std::string tune;     // LLVM's CPU that instructions are scheduled for
+  std::string halide;   // Halide target string
+  std::string machine;  // of C++ bodies: codegen/kernels/machines/<machine>.h
   std::string emulator; // qemu-user program that runs it elsewhere, for tests
-  std::vector<std::string>
-      required; // CPU features by the names the runtime tests
   int64_t vectorBytes = 0;
-  int64_t vectorRegisters = 0;
-  DotKind dot = DotKind::None;
-  bool bf16Dot = false;  // has a bf16 pair dot product into f32
-  int64_t rowGroup = 16; // output rows that a weight layout keeps together
-  std::vector<int64_t>
-      linearRows; // row tiles M that linear bodies are made for, ascending
+  DotKind dot = DotKind::U8S8;
+  bool bf16Dot = false;    // has a bf16 pair dot product into f32
+  bool roundsBf16 = false; // LLVM rounds f32 to bf16 without calling libgcc
+  // Whether a scan of the vocabulary by part of its bits (Format::scan) is
+  // faster than computing all logits.
+  bool scansHead = false;
+  Tuning tuning;
 };
 
 // All targets, of each architecture the best first: --list-targets shows them
 // so and "host" is the first that runs.
 const std::vector<Target> &targets();
-// Whether this machine can run code for the target.
+// What programs for the target ask of their machine, asked of this one.
 bool runsHere(const Target &target);
+// "+a,+b": the features as LLVM wants them.
+std::string llvmFeatures(const Target &target);
 // nullptr if there is none of that name. "host" is the best target that this
 // machine can run, nullptr if there is none.
 const Target *findTarget(const std::string &name);
 
-// One per file; registered in Target.cpp.
-Target x86Avx512();
-Target x86Avx2();
-Target armNeon();
+// One per file, all named in targets/CMakeLists.txt.
+#define GM_TARGET(function) Target function();
+#include "targets/registered.inc"
+#undef GM_TARGET
 
 } // namespace gemmac

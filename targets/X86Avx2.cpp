@@ -11,16 +11,21 @@ Target x86Avx2() {
   t.summary = "x86-64 with AVX2, FMA and F16C (Haswell, Zen and newer)";
   t.triple = "x86_64-unknown-linux-gnu";
   t.arch = "x86_64";
-  t.cpu = "x86-64-v3";
+  t.cpu = "x86-64";
+  t.features = {"sse3",   "ssse3", "sse4.1", "sse4.2", "crc32",
+                "popcnt", "xsave", "avx",    "avx2",   "f16c",
+                "fma",    "lzcnt", "bmi",    "bmi2",   "movbe"};
+  t.tune = "x86-64-v3";
   t.halide = "x86-64-linux-sse41-avx-avx2-fma-f16c";
+  t.machine = "avx2";
   t.emulator = "qemu-x86_64";
-  t.required = {"avx2", "fma", "f16c", "bmi1", "bmi2", "lzcnt", "movbe"};
   t.vectorBytes = 32;
-  t.vectorRegisters = 16;
   t.dot = DotKind::U8S8Pairs;
-  t.bf16Dot = false;
-  t.rowGroup = 16;
-  t.linearRows = {1, 2, 4};
+  t.tuning = {.rows = {1, 2, 4},
+              .weightVectors = 8,
+              .sums = 8,
+              .widenedSums = 12,
+              .quantizedSums = 4};
   return t;
 }
 

@@ -3,8 +3,8 @@
 # (gemma-opt, gemmac, ...) and of LLVM (FileCheck, not, split-file, count) are on
 # PATH; %python is Python 3, %src the repository, %inputs test/Inputs.
 import os
-import platform
 import shutil
+import subprocess
 import sys
 
 import lit.formats
@@ -32,23 +32,11 @@ config.substitutions += [
 ]
 
 # What this machine can run; a test that needs more is unsupported, not passed.
-def cpu_flags():
-    try:
-        with open("/proc/cpuinfo") as info:
-            for line in info:
-                if line.startswith(("flags", "Features")):
-                    return set(line.split(":", 1)[1].split())
-    except OSError:
-        pass
-    return set()
-
-flags = cpu_flags()
-if {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16"} <= flags:
-    config.available_features.add("x86-avx512")
-if {"avx2", "fma", "f16c", "bmi1", "bmi2", "abm", "movbe"} <= flags:
-    config.available_features.add("x86-avx2")
-if platform.machine() == "aarch64" and {"asimddp", "fphp"} <= flags:
-    config.available_features.add("arm-neon")
+gemmac = os.path.join(config.build_root, "bin", "gemmac")
+if os.path.exists(gemmac):
+    for line in subprocess.check_output([gemmac, "--list-targets"], text=True).splitlines():
+        if line.endswith(("[host]", "[runs here]")):
+            config.available_features.add(line.split()[0])
 for tool in ("qemu-aarch64", "qemu-x86_64"):
     if shutil.which(tool):
         config.available_features.add(tool)

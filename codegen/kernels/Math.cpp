@@ -5,20 +5,46 @@ using namespace Halide;
 
 namespace gemmac {
 
+using Code = Format::Code;
+
 Type bufferType(const std::string &encoding) {
-  return encoding == "bf16"  ? UInt(16)
-         : encoding == "i32" ? Int(32)
+  const Code code = formatOf(encoding).code;
+  return code == Code::BF16  ? UInt(16)
+         : code == Code::I32 ? Int(32)
                              : Float(32);
 }
 
+static Expr fromBf16(Expr bits) {
+  return reinterpret<float>(cast<uint32_t>(bits) << 16);
+}
+
 Expr decode(Expr e, const std::string &encoding) {
-  return encoding == "bf16" ? reinterpret<float>(cast<uint32_t>(e) << 16) : e;
+  return formatOf(encoding).code == Code::BF16 ? fromBf16(e) : e;
+}
+
+std::vector<Dim> codeDims(const Layout &layout, int64_t rows) {
+  const int64_t codes = layout.hasNibbles() ? halfBlock : blockValues;
+  std::vector<Dim> dims = {{stepValues, 1}};
+  if (rows > 1)
+    dims.push_back({rows, stepValues});
+  dims.push_back({codes / stepValues, stepBytes});
+  return dims;
+}
+
+Type scaleType(const std::string &format) {
+  return formatOf(format).scale == Format::Scale::BF16 ? UInt(16)
+                                                       : Type(Float(16));
+}
+
+Expr scaleValue(Expr bits, const std::string &format) {
+  return formatOf(format).scale == Format::Scale::BF16 ? fromBf16(bits)
+                                                       : cast<float>(bits);
 }
 
 Expr encode(Expr e, const std::string &encoding) {
   // Defined by HalideKernels.cpp; one conversion instruction where there is
   // one.
-  if (encoding == "bf16")
+  if (formatOf(encoding).code == Code::BF16)
     return Internal::Call::make(UInt(16), "gm_round_bf16", {e},
                                 Internal::Call::PureExtern);
   return e;
@@ -28,15 +54,6 @@ Expr gelu(Expr x) {
   const float c = 0.7978845608028654f; // sqrt(2 / pi)
   Expr u = c * (x + 0.044715f * x * x * x);
   return x / (1.0f + exp(clamp(-2.0f * u, -80.0f, 80.0f)));
-}
-
-Expr tanhOf(Expr x) {
-  // Near 0 the quotient cancels; the series is exact to f32 there.
-  Expr s = x * x;
-  Expr series =
-      x * (1.0f + s * (-1.0f / 3 + s * (2.0f / 15 - s * (17.0f / 315))));
-  Expr e = exp(clamp(2.0f * x, -80.0f, 80.0f));
-  return select(abs(x) < 0.125f, series, (e - 1.0f) / (e + 1.0f));
 }
 
 // Sum of squares: `width` partial sums over j = width c + l, each over c in

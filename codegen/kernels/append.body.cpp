@@ -1,6 +1,6 @@
 // Family append: K (norm, rotation) and V (weightless norm) of a tile's rows,
-// stored in the page layouts of targets/Layouts.h, whose formulas are repeated
-// here and tested against it.
+// stored in the page layouts of targets/blocks.h. Steps of the innermost loops
+// are written out here, and tested against its formulas.
 #include "codegen/kernels/rope.h"
 
 namespace {
@@ -35,7 +35,7 @@ GM_INLINE void storeF32(float *k, float *v, const float *newK,
 GM_INLINE void storeQ8(uint8_t *k, uint8_t *v, const float *newK,
                        const float *newV, int32_t key) {
   const int32_t block = keyBlock(gm_hd);
-  uint8_t *scales = k + gm_hd * GM_PAGE_KEYS;
+  uint8_t *scales = k + codePageBytes(gm_hd);
   for (int32_t d = 0; d < gm_hd; d += block) {
     const float scale = scaleOfLanes(newK, d, block),
                 inverse = inverseOf(scale);
@@ -51,7 +51,7 @@ GM_INLINE void storeQ8(uint8_t *k, uint8_t *v, const float *newK,
     }
   }
   const float scale = scaleOfLanes(newV, 0, gm_hd), inverse = inverseOf(scale);
-  store(v + gm_hd * GM_PAGE_KEYS + key * 4, scale);
+  store(v + valueScaleAt(gm_hd, key), scale);
   for (int32_t d = 0; d < gm_hd; d += 16) {
     const i8x16 codes = __builtin_convertvector(
         codesOf(load<f32x16>(newV + d), inverse), i8x16);
@@ -73,8 +73,10 @@ extern "C" void gm_body(const float *x, const float *rope, const gm_tile *tile,
   float *cosine = GM_WORDS(float, gm_hd / 2),
         *sine = GM_WORDS(float, gm_hd / 2);
   float *newK = GM_WORDS(float, gm_hd), *newV = GM_WORDS(float, gm_hd);
-  const int64_t kBytes = keyPageBytes(gm_cache_q8, gm_cache_bf16, gm_hd),
-                vBytes = valuePageBytes(gm_cache_q8, gm_cache_bf16, gm_hd);
+  const int64_t kBytes =
+                    keyPageBytes(cacheShape(gm_cache_q8, gm_cache_bf16), gm_hd),
+                vBytes = valuePageBytes(cacheShape(gm_cache_q8, gm_cache_bf16),
+                                        gm_hd);
   for (int32_t unit = begin; unit < end; ++unit) {
     const gm_tile &t = tile[unit];
     for (int32_t i = 0; i < t.rows; ++i) {

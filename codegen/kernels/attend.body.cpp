@@ -119,8 +119,9 @@ struct Operands {
 
 GM_INLINE void aim(Chunk &c, const Operands &x, const gm_tile &t,
                    int32_t head) {
-  const int64_t k = keyPageBytes(gm_cache_q8, gm_cache_bf16, gm_hd),
-                v = valuePageBytes(gm_cache_q8, gm_cache_bf16, gm_hd);
+  const int64_t k = keyPageBytes(cacheShape(gm_cache_q8, gm_cache_bf16), gm_hd),
+                v = valuePageBytes(cacheShape(gm_cache_q8, gm_cache_bf16),
+                                   gm_hd);
   c.kBytes = k * (gm_heads / gm_group);
   c.vBytes = v * (gm_heads / gm_group);
   c.k = x.k + head * k;

@@ -9,94 +9,16 @@
 
 #include "codegen/kernels/attend.h"
 
-#if defined(__ARM_FEATURE_DOTPROD)
-#include <arm_neon.h>
-#endif
-
 namespace {
 
 enum { PageQuads = GM_PAGE_KEYS / 4, SplitQuads = GM_SPLIT_KEYS / 4 };
-
-// Sums of products of the four bytes of every lane of `a` with those of `b`:
-// dotKeys takes codes of keys (plus 128) and of a query, dotValues codes of
-// values and weights. `sum` is that of the codes of the query or of the
-// weights: sums of unlike offsets start at a multiple of it.
-#if defined(__AVX512VNNI__)
-using u8x64 = unsigned char __attribute__((vector_size(64)));
-using i8x64 = char __attribute__((vector_size(64)));
-GM_INLINE i32x16 dot(i32x16 acc, u32x16 a, u32x16 b) {
-  return __builtin_ia32_vpdpbusd512(acc, __builtin_bit_cast(u8x64, a),
-                                    __builtin_bit_cast(i8x64, b));
-}
-GM_INLINE i32x16 startKeys(int32_t sum) { return -128 * sum; }
-GM_INLINE i32x16 dotKeys(i32x16 acc, u32x16 a, uint32_t b) {
-  return dot(acc, a, u32x16(b));
-}
-GM_INLINE i32x16 startValues(int32_t) { return 0; }
-GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
-  return dot(acc, u32x16(b), a);
-}
-#elif defined(__ARM_FEATURE_DOTPROD)
-using u32x4 = uint32_t __attribute__((ext_vector_type(4)));
-template <class F>
-GM_INLINE i32x16 quarters(i32x16 acc, u32x16 a, F f) {
-  auto x = f(acc.lo.lo, a.lo.lo), y = f(acc.lo.hi, a.lo.hi),
-       z = f(acc.hi.lo, a.hi.lo), w = f(acc.hi.hi, a.hi.hi);
-  auto lo = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7),
-       hi = __builtin_shufflevector(z, w, 0, 1, 2, 3, 4, 5, 6, 7);
-  return __builtin_shufflevector(lo, hi, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
-                                 12, 13, 14, 15);
-}
-GM_INLINE i32x16 startKeys(int32_t) { return 0; }
-GM_INLINE i32x16 dotKeys(i32x16 acc, u32x16 a, uint32_t b) {
-  return quarters(acc, a ^ 0x80808080u, [=](auto acc, auto a) GM_LAMBDA {
-    return vdotq_s32(__builtin_bit_cast(int32x4_t, acc),
-                     __builtin_bit_cast(int8x16_t, a),
-                     __builtin_bit_cast(int8x16_t, u32x4(b)));
-  });
-}
-GM_INLINE i32x16 startValues(int32_t sum) { return -128 * sum; }
-GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
-  return quarters(acc, a ^ 0x80808080u, [=](auto acc, auto a) GM_LAMBDA {
-    return vreinterpretq_s32_u32(vdotq_u32(
-        __builtin_bit_cast(uint32x4_t, acc), __builtin_bit_cast(uint8x16_t, a),
-        __builtin_bit_cast(uint8x16_t, u32x4(b))));
-  });
-}
-#else
-template <class F>
-GM_INLINE i32x16 bytes(i32x16 acc, F f) {
-  GM_UNROLL
-  for (int32_t i = 0; i < 32; i += 8)
-    acc += f(i);
-  return acc;
-}
-GM_INLINE i32x16 signedByte(u32x16 x, int32_t i) {
-  return __builtin_bit_cast(i32x16, x << (24 - i)) >> 24;
-}
-GM_INLINE i32x16 unsignedByte(u32x16 x, int32_t i) {
-  return __builtin_bit_cast(i32x16, x >> i & 0xffu);
-}
-GM_INLINE i32x16 startKeys(int32_t sum) { return -128 * sum; }
-GM_INLINE i32x16 dotKeys(i32x16 acc, u32x16 a, uint32_t b) {
-  return bytes(acc, [=](int32_t i) GM_LAMBDA {
-    return unsignedByte(a, i) * signedByte(u32x16(b), i);
-  });
-}
-GM_INLINE i32x16 startValues(int32_t) { return 0; }
-GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
-  return bytes(acc, [=](int32_t i) GM_LAMBDA {
-    return signedByte(a, i) * unsignedByte(u32x16(b), i);
-  });
-}
-#endif
 
 GM_INLINE f32x16 toFloat(i32x16 x) {
   return __builtin_convertvector(x, f32x16);
 }
 
 GM_INLINE const float *scalesOf(const uint8_t *page) {
-  return reinterpret_cast<const float *>(page + gm_hd * GM_PAGE_KEYS);
+  return reinterpret_cast<const float *>(page + codePageBytes(gm_hd));
 }
 
 // Query of pair `i` of the chunk from blocks of encoding q8: codes, and scale
@@ -105,11 +27,13 @@ GM_INLINE void takeQuery(Chunk &c, int32_t i, const uint8_t *from) {
   const int32_t lanes = keyBlock(gm_hd), blocks = gm_hd / lanes;
   uint32_t *q = c.q + i * (gm_hd / 4);
   for (int32_t b = 0; b < blocks; ++b) {
-    c.qScale[i * blocks + b] = load<float>(from + 32);
+    c.qScale[i * blocks + b] =
+        load<float>(from + offsetof(ActivationBlock, scale));
     int32_t sum = 0; // of -8 times the codes
-    for (int32_t d = 0; d < lanes; d += 32, from += 40, q += 8) {
+    for (int32_t d = 0; d < lanes;
+         d += blockValues, from += sizeof(ActivationBlock), q += 8) {
       store(q, load<u32x8>(from));
-      sum += load<int32_t>(from + 36);
+      sum += load<int32_t>(from + offsetof(ActivationBlock, word));
     }
     c.qSum[i * blocks + b] = -sum / 8;
   }

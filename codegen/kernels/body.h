@@ -13,7 +13,9 @@
 #ifndef GEMMAC_CODEGEN_KERNELS_BODY_H
 #define GEMMAC_CODEGEN_KERNELS_BODY_H
 
-#include "runtime/abi.h"
+#include "targets/blocks.h"
+
+using namespace gemmac;
 
 #define GM_INLINE static inline __attribute__((always_inline))
 #define GM_LAMBDA __attribute__((always_inline))
@@ -27,14 +29,6 @@ using i8x16 = int8_t __attribute__((ext_vector_type(16)));
 using u8x16 = uint8_t __attribute__((ext_vector_type(16)));
 using u16x16 = uint16_t __attribute__((ext_vector_type(16)));
 using bf16x16 = __bf16 __attribute__((ext_vector_type(16)));
-
-// Registers: accumulators are tiles of GM_PAIRS x GM_VECTORS x 16 floats.
-#if defined(__AVX512BF16__)
-enum { GM_PAIRS = 8, GM_VECTORS = 2 };
-using bf16x32 = __bf16 __attribute__((vector_size(64)));
-#else
-enum { GM_PAIRS = 4, GM_VECTORS = 1 };
-#endif
 
 // Smaller than every score, and no infinity (docs/design.md#4.2).
 #define GM_LOWEST (-1e30f)
@@ -100,18 +94,25 @@ GM_INLINE float maxLanes(f32x16 x) {
   return c.lo > c.hi ? c.lo : c.hi;
 }
 
-// Nearest even; what the target's conversion does with NaN and subnormals. x86
-// without AVX-512 has none, and LLVM would call libgcc for each.
-GM_INLINE u16x16 toBf16(f32x16 x) {
-#if defined(__x86_64__) && !defined(__AVX512BF16__)
-  u32x16 bits = __builtin_bit_cast(u32x16, x);
-  u32x16 rounded = bits + 0x7fff + (bits >> 16 & 1);
-  return __builtin_convertvector((x == x ? rounded : bits | 0x400000) >> 16,
-                                 u16x16);
-#else
-  return __builtin_bit_cast(u16x16, __builtin_convertvector(x, bf16x16));
-#endif
-}
+// What a machine says in instructions of its own: one file each, named by
+// Target::machine. It opens with why and defines
+//   GM_PAIRS, GM_VECTORS  accumulators of attention are tiles of GM_PAIRS x
+//            GM_VECTORS x 16 floats
+//   toBf16   nearest even, NaN quiet
+//   addPairs acc + both products of a pair of bf16 per lane; b for all lanes
+//   dotUnsigned  acc + the products of the four bytes of every lane, those of a
+//            unsigned, those of b signed
+//   dotKeys, dotValues  acc + the products of four codes of keys (+ 128) with
+//            those of a query, of values with those of weights, b for all
+//            lanes. Sums start at startKeys, startValues of the sum of the
+//            codes of query or weights: unlike offsets of machines cancel
+//   GM_LANES lanes of IntVector; wideStart, wideStep: sums of a block of a wide
+//            product for a vector of outputs: where they start, given the
+//            block's word; products of step G with all codes of the row's block
+//            at `a`. GM_WIDE_ROWS rows at a time
+//   GM_HAS_DOTS  if products of dots.body.cpp are made here; then FloatVector,
+//            DotsShape and shapeOf(rows), toFloat and blockSums
+#include GM_MACHINE
 
 GM_INLINE f32x16 fromBf16(u16x16 x) {
   return __builtin_bit_cast(f32x16, __builtin_convertvector(x, u32x16) << 16);
@@ -125,15 +126,7 @@ GM_INLINE f32x16 multiplyAdd(f32x16 acc, u32x16 a, uint32_t b) {
     return fma(__builtin_bit_cast(f32x16, a),
                f32x16(__builtin_bit_cast(float, b)), acc);
   } else {
-#if defined(__AVX512BF16__)
-    return __builtin_ia32_dpbf16ps_512(acc, __builtin_bit_cast(bf16x32, a),
-                                       __builtin_bit_cast(bf16x32, u32x16(b)));
-#else
-    acc = fma(__builtin_bit_cast(f32x16, a << 16),
-              f32x16(__builtin_bit_cast(float, b << 16)), acc);
-    return fma(__builtin_bit_cast(f32x16, a & 0xffff0000u),
-               f32x16(__builtin_bit_cast(float, b & 0xffff0000u)), acc);
-#endif
+    return addPairs(acc, a, b);
   }
 }
 
@@ -206,17 +199,8 @@ GM_INLINE i32x16 codesOf(f32x16 x, float inverse) {
                                  i32x16);
 }
 
-// Lanes of a query or key of `hd` lanes that share a scale (targets/Layouts.h).
-GM_INLINE int32_t keyBlock(int32_t hd) {
-  return hd % 128 == 0 ? 128 : hd % 64 == 0 ? 64 : 32;
-}
-
-// Bytes of a K/V head of size `hd` in a page of keys and of values.
-GM_INLINE int64_t keyPageBytes(int32_t q8, int32_t bf16, int32_t hd) {
-  return GM_PAGE_KEYS * (q8 ? hd + hd / keyBlock(hd) * 4 : hd * (bf16 ? 2 : 4));
-}
-GM_INLINE int64_t valuePageBytes(int32_t q8, int32_t bf16, int32_t hd) {
-  return q8 ? GM_PAGE_KEYS * (hd + 4) : keyPageBytes(0, bf16, hd);
+GM_INLINE const CacheShape &cacheShape(int32_t q8, int32_t bf16) {
+  return q8 ? cacheQ8 : bf16 ? cacheBf16 : cacheF32;
 }
 
 // Stores a block of 32 values with their scale as an activation block of
@@ -224,10 +208,11 @@ GM_INLINE int64_t valuePageBytes(int32_t q8, int32_t bf16, int32_t hd) {
 GM_INLINE void storeCodes(uint8_t *to, f32x16 a, f32x16 b, float scale) {
   const float inverse = inverseOf(scale);
   const i32x16 x = codesOf(a, inverse), y = codesOf(b, inverse);
-  store(to, __builtin_convertvector(x, i8x16));
-  store(to + 16, __builtin_convertvector(y, i8x16));
-  store(to + 32, scale);
-  store(to + 36, -8 * sumLanes(x + y));
+  auto &block = *reinterpret_cast<ActivationBlock *>(to);
+  store(block.codes, __builtin_convertvector(x, i8x16));
+  store(block.codes + 16, __builtin_convertvector(y, i8x16));
+  store(&block.scale, scale);
+  store(&block.word, -8 * sumLanes(x + y));
 }
 
 // Stores 16 values rounded to bf16 or as they are, at element `i` of `p`.
@@ -244,8 +229,9 @@ GM_INLINE void storeBlock(int32_t q8, int32_t bf16, void *p, int64_t i,
                           f32x16 a, f32x16 b) {
   if (q8) {
     f32x16 x = magnitude(a), y = magnitude(b);
-    storeCodes(static_cast<uint8_t *>(p) + i / 32 * 40, a, b,
-               scaleOf(maxLanes(larger(x, y))));
+    storeCodes(static_cast<uint8_t *>(p) +
+                   i / blockValues * int64_t(sizeof(ActivationBlock)),
+               a, b, scaleOf(maxLanes(larger(x, y))));
   } else {
     storeAs(bf16, p, i, a);
     storeAs(bf16, p, i + 16, b);

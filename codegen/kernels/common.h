@@ -56,12 +56,19 @@ Halide::Type bufferType(const std::string &encoding);
 Halide::Expr decode(Halide::Expr e, const std::string &encoding);
 Halide::Expr encode(Halide::Expr e, const std::string &encoding);
 
-// Bytes of `elements` (a multiple of 32 where quantised) of an activation row.
+// Codes of `rows` rows of a block of a packed matrix as u8(within a step, row,
+// step), and the type and f32 value of its scales.
+std::vector<Dim> codeDims(const Layout &layout, int64_t rows = groupRows);
+Halide::Type scaleType(const std::string &format);
+Halide::Expr scaleValue(Halide::Expr bits, const std::string &format);
+
+// Bytes of `elements` (a multiple of a block where quantised) of an activation
+// row.
 Index bytesOf(const Index &elements, const std::string &encoding);
 
-// Rows of an encoding that is written in blocks of 32 columns: stores
-// `value`(i, block, row), i < 32, of `blocks` blocks and `rows` rows at
-// `offset` of `operand`; `rowDim` strides in elements. Schedules everything;
+// Rows of an encoding that is written in blocks: stores
+// `value`(i, block, row), i < blockValues, of `blocks` blocks and `rows` rows
+// at `offset` of `operand`; `rowDim` strides in elements. Schedules everything;
 // `value` must be cheap or computed already.
 void outputQuantized(TileBuilder &tile, Halide::Func value, int64_t blocks,
                      const std::string &operand, const Index &offset,
@@ -71,7 +78,6 @@ void outputQuantized(TileBuilder &tile, Halide::Func value, int64_t blocks,
 
 // gelu with tanh, 0.5 x (1 + tanh(u)), written x / (1 + exp(-2u)).
 Halide::Expr gelu(Halide::Expr x);
-Halide::Expr tanhOf(Halide::Expr x);
 
 // (sum of f(j)^2 / k + eps)^(-1/2) over j < k in one fixed order, computed
 // before its consumers.

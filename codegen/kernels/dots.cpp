@@ -5,39 +5,38 @@ using namespace Halide;
 namespace gemmac {
 
 int64_t groupBytes(const std::string &format, int64_t k) {
-  return matrixLayout(format).bytes(16, k);
+  return matrixLayout(format).bytes(groupRows, k);
 }
 
+// Vectors of 16 f32 outputs.
 static int64_t vectorsPerBlock(const gemmac::Target &target) {
-  return 64 / target.vectorBytes;
+  return groupRows * 4 / target.vectorBytes;
 }
+
+// Blocks of 16 outputs of a wide product at a time: its rows are rounded once
+// for all of them.
+constexpr int64_t wideBlocks = 64;
 
 // Vectors of weights per step of k, a power of two: each has `rows` sums in
 // registers. Without a pair dot product a vector of bf16 pairs becomes two.
-// More than four streams of x86 or two blocks of ARM gain nothing.
 static int64_t weightVectors(const gemmac::Target &target,
                              const std::string &format, int64_t rows) {
-  int64_t registers = target.vectorRegisters;
-  bool widened = format == "bf16" && !target.bf16Dot;
-  int64_t vectors = target.vectorBytes == 64 ? 4 : 8;
+  const Tuning &tuning = target.tuning;
+  bool widened = formatOf(format).code == Format::Code::BF16 && !target.bf16Dot;
+  int64_t vectors = tuning.weightVectors;
   auto fits = [&] {
-    return widened ? vectors * (rows + 2) <= registers * 3 / 4
-                   : vectors * rows <= registers / 2;
+    return widened ? vectors * (rows + 2) <= tuning.widenedSums
+                   : vectors * rows <= tuning.sums;
   };
   while (vectors > 1 && !fits())
     vectors /= 2;
   return vectors;
 }
 
-// Quantised products hold an f32 and up to two int32 sums per output.
-static int64_t quantizedVectors(const gemmac::Target &target) {
-  return target.vectorRegisters / 4;
-}
-
 int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
                      const std::string &act, int64_t rows) {
-  if (isWideProduct(format, act)) // rows are rounded once for all of them
-    return 64;
+  if (isWideProduct(formatOf(format), formatOf(act)))
+    return wideBlocks;
   if (hasBodyProduct(target, format, act) ||
       isQuantized(format)) // one stream: see scheduleQuantized
     return 1;
@@ -47,8 +46,8 @@ int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
 
 std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
   if (rows == RowClass::Few)
-    return target.linearRows;
-  return {target.linearRows.back()};
+    return target.tuning.rows;
+  return {target.tuning.rows.back()};
 }
 
 RowBuffers::RowBuffers(TileBuilder &tile, const DotShape &shape, Type type,
@@ -77,20 +76,21 @@ Expr RowBuffers::at(std::vector<Expr> args) const {
 // products per step. bf16 without: the same pairs as u32, widened by shifts.
 Dots::Dots(TileBuilder &tile, const DotShape &shape)
     : tile(tile), shape(shape) {
-  if (isQuantized(shape.format) && shape.k % quantBlock == 0 &&
-      (shape.act == "q8" || isWideProduct(shape.format, shape.act))) {
+  const Format &format = formatOf(shape.format), &act = formatOf(shape.act);
+  if (format.isQuantized() && shape.k % format.block == 0 &&
+      (shape.act == format.act || isWideProduct(format, act))) {
     if (hasBodyProduct(tile.target, shape.format, shape.act))
       readProduct();
     else
       defineQuantized();
     return;
   }
-  if (shape.format != shape.act ||
-      (shape.format != "f32" && shape.format != "bf16"))
+  if (shape.act != format.act || format.isQuantized())
     throw CompileError("no product of " + shape.act + " activations with " +
                        shape.format + " weights");
   int64_t k = shape.k;
-  bool bf16 = shape.format == "bf16", dot = bf16 && tile.target.bf16Dot;
+  bool bf16 = format.code == Format::Code::BF16,
+       dot = bf16 && tile.target.bf16Dot;
   int64_t steps = bf16 ? (k + 1) / 2 : k;
   // Strides count elements of the buffer: f32, u32 pairs or single bf16.
   int64_t width = dot ? 2 : 1;
@@ -156,12 +156,12 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
 // offset back; targets that multiply signed ones do it in C++ (dots_body.cpp).
 void Dots::defineQuantized() {
   const Layout &layout = matrixLayout(shape.format);
-  const int64_t blocks = shape.k / quantBlock, bytes = layout.blockBytes;
-  const int64_t group = layout.bytes(16, shape.k), act = activationBlockBytes;
-  const bool isSplit = shape.format == splitFormat;
-  const bool nibbles = shape.format != "q8_0";
-  const int64_t codeBytes = bytes - 32, groups = nibbles ? 4 : 8;
-  const int64_t row = rowBytes("q8", shape.k);
+  const int64_t blocks = shape.k / blockValues, bytes = layout.blockBytes;
+  const int64_t group = layout.bytes(groupRows, shape.k);
+  const int64_t act = sizeof(ActivationBlock),
+                row = rowBytes(shape.act, shape.k);
+  const bool isSplit = layout.bits == Layout::FirstFive;
+  const bool nibbles = layout.hasNibbles();
   auto weights = [&](Type type, int64_t offset, std::vector<Dim> dims) {
     int64_t size = type.bytes();
     dims.push_back({blocks, bytes / size});
@@ -171,26 +171,28 @@ void Dots::defineQuantized() {
   };
   ImageParam lower;
   if (isSplit) { // of one part
-    const Layout &low = matrixLayout(lowFormat);
-    lower = tile.input("low", UInt(8),
-                       {{4, 1},
-                        {16, 4},
-                        {groups, 64},
-                        {blocks, low.blockBytes},
-                        {shape.blocks, low.bytes(16, shape.k)}},
-                       shape.low);
+    const Layout &low = matrixLayout(formatOf(shape.format).low);
+    std::vector<Dim> dims = codeDims(low);
+    dims.push_back({blocks, low.blockBytes});
+    dims.push_back({shape.blocks, low.bytes(groupRows, shape.k)});
+    lower = tile.input("low", UInt(8), dims, shape.low);
   }
-  RowBuffers x(tile, shape, Int(8), {{4, 1}, {8, 4}, {blocks, act}}, row);
-  RowBuffers xScale(tile, shape, Float(32), {{blocks, act / 4}}, row / 4, 32);
-  RowBuffers xWord(tile, shape, Int(32), {{blocks, act / 4}}, row / 4, 36);
-  ImageParam w = weights(UInt(8), 0, {{4, 1}, {16, 4}, {groups, 64}});
+  RowBuffers x(
+      tile, shape, Int(8),
+      {{stepValues, 1}, {blockValues / stepValues, stepValues}, {blocks, act}},
+      row, offsetof(ActivationBlock, codes));
+  RowBuffers xScale(tile, shape, Float(32), {{blocks, act / 4}}, row / 4,
+                    offsetof(ActivationBlock, scale));
+  RowBuffers xWord(tile, shape, Int(32), {{blocks, act / 4}}, row / 4,
+                   offsetof(ActivationBlock, word));
+  ImageParam w = weights(UInt(8), layout.codesAt, codeDims(layout));
   codes = w;
   ImageParam wScale =
-      weights(shape.format == "q4_bf" ? UInt(16) : Type(Float(16)), codeBytes,
-              {{16, 1}});
+      weights(scaleType(shape.format), layout.scalesAt, {{groupRows, 1}});
 
   Var kb("kb");
-  inBlock = RDom(0, 4, 0, int(groups));
+  const int steps = (nibbles ? halfBlock : blockValues) / stepValues;
+  inBlock = RDom(0, stepValues, 0, steps);
   RVar j = inBlock.x, g = inBlock.y;
   Func low("low"), high("high");
   Expr code = w(j, o, g, kb, p, b);
@@ -209,7 +211,7 @@ void Dots::defineQuantized() {
     }
     low(o, p, b, r, kb) += cast<int32_t>(l) * cast<int32_t>(x(j, g, kb, r));
     high(o, p, b, r, kb) +=
-        cast<int32_t>(h) * cast<int32_t>(x(j, g + 4, kb, r));
+        cast<int32_t>(h) * cast<int32_t>(x(j, g + steps, kb, r));
     blockSums = {low, high};
   }
   RDom k(0, int(blocks));
@@ -219,8 +221,7 @@ void Dots::defineQuantized() {
     sum += high(o, p, b, r, block);
   else if (nibbles)
     sum += high(o, p, b, r, block) >> 4; // exact: a multiple of 16
-  Expr scale = wScale(o, block, p, b);
-  scale = shape.format == "q4_bf" ? decode(scale, "bf16") : cast<float>(scale);
+  Expr scale = scaleValue(wScale(o, block, p, b), shape.format);
   sums = Func("sums");
   sums(o, p, b, r) = 0.0f;
   // Not to be reordered: tiles would round differently.
@@ -235,7 +236,7 @@ void Dots::scheduleQuantized(Func y) {
   const int lanes = tile.lanes();
   // With few lanes a step is a part of the 16 outputs.
   const int columns = int(std::clamp<int64_t>(
-      quantizedVectors(tile.target) * lanes / tile.rows, lanes, 16));
+      tile.target.tuning.quantizedSums * lanes / tile.rows, lanes, 16));
   Var step("step"), within("within"), outer("yo"), inner("yi");
   y.split(o, step, within, columns).split(within, outer, inner, lanes);
   std::vector<VarOrRVar> order = {inner, outer, r, step, b};
@@ -281,8 +282,9 @@ void Dots::scheduleQuantized(Func y) {
 void Dots::scheduleUpdate(int stage) {
   Var outer("oo"), inner("oi");
   Stage update = sums.update(stage);
-  bool paired = tile.target.bf16Dot && shape.format == "bf16" && stage == 0 &&
-                shape.k >= 2;
+  bool paired = tile.target.bf16Dot &&
+                formatOf(shape.format).code == Format::Code::BF16 &&
+                stage == 0 && shape.k >= 2;
   update.split(o, outer, inner, tile.lanes());
   if (paired)
     update.reorder(pairs[stage], inner, outer, p, b, r, steps[stage])
@@ -357,9 +359,8 @@ void Dots::scheduleEpilogue(TileBuilder &epilogue, Func y) {
   y.vectorize(o, epilogue.lanes());
 }
 
-Tile Dots::finish(TileBuilder &epilogue) {
-  auto tail = std::make_shared<Tile>(
-      epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+Tile Dots::finish(Tile epilogue) {
+  auto tail = std::make_shared<Tile>(std::move(epilogue));
   if (body) {
     body->rows = tile.rows;
     body->units = tile.units;

@@ -64,7 +64,10 @@ public:
   }
   void scheduleEpilogue(TileBuilder &epilogue, Halide::Func y);
   // An epilogue of one row is called for every row of the tile.
-  Tile finish(TileBuilder &epilogue);
+  Tile finish(TileBuilder &epilogue) {
+    return finish(epilogue.finish("_epilogue_of_" + std::to_string(tile.rows)));
+  }
+  Tile finish(Tile epilogue);
 
 private:
   // A product in C++ (dots_body.cpp) has run: `sums` reads its results.
@@ -92,9 +95,6 @@ private:
   Halide::RVar block;
   Halide::ImageParam codes; // the weights, if quantised
 };
-
-// f32 rows times a quantised matrix: rounded to 16 bits inside the product.
-bool isWideProduct(const std::string &format, const std::string &act);
 
 // Whether products of `act` rows with `format` are C++ bodies on a target; the
 // tile that computes the sums of `shape` there, in [row][block][part][16].

@@ -5,20 +5,19 @@
 
 namespace gemmac {
 
-bool isWideProduct(const std::string &format, const std::string &act) {
-  return format == "q8_0" && act == "f32";
-}
-
 bool hasBodyProduct(const gemmac::Target &target, const std::string &format,
                     const std::string &act) {
   return isQuantized(format) &&
-         (target.dot != DotKind::U8S8 || isWideProduct(format, act));
+         (target.dot != DotKind::U8S8 ||
+          isWideProduct(formatOf(format), formatOf(act)));
 }
 
 Tile bodyProduct(int64_t rows, const DotShape &shape) {
   const int64_t group = groupBytes(shape.format, shape.k);
   Tile tile;
-  tile.body = isWideProduct(shape.format, shape.act) ? "wide_dots" : "dots";
+  tile.body = isWideProduct(formatOf(shape.format), formatOf(shape.act))
+                  ? "wide_dots"
+                  : "dots";
   tile.symbol =
       "gm_" + tile.body + "_" + shape.format + "_" + std::to_string(rows);
   auto pointer = [&](const std::string &operand, const Index &offset) {
@@ -33,12 +32,12 @@ Tile bodyProduct(int64_t rows, const DotShape &shape) {
                      : shape.gathered[size_t(r)]);
   pointer("w", shape.w);
   pointer(tileSums, 0);
-  number(shape.k / quantBlock);
+  number(shape.k / formatOf(shape.format).block);
   number(shape.blocks);
   number(group * shape.blockGroups);
   number(shape.parts);
   number(group * shape.partGroups);
-  number(16 * shape.parts * shape.blocks);
+  number(groupRows * shape.parts * shape.blocks);
   return tile;
 }
 

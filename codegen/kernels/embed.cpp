@@ -6,42 +6,48 @@ using namespace Halide;
 
 namespace gemmac {
 
-// The lower nibbles of a row in format splitFormat, as `table` in
-// buildEmbedQuantized has the upper ones.
-static ImageParam lowNibbles(TileBuilder &tile, const Index &id, int64_t k) {
-  const Layout &layout = matrixLayout(lowFormat);
-  return tile.input("low", UInt(8),
-                    {{4, 1}, {4, 64}, {k / quantBlock, layout.blockBytes}},
-                    id / 16 * layout.bytes(16, k) + id % 16 * 4);
+// A row's codes of every block: u8(within a step, step, block).
+static ImageParam rowCodes(TileBuilder &tile, const std::string &operand,
+                           const Layout &layout, const Index &id, int64_t k) {
+  std::vector<Dim> dims = codeDims(layout, 1);
+  dims.push_back({k / blockValues, layout.blockBytes});
+  return tile.input(operand, UInt(8), dims,
+                    id / groupRows * layout.bytes(groupRows, k) +
+                        id % groupRows * stepValues);
 }
 
-// A row of a quantised matrix: 4 codes of every 64 bytes of a block.
+// The lower nibbles of a row whose bits lie in two matrices, as `table` in
+// buildEmbedQuantized has the upper ones.
+static ImageParam lowNibbles(TileBuilder &tile, const std::string &format,
+                             const Index &id, int64_t k) {
+  return rowCodes(tile, "low", matrixLayout(formatOf(format).low), id, k);
+}
+
+// A row of a quantised matrix.
 static TileKernel buildEmbedQuantized(const KernelSpec &spec,
                                       TileBuilder &tile) {
   int64_t k = spec.constants.integer("k");
   const std::string &format = spec.constants.text("format");
   const Layout &layout = matrixLayout(format, tile.target.dot);
-  int64_t bytes = layout.blockBytes, blocks = k / quantBlock;
-  const bool isSplit = format == splitFormat, nibbles = format != "q8_0";
+  int64_t bytes = layout.blockBytes, blocks = k / blockValues;
+  const bool isSplit = layout.bits == Layout::FirstFive,
+             nibbles = layout.hasNibbles();
   Index id = Index::load("ids", Index::row());
-  Index group = id / 16 * layout.bytes(16, k);
-  ImageParam table = tile.input(
-      "table", UInt(8),
-      {{4, 1}, {nibbles ? 4 : (bytes - 32) / 64, 64}, {blocks, bytes}},
-      group + id % 16 * 4);
+  ImageParam table = rowCodes(tile, "table", layout, id, k);
   ImageParam scales =
-      tile.input("table", format == "q4_bf" ? UInt(16) : Type(Float(16)),
-                 {{blocks, bytes / 2}}, group + id % 16 * 2 + (bytes - 32));
+      tile.input("table", scaleType(format), {{blocks, bytes / 2}},
+                 id / groupRows * layout.bytes(groupRows, k) +
+                     id % groupRows * 2 + layout.scalesAt);
   Var i("i"), block("block");
   Func y("y");
-  Expr column = nibbles ? i % 16 : i;
-  Expr byte = table(column % 4, column / 4, block);
+  Expr column = nibbles ? i % halfBlock : i;
+  Expr byte = table(column % stepValues, column / stepValues, block);
   Expr code = cast<int32_t>(byte);
-  auto nibble = [&](Expr e) { return select(i < 16, e & 15, e >> 4); };
+  auto nibble = [&](Expr e) { return select(i < halfBlock, e & 15, e >> 4); };
   if (isSplit)
     code = nibble(code) * 16 +
-           nibble(cast<int32_t>(
-               lowNibbles(tile, id, k)(column % 4, column / 4, block))) -
+           nibble(cast<int32_t>(lowNibbles(tile, format, id, k)(
+               column % stepValues, column / stepValues, block))) -
            128;
   else if (nibbles)
     code = nibble(code) - 8;
@@ -49,10 +55,9 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
     code = cast<int32_t>(reinterpret<int8_t>(byte));
   else
     code = code - 128;
-  Expr scale = format == "q4_bf" ? decode(scales(block), "bf16")
-                                 : cast<float>(scales(block));
+  Expr scale = scaleValue(scales(block), format);
   y(i, block) = cast<float>(code) * scale * float(spec.constants.real("scale"));
-  tile.output(y, "y", {{quantBlock, 1}, {blocks, quantBlock}},
+  tile.output(y, "y", {{blockValues, 1}, {blocks, blockValues}},
               Index::row() * rowBytes("f32", k));
   return {.rows = {Index::parameter("begin"), Index::parameter("end")},
           .tiles = {tile.finish()}};

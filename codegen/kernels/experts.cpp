@@ -22,12 +22,12 @@ static TileKernel groupLoops(const KernelSpec &spec) {
   return kernel;
 }
 
-// The first rows of an expert read its weights from memory, at the pace of the
-// arithmetic: 8 rows take 80 cycles for 288 bytes.
+// The first rows of an expert read its weights from memory.
 static int64_t prefetchBytes(const KernelSpec &spec,
                              const gemmac::Target &target, int64_t rows) {
-  bool largest = rows == target.linearRows.back();
-  return spec.rows == RowClass::Many && largest ? 4608 : 0;
+  bool largest = rows == target.tuning.rows.back();
+  return spec.rows == RowClass::Many && largest ? target.tuning.expertPrefetch
+                                                : 0;
 }
 
 // Unit = 32 outputs; row q of y is slice q % top of row q / top. A worker reads
@@ -41,7 +41,7 @@ TileKernel buildExpertsUp(const KernelSpec &spec,
   int64_t member = matrixLayout(format).bytes(2 * roundUp(f, 32), k);
   TileKernel kernel = groupLoops(spec);
   kernel.unitStep = allUnits;
-  for (int64_t rows : target.linearRows) {
+  for (int64_t rows : target.tuning.rows) {
     GegluShape shape{.rows = rows, .x = 0, .member = expert() * member};
     shape.prefetchBytes = prefetchBytes(spec, target, rows);
     for (int64_t i = 0; i < rows; ++i)
@@ -64,12 +64,13 @@ TileKernel buildExpertsDown(const KernelSpec &spec,
   int64_t k = spec.constants.integer("k"), top = spec.constants.integer("top");
   int64_t member = matrixLayout(format).bytes(spec.constants.integer("n"), k);
   TileKernel kernel = groupLoops(spec);
-  kernel.unitStep = spec.rows == RowClass::Few ? allUnits : 24;
+  kernel.unitStep =
+      spec.rows == RowClass::Few ? allUnits : target.tuning.expertUnits;
   const Index w = expert() * member + Index::unit() * groupBytes(format, k);
   const Index y =
       (pairNumber() / top * Index::parameter("stride") + Index::unit() * 16) *
       4;
-  for (int64_t rows : target.linearRows) {
+  for (int64_t rows : target.tuning.rows) {
     TileBuilder tile(target, rows), tail(target);
     DotShape shape{.k = k, .format = format, .act = act, .x = 0, .w = w};
     shape.prefetchBytes = prefetchBytes(spec, target, rows);

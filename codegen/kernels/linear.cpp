@@ -3,19 +3,27 @@
 // rows inside.
 #include "codegen/kernels/dots.h"
 
+#include <bit>
+
 using namespace Halide;
 
 namespace gemmac {
 
-// The result y(o, b, r) of a tile; `tail` is the builder of its epilogue.
-using Epilogue = Func (*)(TileBuilder &tail, const KernelSpec &, Dots &);
+// Finishes a tile whose epilogue may be made with `tail`.
+using Epilogue = Tile (*)(TileBuilder &tail, const KernelSpec &, Dots &);
 
 // y(o, b, r) of a tile lies at row * stride + unit * 16 elements.
+static Index blockOffset(int64_t bytes) {
+  return (Index::row() * Index::parameter("stride") +
+          Index::unit() * groupRows) *
+         bytes;
+}
+
 static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
-  Index offset =
-      (Index::row() * Index::parameter("stride") + Index::unit() * 16) * bytes;
-  tile.output(y, "y", {{16, 1}, {tile.units, 16}, {tile.rows, 0, "stride"}},
-              offset);
+  tile.output(
+      y, "y",
+      {{groupRows, 1}, {tile.units, groupRows}, {tile.rows, 0, "stride"}},
+      blockOffset(bytes));
 }
 
 static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
@@ -24,20 +32,18 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
   const std::string &format = spec.constants.text("format");
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
+  const char *low = formatOf(format).low;
   TileBuilder tile(target, rows, blocks), tail(target, rows, blocks);
-  Dots dots(tile, {.k = k,
-                   .format = format,
-                   .act = act,
-                   .blocks = blocks,
-                   .x = Index::row() * rowBytes(act, k),
-                   .w = Index::unit() * groupBytes(format, k),
-                   .low = Index::unit() * groupBytes(lowFormat, k)});
-  if (epilogue) {
-    Func y = epilogue(tail, spec, dots);
-    dots.scheduleEpilogue(tail, y);
-    storeBlocks(tail, y, elementBytes(resultEncoding));
-    return dots.finish(tail);
-  }
+  Dots dots(tile,
+            {.k = k,
+             .format = format,
+             .act = act,
+             .blocks = blocks,
+             .x = Index::row() * rowBytes(act, k),
+             .w = Index::unit() * groupBytes(format, k),
+             .low = Index::unit() * (*low ? groupBytes(low, k) : int64_t(0))});
+  if (epilogue)
+    return epilogue(tail, spec, dots);
   Func y("y");
   y(dots.o, dots.b, dots.r) = dots.sum(0);
   dots.schedule(y);
@@ -70,17 +76,36 @@ TileKernel buildLinear(const KernelSpec &spec, const gemmac::Target &target) {
   return buildBlocks(spec, target, "f32", nullptr);
 }
 
+// In C++ (softcap.body.cpp), so that family top_scan has the same bits.
+static Tile softcapEpilogue(int64_t rows, int64_t blocks, float cap) {
+  auto number = [](const Index &value, int bits) {
+    return TileArgument{.offset = value, .typeBits = bits};
+  };
+  Tile tail;
+  tail.rows = rows;
+  tail.units = blocks;
+  tail.body = "softcap";
+  tail.symbol = "gm_softcap";
+  tail.arguments = {
+      {.operand = tileSums, .offset = 0},
+      {.operand = "y", .offset = blockOffset(elementBytes("f32"))},
+      number(rows, 64),
+      number(blocks * groupRows, 64),
+      number(Index::parameter("stride"), 64),
+      number(int64_t(std::bit_cast<int32_t>(cap)), 32)};
+  return tail;
+}
+
 TileKernel buildLogits(const KernelSpec &spec, const gemmac::Target &target) {
-  if (spec.constants.real("cap") <= 0)
-    return buildBlocks(spec, target, "f32", nullptr);
-  return buildBlocks(spec, target, "f32",
-                     [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
-                       float cap = float(spec.constants.real("cap"));
-                       Func y("y");
-                       y(dots.o, dots.b, dots.r) =
-                           cap * tanhOf(dots.stored(tail, 0) / cap);
-                       return y;
-                     });
+  const float cap = float(spec.constants.real("cap"));
+  return buildBlocks(
+      spec, target, "f32",
+      cap > 0
+          ? Epilogue([](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
+              return dots.finish(softcapEpilogue(
+                  tail.rows, tail.units, float(spec.constants.real("cap"))));
+            })
+          : nullptr);
 }
 
 // Columns of the per-layer inputs beside `outputs` outputs of a unit.
@@ -107,12 +132,12 @@ static Tile quantizedPleTile(const KernelSpec &spec,
                    .x = Index::row() * rowBytes(act, k),
                    .w = Index::unit() * (2 * groupBytes(format, k))});
   dots.stored(tail, 0);
-  ImageParam ple = pleInput(tail, quantBlock, 1);
+  ImageParam ple = pleInput(tail, blockValues, 1);
   Var i("i"), block("block"), r("r");
   Func value("value");
   value(i, block, r) =
       gelu(dots.storedAt(i % 16, 0, i / 16, r)) * ple(i, block, r);
-  value.bound(i, 0, int(quantBlock)).compute_root();
+  value.bound(i, 0, int(blockValues)).compute_root();
   value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
   outputQuantized(
       tail, value, 1, "y",
@@ -135,11 +160,13 @@ TileKernel buildLinearPle(const KernelSpec &spec,
   // Few outputs: more tiles would cost compile time only.
   Epilogue gated = [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
     ImageParam ple = pleInput(tail, 16, tail.units);
+    const std::string &act = spec.constants.text("act");
     Func y("y");
     y(dots.o, dots.b, dots.r) =
-        encode(gelu(dots.stored(tail, 0)) * ple(dots.o, dots.b, dots.r),
-               spec.constants.text("act"));
-    return y;
+        encode(gelu(dots.stored(tail, 0)) * ple(dots.o, dots.b, dots.r), act);
+    dots.scheduleEpilogue(tail, y);
+    storeBlocks(tail, y, elementBytes(act));
+    return dots.finish(tail);
   };
   return buildBlocks(spec, target, spec.constants.text("act"), gated,
                      /*several=*/false);
@@ -191,7 +218,7 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
     dots.stored(tail, 0);
     value(i, block, r) = gelu(dots.storedAt(i % 16, 0, i / 16, r)) *
                          dots.storedAt(i % 16, 1, i / 16, r);
-    value.bound(i, 0, 32).compute_root().store_in(MemoryType::Stack);
+    value.bound(i, 0, blockValues).compute_root().store_in(MemoryType::Stack);
     value.vectorize(i, tail.lanes());
     outputQuantized(tail, value, 1, "y", geglu.y, geglu.yRows);
     return dots.finish(tail);

@@ -21,9 +21,9 @@ static void storeRow(TileBuilder &tile, Func value, int64_t k,
     value.compute_root().store_in(MemoryType::Register);
     value.vectorize(value.args()[0], tile.lanes());
     Func blocks(name + "_blocks");
-    blocks(i, block, r) = value(block * int(quantBlock) + i);
-    outputQuantized(tile, blocks, k / quantBlock, name, rowOffset(encoding, k),
-                    {1, roundUp(k, quantBlock)});
+    blocks(i, block, r) = value(block * int(blockValues) + i);
+    outputQuantized(tile, blocks, k / blockValues, name, rowOffset(encoding, k),
+                    {1, roundUp(k, blockValues)});
     return;
   }
   Var j("j");

@@ -10,17 +10,18 @@ namespace gemmac {
 static Expr decodeBlock(TileBuilder &tile, const std::string &format,
                         const Index &slice, int64_t p, Var i, Var block) {
   const Layout &layout = rowsLayout(format);
-  const int64_t bytes = layout.blockBytes, blocks = p / quantBlock;
-  const bool eight = format == "q8_0", bf16 = format == "q4_bf";
-  ImageParam scales = tile.input("token", bf16 ? UInt(16) : Type(Float(16)),
-                                 {{blocks, bytes / 2}}, slice);
-  ImageParam codes = tile.input("token", eight ? Int(8) : UInt(8),
-                                {{bytes - 2, 1}, {blocks, bytes}}, slice + 2);
-  Expr scale =
-      bf16 ? decode(scales(block), "bf16") : cast<float>(scales(block));
-  Expr code = cast<int32_t>(codes(eight ? Expr(i) : i % 16, block));
-  if (!eight)
-    code = select(i < 16, code & 15, code >> 4) - 8;
+  const int64_t bytes = layout.blockBytes, blocks = p / blockValues;
+  const bool nibbles = layout.hasNibbles();
+  ImageParam scales =
+      tile.input("token", scaleType(format), {{blocks, bytes / 2}},
+                 slice + layout.scalesAt);
+  ImageParam codes = tile.input("token", nibbles ? UInt(8) : Int(8),
+                                {{bytes - layout.codesAt, 1}, {blocks, bytes}},
+                                slice + layout.codesAt);
+  Expr scale = scaleValue(scales(block), format);
+  Expr code = cast<int32_t>(codes(nibbles ? i % halfBlock : Expr(i), block));
+  if (nibbles)
+    code = select(i < halfBlock, code & 15, code >> 4) - 8;
   return cast<float>(code) * scale;
 }
 
@@ -29,13 +30,14 @@ TileKernel buildPleFinish(const KernelSpec &spec,
   int64_t p = spec.constants.integer("p");
   const std::string &format = spec.constants.text("format");
   const bool blocks = isQuantized(format);
-  if (blocks && p % quantBlock)
+  if (p % formatOf(format).block)
     throw CompileError("slices of " + std::to_string(p) + " columns in " +
                        format);
   bool few = spec.rows == RowClass::Few;
   Index begin = Index::parameter("begin"), end = Index::parameter("end");
   Index layers = Index::parameter("layers");
-  Index padded = (layers * p + 31) / 32 * 32; // rowStride("f32", layers * p)
+  Index padded = (layers * p + (blockValues - 1)) / blockValues *
+                 blockValues; // rowStride("f32", layers * p)
   Index slice = Index::row() * padded * 4 + Index::unit() * (p * 4);
   Index token =
       (Index::row() * layers + Index::unit()) * rowsLayout(format).bytes(1, p);
@@ -52,10 +54,11 @@ TileKernel buildPleFinish(const KernelSpec &spec,
   Func y("y");
   if (blocks) {
     Var i("i"), block("block");
-    y(i, block) = finish(block * int(quantBlock) + i,
+    y(i, block) = finish(block * int(blockValues) + i,
                          decodeBlock(tile, format, token, p, i, block));
-    y.bound(i, 0, int(quantBlock)).vectorize(i, tile.lanes()).unroll(i);
-    tile.output(y, "y", {{quantBlock, 1}, {p / quantBlock, quantBlock}}, slice);
+    y.bound(i, 0, int(blockValues)).vectorize(i, tile.lanes()).unroll(i);
+    tile.output(y, "y", {{blockValues, 1}, {p / blockValues, blockValues}},
+                slice);
   } else {
     ImageParam t = tile.input("token", bufferType(format), {{p, 1}}, token);
     Var j("j");

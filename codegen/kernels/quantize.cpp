@@ -7,17 +7,20 @@ using namespace Halide;
 namespace gemmac {
 
 Index bytesOf(const Index &elements, const std::string &encoding) {
-  return isQuantized(encoding) ? elements / quantBlock * activationBlockBytes
-                               : elements * elementBytes(encoding);
+  return isQuantized(encoding)
+             ? elements / blockValues * int64_t(sizeof(ActivationBlock))
+             : elements * elementBytes(encoding);
 }
+
+static constexpr int64_t activationBytes = sizeof(ActivationBlock);
 
 // A dimension of rows for elements of `bytes` bytes in a quantised row.
 static Dim quantizedRows(const Dim &rows, int64_t bytes) {
   Dim dim = rows;
   if (dim.parameter.empty())
-    dim.stride = rows.stride / quantBlock * activationBlockBytes / bytes;
-  dim.multiply = activationBlockBytes / bytes;
-  dim.divide = quantBlock;
+    dim.stride = rows.stride / blockValues * activationBytes / bytes;
+  dim.multiply = activationBytes / bytes;
+  dim.divide = blockValues;
   return dim;
 }
 
@@ -32,7 +35,7 @@ void outputQuantized(TileBuilder &tile, Func value, int64_t blocks,
   Func largest("magnitude");
   largest(i, block, r) = abs(value(i, block, r));
   std::vector<Func> halves;
-  for (int n = 16; n >= 1; n /= 2) {
+  for (int n = halfBlock; n >= 1; n /= 2) {
     Func half("larger" + std::to_string(n));
     half(i, block, r) = max(largest(i, block, r), largest(i + n, block, r));
     halves.push_back(half);
@@ -45,29 +48,29 @@ void outputQuantized(TileBuilder &tile, Func value, int64_t blocks,
   Expr inverse = select(s > 0.0f, 1.0f / s, 0.0f);
   codes(i, block, r) =
       cast<int8_t>(cast<int32_t>(round(value(i, block, r) * inverse)));
-  RDom k(0, int(quantBlock));
+  RDom k(0, int(blockValues));
   sum(block, r) += cast<int32_t>(codes(k, block, r));
   word(block, r) = -8 * sum(block, r);
 
   for (size_t h = 0; h < halves.size(); ++h) {
-    int n = 16 >> h;
+    int n = halfBlock >> h;
     halves[h].bound(i, 0, n).compute_at(scale, block);
     halves[h].store_in(MemoryType::Stack);
     if (n > 1)
       halves[h].vectorize(i, std::min(n, lanes)).unroll(i);
   }
-  codes.bound(i, 0, int(quantBlock)).vectorize(i, lanes).unroll(i);
+  codes.bound(i, 0, int(blockValues)).vectorize(i, lanes).unroll(i);
   sum.compute_at(word, block).store_in(MemoryType::Stack);
   sum.update().atomic().vectorize(k, lanes);
 
-  const int64_t bytes = activationBlockBytes;
+  const int64_t bytes = activationBytes;
   tile.output(scale, operand, {{blocks, bytes / 4}, quantizedRows(rowDim, 4)},
-              offset + 32);
+              offset + offsetof(ActivationBlock, scale));
   tile.output(codes, operand,
-              {{quantBlock, 1}, {blocks, bytes}, quantizedRows(rowDim, 1)},
-              offset);
+              {{blockValues, 1}, {blocks, bytes}, quantizedRows(rowDim, 1)},
+              offset + offsetof(ActivationBlock, codes));
   tile.output(word, operand, {{blocks, bytes / 4}, quantizedRows(rowDim, 4)},
-              offset + 36);
+              offset + offsetof(ActivationBlock, word));
 }
 
 } // namespace gemmac

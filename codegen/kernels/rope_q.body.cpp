@@ -1,6 +1,6 @@
 // Family rope_q: norm and rotation of the query heads of some rows. For caches
 // of format q8 a head becomes blocks of encoding q8 of which those of one block
-// of lanes (targets/Layouts.h, keyBlock) have the same scale.
+// of lanes (targets/blocks.h, keyBlock) have the same scale.
 #include "codegen/kernels/rope.h"
 
 namespace {

@@ -4,6 +4,7 @@
 // q8_0_split_16x32) and Cauchy-Schwarz, is computed again from all eight, with
 // the arithmetic of family logits: the same bits.
 #include "codegen/kernels/best.h"
+#include "codegen/kernels/softcap.h"
 
 extern "C" {
 extern const int32_t gm_k;
@@ -13,40 +14,21 @@ extern const float gm_cap;
 namespace {
 
 using f16x16 = _Float16 __attribute__((ext_vector_type(16)));
-using i8x64 = char __attribute__((vector_size(64)));
 
-// Bytes of blocks of 32 k, and places in them.
-enum {
-  SplitBytes = 352,
-  LowBytes = 256,
-  BitsAt = 256,
-  ScalesAt = 320,
-  ActBytes = 40,
-  ActScaleAt = 32,
-  ActWordAt = 36
-};
+constexpr int32_t SplitBytes = sizeof(SplitBlock), LowBytes = sizeof(LowBlock),
+                  ActBytes = sizeof(ActivationBlock),
+                  ActScaleAt = offsetof(ActivationBlock, scale),
+                  ActWordAt = offsetof(ActivationBlock, word);
 
-GM_INLINE int64_t splitGroupBytes() { return gm_k / 32 * SplitBytes + 64; }
-GM_INLINE int64_t actRowBytes() { return gm_k / 32 * ActBytes; }
-GM_INLINE int64_t lowGroupBytes() { return gm_k / 32 * LowBytes; }
+GM_INLINE int64_t splitGroupBytes() {
+  return gm_k / blockValues * SplitBytes + int32_t(sizeof(SplitTail));
+}
+GM_INLINE int64_t actRowBytes() { return gm_k / blockValues * ActBytes; }
+GM_INLINE int64_t lowGroupBytes() { return gm_k / blockValues * LowBytes; }
 
 // acc + the products of four unsigned bytes per lane with four signed ones.
 GM_INLINE i32x16 dot(i32x16 acc, u32x16 codes, const uint8_t *x) {
-  const uint32_t four = load<uint32_t>(x);
-#if defined(__AVX512VNNI__)
-  using v16si = int __attribute__((vector_size(64)));
-  return __builtin_bit_cast(
-      i32x16,
-      __builtin_ia32_vpdpbusd512(__builtin_bit_cast(v16si, acc),
-                                 __builtin_bit_cast(i8x64, codes),
-                                 __builtin_bit_cast(i8x64, u32x16(four))));
-#else // no target without VNNI scans
-  GM_UNROLL
-  for (int j = 0; j < 4; ++j)
-    acc += __builtin_convertvector(codes >> (8 * j) & 255, i32x16) *
-           int32_t(int8_t(four >> (8 * j)));
-  return acc;
-#endif
+  return dotUnsigned(acc, codes, u32x16(load<uint32_t>(x)));
 }
 
 constexpr uint32_t upper4 = 0xf0f0f0f0u, bit3 = 0x08080808u;
@@ -80,7 +62,8 @@ GM_INLINE Codes eightBits(u32x16 nibbles, u32x16 low) {
 }
 
 GM_INLINE f32x16 scalesOf(const uint8_t *w) {
-  return __builtin_convertvector(load<f16x16>(w + ScalesAt), f32x16);
+  return __builtin_convertvector(load<f16x16>(w + offsetof(SplitBlock, scales)),
+                                 f32x16);
 }
 
 // y of N rows with the 16 rows of a group at `w`, the code taken as 8 * (its
@@ -94,8 +77,8 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
   GM_UNROLL
   for (int r = 0; r < N; ++r)
     y[r] = f32x16(0.0f);
-  for (int32_t block = 0; block < gm_k / 32; ++block) {
-    const u32x16 bits = load<u32x16>(w + BitsAt);
+  for (int32_t block = 0; block < gm_k / blockValues; ++block) {
+    const u32x16 bits = load<u32x16>(w + offsetof(SplitBlock, fifth));
     GM_UNROLL
     for (int i = 0; i < LowBytes; i += 64)
       __builtin_prefetch(ahead + i, 0, 2);
@@ -107,7 +90,7 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
           i32x16((load<int32_t>(x + r * actRowBytes() + ActWordAt) >> 1) * 31);
     auto add = [&](auto g) GM_LAMBDA {
       constexpr int G = decltype(g)::value;
-      const Codes c = fiveBits<G>(load<u32x16>(w + G * 64), bits);
+      const Codes c = fiveBits<G>(load<u32x16>(w + G * stepBytes), bits);
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
         const uint8_t *codes = x + r * actRowBytes() + G * 4;
@@ -130,12 +113,12 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
 GM_INLINE f32x16 exactGroup(const uint8_t *w, const uint8_t *low,
                             const uint8_t *x) {
   f32x16 y = 0.0f;
-  for (int32_t block = 0; block < gm_k / 32; ++block) {
+  for (int32_t block = 0; block < gm_k / blockValues; ++block) {
     i32x16 sum = i32x16(load<int32_t>(x + ActWordAt) * 16);
     GM_UNROLL
     for (int g = 0; g < 4; ++g) {
-      const Codes c =
-          eightBits(load<u32x16>(w + g * 64), load<u32x16>(low + g * 64));
+      const Codes c = eightBits(load<u32x16>(w + g * stepBytes),
+                                load<u32x16>(low + g * stepBytes));
       sum = dot(sum, c.first, x + g * 4);
       sum = dot(sum, c.second, x + g * 4 + 16);
     }
@@ -146,36 +129,8 @@ GM_INLINE f32x16 exactGroup(const uint8_t *w, const uint8_t *low,
   return y;
 }
 
-// exp of -80 .. 80 with the bits of Halide's, which family logits uses.
-GM_INLINE f32x16 expAsHalide(f32x16 x) {
-  const f32x16 whole = __builtin_elementwise_floor(x * 1.44269502f);
-  const f32x16 r = fma(-whole, 0.693147182f, x), s = r * r;
-  f32x16 odd = fma(s, 0.00031965933071842413f, 0.00848988645943932717f);
-  odd = fma(s, odd, 0.16667983794100929562f);
-  odd = fma(s, odd, 1.0f);
-  f32x16 even = fma(s, 0.00119156835564003744f, 0.04160188091348320655f);
-  even = fma(s, even, 0.49999899033463041098f);
-  even = fma(s, even, 1.0f);
-  const i32x16 power = __builtin_convertvector(whole, i32x16);
-  return fma(r, odd, even) *
-         __builtin_bit_cast(f32x16, (power << 23) + 0x3f800000);
-}
-
-// cap tanh(y / cap), as tanhOf (Math.cpp).
 GM_INLINE f32x16 capped(f32x16 y) {
-  if (!(gm_cap > 0))
-    return y;
-  const float inverse = 1.0f / gm_cap;
-  const f32x16 x = y * inverse;
-  f32x16 twice = y * (2 * inverse);
-  twice = __builtin_elementwise_minnum(twice, f32x16(80.0f));
-  twice = __builtin_elementwise_maxnum(twice, f32x16(-80.0f));
-  const f32x16 e = expAsHalide(twice);
-  const f32x16 square = y * y, s = square * (inverse * inverse);
-  f32x16 series = fma(-square, inverse * inverse * (17.0f / 315), 2.0f / 15);
-  series = fma(s, series, -1.0f / 3);
-  series = x * fma(s, series, 1.0f);
-  return (magnitude(x) < 0.125f ? series : (e - 1.0f) / (e + 1.0f)) * gm_cap;
+  return gm_cap > 0 ? softcap(y, gm_cap) : y;
 }
 
 // Euclidean norm of an activation row, rounded up by more than its errors and
@@ -183,9 +138,9 @@ GM_INLINE f32x16 capped(f32x16 y) {
 // which is less than the constant.
 GM_INLINE float normOf(const uint8_t *x) {
   float sum = 0;
-  for (int32_t block = 0; block < gm_k / 32; ++block, x += ActBytes) {
+  for (int32_t block = 0; block < gm_k / blockValues; ++block, x += ActBytes) {
     int32_t squares = 0;
-    for (int32_t i = 0; i < 32; ++i)
+    for (int32_t i = 0; i < blockValues; ++i)
       squares += int32_t(int8_t(x[i])) * int8_t(x[i]);
     const float scale = load<float>(x + ActScaleAt);
     sum = fma(float(squares), scale * scale, sum);
@@ -253,7 +208,8 @@ GM_INLINE void scan(Vocabulary v, const uint32_t *mask, const uint8_t *x,
     if (waits)
       enterAll(waiting);
     waiting = -1;
-    const f32x16 bounds = load<f32x16>(w + splitGroupBytes() - 64);
+    const f32x16 bounds =
+        load<f32x16>(w + splitGroupBytes() - sizeof(SplitTail));
     GM_UNROLL
     for (int r = 0; r < N; ++r) {
       // capped() need not be monotone in its last bits.

@@ -11,19 +11,12 @@
 // rows are rounded anew by every call, so a call should have many groups.
 #include "codegen/kernels/body.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#else
-#include <arm_neon.h>
-#endif
-
 namespace {
 
-enum { CodeBytes = 512, GroupBytes = CodeBytes + 32 };
 constexpr float most = 127 * 256;
 
 struct Block { // of a rounded row
-  int8_t high[32], low[32];
+  int8_t high[blockValues], low[blockValues];
   float scale;
   int32_t word; // what unsigned weights, 128 too large, are corrected by
 };
@@ -40,7 +33,7 @@ GM_INLINE i32x16 encode(f32x16 x, float inverse, int8_t *high, int8_t *low) {
 }
 
 GM_INLINE void encodeRow(const float *x, Block *to, int64_t blocks) {
-  for (int64_t b = 0; b < blocks; ++b, x += 32) {
+  for (int64_t b = 0; b < blocks; ++b, x += blockValues) {
     f32x16 first = load<f32x16>(x), second = load<f32x16>(x + 16);
     float peak = maxLanes(larger(__builtin_elementwise_abs(first),
                                  __builtin_elementwise_abs(second)));
@@ -52,50 +45,7 @@ GM_INLINE void encodeRow(const float *x, Block *to, int64_t blocks) {
   }
 }
 
-// Sums of a block for a vector of outputs: where they start, given the block's
-// word, and int8 products of group G of 4 k, with all codes of the row's block
-// at `a`.
-#if defined(__AVX512F__)
-
-enum { Lanes = 16, MostRows = 8 };
-using IntVector = __m512i;
-GM_INLINE IntVector start(int32_t word) { return _mm512_set1_epi32(word); }
-template <int G>
-GM_INLINE IntVector multiply(IntVector sum, const uint8_t *w, const int8_t *a) {
-  return _mm512_dpbusd_epi32(sum, load<__m512i>(w),
-                             _mm512_set1_epi32(load<int32_t>(a + G * 4)));
-}
-
-#elif defined(__AVX2__)
-
-enum { Lanes = 8, MostRows = 1 };
-using IntVector = __m256i;
-GM_INLINE IntVector start(int32_t) { return _mm256_setzero_si256(); }
-// |code| times the activation with the code's sign: two products are at most
-// 2 * 128 * 127, which an i16 holds.
-template <int G>
-GM_INLINE IntVector multiply(IntVector sum, const uint8_t *w, const int8_t *a) {
-  __m256i code = load<__m256i>(w),
-          x = _mm256_set1_epi32(load<int32_t>(a + G * 4));
-  __m256i pairs =
-      _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(x, code));
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-
-#else
-
-enum { Lanes = 4, MostRows = 1 };
-using IntVector = int32x4_t;
-GM_INLINE IntVector start(int32_t) { return vdupq_n_s32(0); }
-template <int G>
-GM_INLINE IntVector multiply(IntVector sum, const uint8_t *w, const int8_t *a) {
-  return vdotq_laneq_s32(sum, load<int8x16_t>(w),
-                         load<int8x16_t>(a + G / 4 * 16), G % 4);
-}
-
-#endif
-
-enum { Vectors = 16 / Lanes };
+enum { Lanes = GM_LANES, Vectors = 16 / Lanes };
 using f32v = float __attribute__((ext_vector_type(Lanes)));
 using i32v = int32_t __attribute__((ext_vector_type(Lanes)));
 using f16v = _Float16 __attribute__((ext_vector_type(Lanes)));
@@ -105,22 +55,22 @@ template <int N>
 GM_INLINE void multiplyGroup(const Block *const (&rows)[N], const uint8_t *w,
                              float *y, int64_t blocks, int64_t yRow) {
   f32v acc[N][Vectors] = {};
-  for (int64_t b = 0; b < blocks; ++b, w += GroupBytes) {
+  for (int64_t b = 0; b < blocks; ++b, w += sizeof(GroupBlock8)) {
     IntVector high[N][Vectors], low[N][Vectors];
     GM_UNROLL
     for (int r = 0; r < N; ++r)
       GM_UNROLL
     for (int v = 0; v < Vectors; ++v)
-      high[r][v] = start(0), low[r][v] = start(rows[r][b].word);
+      high[r][v] = wideStart(0), low[r][v] = wideStart(rows[r][b].word);
     auto group = [&](auto g) __attribute__((always_inline)) {
       constexpr int G = decltype(g)::value;
       GM_UNROLL
       for (int v = 0; v < Vectors; ++v)
         GM_UNROLL
       for (int r = 0; r < N; ++r) {
-        const uint8_t *codes = w + G * 64 + v * Lanes * 4;
-        high[r][v] = multiply<G>(high[r][v], codes, rows[r][b].high);
-        low[r][v] = multiply<G>(low[r][v], codes, rows[r][b].low);
+        const uint8_t *codes = w + G * stepBytes + v * Lanes * 4;
+        high[r][v] = wideStep<G>(high[r][v], codes, rows[r][b].high);
+        low[r][v] = wideStep<G>(low[r][v], codes, rows[r][b].low);
       }
     };
     group(Int<0>()), group(Int<1>()), group(Int<2>()), group(Int<3>());
@@ -128,7 +78,7 @@ GM_INLINE void multiplyGroup(const Block *const (&rows)[N], const uint8_t *w,
     GM_UNROLL
     for (int v = 0; v < Vectors; ++v) {
       f32v scale = __builtin_convertvector(
-          load<f16v>(w + CodeBytes + v * Lanes * 2), f32v);
+          load<f16v>(w + offsetof(GroupBlock8, scales) + v * Lanes * 2), f32v);
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
         i32v sum = (__builtin_bit_cast(i32v, high[r][v]) << 8) +
@@ -150,7 +100,7 @@ template <int N>
 GM_INLINE void multiply(const float *const (&x)[N], const uint8_t *w, float *y,
                         int64_t blocks, int64_t groups, int64_t groupBytes,
                         int64_t parts, int64_t partBytes, int64_t yRow) {
-  constexpr int M = N < MostRows ? N : MostRows;
+  constexpr int M = N < GM_WIDE_ROWS ? N : GM_WIDE_ROWS;
   auto *rounded = reinterpret_cast<Block *>(
       GM_WORDS(int32_t, N * blocks * int64_t(sizeof(Block) / 4)));
   for (int r = 0; r < N; ++r)
@@ -163,7 +113,8 @@ GM_INLINE void multiply(const float *const (&x)[N], const uint8_t *w, float *y,
         for (int r = 0; r < M; ++r)
           rows[r] = rounded + (first + r) * blocks;
         multiplyGroup<M>(rows, w + b * groupBytes + p * partBytes,
-                         y + first * yRow + (b * parts + p) * 16, blocks, yRow);
+                         y + first * yRow + (b * parts + p) * groupRows, blocks,
+                         yRow);
       }
 }
 

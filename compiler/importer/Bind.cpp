@@ -5,6 +5,7 @@
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/GgufModel.h"
 #include "dialects/gemma/Gemma.h"
+#include "targets/Formats.h"
 
 #include <algorithm>
 #include <cstring>
@@ -30,38 +31,6 @@ std::string layerText(StringRef name) {
       name.take_until([](char c) { return c == '.'; }).getAsInteger(10, layer))
     return "";
   return " of layer " + std::to_string(layer);
-}
-
-// The `source` of a weight; nullptr for types that are no weights.
-const char *sourceWord(SourceType type) {
-  switch (type) {
-  case SourceType::F32:
-    return "f32";
-  case SourceType::F16:
-    return "f16";
-  case SourceType::BF16:
-    return "bf16";
-  case SourceType::Q8_0:
-    return "q8_0";
-  case SourceType::Q4_0:
-    return "q4_0";
-  case SourceType::Q4_1:
-    return "q4_1";
-  case SourceType::Q5_0:
-    return "q5_0";
-  case SourceType::Q5_1:
-    return "q5_1";
-  case SourceType::Q4_K:
-    return "q4_k";
-  case SourceType::Q5_K:
-    return "q5_k";
-  case SourceType::Q6_K:
-    return "q6_k";
-  case SourceType::I64:
-  case SourceType::Other:
-    break;
-  }
-  return nullptr;
 }
 
 class Binder {
@@ -145,11 +114,7 @@ Status Binder::bind(gemma::WeightOp weight) {
 // Of two types in one weight the one that more formats lose digits of: what
 // holds it holds the other as well as can be.
 static const char *wider(const char *a, const char *b) {
-  static const char *const ascending[] = {"q4_0", "q4_1", "q4_k", "q5_0",
-                                          "q5_1", "q5_k", "q6_k", "q8_0",
-                                          "bf16", "f16",  "f32"};
-  auto rank = [](StringRef word) { return llvm::find(ascending, word); };
-  return rank(a) < rank(b) ? b : a;
+  return isMoreExact(formatOf(b), formatOf(a)) ? b : a;
 }
 
 // Gate and up projections of the experts in two tensors of their own.

@@ -1,6 +1,7 @@
 // Verifiers and folds of the gemma dialect. Shapes are checked against the
 // symbols that an op names; nothing here knows formats, targets or kernels.
 #include "dialects/gemma/Gemma.h"
+#include "targets/Formats.h"
 
 #include "targets/Segments.h"
 
@@ -87,6 +88,13 @@ static LogicalResult checkWord(Operation *op, std::optional<StringRef> word,
   return op->emitOpError() << "expects " << name << " to be "
                            << llvm::join(allowed, " or ") << ", got \"" << *word
                            << "\"";
+}
+
+// `word`, where it stands, names a format for any of `uses`.
+static LogicalResult checkFormat(Operation *op, std::optional<StringRef> word,
+                                 StringRef name, unsigned uses) {
+  const std::vector<std::string> names = gemmac::formatNames(uses);
+  return checkWord(op, word, name, llvm::to_vector_of<StringRef>(names));
 }
 
 static LogicalResult checkPairs(Operation *op, int64_t pairs, int64_t dim) {
@@ -205,13 +213,11 @@ LogicalResult WeightOp::verify() {
   // Bytes of every format and layout stay far below 2^63.
   if (elements < 1 || elements > double(int64_t(1) << 50))
     return emitOpError() << "expects 1 to 2^50 elements, got " << getType();
-  if (failed(checkWord(*this, getSource(), "source",
-                       {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0",
-                        "q5_1", "q4_k", "q5_k", "q6_k"})) ||
-      failed(checkWord(*this, getFormat(), "format",
-                       {"f32", "bf16", "q8_0", "q4_0", "q4_bf"})))
+  using gemmac::Format;
+  if (failed(checkFormat(*this, getSource(), "source", Format::Source)) ||
+      failed(checkFormat(*this, getFormat(), "format", Format::Weight)))
     return failure();
-  return checkWord(*this, getAct(), "act", {"f32", "bf16", "q8"});
+  return checkFormat(*this, getAct(), "act", Format::Activation);
 }
 
 LogicalResult CacheOp::verify() {
@@ -226,7 +232,7 @@ LogicalResult CacheOp::verify() {
                          << int64_t(getDim());
   if (failed(checkWord(*this, getForm(), "form", {"kv"})))
     return failure();
-  return checkWord(*this, getFormat(), "format", {"f32", "bf16", "q8"});
+  return checkFormat(*this, getFormat(), "format", gemmac::Format::Cache);
 }
 
 //===-- primitives --------------------------------------------------------===//

@@ -307,11 +307,11 @@ LogicalResult kernel::CacheOp::verify() {
   if (getHeads() > limit || getDim() > limit)
     return emitOpError() << "expects heads and dim in [1, " << limit
                          << "], got " << getHeads() << " and " << getDim();
-  if (getFormat() != "f32" && getFormat() != "bf16" && getFormat() != "q8")
+  const gemmac::Format *known = gemmac::findFormat(getFormat());
+  if (!known || !known->may(gemmac::Format::Cache))
     return emitOpError() << "expects format f32, bf16 or q8, got \""
                          << getFormat() << "\"";
-  int64_t lanes =
-      getFormat() == "f32" ? 16 : 32; // of a V page (targets/Layouts.h)
+  int64_t lanes = known->bits == 32 ? 16 : 32; // of a V page (targets/blocks.h)
   if (getDim() % lanes)
     return emitOpError() << "expects dim to be a multiple of " << lanes
                          << ", got " << getDim();

@@ -4,6 +4,7 @@
 #include "runtime/abi.h"
 #include "runtime/file.h"
 #include "runtime/gemma.h"
+#include "runtime/host/features.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
@@ -208,11 +209,13 @@ Status open_external(File &file) {
 
 Status check_cpu(const mf::Target &target) {
   if (target.required())
-    for (const flatbuffers::String *name : *target.required()) {
-      const char *one = chars(name);
-      if (Status s = check_features(&one, 1); !s.ok())
-        return s;
-    }
+    for (const flatbuffers::String *name : *target.required())
+      if (!has_feature(chars(name)))
+        return failure(MACHINE,
+                       "this program needs the CPU feature '%s', which this "
+                       "machine lacks; compile the model for another target "
+                       "(gemmac --list-targets)",
+                       chars(name));
   return {};
 }
 

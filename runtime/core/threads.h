@@ -3,6 +3,7 @@
 // Knows nothing of models.
 #pragma once
 
+#include "runtime/abi.h"
 #include "runtime/gemma.h"
 #include "runtime/host/signal.h"
 
@@ -12,7 +13,7 @@
 
 namespace gm {
 
-enum { MAX_THREADS = 256, STACK_BYTES = 1 << 20 };
+enum { MAX_THREADS = 256, STACK_BYTES = GM_STACK_BYTES };
 
 // Arrival of `count` workers. A worker that passes sees everything the others
 // wrote before they arrived.

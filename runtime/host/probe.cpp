@@ -3,6 +3,7 @@
 #include "runtime/host/probe.h"
 #include "runtime/gemma.h"
 #include "runtime/host/clock.h"
+#include "runtime/host/features.h"
 
 #include <algorithm>
 #include <atomic>
@@ -22,8 +23,6 @@ namespace {
 
 constexpr int MOST_THREADS = 256, TRIES = 3;
 constexpr int64_t RATE_NS = 50000000; // of a try
-
-bool has(const char *feature) { return check_features(&feature, 1).ok(); }
 
 //===- threads that start together ----------------------------------------===//
 
@@ -156,9 +155,9 @@ __attribute__((target("avx512f,avx512dq"))) uint64_t sum_64(const uint8_t *from,
 
 uint64_t (*choose_sum())(const uint8_t *, uint64_t) {
 #if defined(__x86_64__)
-  if (has("avx512f") && has("avx512dq"))
+  if (has_feature("avx512f") && has_feature("avx512dq"))
     return sum_64;
-  if (has("avx2"))
+  if (has_feature("avx2"))
     return sum_32;
 #endif
   return sum_16;
@@ -289,11 +288,11 @@ double dot_base() {
 }
 
 double (*choose_dot())() {
-  if (has("avx512f") && has("avx512vnni"))
+  if (has_feature("avx512f") && has_feature("avx512vnni"))
     return dot_vnni512;
-  if (has("avx2") && has("avxvnni"))
+  if (has_feature("avx2") && has_feature("avxvnni"))
     return dot_vnni256;
-  return has("avx2") ? dot_maddubs : dot_base;
+  return has_feature("avx2") ? dot_maddubs : dot_base;
 }
 
 #elif defined(__aarch64__)
@@ -329,7 +328,9 @@ double dot_base() {
   return 2.0 * 8 * N * TURNS;
 }
 
-double (*choose_dot())() { return has("asimddp") ? dot_sdot : dot_base; }
+double (*choose_dot())() {
+  return has_feature("dotprod") ? dot_sdot : dot_base;
+}
 
 #else
 

@@ -22,9 +22,10 @@ RULES = {
     "runtime": ([], ["flatbuffers"]),
 }
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
-# calls are lowered to; gemma-kernels measures the machine as programs do.
+# calls are lowered to, and the sizes of cache pages; whether a target runs here
+# is asked, and the machine measured, as programs do.
 EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
-         "targets": ["runtime/abi.h"],
+         "targets": ["runtime/abi.h", "runtime/host/features.h"],
          "compiler": ["runtime/gemma.h", "runtime/host/probe.h"]}
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",

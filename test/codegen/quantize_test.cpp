@@ -35,7 +35,7 @@ bool same(float a, float b) { return memcmp(&a, &b, 4) == 0; }
 // scale of the format's digits.
 double plainError(const std::string &format, const float *values) {
   float peak = 0;
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     peak = std::max(peak, std::fabs(values[i]));
   int exponent, digits = format == "q4_bf" ? 8 : 11;
   double mantissa =
@@ -43,7 +43,7 @@ double plainError(const std::string &format, const float *values) {
   double scale = std::ldexp(std::nearbyint(std::ldexp(mantissa, digits)),
                             exponent - digits);
   double error = 0;
-  for (int i = 0; i < quantBlock; ++i) {
+  for (int i = 0; i < blockValues; ++i) {
     double code = scale != 0 ? std::nearbyint(values[i] / scale) : 0;
     error += std::pow(code * scale - values[i], 2);
   }
@@ -53,7 +53,7 @@ double plainError(const std::string &format, const float *values) {
 double errorOf(const std::string &format, const QuantBlock &block,
                const float *values) {
   double error = 0;
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     error += std::pow(double(quantValue(format, block, i)) - values[i], 2);
   return error;
 }
@@ -72,7 +72,7 @@ TEST_P(Formats, CodesStayInRangeAndErrorsBelowThePlainRule) {
   std::normal_distribution<float> normal;
   std::student_t_distribution<float> wide(2);
   for (int trial = 0; trial < 2000; ++trial) {
-    float values[quantBlock];
+    float values[blockValues];
     for (float &v : values)
       v = (trial % 2 ? normal(random) : wide(random)) * 0.03f;
     QuantBlock block = quantize(format, values);
@@ -87,16 +87,16 @@ TEST_P(Formats, CodesStayInRangeAndErrorsBelowThePlainRule) {
 }
 
 TEST_P(Formats, ZerosAndNothingElse) {
-  float values[quantBlock] = {};
+  float values[blockValues] = {};
   QuantBlock block = quantize(format, values);
-  for (int i = 0; i < quantBlock; ++i)
+  for (int i = 0; i < blockValues; ++i)
     EXPECT_EQ(quantValue(format, block, i), 0.0f);
   // One value of each sign and a block of equal ones are exact but for the
   // rounding of the scale.
   for (float x : {0.5f, -0.5f, 1.0f, -3.0f, 0x1p-10f}) {
     values[11] = x;
     block = quantize(format, values);
-    for (int i = 0; i < quantBlock; ++i)
+    for (int i = 0; i < blockValues; ++i)
       EXPECT_NEAR(quantValue(format, block, i), values[i], std::fabs(x) / 512);
   }
 }
@@ -105,9 +105,9 @@ TEST_P(Formats, WhatIsNotFiniteStaysDefined) {
   const float inf = std::numeric_limits<float>::infinity();
   for (float bad : {inf, -inf, std::nanf(""), -std::nanf(""),
                     std::numeric_limits<float>::max()}) {
-    float values[quantBlock] = {0.25f, -0.5f, bad};
+    float values[blockValues] = {0.25f, -0.5f, bad};
     QuantBlock block = quantize(format, values);
-    for (int i = 0; i < quantBlock; ++i) {
+    for (int i = 0; i < blockValues; ++i) {
       EXPECT_GE(block.codes[i], low);
       EXPECT_LE(block.codes[i], high);
       EXPECT_TRUE(std::isfinite(quantValue(format, block, i)));
@@ -118,11 +118,11 @@ TEST_P(Formats, WhatIsNotFiniteStaysDefined) {
 TEST_P(Formats, TinyValuesBecomeTinyOnes) {
   for (float magnitude :
        {0x1p-149f, 0x1p-140f, 0x1p-126f, 0x1p-30f, 0x1p-22f}) {
-    float values[quantBlock];
-    for (int i = 0; i < quantBlock; ++i)
+    float values[blockValues];
+    for (int i = 0; i < blockValues; ++i)
       values[i] = magnitude * float(i % 5 - 2);
     QuantBlock block = quantize(format, values);
-    for (int i = 0; i < quantBlock; ++i) {
+    for (int i = 0; i < blockValues; ++i) {
       // f16 scales are multiples of 2^-24.
       float step = format == "q4_bf" ? 0 : 0x1p-25f * float(high);
       EXPECT_NEAR(quantValue(format, block, i), values[i],
@@ -141,7 +141,7 @@ TEST_P(Formats, AGridIsKept) {
     if (trial & 1)
       scale = -scale;
     int kind = trial / 2 % 4; // all codes; up to 7; with -8; few codes
-    float values[quantBlock];
+    float values[blockValues];
     for (float &v : values) {
       int code = int(random() % 16) - 8;
       if (kind == 1)
@@ -153,7 +153,7 @@ TEST_P(Formats, AGridIsKept) {
     if (kind == 2)
       values[trial % 32] = -8 * scale;
     QuantBlock block = quantize(format, values);
-    for (int i = 0; i < quantBlock; ++i)
+    for (int i = 0; i < blockValues; ++i)
       ASSERT_EQ(quantValue(format, block, i), values[i])
           << "trial " << trial << " column " << i;
   }
@@ -168,11 +168,11 @@ TEST_P(Formats, ARoundedGridIsFound) {
       scale = std::ldexp(float(int(1024 + random() % 1024)), -18);
     if (trial & 1)
       scale = -scale;
-    float values[quantBlock];
+    float values[blockValues];
     for (float &v : values)
       v = bf16ToFloat(floatToBf16(float(int(random() % 16) - 8) * scale));
     QuantBlock block = quantize(format, values);
-    for (int i = 0; i < quantBlock; ++i)
+    for (int i = 0; i < blockValues; ++i)
       ASSERT_EQ(bf16ToFloat(floatToBf16(quantValue(format, block, i))),
                 values[i])
           << "trial " << trial << " column " << i;

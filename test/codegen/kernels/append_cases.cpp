@@ -80,12 +80,12 @@ struct Rows {
 
 // The word of every block of a head is -8 times the sum of its codes.
 bool wordsFit(const uint8_t *q, const Shape &s, int64_t head) {
-  for (int64_t b = 0; b < s.hd / quantBlock; ++b) {
+  for (int64_t b = 0; b < s.hd / blockValues; ++b) {
     const uint8_t *block =
-        q + (head * s.hd / quantBlock + b) * activationBlockBytes;
+        q + (head * s.hd / blockValues + b) * sizeof(ActivationBlock);
     int32_t word;
     memcpy(&word, block + 36, 4);
-    for (int64_t i = 0; i < quantBlock; ++i)
+    for (int64_t i = 0; i < blockValues; ++i)
       word += 8 * int8_t(block[i]);
     if (word)
       return false;

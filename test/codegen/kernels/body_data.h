@@ -53,16 +53,16 @@ inline float get(const std::string &format, const void *at) {
 
 // Rows of encoding q8 (targets/Layouts.h) of `n` numbers.
 inline std::vector<uint8_t> quantizedRows(const float *x, size_t n) {
-  std::vector<uint8_t> y(n / quantBlock * activationBlockBytes);
+  std::vector<uint8_t> y(n / blockValues * sizeof(ActivationBlock));
   uint8_t *to = y.data();
-  for (size_t i = 0; i < n; i += quantBlock, to += activationBlockBytes) {
+  for (size_t i = 0; i < n; i += blockValues, to += sizeof(ActivationBlock)) {
     float largest = 0;
-    for (size_t j = i; j < i + quantBlock; ++j)
+    for (size_t j = i; j < i + blockValues; ++j)
       largest = std::max(largest, std::fabs(x[j]));
     float scale = largest > 1e-30f ? largest * float(1.0 / 127.0) : 0;
     float inverse = scale > 0 ? 1 / scale : 0;
     int32_t word = 0;
-    for (size_t j = 0; j < quantBlock; ++j) {
+    for (size_t j = 0; j < blockValues; ++j) {
       int8_t code = int8_t(std::nearbyint(x[i + j] * inverse));
       memcpy(to + j, &code, 1);
       word -= 8 * code;
@@ -134,17 +134,18 @@ inline float getQuery(const std::string &format, const uint8_t *q, int64_t hd,
                       int64_t i, int64_t d) {
   if (format != "q8")
     return get(format, q + (i * hd + d) * elementBytes(format));
-  const uint8_t *block = q + (i * hd + d) / quantBlock * activationBlockBytes;
-  return float(int8_t(block[d % quantBlock])) * get("f32", block + 32);
+  const uint8_t *block =
+      q + (i * hd + d) / blockValues * sizeof(ActivationBlock);
+  return float(int8_t(block[d % blockValues])) * get("f32", block + 32);
 }
 
 inline void putQuery(const std::string &format, uint8_t *q, int64_t hd,
                      int64_t i, const std::vector<float> &x) {
   const int64_t lanes = keyBlock(hd);
-  for (int64_t d = 0; d < hd; d += quantBlock) {
-    uint8_t *block = q + (i * hd + d) / quantBlock * activationBlockBytes;
+  for (int64_t d = 0; d < hd; d += blockValues) {
+    uint8_t *block = q + (i * hd + d) / blockValues * sizeof(ActivationBlock);
     if (format != "q8") {
-      for (int64_t j = d; j < d + quantBlock; ++j)
+      for (int64_t j = d; j < d + blockValues; ++j)
         put(format, q + (i * hd + j) * elementBytes(format), x[j]);
       continue;
     }
@@ -153,7 +154,7 @@ inline void putQuery(const std::string &format, uint8_t *q, int64_t hd,
       largest = std::max(largest, std::fabs(x[j]));
     float scale = largest * float(1.0 / 127.0);
     int32_t word = 0;
-    for (int64_t j = 0; j < quantBlock; ++j) {
+    for (int64_t j = 0; j < blockValues; ++j) {
       int code = int(std::nearbyint(x[d + j] / scale));
       block[j] = uint8_t(code);
       word -= 8 * code;

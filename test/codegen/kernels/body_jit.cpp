@@ -27,13 +27,13 @@ optimised(const KernelSpec &spec, const Target &target, LLVMContext &context) {
 std::string bodyAssembly(const KernelSpec &spec, const std::string &target) {
   LLVMContext context;
   const Target &t = *findTarget(target);
-  return emitAssembly(*optimised(spec, t, context), t);
+  return *emitAssembly(*optimised(spec, t, context), t);
 }
 
 std::string bodyObject(const KernelSpec &spec, const std::string &target) {
   LLVMContext context;
   const Target &t = *findTarget(target);
-  return emitObject(*optimised(spec, t, context), t);
+  return *emitObject(*optimised(spec, t, context), t);
 }
 
 static std::unique_ptr<orc::LLJIT> makeJit() {

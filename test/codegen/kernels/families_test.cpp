@@ -59,7 +59,11 @@ std::string compile(const KernelSpec &spec, const Target &target) {
     }
   }
   EXPECT_EQ(defined, 1) << kernelSymbol(spec);
-  return emitAssembly(**module, target);
+  Result<std::string> text = emitAssembly(**module, target);
+  if (text)
+    return *text;
+  ADD_FAILURE() << text.error().message;
+  return "";
 }
 
 TEST_P(Families, EveryFamilyHasBodies) {

@@ -113,7 +113,7 @@ float runProgram(bool sanitize) {
   LLVMContext context;
   std::unique_ptr<Module> module = makeProgram(*target, context, sanitize);
   optimizeModule(*module, *target);
-  std::string object = emitObject(*module, *target);
+  std::string object = *emitObject(*module, *target);
   auto jit = cantFail(orc::LLJITBuilder().create());
   cantFail(jit->addObjectFile(MemoryBuffer::getMemBufferCopy(object)));
   using Run = void(float *, float *, float *);

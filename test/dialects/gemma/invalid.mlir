@@ -26,7 +26,7 @@ gemma.weight @w from "w" : tensor<1000000000x1000000000x1000000000xf32>
 
 // -----
 
-// expected-error @below {{expects source to be f32 or f16 or bf16 or q8_0 or q4_0 or q4_1 or q5_0 or q5_1 or q4_k or q5_k or q6_k, got "i8"}}
+// expected-error @below {{expects source to be f32 or f16 or bf16 or q8_0 or q6_k or q5_k or q5_1 or q5_0 or q4_k or q4_1 or q4_0, got "i8"}}
 gemma.weight @w from "w" : tensor<4xf32> {source = "i8"}
 
 // -----
