@@ -18,7 +18,6 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
-#include "passes/QuantMap.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -162,15 +161,24 @@ void Compilation::printModule(llvm::raw_ostream &stream) {
 
 Status Compilation::runPasses(const char *stage,
                               llvm::function_ref<void(PassManager &)> add) {
-  ScopedDiagnosticHandler handler(
-      &context, [&](Diagnostic &d) { return messages.report(d); });
+  // What is wrong with a line of the map of formats is that file's fault.
+  std::optional<Error> inMap;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
+    auto file = dyn_cast<FileLineColLoc>(d.getLocation());
+    if (d.getSeverity() != DiagnosticSeverity::Error || !file ||
+        file.getFilename() != o.quantMap)
+      return messages.report(d);
+    inMap = Error{ExitCode::BadInput, Messages::text(d)};
+    return success();
+  });
   PassManager pm(&context);
   add(pm);
   if (succeeded(pm.run(*module)))
     return Done{};
-  return Error{ExitCode::Unsupported, std::string("stage '") + stage +
-                                          "' does not support this model (see "
-                                          "above)"};
+  return inMap.value_or(
+      Error{ExitCode::Unsupported, std::string("stage '") + stage +
+                                       "' does not support this model (see "
+                                       "above)"});
 }
 
 Status Compilation::runStage(const Stage &stage) {
@@ -302,9 +310,6 @@ Status Compilation::checkOptions() {
       return Error{ExitCode::Resources,
                    "cannot create the folder '" + o.dumpTo +
                        "' of --dump-to: " + error.message()};
-  if (std::string problem;
-      !o.quantMap.empty() && !QuantMap::read(o.quantMap, problem))
-    return Error{ExitCode::BadInput, problem};
   if (makesProgram())
     if (Status s = checkRuntime(runtimeFolder(), *target); !s)
       return s;

@@ -22,6 +22,21 @@ void Messages::remark(const std::vector<std::string> &lines) const {
     print("remark", lines);
 }
 
+std::string Messages::text(const Diagnostic &diagnostic) {
+  Location at = diagnostic.getLocation();
+  std::string place;
+  if (auto name = dyn_cast<NameLoc>(at)) {
+    place = name.getName().str() + ": ";
+  } else if (auto file = at->findInstanceOf<FileLineColLoc>()) {
+    place = file.getFilename().str();
+    for (unsigned number : {file.getLine(), file.getColumn()})
+      if (number)
+        place += ":" + std::to_string(number);
+    place += ": ";
+  }
+  return place + diagnostic.str();
+}
+
 LogicalResult Messages::report(Diagnostic &diagnostic) const {
   DiagnosticSeverity severity = diagnostic.getSeverity();
   if ((severity == DiagnosticSeverity::Remark && !remarks) ||
@@ -31,14 +46,7 @@ LogicalResult Messages::report(Diagnostic &diagnostic) const {
                      : severity == DiagnosticSeverity::Warning ? "warning"
                      : severity == DiagnosticSeverity::Remark  ? "remark"
                                                                : "note";
-  llvm::errs() << "gemmac: " << kind << ": ";
-  Location at = diagnostic.getLocation();
-  if (auto name = dyn_cast<NameLoc>(at))
-    llvm::errs() << name.getName().getValue() << ": ";
-  else if (auto file = at->findInstanceOf<FileLineColLoc>())
-    llvm::errs() << file.getFilename().getValue() << ":" << file.getLine()
-                 << ":" << file.getColumn() << ": ";
-  llvm::errs() << diagnostic.str() << "\n";
+  print(kind, {text(diagnostic)});
   for (Diagnostic &note : diagnostic.getNotes())
     (void)report(note);
   return success();

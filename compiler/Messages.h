@@ -16,6 +16,8 @@ struct Messages {
   void remark(const std::vector<std::string> &lines) const;
   // Prints a diagnostic of a pass in the same form. A diagnostic handler.
   llvm::LogicalResult report(mlir::Diagnostic &diagnostic) const;
+  // A diagnostic behind its place: "l0.q: ..." or "FILE:LINE: ...".
+  static std::string text(const mlir::Diagnostic &diagnostic);
 };
 
 } // namespace gemmac

@@ -222,17 +222,27 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   LogicalResult readMap() {
     if (quantMap.empty())
       return success();
-    std::string problem;
+    QuantMap::Problem problem;
     if (std::optional<QuantMap> read = QuantMap::read(quantMap, problem)) {
       map = std::move(*read);
       return success();
     }
-    return emitError(getOperation().getLoc()) << problem;
+    return emitError(inMap(problem.line)) << problem.text;
+  }
+
+  // A line of the map; 0: the file.
+  Location inMap(unsigned line) {
+    return FileLineColLoc::get(&getContext(), quantMap, line, 0);
   }
 
   // What one matrix is to be, and why.
   struct Wish {
     std::string format, reason;
+    const QuantMap::Line *line = nullptr; // that asked for `format`
+    // Why it has another one than its line asked for: "" or a reason and the
+    // matrix that decides.
+    std::string lost = {};
+    WeightOp decides = {};
   };
 
   void chooseWeights() {
@@ -248,16 +258,18 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       weight.setFormat("f32");
       weight.setAct("f32");
     }
-    for (const std::string &unused : map.unused())
-      emitWarning(getOperation().getLoc()) << unused;
+    for (const QuantMap::Line &line : map.unused())
+      emitWarning(inMap(line.number))
+          << "no matrix matches '" << line.pattern << "'";
 
     auto itself = [](const std::string &format) { return format; };
     for (bool changed = true; changed;) { // formats only rise, so this ends
-      changed =
-          agree(roles.packed, matrices, wishes, "stored as one matrix", itself);
+      changed = agree(roles.packed, matrices, wishes,
+                      "stored as one matrix with", itself);
       changed |= agree(roles.rounded, matrices, wishes,
-                       "multiplying the same activations", activationOf);
+                       "multiplying the same activations as", activationOf);
     }
+    warnOfLost(matrices, wishes);
 
     // Nothing averages the head's errors: int8 activations of this one product
     // are a fifth to a third of what 8 bits cost. It computes few rows and
@@ -305,12 +317,47 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       if (key(own.format) == key(format))
         continue;
       own.reason = ("not " + own.format + " (" + own.reason + "): " + why +
-                    " with @" + decides.getSymName())
+                    " @" + decides.getSymName())
                        .str();
       own.format = format;
+      own.lost = why.str();
+      own.decides = decides;
       changed = true;
     }
     return changed;
+  }
+
+  // What the user's map says and does not get.
+  void warnOfLost(ArrayRef<WeightOp> matrices,
+                  const std::map<Operation *, Wish> &wishes) {
+    struct Lost {
+      std::string asked;
+      std::vector<StringRef> names, deciding;
+    };
+    std::map<std::tuple<unsigned, std::string, std::string>, Lost> all;
+    for (WeightOp weight : matrices) {
+      const Wish &wish = wishes.at(weight);
+      // q4 is what q4_bf and q4_0 begin with.
+      if (wish.lost.empty() || !wish.line ||
+          StringRef(wish.format).starts_with(wish.line->format))
+        continue;
+      Lost &lost = all[{wish.line->number, wish.format, wish.lost}];
+      lost.asked = wish.line->format;
+      lost.names.push_back(weight.getSymName());
+      if (WeightOp decides = wish.decides;
+          decides && !llvm::is_contained(lost.deciding, decides.getSymName()))
+        lost.deciding.push_back(decides.getSymName());
+    }
+    for (const auto &[key, lost] : all) {
+      const auto &[line, format, why] = key;
+      InFlightDiagnostic diag = emitWarning(inMap(line))
+                                << foldLayerNames(lost.names)
+                                << (lost.names.size() == 1 ? " is " : " are ")
+                                << format << ", not " << lost.asked << ": "
+                                << why;
+      if (!lost.deciding.empty())
+        diag << " " << foldLayerNames(lost.deciding) << "; map both";
+    }
   }
 
   // What one matrix would have on its own.
@@ -322,13 +369,17 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                   "model." + weight.getFrom().str(),
                   "model.language_model." + weight.getFrom().str()});
     std::string asked = line ? line->format : quant.getValue();
-    std::string reason = line ? line->place : "quant=" + asked;
+    std::string reason =
+        line ? quantMap + ":" + std::to_string(line->number) : "quant=" + asked;
+    auto instead = [&](const char *format, const std::string &why) {
+      return Wish{format, why, line, why};
+    };
     if (asked == "f32")
-      return {"f32", reason};
+      return {"f32", reason, line};
     if (k % 2) // bf16 kernels take pairs of k
-      return {"f32", "k = " + std::to_string(k) + " is odd"};
+      return instead("f32", "k = " + std::to_string(k) + " is odd");
     if (asked == "bf16")
-      return {"bf16", reason};
+      return {"bf16", reason, line};
     // f16 has more digits than bf16.
     bool wide = source == "f32" || source == "f16";
     Wish plain = {wide ? "f32" : "bf16", source.empty()
@@ -338,13 +389,17 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       return plain;
 
     if (k % quantBlock)
-      return {"bf16", "k = " + std::to_string(k) + " is no multiple of 32"};
+      return instead("bf16",
+                     "k = " + std::to_string(k) + " is no multiple of 32");
     auto table = roles.tables.find(weight);
     if (table != roles.tables.end() && table->second % quantBlock)
-      return {"bf16", // segments read rows from a layer on
-              "per-layer embeddings of " + std::to_string(table->second) +
-                  " columns are no multiple of 32"};
-    return quantizedWish(weight, roles, asked, source, reason);
+      // Segments read rows from a layer on.
+      return instead("bf16", "per-layer embeddings of " +
+                                 std::to_string(table->second) +
+                                 " columns are no multiple of 32");
+    Wish result = quantizedWish(weight, roles, asked, source, reason);
+    result.line = line;
+    return result;
   }
 
   // The quantised format that `asked` (auto, q8, q4 or a format) means.

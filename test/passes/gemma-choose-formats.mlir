@@ -11,7 +11,7 @@
 // RUN: gemma-opt %t.once --gemma-choose-formats | diff %t.once -
 
 // REMARK-DAG: 1 matrix in f32, not bf16 (the source is bf16): stored as one matrix with @gate: @up
-// REMARK-DAG: 1 matrix in f32, not bf16 (the source is bf16): multiplying the same activations with @gate: @down
+// REMARK-DAG: 1 matrix in f32, not bf16 (the source is bf16): multiplying the same activations as @gate: @down
 // REMARK-DAG: 1 matrix in bf16, no source is bound: @no_source
 // REMARK-DAG: 1 matrix in bf16, the source is bf16: @source_bf16
 // REMARK-DAG: 1 matrix in bf16, the source is q4_0: @source_q4
