@@ -36,7 +36,6 @@ namespace gemmac {
 
 namespace {
 
-using BuildStage = void (*)(OpPassManager &, const PipelineOptions &);
 struct Stage {
   const char *name;
   BuildStage build; // null: import
