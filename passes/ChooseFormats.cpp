@@ -1,6 +1,5 @@
 // Gives every weight and cache a storage format. A format is accuracy; layouts
 // and instructions are chosen later, per target.
-#include "passes/Match.h"
 #include "passes/Passes.h"
 #include "passes/QuantMap.h"
 #include "targets/Layouts.h"
@@ -19,125 +18,69 @@ namespace gemmac {
 namespace {
 using Groups = llvm::EquivalenceClasses<Operation *>;
 
-// Which matrices must have one format, and which weights are f32 always.
+// What the ops demand of the formats of their matrices.
 struct Roles {
-  ModuleOp module;
   // Matrices that are stored as one; those that share a rounded activation.
   Groups packed, rounded;
-  llvm::SmallPtrSet<Operation *, 16> exact;
-  // Embedding and head; the head alone; matrices of the per-layer inputs.
-  llvm::SmallPtrSet<Operation *, 16> vocabulary, heads, perLayer;
-  // Tables of per-layer embeddings: the columns of a layer.
-  llvm::SmallDenseMap<Operation *, int64_t> tables;
-  // Projections to keys and values; experts per token of a stack.
-  llvm::SmallPtrSet<Operation *, 16> keys;
-  llvm::DenseMap<Operation *, int64_t> chosen;
+  // Columns of a layer, per table; experts per token, per stack.
+  llvm::DenseMap<Operation *, int64_t> counts;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
   std::vector<WeightOp> weights;
 
   explicit Roles(ModuleOp module);
+  bool has(WeightOp weight, MatrixRole role) const {
+    return roles.lookup(weight) & bit(role);
+  }
   // Whether keys and values are a small part of what a token reads.
   bool smallKeys() const;
 
 private:
-  void together(Groups &groups, Operation *user,
-                ArrayRef<FlatSymbolRefAttr> names) {
-    Operation *first = nullptr;
-    for (FlatSymbolRefAttr name : names)
-      if (WeightOp weight = name ? lookupWeight(user, name) : WeightOp()) {
-        first = first ? first : weight.getOperation();
-        groups.unionSets(first, weight);
-      }
-  }
-  void mark(llvm::SmallPtrSet<Operation *, 16> &set, Operation *user,
-            FlatSymbolRefAttr name) {
-    if (WeightOp weight = lookupWeight(user, name))
-      set.insert(weight);
-  }
+  static unsigned bit(MatrixRole role) { return 1u << unsigned(role); }
+  llvm::DenseMap<Operation *, unsigned> roles; // sets of bits
 };
 } // namespace
 
-Roles::Roles(ModuleOp module) : module(module) {
-  // q, k and v of one layer read one rounded activation where kv_block and
-  // attention_block read the same residual through the same norm.
-  std::map<std::pair<const void *, const void *>, FlatSymbolRefAttr> firstOf;
-  auto projections = [&](Operation *op, Value h, FlatSymbolRefAttr norm,
-                         ArrayRef<FlatSymbolRefAttr> names) {
-    together(rounded, op, names);
-    auto [it, inserted] = firstOf.try_emplace(
-        {h.getAsOpaquePointer(), norm.getAttr().getAsOpaquePointer()},
-        names[0]);
-    if (!inserted)
-      together(rounded, op, {it->second, names[0]});
+Roles::Roles(ModuleOp module) {
+  SymbolTable symbols(module);
+  for (auto weight : module.getOps<WeightOp>()) {
+    weights.push_back(weight);
+    packed.insert(weight);
+    rounded.insert(weight);
+  }
+  // Projections of one residual through one norm share it over ops: q, k and v.
+  std::map<std::pair<const void *, const void *>, WeightOp> activations;
+  auto join = [](Groups &groups, WeightOp &first, WeightOp weight) {
+    first = first ? first : weight;
+    groups.unionSets(first, weight);
   };
-  module.walk([&](Operation *op) {
-    TypeSwitch<Operation *>(op)
-        .Case([&](WeightOp weight) {
-          weights.push_back(weight);
-          packed.insert(weight);
-          rounded.insert(weight);
-        })
-        .Case([&](KvBlockOp kv) {
-          together(packed, op, {kv.getKAttr(), kv.getVAttr()});
-          mark(keys, op, kv.getKAttr());
-          if (kv.getV())
-            mark(keys, op, kv.getVAttr());
-          projections(op, kv.getH(), kv.getNormAttr(),
-                      {kv.getKAttr(), kv.getVAttr()});
-        })
-        .Case([&](AttentionBlockOp a) {
-          projections(op, a.getH(), a.getNormAttr(), {a.getQAttr()});
-        })
-        .Case([&](FfnBlockOp ffn) {
-          together(packed, op, {ffn.getGateAttr(), ffn.getUpAttr()});
-          together(rounded, op, {ffn.getGateAttr(), ffn.getDownAttr()});
-        })
-        .Case([&](MoeBlockOp moe) {
-          together(packed, op, {moe.getGateAttr(), moe.getUpAttr()});
-          together(rounded, op,
-                   {moe.getGateAttr(), moe.getDownAttr(), moe.getGateUpAttr(),
-                    moe.getExpertsDownAttr()});
-          mark(exact, op, moe.getRouterAttr());
-          for (FlatSymbolRefAttr experts :
-               {moe.getGateUpAttr(), moe.getExpertsDownAttr()})
-            if (WeightOp weight = lookupWeight(op, experts))
-              chosen[weight] = moe.getTop();
-        })
-        .Case([&](PleBlockOp ple) {
-          together(rounded, op, {ple.getGateAttr(), ple.getProjAttr()});
-          mark(perLayer, op, ple.getGateAttr());
-          mark(perLayer, op, ple.getProjAttr());
-        })
-        .Case([&](PleInputsOp ple) {
-          mark(perLayer, op, ple.getProjAttr());
-          if (WeightOp table = lookupWeight(op, ple.getTableAttr()))
-            tables[table] = ple.getWidth();
-        })
-        .Case(
-            [&](EmbedOp embed) { mark(vocabulary, op, embed.getTableAttr()); })
-        .Case([&](LogitsOp logits) {
-          mark(vocabulary, op, logits.getWeightAttr());
-          mark(heads, op, logits.getWeightAttr());
-        })
-        .Case([&](TopOp top) {
-          mark(vocabulary, op, top.getWeightAttr());
-          mark(heads, op, top.getWeightAttr());
-        })
-        .Case([&](RouterOp r) { mark(exact, op, r.getProjAttr()); });
+  module.walk([&](MatrixUser op) {
+    std::map<int, WeightOp> packs;
+    for (const MatrixRead &use : op.getMatrices()) {
+      if (!use.weight)
+        continue;
+      auto weight = symbols.lookup<WeightOp>(use.weight.getAttr());
+      roles[weight] |= bit(use.role);
+      if (use.count)
+        counts[weight] = use.count;
+      if (use.pack)
+        join(packed, packs[use.pack], weight);
+      if (use.activation.first)
+        join(rounded, activations[use.activation], weight);
+    }
   });
 }
 
 bool Roles::smallKeys() const {
   int64_t all = 0, some = 0;
   for (WeightOp weight : weights) {
-    if (weight.rank() < 2 || tables.contains(weight))
+    if (weight.rank() < 2 || has(weight, MatrixRole::LayerTable))
       continue;
     int64_t read = weight.getTensorType().getNumElements();
-    if (auto it = chosen.find(weight); it != chosen.end())
-      read = read / weight.dim(0) * it->second;
+    if (has(weight, MatrixRole::Experts))
+      read = read / weight.dim(0) * counts.lookup(weight);
     all += read;
-    some += keys.contains(weight) ? read : 0;
+    some += has(weight, MatrixRole::Keys) ? read : 0;
   }
   return some * 16 <= all;
 }
@@ -250,7 +193,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     std::map<Operation *, Wish> wishes;
     std::vector<WeightOp> matrices;
     for (WeightOp weight : roles.weights) {
-      if (weight.rank() >= 2 && !roles.exact.contains(weight)) {
+      if (weight.rank() >= 2 && !roles.has(weight, MatrixRole::Router)) {
         matrices.push_back(weight);
         wishes[weight] = wish(weight, roles);
         continue;
@@ -283,7 +226,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       const Wish &chosen = wishes.at(weight);
       weight.setFormat(chosen.format);
       weight.setAct(wide && chosen.format == "q8_0" &&
-                            roles.heads.contains(weight)
+                            roles.has(weight, MatrixRole::Head)
                         ? "f32"
                         : activationOf(chosen.format));
       said[{chosen.format, chosen.reason}].push_back(weight.getSymName());
@@ -391,11 +334,11 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     if (k % quantBlock)
       return instead("bf16",
                      "k = " + std::to_string(k) + " is no multiple of 32");
-    auto table = roles.tables.find(weight);
-    if (table != roles.tables.end() && table->second % quantBlock)
+    int64_t columns = roles.counts.lookup(weight);
+    if (roles.has(weight, MatrixRole::LayerTable) && columns % quantBlock)
       // Segments read rows from a layer on.
       return instead("bf16", "per-layer embeddings of " +
-                                 std::to_string(table->second) +
+                                 std::to_string(columns) +
                                  " columns are no multiple of 32");
     Wish result = quantizedWish(weight, roles, asked, source, reason);
     result.line = line;
@@ -421,14 +364,14 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       return {"q4_0", reason + ", the source is q4_0"};
     if (asked == "q8")
       return {"q8_0", reason};
-    if (roles.vocabulary.contains(weight))
+    if (roles.has(weight, MatrixRole::Vocabulary))
       return {"q8_0", reason + ", of the vocabulary"};
-    if (roles.tables.count(weight))
+    if (roles.has(weight, MatrixRole::LayerTable))
       return {"q8_0", reason + ", per-layer embeddings"};
-    if (roles.perLayer.contains(weight))
+    if (roles.has(weight, MatrixRole::PerLayer))
       return {"q8_0", reason + ", small and read by every layer"};
     // Every later token reads what these write: their errors weigh most.
-    if (roles.keys.contains(weight) && roles.smallKeys())
+    if (roles.has(weight, MatrixRole::Keys) && roles.smallKeys())
       return {"q8_0", reason + ", keys and values are small and read often"};
     return {"q4_bf", reason};
   }

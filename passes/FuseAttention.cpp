@@ -33,8 +33,8 @@ static std::optional<Head> matchHead(Match &match, Value value, CacheOp cache,
     return std::nullopt;
   if (head.rope.getDim() != cache.getDim())
     return match.fail(what + " is rotated in heads of " +
-                      Twine(int64_t(head.rope.getDim())) + ", the cache has " +
-                      Twine(int64_t(cache.getDim()))),
+                      Twine(head.rope.getDim()) + ", the cache has " +
+                      Twine(cache.getDim())),
            std::nullopt;
   head.norm = match.norm(match.producer<RmsNormOp>(head.rope.getX(), what),
                          what, cache.getDim());

@@ -48,8 +48,8 @@ static void fuseInputs(AddOp add) {
       !match.single(norm.getResult(), "the context norm") ||
       !match.single(token.getResult(), "the token part"))
     return match.decline();
-  if (token.getSoftMode() == "row") {
-    match.fail("expects soft_mode \"zero\" of the token part, got \"row\"");
+  if (token.getSoftMode() == SoftMode::Row) {
+    match.fail("expects soft zero of the token part, got soft row");
     return match.decline();
   }
   Value context = norm.getX();

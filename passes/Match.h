@@ -29,8 +29,7 @@ public:
   template <typename Op>
   Op producer(mlir::Value value, llvm::StringRef what) {
     mlir::Operation *def = value ? value.getDefiningOp() : nullptr;
-    if (auto op = llvm::dyn_cast_or_null<Op>(def);
-        op && op->getBlock() == root->getBlock())
+    if (auto op = llvm::dyn_cast_or_null<Op>(def))
       return op;
     if (value)
       fail("expects " + named(what, value) + " from " + Op::getOperationName() +
@@ -46,8 +45,7 @@ public:
     if (!value || !single(value, what))
       return {};
     mlir::Operation *user = *value.user_begin();
-    if (auto op = llvm::dyn_cast<Op>(user);
-        op && op->getBlock() == root->getBlock())
+    if (auto op = llvm::dyn_cast<Op>(user))
       return op;
     fail("expects " + named(what, value) + " to go to " +
          Op::getOperationName() + ", got " + user->getName().getStringRef());
@@ -79,10 +77,9 @@ public:
                               int64_t size, bool weighted = true) {
     if (!op)
       return {};
-    if (int64_t(op.getSize()) != size)
+    if (op.getSize() != size)
       fail(named(what, op.getResult()) + " norms groups of " +
-           llvm::Twine(int64_t(op.getSize())) + ", expects " +
-           llvm::Twine(size));
+           llvm::Twine(op.getSize()) + ", expects " + llvm::Twine(size));
     else if (!!op.getWeightAttr() != weighted)
       fail("expects " + named(what, op.getResult()) +
            (weighted ? " to have a weight" : " to have no weight"));
@@ -151,10 +148,6 @@ private:
   mlir::Operation *root;
   std::string why;
 };
-
-inline int64_t columnsOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType()).getDimSize(1);
-}
 
 // Erases `op` and the producers of its operands as long as nothing uses them.
 inline void eraseDead(mlir::Operation *op) {

@@ -23,13 +23,13 @@ struct Ending {
 };
 
 // Builds one segment out of ops of the step.
-struct Segment {
+struct Part {
   func::FuncOp function;
   OpBuilder b;
   IRMapping map;
 
-  Segment(func::FuncOp step, StringRef name, ArrayRef<Type> inputs,
-          ArrayRef<StringRef> names)
+  Part(func::FuncOp step, StringRef name, ArrayRef<Type> inputs,
+       ArrayRef<StringRef> names)
       : b(step) {
     function = func::FuncOp::create(b, step.getLoc(), name,
                                     b.getFunctionType(inputs, {}));
@@ -100,7 +100,7 @@ LogicalResult SplitSegments::findEnding() {
 
 LogicalResult SplitSegments::findCut() {
   for (Operation &op : step.getBody().front()) {
-    if (isMemoryEffectFree(&op) || isa<AttentionOp, AttentionBlockOp>(op))
+    if (isMemoryEffectFree(&op) || hasSingleEffect<MemoryEffects::Read>(&op))
       continue;
     if (!isa<KvBlockOp>(op)) {
       InFlightDiagnostic diag =
@@ -138,11 +138,12 @@ SmallVector<Operation *> SplitSegments::slice(ArrayRef<Operation *> roots,
   return ordered;
 }
 
-static FlatSymbolRefAttr cacheOf(Operation *op) {
-  return TypeSwitch<Operation *, FlatSymbolRefAttr>(op)
-      .Case<AttentionOp, AttentionBlockOp, KvBlockOp>(
-          [](auto user) { return user.getCacheAttr(); })
-      .Default(FlatSymbolRefAttr());
+// The cache that `op` reads or writes; null: none.
+static SymbolRefAttr cacheOf(Operation *op) {
+  SmallVector<MemoryEffects::EffectInstance> effects;
+  if (auto memory = dyn_cast<MemoryEffectOpInterface>(op))
+    memory.getEffects(effects);
+  return effects.empty() ? SymbolRefAttr() : effects.front().getSymbolRef();
 }
 
 // The tail reads caches after all writes; each read must have stood after the
@@ -191,7 +192,7 @@ static void narrowInputs(func::FuncOp function) {
 }
 
 void SplitSegments::makeBody(ArrayRef<Operation *> ops) {
-  Segment body(step, "body", step.getArgumentTypes(), argNames);
+  Part body(step, "body", step.getArgumentTypes(), argNames);
   for (auto [from, to] :
        llvm::zip(step.getArguments(), body.function.getArguments()))
     body.map.map(from, to);
@@ -209,7 +210,7 @@ void SplitSegments::makeTail(ArrayRef<Operation *> ops) {
   llvm::append_range(types, step.getArgumentTypes());
   SmallVector<StringRef> names = {"resid", "want"};
   llvm::append_range(names, argNames);
-  Segment tail(step, "tail", types, names);
+  Part tail(step, "tail", types, names);
   for (auto [from, to] : llvm::zip(step.getArguments(),
                                    tail.function.getArguments().drop_front(2)))
     tail.map.map(from, to);
@@ -229,7 +230,7 @@ void SplitSegments::makeTop() {
   auto rows = [&](int64_t columns, Type element) {
     return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
   };
-  Segment top(
+  Part top(
       step, "top",
       {ending.hidden.getType(), rows((vocab + 31) / 32, b.getI32Type())},
       {"hidden", "mask"});
@@ -245,7 +246,7 @@ void SplitSegments::makeTop() {
 }
 
 void SplitSegments::makeLogits() {
-  Segment logits(step, "logits", {ending.hidden.getType()}, {"hidden"});
+  Part logits(step, "logits", {ending.hidden.getType()}, {"hidden"});
   logits.map.map(ending.hidden, logits.function.getArgument(0));
   Operation *last = ending.logits;
   logits.b.clone(*last, logits.map);
@@ -270,10 +271,6 @@ void SplitSegments::runOnOperation() {
   }
   if (!step) // split already
     return;
-  if (!step.getBody().hasOneBlock()) {
-    emitError(step.getLoc(), "expects the step to be one block");
-    return signalPassFailure();
-  }
   for (const SegmentKind &segment : segments())
     if (getOperation().lookupSymbol(StringRef(segment.name))) {
       emitError(step.getLoc()) << "expects no other symbol @" << segment.name;

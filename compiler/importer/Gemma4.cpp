@@ -193,7 +193,7 @@ void Importer::addCaches() {
     gemma::CacheOp::create(
         b, b.getUnknownLoc(), b.getStringAttr("kv" + std::to_string(i)),
         i64(layer.global ? 0 : config.window), i64(layer.kvHeads),
-        i64(layer.headDim), b.getStringAttr("kv"), StringAttr());
+        i64(layer.headDim), StringAttr());
   }
 }
 
@@ -227,9 +227,10 @@ DictionaryAttr Importer::configAttr() {
 Value Importer::pleInputs(Value h0) {
   int64_t width = config.layers * config.pleWidth;
   auto all = b.getDenseI64ArrayAttr({0, width});
-  Value token = gemma::EmbedOp::create(b, at("ple_token"), rows(width), ids,
-                                       Value(), pleTable, f64(config.pleScale),
-                                       all, b.getStringAttr("zero"));
+  Value token = gemma::EmbedOp::create(
+      b, at("ple_token"), rows(width), ids, Value(), pleTable,
+      f64(config.pleScale), all,
+      gemma::SoftModeAttr::get(b.getContext(), gemma::SoftMode::Zero));
   Value context = linear("ple_projected", h0, pleProj, width, all);
   context = scale("ple_scaled", context, 1 / std::sqrt(double(config.hidden)));
   context = norm("ple_context", context, pleNorm, config.pleWidth);
@@ -338,7 +339,7 @@ void Importer::addStep() {
   const char *names[] = {"ids", "slot", "pos", "rope_local", "rope_global"};
   Block *body = function.addEntryBlock();
   for (unsigned i = 0; i < inputs.size(); ++i) {
-    function.setArgAttr(i, "gemma.arg", b.getStringAttr(names[i]));
+    function.setArgAttr(i, gemma::argAttr, b.getStringAttr(names[i]));
     body->getArgument(i).setLoc(at(names[i]));
   }
   ids = body->getArgument(0);
@@ -350,7 +351,7 @@ void Importer::addStep() {
   b.setInsertionPointToStart(body);
   Value h = gemma::EmbedOp::create(b, at("embed"), rows(config.hidden), ids,
                                    Value(), embed, f64(config.embedScale),
-                                   DenseI64ArrayAttr(), StringAttr());
+                                   DenseI64ArrayAttr(), gemma::SoftModeAttr());
   Value ple = config.pleWidth ? pleInputs(h) : Value();
   for (int64_t i = 0; i < config.layers; ++i)
     h = layer(i, h, ple);

@@ -5,6 +5,7 @@
 #ifndef GEMMA_OPS
 #define GEMMA_OPS
 
+include "mlir/IR/EnumAttr.td"
 include "mlir/IR/OpBase.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
@@ -32,24 +33,70 @@ def Gemma_Dialect : Dialect {
     of rows, D the hidden size, H query heads, Hk key/value heads, hd the head
     size, P the per-layer-embedding width, V the vocabulary.
 
-    `gemma.segment` is one of "step", "body", "tail", "top", "logits"; arguments
-    carry `gemma.arg = "<name>"`: ids, slot, pos, rope_local, rope_global, end,
-    soft, resid, want, hidden, mask.
+    `gemma.segment` is one of "step", "body", "tail", "top", "logits"; such a
+    function is one block. Arguments carry `gemma.arg = "<name>"`:
+    ids, slot, pos, rope_local, rope_global, end, soft, resid, want, hidden, mask.
   }];
+  let useDefaultAttributePrinterParser = 1;
   let hasOperationAttrVerify = 1;
   let hasRegionArgAttrVerify = 1;
 }
 
 class Gemma_Op<string mnemonic, list<Trait> traits = []>
     : Op<Gemma_Dialect, mnemonic, traits>;
-// Ops that compute stand in functions: there values dominate their uses.
+// Ops that compute stand in functions of one block: there values dominate their
+// uses, and data flow is all that passes need to look at.
+def Gemma_InOneBlock : PredOpTrait<"it stands in a func.func of one block",
+    CPred<"::llvm::isa<::mlir::func::FuncOp>($_op.getParentOp()) && "
+          "::llvm::hasSingleElement(*$_op.getParentRegion())">>;
 class Gemma_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Gemma_Op<mnemonic, !listconcat([HasParent<"::mlir::func::FuncOp">], traits)>;
+    : Gemma_Op<mnemonic, !listconcat([Gemma_InOneBlock], traits)>;
 class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
     : Gemma_ComputeOp<mnemonic, !listconcat([Pure], traits)>;
 
 // Ops that name weights or caches check the symbols' shapes.
 def Gemma_Symbols : DeclareOpInterfaceMethods<SymbolUserOpInterface>;
+
+//===-- traits and interfaces ---------------------------------------------===//
+
+// A primitive that no kernel computes: `optimize` leaves it in no segment.
+def Gemma_OnlyFused : NativeOpTrait<"OnlyFused"> {
+  let cppNamespace = "::mlir::gemma";
+}
+
+def Gemma_MatrixUser : OpInterface<"MatrixUser"> {
+  let cppNamespace = "::mlir::gemma";
+  let description = "An op that reads matrices and demands something of their formats.";
+  let methods = [InterfaceMethod<
+      "The matrices that it reads, and which of them belong together.",
+      "::llvm::SmallVector<::mlir::gemma::MatrixRead>", "getMatrices">];
+}
+
+def Gemma_FusedOp : OpInterface<"FusedOp"> {
+  let cppNamespace = "::mlir::gemma";
+  let description = "An op that is defined as its expansion into primitives.";
+  let methods = [InterfaceMethod<
+      "Builds the primitives at `builder`; returns what replaces the results.",
+      "::llvm::SmallVector<::mlir::Value>", "expand",
+      (ins "::mlir::OpBuilder &":$builder)>];
+}
+
+// Ends a layer: multiplies its result by the layer's scalar, if it has one.
+def Gemma_EndsLayer : OpInterface<"EndsLayer"> {
+  let cppNamespace = "::mlir::gemma";
+  let methods = [
+    InterfaceMethod<"", "::mlir::FlatSymbolRefAttr", "getScaleAttr">,
+    InterfaceMethod<"", "void", "setScaleAttr",
+                    (ins "::mlir::FlatSymbolRefAttr":$scale)>];
+}
+
+def Gemma_Matrices : DeclareOpInterfaceMethods<Gemma_MatrixUser>;
+class Gemma_FusedTraits<list<Trait> traits> {
+  list<Trait> all = !listconcat([Gemma_Symbols, Gemma_Matrices,
+      DeclareOpInterfaceMethods<Gemma_FusedOp>], traits);
+}
+
+//===-- types and attributes ----------------------------------------------===//
 
 // One row per token; the number of columns is always known.
 def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
@@ -60,6 +107,24 @@ def I32Rows : 2DTensorOf<[I32]>;
 def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
 def OptSym : OptionalAttr<FlatSymbolRefAttr>;
 def Range : ConfinedAttr<DenseI64ArrayAttr, [DenseArrayCount<2>]>;
+
+// Sizes and counts, read as int64_t.
+def Int : TypedSignlessIntegerAttrBase<I64, "int64_t", "whole number">;
+def Count : ConfinedAttr<Int, [IntPositive]>;
+def Finite : ConfinedAttr<F64Attr, [AttrConstraint<
+    CPred<"::llvm::cast<::mlir::FloatAttr>($_self).getValue().isFinite()">, "finite">]>;
+def Positive : ConfinedAttr<Finite, [AttrConstraint<
+    CPred<"::llvm::cast<::mlir::FloatAttr>($_self).getValueAsDouble() > 0">, "positive">]>;
+// Readers and writers of a cache.
+def ReadCache : Arg<FlatSymbolRefAttr, "", [MemRead]>;
+def WriteCache : Arg<FlatSymbolRefAttr, "", [MemWrite]>;
+
+def SoftMode : I32Enum<"SoftMode", "the row of a soft token", [
+    I32EnumCase<"Row", 0, "row">, I32EnumCase<"Zero", 1, "zero">]> {
+  let cppNamespace = "::mlir::gemma";
+}
+def SoftModeAttr : EnumAttr<Gemma_Dialect, SoftMode, "soft_mode">;
+
 
 //===-- symbols -----------------------------------------------------------===//
 
@@ -99,29 +164,32 @@ def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
   let description = [{
     The K/V cache of one KV-owning layer: for every position `heads` keys and
     values of size `dim`. `window` is the number of keys a query sees including
-    its own (0 = all: a global layer). `form` is `"kv"` (K and V both stored).
-    `format` (`f32`, `bf16` or `q8`) is set by `gemma-choose-formats`. Readers
-    and writers have memory effects, so they stay in order; several layers may
-    read one cache (KV sharing, docs/model/text.md#2.4).
+    its own (0 = all: a global layer). `format` (`f32`, `bf16` or `q8`) is set by
+    `gemma-choose-formats`. Readers and writers have memory effects on the symbol;
+    several layers may read one cache (KV sharing, docs/model/text.md#2.4).
 
     ```mlir
-    gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64, form = "kv"}
+    gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64}
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$window, I64Attr:$heads,
-                       I64Attr:$dim, StrAttr:$form, OptionalAttr<StrAttr>:$format);
+  // Products of these stay far from overflow.
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       ConfinedAttr<Int, [IntNonNegative]>:$window,
+                       ConfinedAttr<Int, [IntPositive, IntMaxValue<1048576>]>:$heads,
+                       ConfinedAttr<Int, [IntMinValue<2>, IntMaxValue<1048576>]>:$dim,
+                       OptionalAttr<StrAttr>:$format);
   let assemblyFormat = "$sym_name attr-dict";
   let hasVerifier = 1;
 }
 
 //===-- primitives --------------------------------------------------------===//
 
-def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols]> {
+def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
   let summary = "look up and scale rows of a table";
   let description = [{
     `y[r, j] = table[ids[r], a + j] * scale` for the columns `[a, b)` (default
-    all). A negative id -1-j is a soft token: with `soft_mode = "row"` the
-    result is row j of `soft`, unscaled; with `"zero"` it is table row 0 (the
+    all). A negative id -1-j is a soft token: with `soft row (%soft : ...)` the
+    result is row j of `%soft`, unscaled; with `soft zero` it is table row 0 (the
     per-layer table, docs/model/text.md#2.3). `scale` is sqrt(D) rounded to bf16
     (docs/model/text.md#2.2).
 
@@ -130,11 +198,11 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols]> {
     ```
   }];
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, FlatSymbolRefAttr:$table,
-                       F64Attr:$scale, OptionalAttr<Range>:$columns,
-                       OptionalAttr<StrAttr>:$soft_mode);
+                       Finite:$scale, OptionalAttr<Range>:$columns,
+                       OptionalAttr<SoftModeAttr>:$soft_mode);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
-    $ids `,` $table (`soft` `(` $soft^ `:` type($soft) `)`)? attr-dict
+    $ids `,` $table (`soft` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)? attr-dict
     `:` type($ids) `->` type($result)
   }];
 }
@@ -151,13 +219,13 @@ def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "re
     %x = gemma.rms_norm %h weight @l0.in_norm {eps = 1.0e-6, size = 1536 : i64} : tensor<?x1536xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, OptSym:$weight, F64Attr:$eps, I64Attr:$size);
+  let arguments = (ins F32Rows:$x, OptSym:$weight, Positive:$eps, Count:$size);
   let results = (outs F32Rows:$result);
   let assemblyFormat = "$x (`weight` $weight^)? attr-dict `:` type($x)";
   let hasVerifier = 1;
 }
 
-def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols]> {
+def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
   let summary = "matrix product with a weight";
   let description = [{
     `y = x W^T` with W `[out, in]`; `rows = [a, b)` uses these rows of W only.
@@ -172,7 +240,7 @@ def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols]> {
   let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `->` type($result)";
 }
 
-def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
+def RopeOp : Gemma_PureOp<"rope", [Gemma_OnlyFused, AllTypesMatch<["x", "result"]>]> {
   let summary = "rotary position embedding";
   let description = [{
     Every group of `dim` columns is a head. For i < `pairs`, with
@@ -184,13 +252,13 @@ def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
     %k2 = gemma.rope %k1, %rope_local {dim = 256 : i64, pairs = 128 : i64} : tensor<?x256xf32>, tensor<?x128x2xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, RopeTable:$table, I64Attr:$dim, I64Attr:$pairs);
+  let arguments = (ins F32Rows:$x, RopeTable:$table, Count:$dim, Count:$pairs);
   let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `,` $table attr-dict `:` type($x) `,` type($table)";
   let hasVerifier = 1;
 }
 
-def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, Gemma_OnlyFused]> {
   let summary = "write keys and values of this step into a cache";
   let description = [{
     Row r writes its key `k[r]` and value `v[r]` (`[Hk, hd]` flattened) at
@@ -201,15 +269,15 @@ def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, MemoryEffects<[MemWrite
     ```
   }];
   let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos,
-                       FlatSymbolRefAttr:$cache);
+                       WriteCache:$cache);
   let assemblyFormat = [{
     $k `,` $v `at` `(` $slot `,` $pos `)` `to` $cache attr-dict
     `:` type($k) `,` type($v) `,` type($slot) `,` type($pos)
   }];
 }
 
-def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[MemRead]>,
-                                         AllTypesMatch<["q", "result"]>]> {
+def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, Gemma_OnlyFused,
+                                                AllTypesMatch<["q", "result"]>]> {
   let summary = "attention of this step's queries over a cache";
   let description = [{
     `q` is `[n, H*hd]`; head j reads key/value head `j / (H/Hk)`. Row r sees the
@@ -224,7 +292,7 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[Me
     ```
   }];
   let arguments = (ins F32Rows:$q, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
-                       FlatSymbolRefAttr:$cache);
+                       ReadCache:$cache);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $q `at` `(` $slot `,` $pos `)` `over` $cache (`end` `(` $end^ `:` type($end) `)`)? attr-dict
@@ -232,7 +300,7 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[Me
   }];
 }
 
-def GegluOp : Gemma_PureOp<"geglu", [SameOperandsAndResultType]> {
+def GegluOp : Gemma_PureOp<"geglu", [Gemma_OnlyFused, SameOperandsAndResultType]> {
   let summary = "gelu(g) * u";
   let description = [{
     `y = gelu(g) * u` with the tanh form
@@ -248,7 +316,7 @@ def GegluOp : Gemma_PureOp<"geglu", [SameOperandsAndResultType]> {
   let assemblyFormat = "$g `,` $u attr-dict `:` type($result)";
 }
 
-def AddOp : Gemma_PureOp<"add", [SameOperandsAndResultType, Commutative]> {
+def AddOp : Gemma_PureOp<"add", [Gemma_OnlyFused, SameOperandsAndResultType, Commutative]> {
   let summary = "elementwise sum";
   let description = [{
     `y = a + b`: residual additions and the sum of the two feed-forward branches.
@@ -262,7 +330,7 @@ def AddOp : Gemma_PureOp<"add", [SameOperandsAndResultType, Commutative]> {
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
 }
 
-def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, SameOperandsAndResultType]> {
+def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, Gemma_OnlyFused, SameOperandsAndResultType]> {
   let summary = "multiply by one number";
   let description = [{
     `y = x * factor`, or `y = x * w[0]` with a weight of one element
@@ -274,7 +342,7 @@ def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, SameOperandsAndResultType]> 
     %z = gemma.scale %x {factor = 0.5 : f64} : tensor<?x1536xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<F64Attr>:$factor);
+  let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<Finite>:$factor);
   let results = (outs F32Rows:$result);
   let assemblyFormat = "$x (`by` $weight^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
@@ -314,7 +382,7 @@ def TakeOp : Gemma_PureOp<"take"> {
   let hasVerifier = 1;
 }
 
-def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols]> {
+def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols, Gemma_Matrices, Gemma_OnlyFused]> {
   let summary = "choose experts and their weights";
   let description = [{
     The whole rule of docs/model/text.md#2.4: `z = rms(x; eps) * scale * factor` (factor is
@@ -328,14 +396,15 @@ def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols]> {
     ```
   }];
   let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$scale,
-                       F64Attr:$eps, F64Attr:$factor, I64Attr:$top);
+                       Positive:$eps, Positive:$factor, Count:$top);
   let results = (outs F32Rows:$weights, I32Rows:$ids);
   let assemblyFormat = [{
     $x `,` $proj `,` $scale attr-dict `:` type($x) `->` type($weights) `,` type($ids)
   }];
 }
 
-def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "result"]>]> {
+def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, Gemma_OnlyFused,
+                                         AllTypesMatch<["x", "result"]>]> {
   let summary = "weighted sum of the chosen experts";
   let description = [{
     `y = sum over j of weights[j] * per_expert[e] * down_e (gelu(gate_e x) * (up_e x))`,
@@ -357,7 +426,7 @@ def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "res
   }];
 }
 
-def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols]> {
+def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols, Gemma_Matrices]> {
   let summary = "scores of every vocabulary entry";
   let description = [{
     `y = hidden E^T` with the output matrix `[V, D]`, unscaled (docs/model/text.md#2.1).
@@ -380,13 +449,12 @@ def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
     %y = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x262144xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, F64Attr:$cap);
+  let arguments = (ins F32Rows:$x, Positive:$cap);
   let results = (outs F32Rows:$result);
   let assemblyFormat = "$x attr-dict `:` type($x)";
-  let hasVerifier = 1;
 }
 
-def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
+def TopOp : Gemma_PureOp<"top", [Gemma_Symbols, Gemma_Matrices]> {
   let summary = "the best vocabulary entries";
   let description = [{
     The `count` largest entries of `softcap(hidden E^T)` per row in descending
@@ -400,7 +468,7 @@ def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
     ```
   }];
   let arguments = (ins F32Rows:$hidden, Optional<I32Rows>:$mask, FlatSymbolRefAttr:$weight,
-                       OptionalAttr<F64Attr>:$cap, I64Attr:$count);
+                       OptionalAttr<Positive>:$cap, Count:$count);
   let results = (outs I32Rows:$ids, F32Rows:$values);
   let assemblyFormat = [{
     $hidden `,` $weight (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
@@ -410,14 +478,16 @@ def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
 
 //===-- fused ops ---------------------------------------------------------===//
 // Each is defined as the expansion in its description; gemma-expand produces
-// exactly that.
+// exactly that. What belongs to one: this definition, its verifier
+// (GemmaOps.cpp), its expansion and its matrices (FusedOps.cpp), the pass that
+// forms it and the recipe.
 
-def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
+def PleInputsOp : Gemma_PureOp<"ple_inputs", Gemma_FusedTraits<[]>.all> {
   let summary = "per-layer inputs of a range of layers";
   let description = [{
     For layers `[a, b)` (docs/model/text.md#2.3), P = `width`:
     ```
-    tok = embed ids, @table {scale = token_scale, columns = [a P, b P), soft_mode = "zero"}
+    tok = embed ids, @table {scale = token_scale, columns = [a P, b P)} soft zero
     ctx = rms_norm (scale (linear h0, @proj {rows = [a P, b P)}) {factor = context_scale}) weight @norm {size = P, eps}
     y   = scale (add ctx, tok) {factor = scale}                    // [n, (b-a) P]
     ```
@@ -429,9 +499,9 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
   }];
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, F32Rows:$h0,
                        FlatSymbolRefAttr:$table, FlatSymbolRefAttr:$proj,
-                       FlatSymbolRefAttr:$norm, Range:$layers, I64Attr:$width,
-                       F64Attr:$eps, F64Attr:$token_scale, F64Attr:$context_scale,
-                       F64Attr:$scale);
+                       FlatSymbolRefAttr:$norm, Range:$layers, Count:$width,
+                       Positive:$eps, Finite:$token_scale, Positive:$context_scale,
+                       Finite:$scale);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $ids `,` $h0 (`soft` `(` $soft^ `:` type($soft) `)`)? `table` `(` $table `)`
@@ -440,7 +510,7 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
   }];
 }
 
-def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+def KvBlockOp : Gemma_ComputeOp<"kv_block", Gemma_FusedTraits<[]>.all> {
   let summary = "compute and store keys and values of one layer";
   let description = [{
     ```
@@ -459,8 +529,8 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWr
   }];
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, RopeTable:$table,
                        FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$k, OptSym:$v,
-                       FlatSymbolRefAttr:$k_norm, FlatSymbolRefAttr:$cache,
-                       F64Attr:$eps, I64Attr:$pairs);
+                       FlatSymbolRefAttr:$k_norm, WriteCache:$cache,
+                       Positive:$eps, Count:$pairs);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table `norm` `(` $norm `)` `k` `(` $k `)`
     (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)` attr-dict
@@ -469,7 +539,7 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWr
 }
 
 def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
-    [Gemma_Symbols, MemoryEffects<[MemRead]>, AllTypesMatch<["h", "result"]>]> {
+    Gemma_FusedTraits<[AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "attention with its norms, projections and residual";
   let description = [{
     ```
@@ -487,8 +557,8 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
                        RopeTable:$table, FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$q,
                        FlatSymbolRefAttr:$q_norm, FlatSymbolRefAttr:$o,
-                       FlatSymbolRefAttr:$post, FlatSymbolRefAttr:$cache,
-                       F64Attr:$eps, I64Attr:$pairs);
+                       FlatSymbolRefAttr:$post, ReadCache:$cache,
+                       Positive:$eps, Count:$pairs);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table (`end` `(` $end^ `:` type($end) `)`)?
@@ -498,7 +568,8 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
   }];
 }
 
-def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+def FfnBlockOp : Gemma_PureOp<"ffn_block",
+    Gemma_FusedTraits<[Gemma_EndsLayer, AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "gated MLP with its norms and residual";
   let description = [{
     ```
@@ -514,7 +585,7 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "
   }];
   let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
                        FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
-                       FlatSymbolRefAttr:$post, OptSym:$scale, F64Attr:$eps);
+                       FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
@@ -522,7 +593,8 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "
   }];
 }
 
-def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+def MoeBlockOp : Gemma_PureOp<"moe_block",
+    Gemma_FusedTraits<[Gemma_EndsLayer, AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "mixture of experts and dense MLP in parallel";
   let description = [{
     The feed-forward block of 26B-A4B (docs/model/text.md#2.4):
@@ -545,8 +617,8 @@ def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "
                        FlatSymbolRefAttr:$router_scale, FlatSymbolRefAttr:$pre_experts,
                        FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$experts_down,
                        FlatSymbolRefAttr:$per_expert, FlatSymbolRefAttr:$post_experts,
-                       FlatSymbolRefAttr:$post, OptSym:$scale, F64Attr:$eps,
-                       F64Attr:$factor, I64Attr:$top);
+                       FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps,
+                       Positive:$factor, Count:$top);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
@@ -558,7 +630,8 @@ def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "
   }];
 }
 
-def PleBlockOp : Gemma_PureOp<"ple_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+def PleBlockOp : Gemma_PureOp<"ple_block",
+    Gemma_FusedTraits<[Gemma_EndsLayer, AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "per-layer-embedding branch with its residual";
   let description = [{
     ```
@@ -574,7 +647,7 @@ def PleBlockOp : Gemma_PureOp<"ple_block", [Gemma_Symbols, AllTypesMatch<["h", "
   }];
   let arguments = (ins F32Rows:$h, F32Rows:$ple, FlatSymbolRefAttr:$gate,
                        FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$post, OptSym:$scale,
-                       F64Attr:$eps);
+                       Positive:$eps);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `,` $ple `gate` `(` $gate `)` `proj` `(` $proj `)` `post` `(` $post `)`

@@ -43,4 +43,4 @@ func.func @f() {
 // expected-error @below {{expects format and act}}
 gemma.weight @w from "w" : tensor<4xf32> {format = "f32"}
 // expected-error @below {{expects a format}}
-gemma.cache @c {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @c {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}

@@ -62,7 +62,7 @@ gemma.weight @gate from "gate" : tensor<256x64xf32> {source = "q6_k"}
 gemma.weight @up from "up" : tensor<256x64xf32> {source = "q4_0"}
 // CHECK: @down {{.+}} format = "q4_0"
 gemma.weight @down from "down" : tensor<64x256xf32> {source = "q4_0"}
-gemma.cache @kv {window = 8 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 1 : i64, dim = 32 : i64}
 
 func.func @f(%h: tensor<?x64xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x64xf32> {
   gemma.kv_block %h at (%slot, %pos), %rope norm(@norm) k(@l1.k) v(@l1.v) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 4} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>

@@ -60,7 +60,7 @@ gemma.weight @router from "i" : tensor<6x48xf32> {source = "bf16"}
 // CACHE: gemma.cache @kv {{.*}}format = "f32"
 // CACHE8: gemma.cache @kv {{.*}}format = "q8"
 // CACHE16: gemma.cache @kv {{.*}}format = "bf16"
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 
 func.func @f(%h: tensor<?x48xf32>) -> (tensor<?x48xf32>, tensor<?x2xf32>) {
   %y = gemma.ffn_block %h pre(@vector) gate(@gate) up(@up) down(@down) post(@vector) {eps = 1.0e-6} : tensor<?x48xf32>

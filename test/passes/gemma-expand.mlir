@@ -12,7 +12,7 @@ gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 
 // CHECK-LABEL: func.func @kv_block
 // CHECK-NEXT: %[[X:.+]] = gemma.rms_norm %arg0 weight @norm {{.*}}size = 48
@@ -115,7 +115,7 @@ gemma.weight @post from "post" : tensor<48xf32>
 gemma.weight @scalar from "scalar" : tensor<1xf32>
 
 // CHECK-LABEL: func.func @ple_inputs
-// CHECK-NEXT: %[[T:.+]] = gemma.embed %arg0, @table {columns = array<i64: 8, 24>, scale = 3.000000e+00 : f64, soft_mode = "zero"}
+// CHECK-NEXT: %[[T:.+]] = gemma.embed %arg0, @table soft zero {columns = array<i64: 8, 24>, scale = 3.000000e+00 : f64}
 // CHECK-NEXT: %[[C0:.+]] = gemma.linear %arg1, @proj {rows = array<i64: 8, 24>}
 // CHECK-NEXT: %[[C1:.+]] = gemma.scale %[[C0]] {factor = 1.000000e+00 : f64}
 // CHECK-NEXT: %[[C:.+]] = gemma.rms_norm %[[C1]] weight @pnorm {{.*}}size = 8

@@ -98,14 +98,3 @@ func.func @factors(%h: tensor<?x48xf32>) -> (tensor<?x48xf32>, tensor<?x48xf32>)
   %d = gemma.scale %c {factor = 0.5 : f64} : tensor<?x48xf32>
   return %b, %d : tensor<?x48xf32>, tensor<?x48xf32>
 }
-
-// A block that is never reached may hold a value that depends on itself.
-// CHECK-LABEL: func.func @unreachable
-// CHECK: gemma.scale %[[X:.+]] {factor = 1.000000e+00 : f64}
-func.func @unreachable(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  return %h : tensor<?x48xf32>
-^never:
-  %x = gemma.scale %x {factor = 1.0 : f64} : tensor<?x48xf32>
-  %n = gemma.rms_norm %x weight @norm {eps = 1.0, size = 48} : tensor<?x48xf32>
-  llvm.br ^never
-}

@@ -8,7 +8,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x32xf32> {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -28,7 +28,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x32xf32> {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -48,7 +48,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -68,7 +68,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>, %arg: tensor<?x32xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -88,7 +88,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -108,7 +108,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -128,7 +128,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -147,7 +147,7 @@ func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %r
 gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -167,7 +167,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -187,7 +187,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %h, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -207,7 +207,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @q {rows = array<i64: 0, 32>} : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -227,7 +227,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %k0 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
@@ -248,7 +248,7 @@ gemma.weight @post from "post" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> (tensor<?x64xf32>, tensor<?x48xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>
@@ -270,7 +270,7 @@ gemma.weight @post from "post" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> (tensor<?x64xf32>, tensor<?x48xf32>) {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>
@@ -292,7 +292,7 @@ gemma.weight @post from "post" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x48xf32> {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>
@@ -313,7 +313,7 @@ gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x48xf32> {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>
@@ -334,7 +334,7 @@ gemma.weight @post from "post" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x48xf32> {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>
@@ -356,7 +356,7 @@ gemma.weight @post from "post" : tensor<48xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn8 from "qn8" : tensor<8xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x48xf32> {
   %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>

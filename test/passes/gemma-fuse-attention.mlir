@@ -11,7 +11,7 @@ gemma.weight @v from "v" : tensor<32x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @qn from "qn" : tensor<16xf32>
 gemma.weight @kn from "kn" : tensor<16xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 
 // A layer with its own keys and values: the pre-norm goes into both blocks.
 // CHECK-LABEL: func.func @owner

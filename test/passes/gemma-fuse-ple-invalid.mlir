@@ -8,7 +8,7 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> (tensor<?x24xf32>, tensor<?x24xf32>) {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0} : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
@@ -25,7 +25,7 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> (tensor<?x24xf32>, tensor<?x24xf32>) {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0} : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
@@ -42,11 +42,11 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>, %soft: tensor<?x24xf32>) -> tensor<?x24xf32> {
-  %tok = gemma.embed %ids, @table soft(%soft : tensor<?x24xf32>) {scale = 3.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft row(%soft : tensor<?x24xf32>) {scale = 3.0} : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
-  // expected-remark @below {{gemma.add not fused: expects soft_mode "zero" of the token part, got "row"}}
+  // expected-remark @below {{gemma.add not fused: expects soft zero of the token part, got soft row}}
   %s = gemma.add %ctx, %tok : tensor<?x24xf32>
   %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x24xf32>
   return %y : tensor<?x24xf32>
@@ -59,7 +59,7 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> tensor<?x24xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0} : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
   %c1 = gemma.scale %c0 {factor = -0.5 : f64} : tensor<?x24xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
@@ -76,7 +76,7 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> tensor<?x16xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero", columns = array<i64: 4, 20>} : tensor<?xi32> -> tensor<?x16xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0, columns = array<i64: 4, 20>} : tensor<?xi32> -> tensor<?x16xf32>
   %c0 = gemma.linear %h, @proj {rows = array<i64: 4, 20>} : tensor<?x48xf32> -> tensor<?x16xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x16xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x16xf32>
@@ -93,7 +93,7 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> tensor<?x16xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero", columns = array<i64: 0, 16>} : tensor<?xi32> -> tensor<?x16xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0, columns = array<i64: 0, 16>} : tensor<?xi32> -> tensor<?x16xf32>
   %c0 = gemma.linear %h, @proj {rows = array<i64: 8, 24>} : tensor<?x48xf32> -> tensor<?x16xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x16xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x16xf32>

@@ -14,7 +14,7 @@ gemma.weight @plp from "plp" : tensor<48x8xf32>
 // CHECK-NEXT: %[[Y:.+]] = gemma.ple_inputs %arg1, %arg0 table(@table) proj(@proj) norm(@pnorm) {context_scale = 5.000000e-01 : f64, eps = 9.9999999999999995E-7 : f64, layers = array<i64: 0, 3>, scale = 7.500000e-01 : f64, token_scale = 3.000000e+00 : f64, width = 8 : i64}
 // CHECK-NEXT: return %[[Y]]
 func.func @inputs(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) -> tensor<?x24xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0} : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
@@ -27,7 +27,7 @@ func.func @inputs(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) -> tensor<?x24xf32>
 // CHECK-NEXT: gemma.ple_inputs {{.*}}layers = array<i64: 1, 3>{{.*}} -> tensor<?x16xf32>
 // CHECK-NEXT: return
 func.func @some_layers(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) -> tensor<?x16xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero", columns = array<i64: 8, 24>} : tensor<?xi32> -> tensor<?x16xf32>
+  %tok = gemma.embed %ids, @table soft zero {scale = 3.0, columns = array<i64: 8, 24>} : tensor<?xi32> -> tensor<?x16xf32>
   %c0 = gemma.linear %h, @proj {rows = array<i64: 8, 24>} : tensor<?x48xf32> -> tensor<?x16xf32>
   %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x16xf32>
   %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x16xf32>

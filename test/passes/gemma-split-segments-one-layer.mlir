@@ -21,7 +21,7 @@ gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
-gemma.cache @kv0 {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv0 {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 
 func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x4x2xf32> {gemma.arg = "rope_local"}) -> (tensor<?x48xf32>, tensor<?x100xf32>) attributes {gemma.segment = "step"} {
   %h = gemma.embed %ids, @embed {scale = 7.0} : tensor<?xi32> -> tensor<?x48xf32>

@@ -53,8 +53,8 @@ gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 gemma.weight @plg from "plg" : tensor<8x48xf32>
 gemma.weight @plp from "plp" : tensor<48x8xf32>
-gemma.cache @kv0 {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
-gemma.cache @kv1 {window = 0 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv0 {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
+gemma.cache @kv1 {window = 0 : i64, heads = 2 : i64, dim = 16 : i64}
 
 func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x4x2xf32> {gemma.arg = "rope_local"}) -> (tensor<?x48xf32>, tensor<?x100xf32>) attributes {gemma.segment = "step"} {
   %h = gemma.embed %ids, @embed {scale = 7.0} : tensor<?xi32> -> tensor<?x48xf32>

@@ -69,7 +69,7 @@ gemma.weight @hn from "hn" : tensor<48xf32> {act = "f32", format = "f32"}
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @q from "q" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @k from "k" : tensor<48x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 48 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 48 : i64, format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x24x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: cache @kv has 1 heads of size 48; the head size must be a multiple of 32}}
@@ -272,7 +272,7 @@ gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @q from "q" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @o from "o" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: attention to image blocks}}
@@ -306,7 +306,7 @@ gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @k from "k" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @v from "v" : tensor<32x64xf32> {act = "f32", format = "f32"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: @k is bf16 and @v is f32; they are stored as one matrix and must agree}}
@@ -321,7 +321,7 @@ gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @k from "k" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @v from "v" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv"}
+gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{expects cache @kv with a format (gemma-choose-formats)}}

@@ -61,7 +61,7 @@ TEST_F(EvaluatorTest, EmbedTakesSoftRowsUnscaled) {
   auto y = run(R"(
     gemma.weight @e from "e" : tensor<2x2xf32>
     func.func @f(%ids: tensor<?xi32>, %soft: tensor<?x2xf32>) -> tensor<?x2xf32> {
-      %y = gemma.embed %ids, @e soft(%soft : tensor<?x2xf32>) {scale = 10.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x2xf32>
+      %y = gemma.embed %ids, @e soft row(%soft : tensor<?x2xf32>) {scale = 10.0} : tensor<?xi32> -> tensor<?x2xf32>
       return %y : tensor<?x2xf32>
     })",
                {tensor(3, 1, {1, -2, -1}), tensor(2, 2, {5, 6, 7, 8})});
@@ -73,7 +73,7 @@ TEST_F(EvaluatorTest, EmbedOfPerLayerTableReadsRowZeroForSoftTokens) {
   auto y = run(R"(
     gemma.weight @e from "e" : tensor<2x4xf32>
     func.func @f(%ids: tensor<?xi32>) -> tensor<?x2xf32> {
-      %y = gemma.embed %ids, @e {scale = 2.0, columns = array<i64: 1, 3>, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x2xf32>
+      %y = gemma.embed %ids, @e soft zero {scale = 2.0, columns = array<i64: 1, 3>} : tensor<?xi32> -> tensor<?x2xf32>
       return %y : tensor<?x2xf32>
     })",
                {tensor(2, 1, {1, -1})});
@@ -106,7 +106,7 @@ TEST_F(EvaluatorTest, RopePairsHalvesAndPassesTheRest) {
 // One head of size 2 and a window of 2. Keys are zero, so a query sees the mean
 // of the values in its interval.
 const char attention[] = R"(
-  gemma.cache @kv {window = 2 : i64, heads = 1 : i64, dim = 2 : i64, form = "kv"}
+  gemma.cache @kv {window = 2 : i64, heads = 1 : i64, dim = 2 : i64}
   func.func @f(%q: tensor<?x2xf32>, %v: tensor<?x2xf32>, %slot: tensor<?xi32>,
                %pos: tensor<?xi32>, %end: tensor<?xi32>) -> tensor<?x2xf32> {
     %k = gemma.scale %v {factor = 0.0} : tensor<?x2xf32>
@@ -132,7 +132,7 @@ TEST_F(EvaluatorTest, AttentionSeesTheWindowAndTheBlock) {
 TEST_F(EvaluatorTest, AttentionScoresAreNotScaled) {
   auto y = run(
       R"(
-    gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 2 : i64, form = "kv"}
+    gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 2 : i64}
     func.func @f(%k: tensor<?x2xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) -> tensor<?x2xf32> {
       gemma.append %k, %k at (%slot, %pos) to @kv : tensor<?x2xf32>, tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
       %y = gemma.attention %k at (%slot, %pos) over @kv : tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>

@@ -41,33 +41,40 @@ gemma.weight @w from "w" : tensor<4xf32> {act = "q4"}
 
 // -----
 
-// expected-error @below {{expects window >= 0, got -1}}
-gemma.cache @c {window = -1 : i64, heads = 1 : i64, dim = 16 : i64, form = "kv"}
+// expected-error @below {{attribute 'window' failed to satisfy constraint: whole number whose value is non-negative}}
+gemma.cache @c {window = -1 : i64, heads = 1 : i64, dim = 16 : i64}
 
 // -----
 
-// expected-error @below {{expects heads in [1, 1048576], got 0}}
-gemma.cache @c {window = 0 : i64, heads = 0 : i64, dim = 16 : i64, form = "kv"}
+// expected-error @below {{attribute 'heads' failed to satisfy constraint: whole number whose value is positive whose maximum value is 1048576}}
+gemma.cache @c {window = 0 : i64, heads = 0 : i64, dim = 16 : i64}
 
 // -----
 
-// expected-error @below {{expects an even dim in [2, 1048576], got 15}}
-gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 15 : i64, form = "kv"}
+// expected-error @below {{expects an even dim, got 15}}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 15 : i64}
 
 // -----
 
-// expected-error @below {{expects form to be kv, got "k"}}
-gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "k"}
+// expected-error @below {{attribute 'dim' failed to satisfy constraint: whole number whose minimum value is 2 whose maximum value is 1048576}}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 2097152 : i64}
 
 // -----
 
 // expected-error @below {{expects format to be f32 or bf16 or q8, got "q4"}}
-gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, form = "kv", format = "q4"}
+gemma.cache @c {window = 0 : i64, heads = 1 : i64, dim = 16 : i64, format = "q4"}
 
 // -----
 
 // expected-error @below {{expects gemma.segment to be step, body, tail, top or logits, got "start"}}
-func.func private @f() attributes {gemma.segment = "start"}
+func.func @f() attributes {gemma.segment = "start"} {
+  return
+}
+
+// -----
+
+// expected-error @below {{expects a segment to be one block}}
+func.func private @f() attributes {gemma.segment = "body"}
 
 // -----
 
@@ -89,7 +96,7 @@ func.func @f(%ids: tensor<?xi32>) {
 
 // -----
 
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%ids: tensor<?xi32>) {
   // expected-error @below {{expects table to name a gemma.weight, got @kv}}
   %y = gemma.embed %ids, @kv {scale = 1.0} : tensor<?xi32> -> tensor<?x48xf32>
@@ -127,8 +134,8 @@ func.func @f(%ids: tensor<?xi32>) {
 
 gemma.weight @embed from "embed" : tensor<100x48xf32>
 func.func @f(%ids: tensor<?xi32>) {
-  // expected-error @below {{expects soft rows exactly with soft_mode "row"}}
-  %y = gemma.embed %ids, @embed {scale = 1.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x48xf32>
+  // expected-error @below {{expects rows exactly with soft row}}
+  %y = gemma.embed %ids, @embed soft row {scale = 1.0} : tensor<?xi32> -> tensor<?x48xf32>
   return
 }
 
@@ -136,8 +143,9 @@ func.func @f(%ids: tensor<?xi32>) {
 
 gemma.weight @embed from "embed" : tensor<100x48xf32>
 func.func @f(%ids: tensor<?xi32>) {
-  // expected-error @below {{expects soft_mode to be row or zero, got "maybe"}}
-  %y = gemma.embed %ids, @embed {scale = 1.0, soft_mode = "maybe"} : tensor<?xi32> -> tensor<?x48xf32>
+  // expected-error @below {{expected one of [row, zero]}}
+  // expected-error @below {{failed to parse SoftModeAttr}}
+  %y = gemma.embed %ids, @embed soft maybe {scale = 1.0} : tensor<?xi32> -> tensor<?x48xf32>
   return
 }
 
@@ -145,7 +153,7 @@ func.func @f(%ids: tensor<?xi32>) {
 
 gemma.weight @embed from "embed" : tensor<100x48xf32>
 func.func @f(%ids: tensor<?xi32>) {
-  // expected-error @below {{expects a finite scale}}
+  // expected-error @below {{attribute 'scale' failed to satisfy constraint: 64-bit float attribute finite}}
   %y = gemma.embed %ids, @embed {scale = 0x7FF0000000000000 : f64} : tensor<?xi32> -> tensor<?x48xf32>
   return
 }
@@ -170,7 +178,7 @@ func.func @f(%h: tensor<?x48xf32>) {
 // -----
 
 func.func @f(%h: tensor<?x48xf32>) {
-  // expected-error @below {{expects size to divide 48 columns, got 0}}
+  // expected-error @below {{attribute 'size' failed to satisfy constraint: whole number whose value is positive}}
   %y = gemma.rms_norm %h {eps = 1.0e-6, size = 0} : tensor<?x48xf32>
   return
 }
@@ -178,7 +186,7 @@ func.func @f(%h: tensor<?x48xf32>) {
 // -----
 
 func.func @f(%h: tensor<?x48xf32>) {
-  // expected-error @below {{expects a positive eps, got 0}}
+  // expected-error @below {{attribute 'eps' failed to satisfy constraint: 64-bit float attribute finite positive}}
   %y = gemma.rms_norm %h {eps = 0.0, size = 48} : tensor<?x48xf32>
   return
 }
@@ -253,7 +261,7 @@ func.func @f(%h: tensor<?x48xf32>, %rope: tensor<?x8x2xf32>) {
 
 // -----
 
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%k: tensor<?x32xf32>, %v: tensor<?x16xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) {
   // expected-error @below {{expects v to have 32 columns, got 16}}
   gemma.append %k, %v at (%slot, %pos) to @kv : tensor<?x32xf32>, tensor<?x16xf32>, tensor<?xi32>, tensor<?xi32>
@@ -271,7 +279,7 @@ func.func @f(%k: tensor<?x32xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) {
 
 // -----
 
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) {
   // expected-error @below {{expects columns of q to be a multiple of 32 (2 heads of 16 in the cache), got 48}}
   %y = gemma.attention %h at (%slot, %pos) over @kv : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>
@@ -331,7 +339,7 @@ func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
 // -----
 
 func.func @f(%h: tensor<?x48xf32>) {
-  // expected-error @below {{expects a positive cap, got -1}}
+  // expected-error @below {{attribute 'cap' failed to satisfy constraint: 64-bit float attribute finite positive}}
   %y = gemma.softcap %h {cap = -1.0 : f64} : tensor<?x48xf32>
   return
 }
@@ -464,7 +472,7 @@ func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>) {
 gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
   // expected-error @below {{expects k @q of shape [32, 48], got [64, 48]}}
   gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@q) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
@@ -477,7 +485,7 @@ gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
   // expected-error @below {{expects v @q of shape [32, 48], got [64, 48]}}
   gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) v(@q) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
@@ -488,7 +496,7 @@ func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %r
 
 gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
   // expected-error @below {{expects k_norm @d of shape [16], got [48]}}
   gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) k_norm(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
@@ -501,7 +509,7 @@ gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @gate from "gate" : tensor<80x48xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
   // expected-error @below {{expects rows of q to be a multiple of 32 (2 heads of 16 in the cache), got 80}}
   %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@gate) q_norm(@hd) o(@o) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
@@ -514,7 +522,7 @@ gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @down from "down" : tensor<48x80xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
   // expected-error @below {{expects o @down of shape [48, 64], got [48, 80]}}
   %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@q) q_norm(@hd) o(@down) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
@@ -527,9 +535,9 @@ gemma.weight @d from "d" : tensor<48xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
 gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64}
 func.func @f(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>) {
-  // expected-error @below {{expects pairs in [1, 8], got 0}}
+  // expected-error @below {{attribute 'pairs' failed to satisfy constraint: whole number whose value is positive}}
   %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@q) q_norm(@hd) o(@o) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 0} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
   return
 }
@@ -658,5 +666,16 @@ func.func @f(%h: tensor<?x48xf32>, %p: tensor<?x8xf32>) {
 // -----
 
 // Only functions compute; elsewhere a value could depend on itself.
-// expected-error @below {{expects parent op 'func.func'}}
+// expected-error @below {{failed to verify that it stands in a func.func of one block}}
 %y = gemma.scale %y {factor = 1.0 : f64} : tensor<?x48xf32>
+
+// -----
+
+// A block that is never reached may hold a value that depends on itself.
+func.func @f(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
+  return %h : tensor<?x48xf32>
+^never:
+  // expected-error @below {{failed to verify that it stands in a func.func of one block}}
+  %x = gemma.scale %x {factor = 1.0 : f64} : tensor<?x48xf32>
+  llvm.br ^never
+}

@@ -22,10 +22,10 @@ gemma.weight @router from "router" : tensor<6x48xf32>
 gemma.weight @per_expert from "per_expert" : tensor<6xf32>
 gemma.weight @experts_up from "experts_up" : tensor<6x40x48xf32>
 gemma.weight @experts_down from "experts_down" : tensor<6x48x20xf32>
-// CHECK: gemma.cache @kv {dim = 16 : i64, form = "kv", heads = 2 : i64, window = 512 : i64}
-gemma.cache @kv {window = 512 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
-// CHECK: gemma.cache @kv_global {dim = 16 : i64, form = "kv", format = "f32", heads = 2 : i64, window = 0 : i64}
-gemma.cache @kv_global {window = 0 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv", format = "f32"}
+// CHECK: gemma.cache @kv {dim = 16 : i64, heads = 2 : i64, window = 512 : i64}
+gemma.cache @kv {window = 512 : i64, heads = 2 : i64, dim = 16 : i64}
+// CHECK: gemma.cache @kv_global {dim = 16 : i64, format = "f32", heads = 2 : i64, window = 0 : i64}
+gemma.cache @kv_global {window = 0 : i64, heads = 2 : i64, dim = 16 : i64, format = "f32"}
 
 // CHECK-LABEL: func.func @primitives
 // CHECK-SAME: gemma.arg = "ids"
@@ -33,10 +33,10 @@ gemma.cache @kv_global {window = 0 : i64, heads = 2 : i64, dim = 16 : i64, form 
 func.func @primitives(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x5x2xf32>, %soft: tensor<?x48xf32>, %mask: tensor<?x4xi32>) -> tensor<?x48xf32> attributes {gemma.segment = "step"} {
   // CHECK-NEXT: gemma.embed %{{.+}}, @embed {scale = 7.000000e+00 : f64} :
   %h = gemma.embed %ids, @embed {scale = 7.0} : tensor<?xi32> -> tensor<?x48xf32>
-  // CHECK-NEXT: gemma.embed %{{.+}}, @embed soft(%{{.+}} : tensor<?x48xf32>) {scale = 7.000000e+00 : f64, soft_mode = "row"}
-  %hs = gemma.embed %ids, @embed soft(%soft : tensor<?x48xf32>) {scale = 7.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x48xf32>
-  // CHECK-NEXT: gemma.embed %{{.+}}, @ple_table {columns = array<i64: 8, 24>, scale = 4.000000e+00 : f64, soft_mode = "zero"}
-  %tok = gemma.embed %ids, @ple_table {scale = 4.0, columns = array<i64: 8, 24>, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x16xf32>
+  // CHECK-NEXT: gemma.embed %{{.+}}, @embed soft row(%{{.+}} : tensor<?x48xf32>) {scale = 7.000000e+00 : f64}
+  %hs = gemma.embed %ids, @embed soft row(%soft : tensor<?x48xf32>) {scale = 7.0} : tensor<?xi32> -> tensor<?x48xf32>
+  // CHECK-NEXT: gemma.embed %{{.+}}, @ple_table soft zero {columns = array<i64: 8, 24>, scale = 4.000000e+00 : f64}
+  %tok = gemma.embed %ids, @ple_table soft zero {scale = 4.0, columns = array<i64: 8, 24>} : tensor<?xi32> -> tensor<?x16xf32>
   // CHECK-NEXT: gemma.rms_norm %{{.+}} weight @d {eps = 9.9999999999999995E-7 : f64, size = 48 : i64}
   %x = gemma.rms_norm %h weight @d {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
   // CHECK-NEXT: gemma.linear %{{.+}}, @q :

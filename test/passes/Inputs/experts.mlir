@@ -24,7 +24,7 @@ gemma.weight @l0.per_expert from "layers.0.router.per_expert_scale" : tensor<8xf
 gemma.weight @l0.gate_up from "layers.0.experts.gate_up_proj" : tensor<8x64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l0.experts_down from "layers.0.experts.down_proj" : tensor<8x64x32xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l0.scalar from "layers.0.layer_scalar" : tensor<1xf32> {act = "f32", format = "f32"}
-gemma.cache @kv0 {window = 0 : i64, heads = 2 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv0 {window = 0 : i64, heads = 2 : i64, dim = 32 : i64, format = "bf16"}
 
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"},
     %rope_local: tensor<?x16x2xf32> {gemma.arg = "rope_local"}, %rope_global: tensor<?x16x2xf32> {gemma.arg = "rope_global"})

@@ -55,8 +55,8 @@ gemma.weight @l2.plg from "layers.2.per_layer_input_gate.weight" : tensor<32x64x
 gemma.weight @l2.plp from "layers.2.per_layer_projection.weight" : tensor<64x32xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l2.post_ple from "layers.2.post_per_layer_input_norm.weight" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @l2.scalar from "layers.2.layer_scalar" : tensor<1xf32> {act = "f32", format = "f32"}
-gemma.cache @kv0 {window = 16 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
-gemma.cache @kv1 {window = 0 : i64, heads = 1 : i64, dim = 64 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv0 {window = 16 : i64, heads = 1 : i64, dim = 32 : i64, format = "bf16"}
+gemma.cache @kv1 {window = 0 : i64, heads = 1 : i64, dim = 64 : i64, format = "bf16"}
 
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"},
     %rope_local: tensor<?x16x2xf32> {gemma.arg = "rope_local"}, %rope_global: tensor<?x8x2xf32> {gemma.arg = "rope_global"})
