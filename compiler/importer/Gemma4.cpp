@@ -42,7 +42,7 @@ private:
   void addExpertWeights(LayerSymbols &s, const std::string &name,
                         const std::string &from);
   void addCaches();
-  DictionaryAttr configAttr();
+  gemma::ConfigAttr configAttr();
   DictionaryAttr ropeAttr(const RopeConfig &rope);
 
   // The function.
@@ -106,7 +106,8 @@ Symbol Importer::weight(const Twine &name, const Twine &from,
   auto type = RankedTensorType::get(shape, b.getF32Type());
   auto op = gemma::WeightOp::create(b, b.getUnknownLoc(), b.getStringAttr(name),
                                     b.getStringAttr(from), TypeAttr::get(type),
-                                    StringAttr(), StringAttr(), StringAttr());
+                                    StringAttr(), ArrayAttr(), StringAttr(),
+                                    StringAttr());
   return Symbol::get(op.getSymNameAttr());
 }
 
@@ -203,8 +204,7 @@ DictionaryAttr Importer::ropeAttr(const RopeConfig &rope) {
                               b.getNamedAttr("theta", f64(rope.theta))});
 }
 
-// What later stages and the reference evaluator need and no op says.
-DictionaryAttr Importer::configAttr() {
+gemma::ConfigAttr Importer::configAttr() {
   NamedAttrList list;
   list.append("hidden", i64(config.hidden));
   list.append("layers", i64(config.layers));
@@ -218,7 +218,8 @@ DictionaryAttr Importer::configAttr() {
   list.append("variant", b.getStringAttr(config.variant));
   list.append("vocab", i64(config.vocab));
   list.append("window", i64(config.window));
-  return list.getDictionary(b.getContext());
+  return gemma::ConfigAttr::get(b.getContext(),
+                                list.getDictionary(b.getContext()));
 }
 
 //===-- the function ------------------------------------------------------===//
@@ -367,7 +368,7 @@ void Importer::addStep() {
 
 OwningOpRef<ModuleOp> Importer::build() {
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getUnknownLoc());
-  module.get()->setAttr("gemma.config", configAttr());
+  module.get()->setAttr(gemma::configAttr, configAttr());
   b.setInsertionPointToEnd(module->getBody());
   addGlobalWeights();
   for (int64_t i = 0; i < config.layers; ++i)

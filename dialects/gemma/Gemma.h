@@ -61,6 +61,10 @@ namespace mlir::gemma {
 inline constexpr llvm::StringLiteral segmentAttr = "gemma.segment";
 inline constexpr llvm::StringLiteral stepName = "step";
 
+// Attribute of the module, a ConfigAttr: what the reference evaluator needs to
+// know of the model and no op says.
+inline constexpr llvm::StringLiteral configAttr = "gemma.config";
+
 // Attribute of an argument of such a function: the step array that it is.
 inline constexpr llvm::StringLiteral argAttr = "gemma.arg";
 

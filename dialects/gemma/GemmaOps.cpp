@@ -1,5 +1,6 @@
 // Verifiers and folds of the gemma dialect. Shapes are checked against the
 // symbols that an op names; nothing here knows formats, targets or kernels.
+#include "dialects/Numbers.h"
 #include "dialects/gemma/Gemma.h"
 
 #include "targets/Segments.h"
@@ -10,11 +11,27 @@
 
 #include <cmath>
 
-#define GET_OP_CLASSES
-#include "dialects/gemma/GemmaOps.cpp.inc"
-
 using namespace mlir;
 using namespace mlir::gemma;
+
+//===-- numbers in assembly -----------------------------------------------===//
+
+static void printReal(OpAsmPrinter &printer, Operation *, FloatAttr value) {
+  if (!value.getValue().isFinite())
+    return printer.printAttributeWithoutType(value);
+  printer << gemmac::assemblyReal(value.getValueAsDouble());
+}
+
+static ParseResult parseReal(OpAsmParser &parser, FloatAttr &value) {
+  double number;
+  if (parser.parseFloat(number))
+    return failure();
+  value = parser.getBuilder().getF64FloatAttr(number);
+  return success();
+}
+
+#define GET_OP_CLASSES
+#include "dialects/gemma/GemmaOps.cpp.inc"
 
 //===-- helpers -----------------------------------------------------------===//
 
@@ -188,6 +205,11 @@ LogicalResult WeightOp::verify() {
   // Bytes of every format and layout stay far below 2^63.
   if (elements < 1 || elements > double(int64_t(1) << 50))
     return emitOpError() << "expects 1 to 2^50 elements, got " << getType();
+  if (getParts() &&
+      (type.getRank() < 2 || dim(rank() - 2) % 2 || getParts()->size() != 2))
+    return emitOpError() << "expects parts to name two tensors of half the "
+                            "rows of a matrix, got "
+                         << *getParts() << " of " << getType();
   if (failed(checkWord(*this, getSource(), "source",
                        {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0",
                         "q5_1", "q4_k", "q5_k", "q6_k"})) ||

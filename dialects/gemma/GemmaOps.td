@@ -119,6 +119,20 @@ def Positive : ConfinedAttr<Finite, [AttrConstraint<
 def ReadCache : Arg<FlatSymbolRefAttr, "", [MemRead]>;
 def WriteCache : Arg<FlatSymbolRefAttr, "", [MemWrite]>;
 
+def ConfigAttr : AttrDef<Gemma_Dialect, "Config"> {
+  let mnemonic = "config";
+  let summary = "facts of the model's configuration";
+  let description = [{
+    Numbers and words by name, printed one to a line.
+
+    ```mlir
+    module attributes {gemma.config = #gemma.config<{hidden = 1536, softcap = 30.0}>} {}
+    ```
+  }];
+  let parameters = (ins "::mlir::DictionaryAttr":$entries);
+  let hasCustomAssemblyFormat = 1;
+}
+
 def SoftMode : I32Enum<"SoftMode", "the row of a soft token", [
     I32EnumCase<"Row", 0, "row">, I32EnumCase<"Zero", 1, "zero">]> {
   let cppNamespace = "::mlir::gemma";
@@ -136,7 +150,9 @@ def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     (`[out, in]` for matrices, row-major). `source` is the type it has in the
     bound checkpoint (`f32`, `f16`, `bf16`, or a block format of GGUF: `q8_0`,
     `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q4_k`, `q5_k`, `q6_k`), absent when
-    compiling from a configuration alone. `format` is what it is stored as
+    compiling from a configuration alone; `parts` names the two tensors that hold
+    it there, each half of the rows, where there is none called `from` (gate and up
+    projections of experts in GGUF files). `format` is what it is stored as
     (`f32`, `bf16`, `q8_0`, `q4_0` or `q4_bf`) and `act` the format of the
     activations that it multiplies (`f32`, `bf16` or `q8`); both are set by
     `gemma-choose-formats`.
@@ -146,8 +162,8 @@ def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$from, TypeAttr:$type,
-                       OptionalAttr<StrAttr>:$source, OptionalAttr<StrAttr>:$format,
-                       OptionalAttr<StrAttr>:$act);
+                       OptionalAttr<StrAttr>:$source, OptionalAttr<StrArrayAttr>:$parts,
+                       OptionalAttr<StrAttr>:$format, OptionalAttr<StrAttr>:$act);
   let assemblyFormat = "$sym_name `from` $from `:` $type attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -169,7 +185,7 @@ def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     several layers may read one cache (KV sharing, docs/model/text.md#2.4).
 
     ```mlir
-    gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64}
+    gemma.cache @kv0 heads 1 dim 256 window 512
     ```
   }];
   // Products of these stay far from overflow.
@@ -178,7 +194,7 @@ def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
                        ConfinedAttr<Int, [IntPositive, IntMaxValue<1048576>]>:$heads,
                        ConfinedAttr<Int, [IntMinValue<2>, IntMaxValue<1048576>]>:$dim,
                        OptionalAttr<StrAttr>:$format);
-  let assemblyFormat = "$sym_name attr-dict";
+  let assemblyFormat = "$sym_name `heads` $heads `dim` $dim `window` $window attr-dict";
   let hasVerifier = 1;
 }
 
@@ -194,7 +210,7 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
     (docs/model/text.md#2.2).
 
     ```mlir
-    %h = gemma.embed %ids, @embed {scale = 39.25} : tensor<?xi32> -> tensor<?x1536xf32>
+    %h = gemma.embed %ids, @embed scale 39.25 : tensor<?xi32> -> tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, FlatSymbolRefAttr:$table,
@@ -202,7 +218,8 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
                        OptionalAttr<SoftModeAttr>:$soft_mode);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
-    $ids `,` $table (`soft` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)? attr-dict
+    $ids `,` $table (`soft` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)?
+    (`columns` $columns^)? `scale` custom<Real>($scale) attr-dict
     `:` type($ids) `->` type($result)
   }];
 }
@@ -216,12 +233,12 @@ def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "re
     is 1. Sums in f32 or better (docs/model/text.md#2.2).
 
     ```mlir
-    %x = gemma.rms_norm %h weight @l0.in_norm {eps = 1.0e-6, size = 1536 : i64} : tensor<?x1536xf32>
+    %x = gemma.rms_norm %h weight @l0.in_norm size 1536 eps 1.0e-06 : tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, OptSym:$weight, Positive:$eps, Count:$size);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x (`weight` $weight^)? attr-dict `:` type($x)";
+  let assemblyFormat = "$x (`weight` $weight^)? `size` $size `eps` custom<Real>($eps) attr-dict `:` type($x)";
   let hasVerifier = 1;
 }
 
@@ -237,7 +254,7 @@ def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
   }];
   let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$weight, OptionalAttr<Range>:$rows);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `->` type($result)";
+  let assemblyFormat = "$x `,` $weight (`rows` $rows^)? attr-dict `:` type($x) `->` type($result)";
 }
 
 def RopeOp : Gemma_PureOp<"rope", [Gemma_OnlyFused, AllTypesMatch<["x", "result"]>]> {
@@ -249,12 +266,12 @@ def RopeOp : Gemma_PureOp<"rope", [Gemma_OnlyFused, AllTypesMatch<["x", "result"
     (docs/model/text.md#2.2). The table is a step input, computed in double and rounded once to f32.
 
     ```mlir
-    %k2 = gemma.rope %k1, %rope_local {dim = 256 : i64, pairs = 128 : i64} : tensor<?x256xf32>, tensor<?x128x2xf32>
+    %k2 = gemma.rope %k1, %rope_local dim 256 pairs 128 : tensor<?x256xf32>, tensor<?x128x2xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, RopeTable:$table, Count:$dim, Count:$pairs);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x `,` $table attr-dict `:` type($x) `,` type($table)";
+  let assemblyFormat = "$x `,` $table `dim` $dim `pairs` $pairs attr-dict `:` type($x) `,` type($table)";
   let hasVerifier = 1;
 }
 
@@ -339,12 +356,12 @@ def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, Gemma_OnlyFused, SameOperand
 
     ```mlir
     %y = gemma.scale %x by @l0.scalar : tensor<?x1536xf32>
-    %z = gemma.scale %x {factor = 0.5 : f64} : tensor<?x1536xf32>
+    %z = gemma.scale %x times 0.5 : tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<Finite>:$factor);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x (`by` $weight^)? attr-dict `:` type($result)";
+  let assemblyFormat = "$x (`by` $weight^)? (`times` custom<Real>($factor)^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizeMethod = 1;
@@ -356,12 +373,12 @@ def ColumnsOp : Gemma_PureOp<"columns"> {
     `y[r, j] = x[r, a + j]` for `range = [a, b)`. All columns fold away.
 
     ```mlir
-    %p0 = gemma.columns %ple {range = array<i64: 0, 256>} : tensor<?x8960xf32> -> tensor<?x256xf32>
+    %p0 = gemma.columns %ple [0, 256] : tensor<?x8960xf32> -> tensor<?x256xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, Range:$range);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let assemblyFormat = "$x $range attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizeMethod = 1;
@@ -392,14 +409,15 @@ def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols, Gemma_Matrices, Gemma_Only
     applied by `experts`.
 
     ```mlir
-    %w, %e = gemma.router %r, @l0.router, @l0.router_scale {eps = 1.0e-6, factor = 0.018844 : f64, top = 8 : i64} : tensor<?x2816xf32> -> tensor<?x8xf32>, tensor<?x8xi32>
+    %w, %e = gemma.router %r, @l0.router, @l0.router_scale top 8 factor 0.018844 eps 1.0e-06 : tensor<?x2816xf32> -> tensor<?x8xf32>, tensor<?x8xi32>
     ```
   }];
   let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$scale,
                        Positive:$eps, Positive:$factor, Count:$top);
   let results = (outs F32Rows:$weights, I32Rows:$ids);
   let assemblyFormat = [{
-    $x `,` $proj `,` $scale attr-dict `:` type($x) `->` type($weights) `,` type($ids)
+    $x `,` $proj `,` $scale `top` $top `factor` custom<Real>($factor)
+    `eps` custom<Real>($eps) attr-dict `:` type($x) `->` type($weights) `,` type($ids)
   }];
 }
 
@@ -446,12 +464,12 @@ def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
     `y = cap tanh(x / cap)`, the final logit softcap (docs/model/text.md#2.1).
 
     ```mlir
-    %y = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x262144xf32>
+    %y = gemma.softcap %l cap 30.0 : tensor<?x262144xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, Positive:$cap);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x attr-dict `:` type($x)";
+  let assemblyFormat = "$x `cap` custom<Real>($cap) attr-dict `:` type($x)";
 }
 
 def TopOp : Gemma_PureOp<"top", [Gemma_Symbols, Gemma_Matrices]> {
@@ -464,14 +482,15 @@ def TopOp : Gemma_PureOp<"top", [Gemma_Symbols, Gemma_Matrices]> {
     row is id -1, value -1e30.
 
     ```mlir
-    %ids, %values = gemma.top %hidden, @embed {cap = 30.0 : f64, count = 64 : i64} : tensor<?x1536xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+    %ids, %values = gemma.top %hidden, @embed cap 30.0 count 64 : tensor<?x1536xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
     ```
   }];
   let arguments = (ins F32Rows:$hidden, Optional<I32Rows>:$mask, FlatSymbolRefAttr:$weight,
                        OptionalAttr<Positive>:$cap, Count:$count);
   let results = (outs I32Rows:$ids, F32Rows:$values);
   let assemblyFormat = [{
-    $hidden `,` $weight (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
+    $hidden `,` $weight (`mask` `(` $mask^ `:` type($mask) `)`)?
+    (`cap` custom<Real>($cap)^)? `count` $count attr-dict
     `:` type($hidden) `->` type($ids) `,` type($values)
   }];
 }
@@ -494,7 +513,7 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", Gemma_FusedTraits<[]>.all> {
     `h0` is the scaled embedding of the step's rows.
 
     ```mlir
-    %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) {layers = array<i64: 0, 35>, width = 256 : i64, eps = 1.0e-6 : f64, token_scale = 16.0 : f64, context_scale = 1.0 : f64, scale = 0.70710678118654757 : f64} : tensor<?xi32>, tensor<?x1536xf32> -> tensor<?x8960xf32>
+    %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [0, 35] width 256 token_scale 16.0 context_scale 1.0 scale 0.7071067811865476 eps 1.0e-06 : tensor<?xi32>, tensor<?x1536xf32> -> tensor<?x8960xf32>
     ```
   }];
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, F32Rows:$h0,
@@ -505,7 +524,9 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", Gemma_FusedTraits<[]>.all> {
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $ids `,` $h0 (`soft` `(` $soft^ `:` type($soft) `)`)? `table` `(` $table `)`
-    `proj` `(` $proj `)` `norm` `(` $norm `)` attr-dict
+    `proj` `(` $proj `)` `norm` `(` $norm `)` `layers` $layers `width` $width
+    `token_scale` custom<Real>($token_scale) `context_scale` custom<Real>($context_scale)
+    `scale` custom<Real>($scale) `eps` custom<Real>($eps) attr-dict
     `:` type($ids) `,` type($h0) `->` type($result)
   }];
 }
@@ -524,7 +545,7 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", Gemma_FusedTraits<[]>.all> {
     Global layers without `v` take keys for values (docs/model/text.md#5.2).
 
     ```mlir
-    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
+    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) pairs 128 eps 1.0e-06 : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, RopeTable:$table,
@@ -533,7 +554,8 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", Gemma_FusedTraits<[]>.all> {
                        Positive:$eps, Count:$pairs);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table `norm` `(` $norm `)` `k` `(` $k `)`
-    (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)` attr-dict
+    (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)`
+    `pairs` $pairs `eps` custom<Real>($eps) attr-dict
     `:` type($h) `,` type($slot) `,` type($pos) `,` type($table)
   }];
 }
@@ -551,7 +573,7 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
     The cache is the layer's own or a donor's: the same op.
 
     ```mlir
-    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
+    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) pairs 128 eps 1.0e-06 : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
@@ -563,7 +585,8 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table (`end` `(` $end^ `:` type($end) `)`)?
     `norm` `(` $norm `)` `q` `(` $q `)` `q_norm` `(` $q_norm `)` `o` `(` $o `)`
-    `post` `(` $post `)` `cache` `(` $cache `)` attr-dict
+    `post` `(` $post `)` `cache` `(` $cache `)` `pairs` $pairs
+    `eps` custom<Real>($eps) attr-dict
     `:` type($h) `,` type($slot) `,` type($pos) `,` type($table)
   }];
 }
@@ -580,7 +603,7 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block",
     ```
 
     ```mlir
-    %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>
+    %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) eps 1.0e-06 : tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
@@ -589,7 +612,8 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block",
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
-    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? attr-dict `:` type($h)
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps)
+    attr-dict `:` type($h)
   }];
 }
 
@@ -608,7 +632,7 @@ def MoeBlockOp : Gemma_PureOp<"moe_block",
     All norms have size D and eps.
 
     ```mlir
-    %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) {eps = 1.0e-6 : f64, factor = 0.018844 : f64, top = 8 : i64} : tensor<?x2816xf32>
+    %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) top 8 factor 0.018844 eps 1.0e-06 : tensor<?x2816xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
@@ -626,7 +650,8 @@ def MoeBlockOp : Gemma_PureOp<"moe_block",
     `router_scale` `(` $router_scale `)` `pre_experts` `(` $pre_experts `)`
     `gate_up` `(` $gate_up `)` `experts_down` `(` $experts_down `)`
     `per_expert` `(` $per_expert `)` `post_experts` `(` $post_experts `)`
-    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? attr-dict `:` type($h)
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `top` $top
+    `factor` custom<Real>($factor) `eps` custom<Real>($eps) attr-dict `:` type($h)
   }];
 }
 
@@ -642,7 +667,7 @@ def PleBlockOp : Gemma_PureOp<"ple_block",
     The gate reads the raw residual, no norm (docs/model/text.md#5.8).
 
     ```mlir
-    %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>, tensor<?x256xf32>
+    %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) eps 1.0e-06 : tensor<?x1536xf32>, tensor<?x256xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, F32Rows:$ple, FlatSymbolRefAttr:$gate,
@@ -651,7 +676,8 @@ def PleBlockOp : Gemma_PureOp<"ple_block",
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `,` $ple `gate` `(` $gate `)` `proj` `(` $proj `)` `post` `(` $post `)`
-    (`scale` `(` $scale^ `)`)? attr-dict `:` type($h) `,` type($ple)
+    (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps) attr-dict
+    `:` type($h) `,` type($ple)
   }];
 }
 
