@@ -54,6 +54,7 @@ public:
       : o(options), second(second), phases(phases),
         messages{.remarks = o.remarks, .warnings = !second} {
     context.printOpOnDiagnostic(false);
+    messages.listen(context);
   }
   Status run();
 

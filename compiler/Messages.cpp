@@ -1,6 +1,8 @@
 // See Messages.h.
 #include "compiler/Messages.h"
 
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Remarks.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -20,6 +22,29 @@ void Messages::warn(const std::vector<std::string> &lines) const {
 void Messages::remark(const std::vector<std::string> &lines) const {
   if (remarks)
     print("remark", lines);
+}
+
+namespace {
+// Remarks of passes in the form of all messages.
+struct RemarkPrinter : remark::detail::MLIRRemarkStreamerBase {
+  void streamOptimizationRemark(const remark::detail::Remark &remark) override {
+    std::string text;
+    if (auto name = dyn_cast<NameLoc>(remark.getLocation()))
+      text = name.getName().str() + ": ";
+    for (const remark::detail::Remark::Arg &part : remark.getArgs())
+      text += part.val;
+    print("remark", {text});
+  }
+};
+} // namespace
+
+void Messages::listen(MLIRContext &context) const {
+  remark::RemarkCategories categories;
+  categories.all = ".*";
+  if (remarks)
+    (void)remark::enableOptimizationRemarks(
+        context, std::make_unique<RemarkPrinter>(),
+        std::make_unique<remark::RemarkEmittingPolicyAll>(), categories);
 }
 
 std::string Messages::text(const Diagnostic &diagnostic) {

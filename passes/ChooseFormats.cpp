@@ -4,6 +4,7 @@
 #include "passes/QuantMap.h"
 #include "targets/Layouts.h"
 
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
 #include <map>
@@ -225,6 +226,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     for (WeightOp weight : matrices) {
       const Wish &chosen = wishes.at(weight);
       weight.setFormat(chosen.format);
+      ++(isQuantized(chosen.format) ? quantized : plain);
       weight.setAct(wide && chosen.format == "q8_0" &&
                             roles.has(weight, MatrixRole::Head)
                         ? "f32"
@@ -232,11 +234,13 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       said[{chosen.format, chosen.reason}].push_back(weight.getSymName());
     }
     for (auto &[choice, names] : said)
-      emitRemark(getOperation().getLoc())
-          << names.size()
-          << (names.size() == 1 ? " matrix in " : " matrices in ")
-          << choice.first << ", " << choice.second << ": "
-          << foldLayerNames(names);
+      remark::analysis(getOperation().getLoc(),
+                       remark::RemarkOpts::name("format").category("formats"))
+          << (Twine(names.size()) +
+              (names.size() == 1 ? " matrix in " : " matrices in ") +
+              choice.first + ", " + choice.second + ": " +
+              foldLayerNames(names))
+                 .str();
   }
 
   // Gives every member of a group the most exact format of its members, where

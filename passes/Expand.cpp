@@ -11,7 +11,8 @@ namespace {
 struct Expand : impl::ExpandBase<Expand> {
   using Base::Base;
   void runOnOperation() override {
-    getOperation().walk([](gemma::FusedOp op) {
+    getOperation().walk([&](gemma::FusedOp op) {
+      ++expanded;
       OpBuilder b(op);
       op->replaceAllUsesWith(op.expand(b));
       op->erase();

@@ -104,8 +104,10 @@ struct FoldConstants : impl::FoldConstantsBase<FoldConstants> {
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     getOperation().walk([&](ScaleOp scale) {
-      if (scale.getWeightAttr())
-        decline(scale);
+      if (!scale.getWeightAttr())
+        return;
+      decline(scale);
+      ++declined;
     });
   }
 };

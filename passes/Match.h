@@ -2,14 +2,14 @@
 // fused. Used by the gemma-fuse-* passes; must not know targets.
 #pragma once
 
+#include "dialects/Numbers.h"
 #include "dialects/gemma/Gemma.h"
 
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -91,8 +91,9 @@ public:
   bool sameEps(double value, llvm::StringRef what) {
     if (!eps)
       eps = value;
-    return *eps == value || fail(llvm::Twine("eps of ") + what + " is " +
-                                 text(value) + ", expects " + text(*eps));
+    return *eps == value ||
+           fail(llvm::Twine("eps of ") + what + " is " + shortest(value) +
+                ", expects " + shortest(*eps));
   }
 
   // Checks that two values are one.
@@ -110,23 +111,15 @@ public:
     return false;
   }
 
-  // Says why on the root.
-  void decline() {
+  // Says why on the root; false.
+  bool decline() {
     assert(!why.empty() && "a declined group has a reason");
     root->setAttr(notFusedAttr, mlir::StringAttr::get(root->getContext(), why));
-    mlir::emitRemark(root->getLoc())
-        << root->getName().getStringRef() << " not fused: " << why;
-  }
-
-  // The shortest digits that read back.
-  static std::string text(double value) {
-    char digits[32];
-    for (int precision = 1; precision <= 17; ++precision) {
-      snprintf(digits, sizeof digits, "%.*g", precision, value);
-      if (strtod(digits, nullptr) == value)
-        break;
-    }
-    return digits;
+    llvm::StringRef name = root->getName().getStringRef();
+    mlir::remark::missed(root->getLoc(),
+                         mlir::remark::RemarkOpts::name(name).category("fuse"))
+        << (name + " not fused: " + why).str();
+    return false;
   }
 
   std::optional<double> eps;

@@ -4,6 +4,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Remarks.h"
 
 #include <algorithm>
 
@@ -65,6 +66,7 @@ private:
   void makeBody(ArrayRef<Operation *> ops);
   void makeTail(ArrayRef<Operation *> ops);
   void makeTop();
+  void report(ArrayRef<Operation *> body);
   void makeLogits();
 
   // The ops that `roots` need, in order; `stop` is not followed.
@@ -255,6 +257,32 @@ void SplitSegments::makeLogits() {
   logits.finish(last->getLoc(), logits.map.lookup(last->getResult(0)));
 }
 
+// "2 of 2 layers: kv_block, attention_block, ffn_block; body = ..."
+void SplitSegments::report(ArrayRef<Operation *> body) {
+  int64_t layers = 0, loose = 0, before = 0;
+  SmallVector<StringRef> kinds;
+  for (Operation &op : step.getBody().front()) {
+    layers += isa<AttentionBlockOp>(op);
+    loose += isa<AttentionOp>(op);
+    if (isa<FusedOp>(op) &&
+        !llvm::is_contained(kinds, op.getName().stripDialect()))
+      kinds.push_back(op.getName().stripDialect());
+  }
+  for (Operation *op : body)
+    before += isa<AttentionBlockOp>(op);
+  std::string text = (Twine(layers) + " of " + Twine(layers + loose) +
+                      " layers: " + llvm::join(kinds, ", ") + "; body = ")
+                         .str();
+  if (before > 0)
+    text += ("layers 0 to " + Twine(before - 1) + " and ").str();
+  text += ("keys and values of layer " + Twine(before) + ", tail = layers " +
+           Twine(before) + " to " + Twine(layers + loose - 1))
+              .str();
+  remark::passed(step.getLoc(),
+                 remark::RemarkOpts::name("split").category("segments"))
+      << text;
+}
+
 void SplitSegments::runOnOperation() {
   step = {};
   writes.clear();
@@ -292,6 +320,9 @@ void SplitSegments::runOnOperation() {
       slice({ending.hidden.getDefiningOp()}, cut.getH());
   if (failed(checkReads(tail)))
     return signalPassFailure();
+  report(body);
+  opsInBody = body.size();
+  opsInTail = tail.size();
   makeBody(body);
   makeTail(tail);
   makeTop();
