@@ -12,7 +12,6 @@
 #include "compiler/QuantNotes.h"
 #include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
-#include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
@@ -339,11 +338,9 @@ Status Compilation::toPlan() {
       return printStage();
   }
   plan = readPlan(*module);
-  if (input.tensors) {
-    splitExpertPieces(plan, *input.tensors);
+  if (input.tensors)
     if (Status s = checkPieces(plan, *input.tensors); !s)
       return s;
-  }
   kernels = kernelSpecs(*module);
   return Done{};
 }
