@@ -12,13 +12,11 @@
 #include "compiler/QuantNotes.h"
 #include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
-#include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
-#include "passes/QuantMap.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -37,7 +35,6 @@ namespace gemmac {
 
 namespace {
 
-using BuildStage = void (*)(OpPassManager &, const PipelineOptions &);
 struct Stage {
   const char *name;
   BuildStage build; // null: import
@@ -56,6 +53,7 @@ public:
       : o(options), second(second), phases(phases),
         messages{.remarks = o.remarks, .warnings = !second} {
     context.printOpOnDiagnostic(false);
+    messages.listen(context);
   }
   Status run();
 
@@ -162,15 +160,24 @@ void Compilation::printModule(llvm::raw_ostream &stream) {
 
 Status Compilation::runPasses(const char *stage,
                               llvm::function_ref<void(PassManager &)> add) {
-  ScopedDiagnosticHandler handler(
-      &context, [&](Diagnostic &d) { return messages.report(d); });
+  // What is wrong with a line of the map of formats is that file's fault.
+  std::optional<Error> inMap;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &d) {
+    auto file = dyn_cast<FileLineColLoc>(d.getLocation());
+    if (d.getSeverity() != DiagnosticSeverity::Error || !file ||
+        file.getFilename() != o.quantMap)
+      return messages.report(d);
+    inMap = Error{ExitCode::BadInput, Messages::text(d)};
+    return success();
+  });
   PassManager pm(&context);
   add(pm);
   if (succeeded(pm.run(*module)))
     return Done{};
-  return Error{ExitCode::Unsupported, std::string("stage '") + stage +
-                                          "' does not support this model (see "
-                                          "above)"};
+  return inMap.value_or(
+      Error{ExitCode::Unsupported, std::string("stage '") + stage +
+                                       "' does not support this model (see "
+                                       "above)"});
 }
 
 Status Compilation::runStage(const Stage &stage) {
@@ -302,9 +309,6 @@ Status Compilation::checkOptions() {
       return Error{ExitCode::Resources,
                    "cannot create the folder '" + o.dumpTo +
                        "' of --dump-to: " + error.message()};
-  if (std::string problem;
-      !o.quantMap.empty() && !QuantMap::read(o.quantMap, problem))
-    return Error{ExitCode::BadInput, problem};
   if (makesProgram())
     if (Status s = checkRuntime(runtimeFolder(), *target); !s)
       return s;
@@ -334,11 +338,9 @@ Status Compilation::toPlan() {
       return printStage();
   }
   plan = readPlan(*module);
-  if (input.tensors) {
-    splitExpertPieces(plan, *input.tensors);
+  if (input.tensors)
     if (Status s = checkPieces(plan, *input.tensors); !s)
       return s;
-  }
   kernels = kernelSpecs(*module);
   return Done{};
 }

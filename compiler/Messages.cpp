@@ -1,6 +1,8 @@
 // See Messages.h.
 #include "compiler/Messages.h"
 
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/IR/Remarks.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -22,6 +24,44 @@ void Messages::remark(const std::vector<std::string> &lines) const {
     print("remark", lines);
 }
 
+namespace {
+// Remarks of passes in the form of all messages.
+struct RemarkPrinter : remark::detail::MLIRRemarkStreamerBase {
+  void streamOptimizationRemark(const remark::detail::Remark &remark) override {
+    std::string text;
+    if (auto name = dyn_cast<NameLoc>(remark.getLocation()))
+      text = name.getName().str() + ": ";
+    for (const remark::detail::Remark::Arg &part : remark.getArgs())
+      text += part.val;
+    print("remark", {text});
+  }
+};
+} // namespace
+
+void Messages::listen(MLIRContext &context) const {
+  remark::RemarkCategories categories;
+  categories.all = ".*";
+  if (remarks)
+    (void)remark::enableOptimizationRemarks(
+        context, std::make_unique<RemarkPrinter>(),
+        std::make_unique<remark::RemarkEmittingPolicyAll>(), categories);
+}
+
+std::string Messages::text(const Diagnostic &diagnostic) {
+  Location at = diagnostic.getLocation();
+  std::string place;
+  if (auto name = dyn_cast<NameLoc>(at)) {
+    place = name.getName().str() + ": ";
+  } else if (auto file = at->findInstanceOf<FileLineColLoc>()) {
+    place = file.getFilename().str();
+    for (unsigned number : {file.getLine(), file.getColumn()})
+      if (number)
+        place += ":" + std::to_string(number);
+    place += ": ";
+  }
+  return place + diagnostic.str();
+}
+
 LogicalResult Messages::report(Diagnostic &diagnostic) const {
   DiagnosticSeverity severity = diagnostic.getSeverity();
   if ((severity == DiagnosticSeverity::Remark && !remarks) ||
@@ -31,14 +71,7 @@ LogicalResult Messages::report(Diagnostic &diagnostic) const {
                      : severity == DiagnosticSeverity::Warning ? "warning"
                      : severity == DiagnosticSeverity::Remark  ? "remark"
                                                                : "note";
-  llvm::errs() << "gemmac: " << kind << ": ";
-  Location at = diagnostic.getLocation();
-  if (auto name = dyn_cast<NameLoc>(at))
-    llvm::errs() << name.getName().getValue() << ": ";
-  else if (auto file = at->findInstanceOf<FileLineColLoc>())
-    llvm::errs() << file.getFilename().getValue() << ":" << file.getLine()
-                 << ":" << file.getColumn() << ": ";
-  llvm::errs() << diagnostic.str() << "\n";
+  print(kind, {text(diagnostic)});
   for (Diagnostic &note : diagnostic.getNotes())
     (void)report(note);
   return success();

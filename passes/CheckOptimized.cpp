@@ -9,18 +9,12 @@ namespace gemmac {
 #define GEN_PASS_DEF_CHECKOPTIMIZED
 #include "passes/Passes.h.inc"
 
-static bool mayRemain(Operation *op) {
-  return isa<PleInputsOp, KvBlockOp, AttentionBlockOp, FfnBlockOp, MoeBlockOp,
-             PleBlockOp, EmbedOp, TakeOp, RmsNormOp, ColumnsOp, LogitsOp,
-             SoftcapOp, TopOp, func::ReturnOp>(op);
-}
-
 // Errors for the roots of groups that were not fused, with the reason; for
 // other leftovers only where no root explains them.
 static bool checkFunction(func::FuncOp function) {
   SmallVector<Operation *> roots, others;
   function.getBody().walk([&](Operation *op) {
-    if (!mayRemain(op))
+    if (op->hasTrait<OnlyFused>())
       (op->hasAttr(notFusedAttr) ? roots : others).push_back(op);
   });
   for (Operation *op : roots)
@@ -41,7 +35,7 @@ struct CheckOptimized : impl::CheckOptimizedBase<CheckOptimized> {
       auto segment = function->getAttrOfType<StringAttr>(segmentAttr);
       good &= checkFunction(function);
       if (!segment || segment == stepName) {
-        function.emitOpError()
+        emitError(function.getLoc())
             << "expects " << segmentAttr << " body, tail, top or logits, got "
             << (segment ? segment.getValue() : "none");
         good = false;

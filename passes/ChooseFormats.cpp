@@ -1,10 +1,10 @@
 // Gives every weight and cache a storage format. A format is accuracy; layouts
 // and instructions are chosen later, per target.
-#include "passes/Match.h"
 #include "passes/Passes.h"
 #include "passes/QuantMap.h"
 #include "targets/Layouts.h"
 
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/EquivalenceClasses.h"
 
 #include <map>
@@ -31,125 +31,69 @@ std::vector<std::string> cacheWords() {
 namespace {
 using Groups = llvm::EquivalenceClasses<Operation *>;
 
-// Which matrices must have one format, and which weights are f32 always.
+// What the ops demand of the formats of their matrices.
 struct Roles {
-  ModuleOp module;
   // Matrices that are stored as one; those that share a rounded activation.
   Groups packed, rounded;
-  llvm::SmallPtrSet<Operation *, 16> exact;
-  // Embedding and head; the head alone; matrices of the per-layer inputs.
-  llvm::SmallPtrSet<Operation *, 16> vocabulary, heads, perLayer;
-  // Tables of per-layer embeddings: the columns of a layer.
-  llvm::SmallDenseMap<Operation *, int64_t> tables;
-  // Projections to keys and values; experts per token of a stack.
-  llvm::SmallPtrSet<Operation *, 16> keys;
-  llvm::DenseMap<Operation *, int64_t> chosen;
+  // Columns of a layer, per table; experts per token, per stack.
+  llvm::DenseMap<Operation *, int64_t> counts;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
   std::vector<WeightOp> weights;
 
   explicit Roles(ModuleOp module);
+  bool has(WeightOp weight, MatrixRole role) const {
+    return roles.lookup(weight) & bit(role);
+  }
   // Whether keys and values are a small part of what a token reads.
   bool smallKeys() const;
 
 private:
-  void together(Groups &groups, Operation *user,
-                ArrayRef<FlatSymbolRefAttr> names) {
-    Operation *first = nullptr;
-    for (FlatSymbolRefAttr name : names)
-      if (WeightOp weight = name ? lookupWeight(user, name) : WeightOp()) {
-        first = first ? first : weight.getOperation();
-        groups.unionSets(first, weight);
-      }
-  }
-  void mark(llvm::SmallPtrSet<Operation *, 16> &set, Operation *user,
-            FlatSymbolRefAttr name) {
-    if (WeightOp weight = lookupWeight(user, name))
-      set.insert(weight);
-  }
+  static unsigned bit(MatrixRole role) { return 1u << unsigned(role); }
+  llvm::DenseMap<Operation *, unsigned> roles; // sets of bits
 };
 } // namespace
 
-Roles::Roles(ModuleOp module) : module(module) {
-  // q, k and v of one layer read one rounded activation where kv_block and
-  // attention_block read the same residual through the same norm.
-  std::map<std::pair<const void *, const void *>, FlatSymbolRefAttr> firstOf;
-  auto projections = [&](Operation *op, Value h, FlatSymbolRefAttr norm,
-                         ArrayRef<FlatSymbolRefAttr> names) {
-    together(rounded, op, names);
-    auto [it, inserted] = firstOf.try_emplace(
-        {h.getAsOpaquePointer(), norm.getAttr().getAsOpaquePointer()},
-        names[0]);
-    if (!inserted)
-      together(rounded, op, {it->second, names[0]});
+Roles::Roles(ModuleOp module) {
+  SymbolTable symbols(module);
+  for (auto weight : module.getOps<WeightOp>()) {
+    weights.push_back(weight);
+    packed.insert(weight);
+    rounded.insert(weight);
+  }
+  // Projections of one residual through one norm share it over ops: q, k and v.
+  std::map<std::pair<const void *, const void *>, WeightOp> activations;
+  auto join = [](Groups &groups, WeightOp &first, WeightOp weight) {
+    first = first ? first : weight;
+    groups.unionSets(first, weight);
   };
-  module.walk([&](Operation *op) {
-    TypeSwitch<Operation *>(op)
-        .Case([&](WeightOp weight) {
-          weights.push_back(weight);
-          packed.insert(weight);
-          rounded.insert(weight);
-        })
-        .Case([&](KvBlockOp kv) {
-          together(packed, op, {kv.getKAttr(), kv.getVAttr()});
-          mark(keys, op, kv.getKAttr());
-          if (kv.getV())
-            mark(keys, op, kv.getVAttr());
-          projections(op, kv.getH(), kv.getNormAttr(),
-                      {kv.getKAttr(), kv.getVAttr()});
-        })
-        .Case([&](AttentionBlockOp a) {
-          projections(op, a.getH(), a.getNormAttr(), {a.getQAttr()});
-        })
-        .Case([&](FfnBlockOp ffn) {
-          together(packed, op, {ffn.getGateAttr(), ffn.getUpAttr()});
-          together(rounded, op, {ffn.getGateAttr(), ffn.getDownAttr()});
-        })
-        .Case([&](MoeBlockOp moe) {
-          together(packed, op, {moe.getGateAttr(), moe.getUpAttr()});
-          together(rounded, op,
-                   {moe.getGateAttr(), moe.getDownAttr(), moe.getGateUpAttr(),
-                    moe.getExpertsDownAttr()});
-          mark(exact, op, moe.getRouterAttr());
-          for (FlatSymbolRefAttr experts :
-               {moe.getGateUpAttr(), moe.getExpertsDownAttr()})
-            if (WeightOp weight = lookupWeight(op, experts))
-              chosen[weight] = moe.getTop();
-        })
-        .Case([&](PleBlockOp ple) {
-          together(rounded, op, {ple.getGateAttr(), ple.getProjAttr()});
-          mark(perLayer, op, ple.getGateAttr());
-          mark(perLayer, op, ple.getProjAttr());
-        })
-        .Case([&](PleInputsOp ple) {
-          mark(perLayer, op, ple.getProjAttr());
-          if (WeightOp table = lookupWeight(op, ple.getTableAttr()))
-            tables[table] = ple.getWidth();
-        })
-        .Case(
-            [&](EmbedOp embed) { mark(vocabulary, op, embed.getTableAttr()); })
-        .Case([&](LogitsOp logits) {
-          mark(vocabulary, op, logits.getWeightAttr());
-          mark(heads, op, logits.getWeightAttr());
-        })
-        .Case([&](TopOp top) {
-          mark(vocabulary, op, top.getWeightAttr());
-          mark(heads, op, top.getWeightAttr());
-        })
-        .Case([&](RouterOp r) { mark(exact, op, r.getProjAttr()); });
+  module.walk([&](MatrixUser op) {
+    std::map<int, WeightOp> packs;
+    for (const MatrixRead &use : op.getMatrices()) {
+      if (!use.weight)
+        continue;
+      auto weight = symbols.lookup<WeightOp>(use.weight.getAttr());
+      roles[weight] |= bit(use.role);
+      if (use.count)
+        counts[weight] = use.count;
+      if (use.pack)
+        join(packed, packs[use.pack], weight);
+      if (use.activation.first)
+        join(rounded, activations[use.activation], weight);
+    }
   });
 }
 
 bool Roles::smallKeys() const {
   int64_t all = 0, some = 0;
   for (WeightOp weight : weights) {
-    if (weight.rank() < 2 || tables.contains(weight))
+    if (weight.rank() < 2 || has(weight, MatrixRole::LayerTable))
       continue;
     int64_t read = weight.getTensorType().getNumElements();
-    if (auto it = chosen.find(weight); it != chosen.end())
-      read = read / weight.dim(0) * it->second;
+    if (has(weight, MatrixRole::Experts))
+      read = read / weight.dim(0) * counts.lookup(weight);
     all += read;
-    some += keys.contains(weight) ? read : 0;
+    some += has(weight, MatrixRole::Keys) ? read : 0;
   }
   return some * 16 <= all;
 }
@@ -223,17 +167,27 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
   LogicalResult readMap() {
     if (quantMap.empty())
       return success();
-    std::string problem;
+    QuantMap::Problem problem;
     if (std::optional<QuantMap> read = QuantMap::read(quantMap, problem)) {
       map = std::move(*read);
       return success();
     }
-    return emitError(getOperation().getLoc()) << problem;
+    return emitError(inMap(problem.line)) << problem.text;
+  }
+
+  // A line of the map; 0: the file.
+  Location inMap(unsigned line) {
+    return FileLineColLoc::get(&getContext(), quantMap, line, 0);
   }
 
   // What one matrix is to be, and why.
   struct Wish {
     std::string format, reason;
+    const QuantMap::Line *line = nullptr; // that asked for `format`
+    // Why it has another one than its line asked for: "" or a reason and the
+    // matrix that decides.
+    std::string lost = {};
+    WeightOp decides = {};
   };
 
   void chooseWeights() {
@@ -241,7 +195,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     std::map<Operation *, Wish> wishes;
     std::vector<WeightOp> matrices;
     for (WeightOp weight : roles.weights) {
-      if (weight.rank() >= 2 && !roles.exact.contains(weight)) {
+      if (weight.rank() >= 2 && !roles.has(weight, MatrixRole::Router)) {
         matrices.push_back(weight);
         wishes[weight] = wish(weight, roles);
         continue;
@@ -249,16 +203,18 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       weight.setFormat("f32");
       weight.setAct("f32");
     }
-    for (const std::string &unused : map.unused())
-      emitWarning(getOperation().getLoc()) << unused;
+    for (const QuantMap::Line &line : map.unused())
+      emitWarning(inMap(line.number))
+          << "no matrix matches '" << line.pattern << "'";
 
     auto itself = [](const std::string &format) { return format; };
     for (bool changed = true; changed;) { // formats only rise, so this ends
-      changed =
-          agree(roles.packed, matrices, wishes, "stored as one matrix", itself);
+      changed = agree(roles.packed, matrices, wishes,
+                      "stored as one matrix with", itself);
       changed |= agree(roles.rounded, matrices, wishes,
-                       "multiplying the same activations", activationOf);
+                       "multiplying the same activations as", activationOf);
     }
+    warnOfLost(matrices, wishes);
 
     // Nothing averages the head's errors: int8 activations of this one product
     // are a fifth to a third of what 8 bits cost. It computes few rows and
@@ -273,17 +229,21 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       const Wish &chosen = wishes.at(weight);
       weight.setFormat(chosen.format);
       const Format &format = formatOf(chosen.format);
-      weight.setAct(wide && *format.wideAct && roles.heads.contains(weight)
+      ++(format.isQuantized() ? quantized : plain);
+      weight.setAct(wide && *format.wideAct &&
+                            roles.has(weight, MatrixRole::Head)
                         ? format.wideAct
                         : format.act);
       said[{chosen.format, chosen.reason}].push_back(weight.getSymName());
     }
     for (auto &[choice, names] : said)
-      emitRemark(getOperation().getLoc())
-          << names.size()
-          << (names.size() == 1 ? " matrix in " : " matrices in ")
-          << choice.first << ", " << choice.second << ": "
-          << foldLayerNames(names);
+      remark::analysis(getOperation().getLoc(),
+                       remark::RemarkOpts::name("format").category("formats"))
+          << (Twine(names.size()) +
+              (names.size() == 1 ? " matrix in " : " matrices in ") +
+              choice.first + ", " + choice.second + ": " +
+              foldLayerNames(names))
+                 .str();
   }
 
   // Gives every member of a group the most exact format of its members, where
@@ -307,9 +267,11 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       if (key(own.format) == key(format))
         continue;
       own.reason = ("not " + own.format + " (" + own.reason + "): " + why +
-                    " with @" + decides.getSymName())
+                    " @" + decides.getSymName())
                        .str();
       own.format = format;
+      own.lost = why.str();
+      own.decides = decides;
       changed = true;
     }
     return changed;
@@ -317,6 +279,39 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
 
   static bool is(const Format *format, Format::Code code) {
     return format && format->code == code;
+  }
+
+  // What the user's map says and does not get.
+  void warnOfLost(ArrayRef<WeightOp> matrices,
+                  const std::map<Operation *, Wish> &wishes) {
+    struct Lost {
+      std::string asked;
+      std::vector<StringRef> names, deciding;
+    };
+    std::map<std::tuple<unsigned, std::string, std::string>, Lost> all;
+    for (WeightOp weight : matrices) {
+      const Wish &wish = wishes.at(weight);
+      // q4 is what q4_bf and q4_0 begin with.
+      if (wish.lost.empty() || !wish.line ||
+          StringRef(wish.format).starts_with(wish.line->format))
+        continue;
+      Lost &lost = all[{wish.line->number, wish.format, wish.lost}];
+      lost.asked = wish.line->format;
+      lost.names.push_back(weight.getSymName());
+      if (WeightOp decides = wish.decides;
+          decides && !llvm::is_contained(lost.deciding, decides.getSymName()))
+        lost.deciding.push_back(decides.getSymName());
+    }
+    for (const auto &[key, lost] : all) {
+      const auto &[line, format, why] = key;
+      InFlightDiagnostic diag = emitWarning(inMap(line))
+                                << foldLayerNames(lost.names)
+                                << (lost.names.size() == 1 ? " is " : " are ")
+                                << format << ", not " << lost.asked << ": "
+                                << why;
+      if (!lost.deciding.empty())
+        diag << " " << foldLayerNames(lost.deciding) << "; map both";
+    }
   }
 
   // What one matrix would have on its own.
@@ -328,14 +323,18 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                   "model." + weight.getFrom().str(),
                   "model.language_model." + weight.getFrom().str()});
     std::string asked = line ? line->format : quant.getValue();
-    std::string reason = line ? line->place : "quant=" + asked;
+    std::string reason =
+        line ? quantMap + ":" + std::to_string(line->number) : "quant=" + asked;
+    auto instead = [&](const char *format, const std::string &why) {
+      return Wish{format, why, line, why};
+    };
     const Format *format = findFormat(asked); // none for auto and none
     if (is(format, Format::Code::F32))
-      return {"f32", reason};
+      return {"f32", reason, line};
     if (k % 2) // bf16 kernels take pairs of k
-      return {"f32", "k = " + std::to_string(k) + " is odd"};
+      return instead("f32", "k = " + std::to_string(k) + " is odd");
     if (is(format, Format::Code::BF16))
-      return {"bf16", reason};
+      return {"bf16", reason, line};
     if (!format && (asked == "none" || !source || !source->isQuantized())) {
       // f16 has more digits than bf16.
       bool wide =
@@ -347,15 +346,16 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
 
     Wish wish = format ? quantizedWish(weight, roles, *format, source, reason)
                        : storedWish(*source);
+    wish.line = line;
     const int block = formatOf(wish.format).block;
     std::string no = " no multiple of " + std::to_string(block);
     if (k % block)
-      return {"bf16", "k = " + std::to_string(k) + " is" + no};
-    auto table = roles.tables.find(weight);
-    if (table != roles.tables.end() && table->second % block)
-      return {"bf16", // segments read rows from a layer on
-              "per-layer embeddings of " + std::to_string(table->second) +
-                  " columns are" + no};
+      return instead("bf16", "k = " + std::to_string(k) + " is" + no);
+    int64_t columns = roles.counts.lookup(weight);
+    if (roles.has(weight, MatrixRole::LayerTable) && columns % block)
+      // Segments read rows from a layer on.
+      return instead("bf16", "per-layer embeddings of " +
+                                 std::to_string(columns) + " columns are" + no);
     return wish;
   }
 
@@ -384,14 +384,14 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     const Format &plain = formatOf(asked.means);
     if (plain.bits > 4)
       return {plain.name, reason};
-    if (roles.vocabulary.contains(weight))
+    if (roles.has(weight, MatrixRole::Vocabulary))
       return {"q8_0", reason + ", of the vocabulary"};
-    if (roles.tables.count(weight))
+    if (roles.has(weight, MatrixRole::LayerTable))
       return {"q8_0", reason + ", per-layer embeddings"};
-    if (roles.perLayer.contains(weight))
+    if (roles.has(weight, MatrixRole::PerLayer))
       return {"q8_0", reason + ", small and read by every layer"};
     // Every later token reads what these write: their errors weigh most.
-    if (roles.keys.contains(weight) && roles.smallKeys())
+    if (roles.has(weight, MatrixRole::Keys) && roles.smallKeys())
       return {"q8_0", reason + ", keys and values are small and read often"};
     return {plain.name, reason};
   }

@@ -1,7 +1,10 @@
 // Folds scalars: a layer's scalar into the block before it, constant factors
-// into the eps of the norm after them. Matrices are never touched.
+// into each other and into the eps of the norm after them. Matrices are never
+// touched.
 #include "passes/Match.h"
 #include "passes/Passes.h"
+
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 #include <cmath>
 
@@ -12,141 +15,100 @@ namespace gemmac {
 #define GEN_PASS_DEF_FOLDCONSTANTS
 #include "passes/Passes.h.inc"
 
-// A block that takes no scalar yet joins it; the result takes the scalar's
-// location: it is the layer's final value.
-template <typename Block>
-static bool join(ScaleOp scale, Block block) {
-  if (!block || block.getScaleAttr())
-    return false;
-  block.setScaleAttr(scale.getWeightAttr());
-  block->setLoc(scale.getLoc());
-  scale.replaceAllUsesWith(block.getResult());
-  scale.erase();
-  return true;
-}
-
-static void foldScalar(ScaleOp scale) {
-  Match match(scale);
-  Operation *def = scale.getX().getDefiningOp();
-  if (!isa_and_nonnull<FfnBlockOp, MoeBlockOp, PleBlockOp>(def) ||
-      def->getBlock() != scale->getBlock()) {
-    match.fail(
-        Twine("expects ffn_block, moe_block or ple_block before the scalar, "
-              "got ") +
-        (def ? def->getName().getStringRef() : StringRef("an argument")));
-    return match.decline();
-  }
-  if (!match.single(scale.getX(), "the block before the scalar"))
-    return match.decline();
-  if (join(scale, dyn_cast<FfnBlockOp>(def)) ||
-      join(scale, dyn_cast<MoeBlockOp>(def)) ||
-      join(scale, dyn_cast<PleBlockOp>(def)))
-    return;
-  match.fail("the block before it has a scalar already");
-  match.decline();
-}
-
 // eps / factor^2, if that is a number to divide by.
-static std::optional<double> scaledEps(double eps, double factor) {
-  double result = eps / (factor * factor);
-  if (factor > 0 && std::isfinite(result) && result > 0)
-    return result;
+static std::optional<APFloat> scaledEps(APFloat eps, APFloat factor) {
+  double c = factor.convertToDouble(), result = eps.convertToDouble() / (c * c);
+  if (c > 0 && std::isfinite(result) && result > 0)
+    return APFloat(result);
   return std::nullopt;
 }
 
+namespace {
 // rms(c x; eps) = rms(x; eps / c^2) for c > 0.
-static void foldIntoEps(RmsNormOp norm) {
-  while (auto scale = norm.getX().getDefiningOp<ScaleOp>()) {
-    if (!scale.getFactor())
-      return;
-    std::optional<double> eps = scaledEps(norm.getEps().convertToDouble(),
-                                          scale.getFactor()->convertToDouble());
+struct FoldIntoEps : OpRewritePattern<RmsNormOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RmsNormOp norm,
+                                PatternRewriter &rewriter) const override {
+    auto scale = norm.getX().getDefiningOp<ScaleOp>();
+    if (!scale || !scale.getFactor())
+      return failure();
+    std::optional<APFloat> eps = scaledEps(norm.getEps(), *scale.getFactor());
     if (!eps)
-      return;
-    norm.setEps(APFloat(*eps));
-    norm.getXMutable().assign(scale.getX());
-    eraseDead(scale);
+      return failure();
+    rewriter.modifyOpInPlace(norm, [&] {
+      norm.setEps(*eps);
+      norm.getXMutable().assign(scale.getX());
+    });
+    return success();
   }
-}
+};
 
-static void foldContextScale(PleInputsOp inputs) {
-  double factor = inputs.getContextScale().convertToDouble();
-  std::optional<double> eps =
-      scaledEps(inputs.getEps().convertToDouble(), factor);
-  if (factor == 1.0 || !eps)
-    return;
-  inputs.setEps(APFloat(*eps));
-  inputs.setContextScale(APFloat(1.0));
-}
-
-// Constant factors in a row become one; a factor of 1 goes.
-static void foldFactors(ScaleOp scale) {
-  while (auto inner = scale.getX().getDefiningOp<ScaleOp>()) {
-    if (!inner.getFactor())
-      break;
-    double factor = inner.getFactor()->convertToDouble() *
-                    scale.getFactor()->convertToDouble();
-    if (!std::isfinite(factor))
-      break;
-    scale.setFactor(APFloat(factor));
-    scale.getXMutable().assign(inner.getX());
-    eraseDead(inner);
+// The same inside ple_inputs.
+struct FoldContextScale : OpRewritePattern<PleInputsOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(PleInputsOp inputs,
+                                PatternRewriter &rewriter) const override {
+    std::optional<APFloat> eps =
+        scaledEps(inputs.getEps(), inputs.getContextScale());
+    if (!eps || inputs.getContextScale().isExactlyValue(1.0))
+      return failure();
+    rewriter.modifyOpInPlace(inputs, [&] {
+      inputs.setEps(*eps);
+      inputs.setContextScale(APFloat(1.0));
+    });
+    return success();
   }
-  if (!scale.getFactor()->isExactlyValue(1.0))
-    return;
-  scale.replaceAllUsesWith(scale.getX());
-  scale.erase();
+};
+
+// A block that takes no scalar yet joins it; the result takes the scalar's
+// location: it is the layer's final value.
+struct JoinScalar : OpRewritePattern<ScaleOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ScaleOp scale,
+                                PatternRewriter &rewriter) const override {
+    auto block = scale.getX().getDefiningOp<EndsLayer>();
+    if (!scale.getWeightAttr() || !block || block.getScaleAttr() ||
+        !scale.getX().hasOneUse())
+      return failure();
+    rewriter.modifyOpInPlace(block, [&] {
+      block.setScaleAttr(scale.getWeightAttr());
+      block->setLoc(scale.getLoc());
+    });
+    rewriter.replaceOp(scale, block);
+    return success();
+  }
+};
+} // namespace
+
+// Says why a layer's scalar is left.
+static void decline(ScaleOp scale) {
+  Match match(scale);
+  auto block = scale.getX().getDefiningOp<EndsLayer>();
+  Operation *def = scale.getX().getDefiningOp();
+  if (!block)
+    match.fail(Twine("expects a block that ends a layer before the scalar, "
+                     "got ") +
+               (def ? def->getName().getStringRef() : "an argument"));
+  else if (match.single(scale.getX(), "the block before the scalar"))
+    match.fail("the block before it has a scalar already");
+  match.decline();
 }
 
 namespace {
 struct FoldConstants : impl::FoldConstantsBase<FoldConstants> {
   using Base::Base;
   void runOnOperation() override {
-    SmallVector<ScaleOp> scalars;
-    SmallVector<RmsNormOp> norms;
-    walk([&](Operation *op) {
-      if (auto norm = dyn_cast<RmsNormOp>(op))
-        norms.push_back(norm);
-      if (auto inputs = dyn_cast<PleInputsOp>(op))
-        foldContextScale(inputs);
-    });
-    for (RmsNormOp norm : norms)
-      foldIntoEps(norm);
-    while (ScaleOp scale = nextFactor())
-      foldFactors(scale);
-    walk([&](Operation *op) {
-      if (auto scale = dyn_cast<ScaleOp>(op); scale && scale.getWeightAttr())
-        scalars.push_back(scale);
-    });
-    for (ScaleOp op : scalars)
-      foldScalar(op);
-  }
-
-  // Entry blocks only: in a block that is never reached a value may depend on
-  // itself, and folding it would not end.
-  void walk(llvm::function_ref<void(Operation *)> visit) {
-    getOperation().walk([&](Operation *op) {
-      if (op->getBlock() && op->getBlock()->isEntryBlock())
-        visit(op);
-    });
-  }
-
-  // A scale by a constant that still folds.
-  ScaleOp nextFactor() {
-    ScaleOp found;
-    walk([&](Operation *op) {
-      auto scale = dyn_cast<ScaleOp>(op);
-      if (found || !scale || !scale.getFactor())
+    RewritePatternSet patterns(&getContext());
+    patterns.add<FoldIntoEps, FoldContextScale, JoinScalar>(&getContext());
+    ScaleOp::getCanonicalizationPatterns(patterns, &getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      return signalPassFailure();
+    getOperation().walk([&](ScaleOp scale) {
+      if (!scale.getWeightAttr())
         return;
-      auto inner = scale.getX().getDefiningOp<ScaleOp>();
-      bool folds = scale.getFactor()->isExactlyValue(1.0) ||
-                   (inner && inner.getFactor() &&
-                    std::isfinite(inner.getFactor()->convertToDouble() *
-                                  scale.getFactor()->convertToDouble()));
-      if (folds)
-        found = scale;
+      decline(scale);
+      ++declined;
     });
-    return found;
   }
 };
 } // namespace

@@ -33,8 +33,8 @@ static std::optional<Head> matchHead(Match &match, Value value, CacheOp cache,
     return std::nullopt;
   if (head.rope.getDim() != cache.getDim())
     return match.fail(what + " is rotated in heads of " +
-                      Twine(int64_t(head.rope.getDim())) + ", the cache has " +
-                      Twine(int64_t(cache.getDim()))),
+                      Twine(head.rope.getDim()) + ", the cache has " +
+                      Twine(cache.getDim())),
            std::nullopt;
   head.norm = match.norm(match.producer<RmsNormOp>(head.rope.getX(), what),
                          what, cache.getDim());
@@ -53,10 +53,10 @@ static bool fuseKv(AppendOp append) {
   auto vNorm = match.norm(match.producer<RmsNormOp>(append.getV(), "the value"),
                           "the value", cache.getDim(), /*weighted=*/false);
   if (!vNorm || !match.single(append.getV(), "the value"))
-    return match.decline(), false;
+    return match.decline();
   LinearOp v = match.linear(vNorm.getX(), "the value");
   if (!v)
-    return match.decline(), false;
+    return match.decline();
   // K = V: both come from one projection, which then has two users.
   auto kRope = append.getK().getDefiningOp<RopeOp>();
   auto kNorm = kRope ? kRope.getX().getDefiningOp<RmsNormOp>() : RmsNormOp();
@@ -66,10 +66,10 @@ static bool fuseKv(AppendOp append) {
   if (!k || (!keyIsValue && !match.single(v.getResult(), "the value")) ||
       !match.same(v.getX(), k->linear.getX(), "the input of the value",
                   "the input of the key"))
-    return match.decline(), false;
+    return match.decline();
   RmsNormOp pre = preNorm(match, v.getX());
   if (!pre)
-    return match.decline(), false;
+    return match.decline();
 
   OpBuilder b(append);
   KvBlockOp::create(b, append.getLoc(), pre.getX(), append.getSlot(),
@@ -92,7 +92,7 @@ static bool fuseAttention(AttentionOp attention) {
       matchHead(match, attention.getQ(), cache, "the query", false);
   RmsNormOp pre = q ? preNorm(match, q->linear.getX()) : RmsNormOp();
   if (!pre)
-    return match.decline(), false;
+    return match.decline();
   LinearOp o = match.linearUser(attention.getResult(), "the attention");
   auto post = o ? match.user<RmsNormOp>(o.getResult(), "the output projection")
                 : RmsNormOp();
@@ -100,12 +100,12 @@ static bool fuseAttention(AttentionOp attention) {
   auto add =
       post ? match.user<AddOp>(post.getResult(), "the post-norm") : AddOp();
   if (!add)
-    return match.decline(), false;
+    return match.decline();
   Value residual =
       add.getLhs() == post.getResult() ? add.getRhs() : add.getLhs();
   if (!match.same(residual, pre.getX(), "the residual",
                   "the input of the pre-norm"))
-    return match.decline(), false;
+    return match.decline();
 
   // At the attention, not at the sum: the cache is read there.
   OpBuilder b(attention);
@@ -129,9 +129,9 @@ struct FuseAttention : impl::FuseAttentionBase<FuseAttention> {
     getOperation().walk([&](AppendOp op) { appends.push_back(op); });
     getOperation().walk([&](AttentionOp op) { attentions.push_back(op); });
     for (AppendOp op : appends)
-      fuseKv(op);
+      ++(fuseKv(op) ? fused : declined);
     for (AttentionOp op : attentions)
-      fuseAttention(op);
+      ++(fuseAttention(op) ? fused : declined);
   }
 };
 } // namespace

@@ -72,7 +72,7 @@ static bool meetsExperts(GegluOp geglu) {
   return false;
 }
 
-static void fuseFfn(GegluOp geglu) {
+static bool fuseFfn(GegluOp geglu) {
   Match match(geglu);
   std::optional<Dense> d = matchDense(match, geglu);
   Value residual;
@@ -89,6 +89,7 @@ static void fuseFfn(GegluOp geglu) {
       b.getF64FloatAttr(*match.eps));
   add.replaceAllUsesWith(block.getResult());
   eraseDead(add);
+  return true;
 }
 
 namespace {
@@ -129,7 +130,7 @@ static std::optional<Sparse> matchSparse(Match &match, ExpertsOp experts) {
   return s;
 }
 
-static void fuseMoe(ExpertsOp experts) {
+static bool fuseMoe(ExpertsOp experts) {
   Match match(experts);
   std::optional<Sparse> s = matchSparse(match, experts);
   Value dense;
@@ -168,6 +169,7 @@ static void fuseMoe(ExpertsOp experts) {
       s->router.getTopAttr());
   add.replaceAllUsesWith(block.getResult());
   eraseDead(add);
+  return true;
 }
 
 namespace {
@@ -177,7 +179,7 @@ struct FuseFfn : impl::FuseFfnBase<FuseFfn> {
     SmallVector<ExpertsOp> experts;
     getOperation().walk([&](ExpertsOp op) { experts.push_back(op); });
     for (ExpertsOp op : experts)
-      fuseMoe(op);
+      ++(fuseMoe(op) ? fused : declined);
     SmallVector<GegluOp> geglus;
     getOperation().walk([&](GegluOp op) {
       // One linear operand: a per-layer branch, which gemma-fuse-ple forms.
@@ -188,12 +190,13 @@ struct FuseFfn : impl::FuseFfnBase<FuseFfn> {
     });
     for (GegluOp op : geglus) {
       if (!meetsExperts(op)) {
-        fuseFfn(op);
+        ++(fuseFfn(op) ? fused : declined);
         continue;
       }
       Match match(op);
       match.fail("the experts beside it are not fused");
       match.decline();
+      ++declined;
     }
   }
 };

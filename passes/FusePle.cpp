@@ -32,8 +32,8 @@ layersOf(Match &match, std::optional<ArrayRef<int64_t>> range, int64_t size,
   return std::pair(first / width, last / width);
 }
 
-static void fuseInputs(AddOp add) {
-  // Only a sum of a look-up and a norm can be one.
+// Nothing if the sum cannot be one: it is none of a look-up and a norm.
+static std::optional<bool> fuseInputs(AddOp add) {
   auto token = add.getLhs().getDefiningOp<EmbedOp>();
   auto norm = add.getRhs().getDefiningOp<RmsNormOp>();
   if (!token || !norm) {
@@ -41,15 +41,15 @@ static void fuseInputs(AddOp add) {
     norm = add.getLhs().getDefiningOp<RmsNormOp>();
   }
   if (!token || !norm)
-    return;
+    return std::nullopt;
   Match match(add);
   int64_t width = norm.getSize();
   if (!match.norm(norm, "the context norm", width) ||
       !match.single(norm.getResult(), "the context norm") ||
       !match.single(token.getResult(), "the token part"))
     return match.decline();
-  if (token.getSoftMode() == "row") {
-    match.fail("expects soft_mode \"zero\" of the token part, got \"row\"");
+  if (token.getSoftMode() == SoftMode::Row) {
+    match.fail("expects soft zero of the token part, got soft row");
     return match.decline();
   }
   Value context = norm.getX();
@@ -59,7 +59,7 @@ static void fuseInputs(AddOp add) {
     return match.decline();
   if (!(contextScale > 0)) {
     match.fail("expects a positive factor of the context, got " +
-               Match::text(contextScale));
+               shortest(contextScale));
     return match.decline();
   }
   int64_t rows = lookupWeight(proj, proj.getWeightAttr()).dim(0);
@@ -93,9 +93,10 @@ static void fuseInputs(AddOp add) {
       b.getF64FloatAttr(contextScale), b.getF64FloatAttr(factor));
   last->replaceAllUsesWith(inputs);
   eraseDead(last);
+  return true;
 }
 
-static void fuseBlock(GegluOp geglu) {
+static bool fuseBlock(GegluOp geglu) {
   Match match(geglu);
   // The gate is the linear operand and goes through gelu.
   LinearOp gate = match.linear(geglu.getG(), "the per-layer gate");
@@ -123,6 +124,7 @@ static void fuseBlock(GegluOp geglu) {
       FlatSymbolRefAttr(), b.getF64FloatAttr(*match.eps));
   add.replaceAllUsesWith(block.getResult());
   eraseDead(add);
+  return true;
 }
 
 namespace {
@@ -133,7 +135,8 @@ struct FusePle : impl::FusePleBase<FusePle> {
     SmallVector<GegluOp> geglus;
     getOperation().walk([&](AddOp op) { adds.push_back(op); });
     for (AddOp op : adds)
-      fuseInputs(op);
+      if (std::optional<bool> done = fuseInputs(op))
+        ++(*done ? fused : declined);
     getOperation().walk([&](GegluOp op) {
       // Two linear operands: a gated MLP, which gemma-fuse-ffn forms.
       if (!!op.getG().getDefiningOp<LinearOp>() !=
@@ -141,7 +144,7 @@ struct FusePle : impl::FusePleBase<FusePle> {
         geglus.push_back(op);
     });
     for (GegluOp op : geglus)
-      fuseBlock(op);
+      ++(fuseBlock(op) ? fused : declined);
   }
 };
 } // namespace

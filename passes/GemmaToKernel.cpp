@@ -207,10 +207,9 @@ void GemmaToKernel::runOnOperation() {
        llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
     auto name = source->getAttrOfType<StringAttr>(gemma::segmentAttr);
     const SegmentKind *segment = name ? findSegment(name.getValue()) : nullptr;
-    if (!segment || source.isExternal() ||
-        !llvm::hasSingleElement(source.getBody())) {
-      source.emitError("expects a function of a segment (run the stage "
-                       "optimize first), got ")
+    if (!segment) {
+      emitError(source.getLoc(), "expects a function of a segment (run the "
+                                 "stage optimize first), got ")
           << (name ? name.getValue() : "none");
       return signalPassFailure();
     }

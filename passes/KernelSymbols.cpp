@@ -53,10 +53,24 @@ FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
   return weight;
 }
 
-Attribute KernelSymbols::piece(gemma::WeightOp weight, int64_t begin,
-                               int64_t end) {
-  return kernel::PieceAttr::get(builder.getContext(), weight.getFrom(), begin,
-                                end, 0, weight.dim(weight.rank() - 1));
+SmallVector<Attribute> KernelSymbols::pieces(gemma::WeightOp weight,
+                                             int64_t begin, int64_t end) {
+  auto piece = [&](StringRef tensor, int64_t first, int64_t last) -> Attribute {
+    return kernel::PieceAttr::get(builder.getContext(), tensor, first, last, 0,
+                                  weight.dim(weight.rank() - 1));
+  };
+  if (!weight.getPartsAttr())
+    return {piece(weight.getFrom(), begin, end)};
+  SmallVector<Attribute> result;
+  int64_t rows = weight.dim(weight.rank() - 2) / 2, row = 0;
+  for (StringRef part : weight.getPartsAttr().getAsValueRange<StringAttr>()) {
+    int64_t first = std::max<int64_t>(begin - row, 0),
+            last = std::min(end - row, rows);
+    if (first < last)
+      result.push_back(piece(part, first, last));
+    row += rows;
+  }
+  return result;
 }
 
 WeightRef KernelSymbols::add(const std::string &key, StringRef name,
@@ -107,7 +121,7 @@ FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
   auto store = [&](const std::string &key, const std::string &symbol,
                    const Layout &layout) {
     return add(key, symbol, weight->getLoc(),
-               builder.getArrayAttr({piece(*weight, 0, rows)}), format,
+               builder.getArrayAttr(pieces(*weight, 0, rows)), format,
                weight->getAct()->str(), layout,
                {rows, weight->dim(rank - 1), stack, 0});
   };
@@ -132,7 +146,7 @@ FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,
   FailureOr<WeightRef> first = describe(user, parts.front());
   if (failed(first))
     return failure();
-  SmallVector<Attribute> pieces;
+  SmallVector<Attribute> below;
   int64_t rows = 0;
   for (FlatSymbolRefAttr part : parts) {
     FailureOr<WeightRef> ref = describe(user, part);
@@ -145,12 +159,13 @@ FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,
              << "; they are stored as one matrix and must agree (--quant=bf16 "
                 "or "
                 "--quant=f32 makes the formats equal)";
-    pieces.push_back(piece(tensors.lookup(part.getValue()), 0, ref->rows));
+    llvm::append_range(below,
+                       pieces(tensors.lookup(part.getValue()), 0, ref->rows));
     rows += ref->rows;
   }
   return add(
       key, unique(name), tensors.lookup(parts.front().getValue()).getLoc(),
-      builder.getArrayAttr(pieces), first->format, first->act,
+      builder.getArrayAttr(below), first->format, first->act,
       matrixLayout(first->format, target.dot), {rows, first->cols, 1, 0});
 }
 
@@ -175,11 +190,11 @@ KernelSymbols::interleaved(Operation *user, StringRef name,
            << ") and up " << parts.back() << " (" << up->format
            << ") are stored interleaved and must have one format";
   int64_t half = isStack ? gate->rows / 2 : gate->rows;
-  Attribute pieces[] = {piece(first, 0, half),
-                        isStack ? piece(first, half, 2 * half)
-                                : piece(last, 0, half)};
+  SmallVector<Attribute> both = pieces(first, 0, half);
+  llvm::append_range(both, isStack ? pieces(first, half, 2 * half)
+                                   : pieces(last, 0, half));
   return add(key, isStack ? name.str() : unique(name), first.getLoc(),
-             builder.getArrayAttr(pieces), gate->format, gate->act,
+             builder.getArrayAttr(both), gate->format, gate->act,
              matrixLayout(gate->format, target.dot),
              {2 * half, gate->cols, isStack ? first.dim(0) : 1, 32});
 }
@@ -214,7 +229,7 @@ WeightRef KernelSymbols::vector(FlatSymbolRefAttr name) {
     return it->second;
   gemma::WeightOp weight = tensors.lookup(name.getValue());
   return add(key, name.getValue(), weight.getLoc(),
-             builder.getArrayAttr({piece(weight, 0, 1)}), "f32", "f32",
+             builder.getArrayAttr(pieces(weight, 0, 1)), "f32", "f32",
              rowsLayout("f32"), {1, weight.dim(0), 1, 0});
 }
 
@@ -229,7 +244,7 @@ FailureOr<WeightRef> KernelSymbols::gathered(Operation *user,
   gemma::WeightOp weight = tensors.lookup(name.getValue());
   WeightRef added =
       add(key, name.getValue(), weight.getLoc(),
-          builder.getArrayAttr({piece(weight, 0, ref->rows)}), ref->format,
+          builder.getArrayAttr(pieces(weight, 0, ref->rows)), ref->format,
           ref->act, rowsLayout(ref->format), {ref->rows, ref->cols, 1, 0});
   std::prev(builder.getInsertionPoint())
       ->setAttr(kernel::pleMark, builder.getUnitAttr());

@@ -77,8 +77,9 @@ private:
   mlir::FailureOr<mlir::gemma::WeightOp> tensor(mlir::Operation *user,
                                                 mlir::FlatSymbolRefAttr name);
   bool isScanned(mlir::gemma::WeightOp weight) const;
-  mlir::Attribute piece(mlir::gemma::WeightOp tensor, int64_t begin,
-                        int64_t end);
+  // Rows [begin, end) of a tensor, or of the parts that the checkpoint has.
+  llvm::SmallVector<mlir::Attribute> pieces(mlir::gemma::WeightOp tensor,
+                                            int64_t begin, int64_t end);
   WeightRef add(const std::string &key, llvm::StringRef name,
                 mlir::Location loc, mlir::ArrayAttr pieces,
                 llvm::StringRef format, llvm::StringRef act,

@@ -2,14 +2,14 @@
 // fused. Used by the gemma-fuse-* passes; must not know targets.
 #pragma once
 
+#include "dialects/Numbers.h"
 #include "dialects/gemma/Gemma.h"
 
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
 
-#include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -29,8 +29,7 @@ public:
   template <typename Op>
   Op producer(mlir::Value value, llvm::StringRef what) {
     mlir::Operation *def = value ? value.getDefiningOp() : nullptr;
-    if (auto op = llvm::dyn_cast_or_null<Op>(def);
-        op && op->getBlock() == root->getBlock())
+    if (auto op = llvm::dyn_cast_or_null<Op>(def))
       return op;
     if (value)
       fail("expects " + named(what, value) + " from " + Op::getOperationName() +
@@ -46,8 +45,7 @@ public:
     if (!value || !single(value, what))
       return {};
     mlir::Operation *user = *value.user_begin();
-    if (auto op = llvm::dyn_cast<Op>(user);
-        op && op->getBlock() == root->getBlock())
+    if (auto op = llvm::dyn_cast<Op>(user))
       return op;
     fail("expects " + named(what, value) + " to go to " +
          Op::getOperationName() + ", got " + user->getName().getStringRef());
@@ -79,10 +77,9 @@ public:
                               int64_t size, bool weighted = true) {
     if (!op)
       return {};
-    if (int64_t(op.getSize()) != size)
+    if (op.getSize() != size)
       fail(named(what, op.getResult()) + " norms groups of " +
-           llvm::Twine(int64_t(op.getSize())) + ", expects " +
-           llvm::Twine(size));
+           llvm::Twine(op.getSize()) + ", expects " + llvm::Twine(size));
     else if (!!op.getWeightAttr() != weighted)
       fail("expects " + named(what, op.getResult()) +
            (weighted ? " to have a weight" : " to have no weight"));
@@ -94,8 +91,9 @@ public:
   bool sameEps(double value, llvm::StringRef what) {
     if (!eps)
       eps = value;
-    return *eps == value || fail(llvm::Twine("eps of ") + what + " is " +
-                                 text(value) + ", expects " + text(*eps));
+    return *eps == value ||
+           fail(llvm::Twine("eps of ") + what + " is " + shortest(value) +
+                ", expects " + shortest(*eps));
   }
 
   // Checks that two values are one.
@@ -113,23 +111,15 @@ public:
     return false;
   }
 
-  // Says why on the root.
-  void decline() {
+  // Says why on the root; false.
+  bool decline() {
     assert(!why.empty() && "a declined group has a reason");
     root->setAttr(notFusedAttr, mlir::StringAttr::get(root->getContext(), why));
-    mlir::emitRemark(root->getLoc())
-        << root->getName().getStringRef() << " not fused: " << why;
-  }
-
-  // The shortest digits that read back.
-  static std::string text(double value) {
-    char digits[32];
-    for (int precision = 1; precision <= 17; ++precision) {
-      snprintf(digits, sizeof digits, "%.*g", precision, value);
-      if (strtod(digits, nullptr) == value)
-        break;
-    }
-    return digits;
+    llvm::StringRef name = root->getName().getStringRef();
+    mlir::remark::missed(root->getLoc(),
+                         mlir::remark::RemarkOpts::name(name).category("fuse"))
+        << (name + " not fused: " + why).str();
+    return false;
   }
 
   std::optional<double> eps;
@@ -151,10 +141,6 @@ private:
   mlir::Operation *root;
   std::string why;
 };
-
-inline int64_t columnsOf(mlir::Value value) {
-  return llvm::cast<mlir::RankedTensorType>(value.getType()).getDimSize(1);
-}
 
 // Erases `op` and the producers of its operands as long as nothing uses them.
 inline void eraseDead(mlir::Operation *op) {

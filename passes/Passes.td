@@ -22,25 +22,28 @@ def FuseAttention : GemmacPass<"gemma-fuse-attention"> {
     remark `not fused: <why>`.
 
     ```mlir
-    %x  = gemma.rms_norm %h weight @l0.in_norm {...}
+    %x  = gemma.rms_norm %h weight @l0.in_norm ...
     %k0 = gemma.linear %x, @l0.k ...
     %v0 = gemma.linear %x, @l0.v ...
-    %k1 = gemma.rms_norm %k0 weight @l0.k_norm {...}
-    %k2 = gemma.rope %k1, %rope_local {...}
-    %v1 = gemma.rms_norm %v0 {...}
+    %k1 = gemma.rms_norm %k0 weight @l0.k_norm ...
+    %k2 = gemma.rope %k1, %rope_local ...
+    %v1 = gemma.rms_norm %v0 ...
     gemma.append %k2, %v1 at (%slot, %pos) to @kv0
     %q0 = gemma.linear %x, @l0.q ...
-    %q1 = gemma.rms_norm %q0 weight @l0.q_norm {...}
-    %q2 = gemma.rope %q1, %rope_local {...}
+    %q1 = gemma.rms_norm %q0 weight @l0.q_norm ...
+    %q2 = gemma.rope %q1, %rope_local ...
     %a  = gemma.attention %q2 at (%slot, %pos) over @kv0
     %o  = gemma.linear %a, @l0.o ...
-    %n  = gemma.rms_norm %o weight @l0.post_attn {...}
+    %n  = gemma.rms_norm %o weight @l0.post_attn ...
     %h1 = gemma.add %h, %n
     // becomes
-    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {...}
-    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {...}
+    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) ...
+    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) ...
     ```
   }];
+  let statistics = [
+    Statistic<"fused", "fused", "groups that became a fused op">,
+    Statistic<"declined", "declined", "groups that stayed">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
@@ -52,17 +55,20 @@ def FuseFfn : GemmacPass<"gemma-fuse-ffn"> {
     values have no other user and the norms agree. Otherwise a remark says why.
 
     ```mlir
-    %x = gemma.rms_norm %h weight @l0.pre_ffw {...}
+    %x = gemma.rms_norm %h weight @l0.pre_ffw ...
     %g = gemma.linear %x, @l0.gate ...
     %u = gemma.linear %x, @l0.up ...
     %a = gemma.geglu %g, %u
     %d = gemma.linear %a, @l0.down ...
-    %n = gemma.rms_norm %d weight @l0.post_ffw {...}
+    %n = gemma.rms_norm %d weight @l0.post_ffw ...
     %y = gemma.add %h, %n
     // becomes
-    %y = gemma.ffn_block %h pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) {...}
+    %y = gemma.ffn_block %h pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) ...
     ```
   }];
+  let statistics = [
+    Statistic<"fused", "fused", "groups that became a fused op">,
+    Statistic<"declined", "declined", "groups that stayed">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
@@ -77,12 +83,15 @@ def FusePle : GemmacPass<"gemma-fuse-ple"> {
     %g0 = gemma.linear %h, @l0.plg ...
     %g  = gemma.geglu %g0, %p0
     %o  = gemma.linear %g, @l0.plp ...
-    %n  = gemma.rms_norm %o weight @l0.post_ple {...}
+    %n  = gemma.rms_norm %o weight @l0.post_ple ...
     %y  = gemma.add %h, %n
     // becomes
-    %y = gemma.ple_block %h, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) {...}
+    %y = gemma.ple_block %h, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) ...
     ```
   }];
+  let statistics = [
+    Statistic<"fused", "fused", "groups that became a fused op">,
+    Statistic<"declined", "declined", "groups that stayed">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
@@ -102,6 +111,8 @@ def FoldConstants : GemmacPass<"gemma-fold-constants"> {
     %z = gemma.ffn_block %h ... scale(@l0.scalar) ... : tensor<?x64xf32>
     ```
   }];
+  let statistics = [
+    Statistic<"declined", "declined", "layer scalars that stayed">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
@@ -146,6 +157,9 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     Option<"cacheType", "cache-type", "std::string", "\"auto\"",
            "format of caches: auto (f32 with quant=f32, otherwise bf16), f32, bf16, q8">
   ];
+  let statistics = [
+    Statistic<"quantized", "quantised", "matrices in a quantised format">,
+    Statistic<"plain", "plain", "matrices in f32 or bf16">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
@@ -168,6 +182,9 @@ def SplitSegments : GemmacPass<"gemma-split-segments"> {
     @logits(%hidden) -> logits
     ```
   }];
+  let statistics = [
+    Statistic<"opsInBody", "ops-in-body", "ops of the body">,
+    Statistic<"opsInTail", "ops-in-tail", "ops of the tail">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::func::FuncDialect"];
 }
 
@@ -180,7 +197,7 @@ def CheckOptimized : GemmacPass<"gemma-check-optimized"> {
     Changes nothing.
 
     ```mlir
-    %q2 = gemma.rope %q1, %rope_local {...}
+    %q2 = gemma.rope %q1, %rope_local ...
     // error: is not part of a fused op: <why the fusion declined>
     ```
   }];
@@ -195,13 +212,15 @@ def Expand : GemmacPass<"gemma-expand"> {
     meaning.
 
     ```mlir
-    %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) {...}
+    %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) ...
     // becomes
-    %x = gemma.rms_norm %h weight @n0 {...}
+    %x = gemma.rms_norm %h weight @n0 ...
     %g = gemma.linear %x, @g ...
     ...
     ```
   }];
+  let statistics = [
+    Statistic<"expanded", "expanded", "fused ops">];
   let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
@@ -219,7 +238,7 @@ def GemmaToKernel : GemmacPass<"gemma-to-kernel"> {
     no kernel has is an error.
 
     ```mlir
-    %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) {...}
+    %y = gemma.ffn_block %h pre(@n0) gate(@g) up(@u) down(@d) post(@n1) ...
     // becomes, in class few
     %x = kernel.call @norm_...(%h) weights([@n0]) over all(1)
     %a = kernel.call @linear_geglu_...(%x) weights([@gate_up]) scalars {stride = 6144} over blocks(192)

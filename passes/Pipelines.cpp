@@ -1,8 +1,6 @@
 // The stages as pipelines: which passes, in which order, and why there.
 #include "passes/Pipelines.h"
 
-#include "passes/Passes.h"
-
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -24,12 +22,7 @@ void buildOptimizePipeline(OpPassManager &pm, const PipelineOptions &options) {
   pm.addPass(createFoldConstants());
   // Before the split, so that both parts of a weight that body and tail share
   // have one format.
-  ChooseFormatsOptions formats;
-  formats.quant = options.quant;
-  formats.quantMap = options.quantMap;
-  formats.requantize = options.requantize;
-  formats.cacheType = options.cacheType;
-  pm.addPass(createChooseFormats(formats));
+  pm.addPass(createChooseFormats(options));
   // Cuts at the last kv_block, so after the fusion that forms it.
   pm.addPass(createSplitSegments());
   pm.addPass(createCheckOptimized());
@@ -39,9 +32,7 @@ void buildOptimizePipeline(OpPassManager &pm, const PipelineOptions &options) {
 
 void buildSelectPipeline(OpPassManager &pm, const PipelineOptions &options) {
   // The first pass that asks for the target.
-  GemmaToKernelOptions select;
-  select.target = options.target;
-  pm.addPass(createGemmaToKernel(select));
+  pm.addPass(createGemmaToKernel(options));
 }
 
 //===-- plan --------------------------------------------------------------===//
@@ -63,21 +54,36 @@ void buildNativePipeline(OpPassManager &pm, const PipelineOptions &options) {
 
 //===-- registration ------------------------------------------------------===//
 
+// A pipeline whose options are those of one of its passes, `owner`.
+static void registerStage(StringRef name, StringRef summary, BuildStage build,
+                          StringRef owner = "") {
+  registerPassPipeline(
+      name, summary,
+      [=](OpPassManager &pm, StringRef options,
+          function_ref<LogicalResult(const Twine &)> error) {
+        build(pm, {});
+        for (Pass &pass : llvm::reverse(pm.getPasses()))
+          if (pass.getArgument() == owner)
+            return pass.initializeOptions(options, error);
+        return options.empty() ? success() : error(name + " has no options");
+      },
+      [](function_ref<void(const detail::PassOptions &)>) {});
+}
+
 void registerGemmacPasses() {
   registerTablePasses();
-  PassPipelineRegistration<PipelineOptions>(
-      "gemma-optimize",
-      "Stage optimize: fused blocks with formats, split into segments",
-      buildOptimizePipeline);
-  PassPipelineRegistration<PipelineOptions>(
-      "gemma-select", "Stage select: calls of the target's kernels",
-      buildSelectPipeline);
-  PassPipelineRegistration<PipelineOptions>(
-      "kernel-plan", "Stage plan: barriers, places and offsets",
-      buildPlanPipeline);
-  PassPipelineRegistration<PipelineOptions>(
-      "kernel-native", "Stage native: straight-line LLVM dialect",
-      buildNativePipeline);
+  registerStage("gemma-optimize",
+                "Stage optimize: fused blocks with formats, split into "
+                "segments (options of --gemma-choose-formats)",
+                buildOptimizePipeline, "gemma-choose-formats");
+  registerStage("gemma-select",
+                "Stage select: calls of the target's kernels (options of "
+                "--gemma-to-kernel)",
+                buildSelectPipeline, "gemma-to-kernel");
+  registerStage("kernel-plan", "Stage plan: barriers, places and offsets",
+                buildPlanPipeline);
+  registerStage("kernel-native", "Stage native: straight-line LLVM dialect",
+                buildNativePipeline);
 }
 
 } // namespace gemmac

@@ -2,40 +2,16 @@
 // word names the stage, its builder, its --compile-to value and its dump.
 #pragma once
 
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassOptions.h"
+#include "passes/Passes.h"
 
-#include <string>
+#include "mlir/Pass/PassManager.h"
 
 namespace gemmac {
 
-struct Target;
+// What the stages after import may ask for: what their passes do.
+struct PipelineOptions : ChooseFormatsOptions, GemmaToKernelOptions {};
 
-// What the stages after import may ask for.
-struct PipelineOptions : public mlir::PassPipelineOptions<PipelineOptions> {
-  Option<std::string> quant{
-      *this, "quant",
-      llvm::cl::desc("format of matrices: auto (the source's), none (the "
-                     "source's, but not "
-                     "quantised), bf16, f32, q8, q4"),
-      llvm::cl::init("auto")};
-  Option<std::string> quantMap{
-      *this, "quant-map",
-      llvm::cl::desc("file of lines PATTERN FORMAT that go before quant"),
-      llvm::cl::init("")};
-  Option<bool> requantize{
-      *this, "requantize",
-      llvm::cl::desc("with quant=auto: 4-bit sources of other types as q4_0"),
-      llvm::cl::init(false)};
-  Option<std::string> cacheType{
-      *this, "cache-type",
-      llvm::cl::desc("format of caches: auto (f32 with quant=f32, "
-                     "otherwise bf16), f32, bf16"),
-      llvm::cl::init("auto")};
-  Option<std::string> target{
-      *this, "target", llvm::cl::desc("hardware (--list-targets of gemmac)"),
-      llvm::cl::init("x86-avx512")};
-};
+using BuildStage = void (*)(mlir::OpPassManager &, const PipelineOptions &);
 
 // optimize: primitives -> fused blocks with formats, split into segments.
 void buildOptimizePipeline(mlir::OpPassManager &pm,
@@ -50,8 +26,9 @@ void buildPlanPipeline(mlir::OpPassManager &pm, const PipelineOptions &options);
 void buildNativePipeline(mlir::OpPassManager &pm,
                          const PipelineOptions &options);
 
-// Registers every pass of Passes.td and the four pipelines (gemma-optimize,
-// gemma-select, kernel-plan, kernel-native) for textual use.
+// Registers every pass of Passes.td and the four pipelines for textual use:
+// gemma-optimize (with the options of gemma-choose-formats), gemma-select (of
+// gemma-to-kernel), kernel-plan, kernel-native.
 void registerGemmacPasses();
 
 } // namespace gemmac

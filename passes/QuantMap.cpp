@@ -16,54 +16,53 @@ constexpr uint64_t mostBytes = 1 << 20; // of a map
 constexpr size_t mostAlternatives = 64;
 
 std::optional<QuantMap> QuantMap::parse(const std::string &text,
-                                        const std::string &path,
-                                        std::string &problem) {
+                                        Problem &problem) {
   QuantMap map;
   const std::vector<std::string> formatWords =
       formatNames(Format::Weight | Format::Quant);
-  auto fail = [&](const std::string &place, const std::string &what) {
-    problem = place + ": " + what;
-    return std::nullopt;
-  };
   llvm::SmallVector<StringRef> lines;
   StringRef(text).split(lines, '\n');
   for (size_t i = 0; i < lines.size(); ++i) {
-    std::string place = path + ":" + std::to_string(i + 1);
+    auto number = unsigned(i + 1);
+    auto fail = [&](const std::string &what) {
+      problem = {number, what};
+      return std::nullopt;
+    };
     llvm::SmallVector<StringRef> words;
     llvm::SplitString(lines[i].split('#').first, words, " \t\r");
     if (words.empty())
       continue;
     if (words.size() != 2)
-      return fail(place, "expects PATTERN FORMAT, got " +
-                             std::to_string(words.size()) +
-                             (words.size() == 1 ? " word" : " words"));
+      return fail("expects PATTERN FORMAT, got " +
+                  std::to_string(words.size()) +
+                  (words.size() == 1 ? " word" : " words"));
     if (!llvm::is_contained(formatWords, words[1]))
-      return fail(place, "expects format " + llvm::join(formatWords, ", ") +
-                             ", got '" + words[1].str() + "'");
+      return fail("expects format " + llvm::join(formatWords, ", ") +
+                  ", got '" + words[1].str() + "'");
     auto glob = llvm::GlobPattern::create(words[0], mostAlternatives);
     if (!glob)
-      return fail(place, "the pattern '" + words[0].str() +
-                             "' is broken: " + toString(glob.takeError()));
-    map.lines.push_back({words[0].str(), words[1].str(), place});
+      return fail("the pattern '" + words[0].str() +
+                  "' is broken: " + toString(glob.takeError()));
+    map.lines.push_back({words[0].str(), words[1].str(), number});
   }
   return map;
 }
 
 std::optional<QuantMap> QuantMap::read(const std::string &path,
-                                       std::string &problem) {
+                                       Problem &problem) {
   auto file = llvm::MemoryBuffer::getFile(path, /*IsText=*/true,
                                           /*RequiresNullTerminator=*/false);
   if (!file) {
-    problem = "cannot read the map of formats '" + path +
-              "': " + file.getError().message();
+    problem = {0,
+               "cannot read the map of formats: " + file.getError().message()};
     return std::nullopt;
   }
   if ((*file)->getBufferSize() > mostBytes) {
-    problem = path + ": expects a map of formats of at most 1 MiB, got " +
-              std::to_string((*file)->getBufferSize()) + " bytes";
+    problem = {0, "expects a map of formats of at most 1 MiB, got " +
+                      std::to_string((*file)->getBufferSize()) + " bytes"};
     return std::nullopt;
   }
-  return parse((*file)->getBuffer().str(), path, problem);
+  return parse((*file)->getBuffer().str(), problem);
 }
 
 const QuantMap::Line *QuantMap::find(const std::vector<std::string> &names) {
@@ -83,13 +82,12 @@ const QuantMap::Line *QuantMap::find(const std::vector<std::string> &names) {
   return last;
 }
 
-std::vector<std::string> QuantMap::unused() const {
-  std::vector<std::string> messages;
+std::vector<QuantMap::Line> QuantMap::unused() const {
+  std::vector<Line> result;
   for (const Line &line : lines)
     if (!line.used)
-      messages.push_back(line.place + ": no matrix matches '" + line.pattern +
-                         "'");
-  return messages;
+      result.push_back(line);
+  return result;
 }
 
 } // namespace gemmac

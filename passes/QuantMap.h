@@ -17,22 +17,26 @@ public:
   struct Line {
     std::string pattern; // glob: * ? [a-z] {a,b}
     std::string format;  // f32, bf16, q8_0, q4_0, q4_bf, q8 or q4
-    std::string place;   // "FILE:LINE", for messages
+    unsigned number;     // of the line, from 1
     bool used = false;   // has decided, or lost to a later line
   };
+  struct Problem {
+    unsigned line; // 0: the file as a whole
+    std::string text;
+  };
 
-  // Nullopt and the problem, with its place, if FILE cannot be read or a line
-  // is not understood.
+  // Nullopt and the problem if FILE cannot be read or a line is not understood.
+  // FILE may be a pipe: read it once.
   static std::optional<QuantMap> read(const std::string &path,
-                                      std::string &problem);
-  static std::optional<QuantMap>
-  parse(const std::string &text, const std::string &path, std::string &problem);
+                                      Problem &problem);
+  static std::optional<QuantMap> parse(const std::string &text,
+                                       Problem &problem);
 
   // The last line whose pattern matches one of the names of a weight; null:
   // none. All that match count as used.
   const Line *find(const std::vector<std::string> &names);
-  // A message for every line that no `find` has used.
-  std::vector<std::string> unused() const;
+  // Every line that no `find` has used.
+  std::vector<Line> unused() const;
 
 private:
   std::vector<Line> lines;

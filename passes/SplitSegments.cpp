@@ -4,6 +4,7 @@
 #include "passes/Passes.h"
 
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Remarks.h"
 
 #include <algorithm>
 
@@ -23,13 +24,13 @@ struct Ending {
 };
 
 // Builds one segment out of ops of the step.
-struct Segment {
+struct Part {
   func::FuncOp function;
   OpBuilder b;
   IRMapping map;
 
-  Segment(func::FuncOp step, StringRef name, ArrayRef<Type> inputs,
-          ArrayRef<StringRef> names)
+  Part(func::FuncOp step, StringRef name, ArrayRef<Type> inputs,
+       ArrayRef<StringRef> names)
       : b(step) {
     function = func::FuncOp::create(b, step.getLoc(), name,
                                     b.getFunctionType(inputs, {}));
@@ -65,6 +66,7 @@ private:
   void makeBody(ArrayRef<Operation *> ops);
   void makeTail(ArrayRef<Operation *> ops);
   void makeTop();
+  void report(ArrayRef<Operation *> body);
   void makeLogits();
 
   // The ops that `roots` need, in order; `stop` is not followed.
@@ -100,7 +102,7 @@ LogicalResult SplitSegments::findEnding() {
 
 LogicalResult SplitSegments::findCut() {
   for (Operation &op : step.getBody().front()) {
-    if (isMemoryEffectFree(&op) || isa<AttentionOp, AttentionBlockOp>(op))
+    if (isMemoryEffectFree(&op) || hasSingleEffect<MemoryEffects::Read>(&op))
       continue;
     if (!isa<KvBlockOp>(op)) {
       InFlightDiagnostic diag =
@@ -138,11 +140,12 @@ SmallVector<Operation *> SplitSegments::slice(ArrayRef<Operation *> roots,
   return ordered;
 }
 
-static FlatSymbolRefAttr cacheOf(Operation *op) {
-  return TypeSwitch<Operation *, FlatSymbolRefAttr>(op)
-      .Case<AttentionOp, AttentionBlockOp, KvBlockOp>(
-          [](auto user) { return user.getCacheAttr(); })
-      .Default(FlatSymbolRefAttr());
+// The cache that `op` reads or writes; null: none.
+static SymbolRefAttr cacheOf(Operation *op) {
+  SmallVector<MemoryEffects::EffectInstance> effects;
+  if (auto memory = dyn_cast<MemoryEffectOpInterface>(op))
+    memory.getEffects(effects);
+  return effects.empty() ? SymbolRefAttr() : effects.front().getSymbolRef();
 }
 
 // The tail reads caches after all writes; each read must have stood after the
@@ -191,7 +194,7 @@ static void narrowInputs(func::FuncOp function) {
 }
 
 void SplitSegments::makeBody(ArrayRef<Operation *> ops) {
-  Segment body(step, "body", step.getArgumentTypes(), argNames);
+  Part body(step, "body", step.getArgumentTypes(), argNames);
   for (auto [from, to] :
        llvm::zip(step.getArguments(), body.function.getArguments()))
     body.map.map(from, to);
@@ -209,7 +212,7 @@ void SplitSegments::makeTail(ArrayRef<Operation *> ops) {
   llvm::append_range(types, step.getArgumentTypes());
   SmallVector<StringRef> names = {"resid", "want"};
   llvm::append_range(names, argNames);
-  Segment tail(step, "tail", types, names);
+  Part tail(step, "tail", types, names);
   for (auto [from, to] : llvm::zip(step.getArguments(),
                                    tail.function.getArguments().drop_front(2)))
     tail.map.map(from, to);
@@ -229,7 +232,7 @@ void SplitSegments::makeTop() {
   auto rows = [&](int64_t columns, Type element) {
     return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
   };
-  Segment top(
+  Part top(
       step, "top",
       {ending.hidden.getType(), rows((vocab + 31) / 32, b.getI32Type())},
       {"hidden", "mask"});
@@ -245,13 +248,39 @@ void SplitSegments::makeTop() {
 }
 
 void SplitSegments::makeLogits() {
-  Segment logits(step, "logits", {ending.hidden.getType()}, {"hidden"});
+  Part logits(step, "logits", {ending.hidden.getType()}, {"hidden"});
   logits.map.map(ending.hidden, logits.function.getArgument(0));
   Operation *last = ending.logits;
   logits.b.clone(*last, logits.map);
   if (ending.softcap)
     logits.b.clone(*(last = ending.softcap), logits.map);
   logits.finish(last->getLoc(), logits.map.lookup(last->getResult(0)));
+}
+
+// "2 of 2 layers: kv_block, attention_block, ffn_block; body = ..."
+void SplitSegments::report(ArrayRef<Operation *> body) {
+  int64_t layers = 0, loose = 0, before = 0;
+  SmallVector<StringRef> kinds;
+  for (Operation &op : step.getBody().front()) {
+    layers += isa<AttentionBlockOp>(op);
+    loose += isa<AttentionOp>(op);
+    if (isa<FusedOp>(op) &&
+        !llvm::is_contained(kinds, op.getName().stripDialect()))
+      kinds.push_back(op.getName().stripDialect());
+  }
+  for (Operation *op : body)
+    before += isa<AttentionBlockOp>(op);
+  std::string text = (Twine(layers) + " of " + Twine(layers + loose) +
+                      " layers: " + llvm::join(kinds, ", ") + "; body = ")
+                         .str();
+  if (before > 0)
+    text += ("layers 0 to " + Twine(before - 1) + " and ").str();
+  text += ("keys and values of layer " + Twine(before) + ", tail = layers " +
+           Twine(before) + " to " + Twine(layers + loose - 1))
+              .str();
+  remark::passed(step.getLoc(),
+                 remark::RemarkOpts::name("split").category("segments"))
+      << text;
 }
 
 void SplitSegments::runOnOperation() {
@@ -270,10 +299,6 @@ void SplitSegments::runOnOperation() {
   }
   if (!step) // split already
     return;
-  if (!step.getBody().hasOneBlock()) {
-    emitError(step.getLoc(), "expects the step to be one block");
-    return signalPassFailure();
-  }
   for (const SegmentKind &segment : segments())
     if (getOperation().lookupSymbol(StringRef(segment.name))) {
       emitError(step.getLoc()) << "expects no other symbol @" << segment.name;
@@ -295,6 +320,9 @@ void SplitSegments::runOnOperation() {
       slice({ending.hidden.getDefiningOp()}, cut.getH());
   if (failed(checkReads(tail)))
     return signalPassFailure();
+  report(body);
+  opsInBody = body.size();
+  opsInTail = tail.size();
   makeBody(body);
   makeTail(tail);
   makeTop();

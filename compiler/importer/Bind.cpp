@@ -66,7 +66,10 @@ private:
   std::string inFile(const std::string &name) const {
     return gguf ? ggufFromCanonical(name) : name;
   }
-  Status bindExperts(gemma::WeightOp weight);
+  using Parts = std::pair<const SourceTensor *, const SourceTensor *>;
+  Parts expertParts(StringRef name) const;
+  Status bindExperts(gemma::WeightOp weight, const SourceTensor &gate,
+                     const SourceTensor &up);
 
   const ModelConfig &config;
   const TensorSource &source;
@@ -79,8 +82,8 @@ Status Binder::bind(gemma::WeightOp weight) {
   std::string name = weight.getFrom().str();
   ArrayRef<int64_t> shape = weight.getTensorType().getShape();
   const SourceTensor *tensor = source.find(name);
-  if (!tensor && hasExpertParts(source, name))
-    return bindExperts(weight);
+  if (auto [gate, up] = expertParts(name); !tensor && gate && up)
+    return bindExperts(weight, *gate, *up);
   if (!tensor) {
     std::string where =
         source.files().empty() ? "the checkpoint" : source.files().front().path;
@@ -117,12 +120,20 @@ static const char *wider(const char *a, const char *b) {
   return isMoreExact(formatOf(b), formatOf(a)) ? b : a;
 }
 
-// Gate and up projections of the experts in two tensors of their own.
-Status Binder::bindExperts(gemma::WeightOp weight) {
+// GGUF files may hold the experts' gate and up projections as two tensors of
+// half the rows instead of the one called `name`; null where there are none.
+Binder::Parts Binder::expertParts(StringRef name) const {
+  if (!name.consume_back(".experts.gate_up_proj"))
+    return {nullptr, nullptr};
+  return {source.find(name.str() + ".experts.gate_proj"),
+          source.find(name.str() + ".experts.up_proj")};
+}
+
+Status Binder::bindExperts(gemma::WeightOp weight, const SourceTensor &gate,
+                           const SourceTensor &up) {
   SmallVector<int64_t> half(weight.getTensorType().getShape());
   half[1] /= 2;
-  auto [gate, up] = expertParts(source, weight.getFrom().str());
-  for (const SourceTensor *part : {gate, up}) {
+  for (const SourceTensor *part : {&gate, &up}) {
     if (ArrayRef<int64_t>(part->shape) != ArrayRef<int64_t>(half))
       return bad(*part, "expects shape " + shapeText(half) + " from " +
                             described() + ", got " + shapeText(part->shape));
@@ -130,7 +141,9 @@ Status Binder::bindExperts(gemma::WeightOp weight) {
       return bad(*part, "has the unsupported type " + part->typeName);
     used.insert(part);
   }
-  weight.setSource(wider(sourceWord(gate->type), sourceWord(up->type)));
+  weight.setSource(wider(sourceWord(gate.type), sourceWord(up.type)));
+  weight.setPartsAttr(
+      Builder(weight.getContext()).getStrArrayAttr({gate.name, up.name}));
   return Done{};
 }
 

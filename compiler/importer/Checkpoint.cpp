@@ -5,7 +5,6 @@
 #include "compiler/importer/Json.h"
 
 #include <algorithm>
-#include <cassert>
 #include <charconv>
 #include <new>
 #include <unordered_map>
@@ -206,46 +205,6 @@ bool isDeadKv(const ModelConfig &model, std::string_view name) {
   return tail == ".self_attn.k_proj.weight" ||
          tail == ".self_attn.v_proj.weight" ||
          tail == ".self_attn.k_norm.weight";
-}
-
-std::pair<const SourceTensor *, const SourceTensor *>
-expertParts(const TensorSource &source, const std::string &name) {
-  const std::string end = ".experts.gate_up_proj";
-  if (name.size() < end.size() ||
-      name.compare(name.size() - end.size(), end.size(), end) != 0)
-    return {nullptr, nullptr};
-  std::string stem = name.substr(0, name.size() - end.size());
-  return {source.find(stem + ".experts.gate_proj"),
-          source.find(stem + ".experts.up_proj")};
-}
-
-bool hasExpertParts(const TensorSource &source, const std::string &name) {
-  auto [gate, up] = expertParts(source, name);
-  return gate && up;
-}
-
-void splitExpertPieces(ProgramPlan &plan, const TensorSource &source) {
-  for (PackedWeight &weight : plan.weights) {
-    std::vector<Piece> pieces;
-    for (const Piece &piece : weight.pieces) {
-      if (source.find(piece.tensor) || !hasExpertParts(source, piece.tensor)) {
-        pieces.push_back(piece);
-        continue;
-      }
-      auto [gate, up] = expertParts(source, piece.tensor);
-      int64_t rows = gate->shape[1], row = 0;
-      for (const SourceTensor *part : {gate, up}) {
-        int64_t row0 = std::max(piece.row0 - row, int64_t(0));
-        int64_t row1 = std::min(piece.row1 - row, rows);
-        if (row0 < row1)
-          pieces.push_back({part->name, row0, row1, piece.col0, piece.col1});
-        row += rows;
-      }
-    }
-    // An interleave deals blocks of its pieces in turn, so their number counts.
-    assert(!weight.interleave || pieces.size() == weight.pieces.size());
-    weight.pieces = std::move(pieces);
-  }
 }
 
 } // namespace gemmac

@@ -38,16 +38,4 @@ const char *towerOf(std::string_view name);
 // reads another layer's K/V: original E2B and E4B files carry those, unused.
 bool isDeadKv(const ModelConfig &model, std::string_view name);
 
-// GGUF files may hold the experts' gate and up projections as two tensors
-// `...experts.gate_proj` and `...experts.up_proj` of half the rows instead of
-// the one called `name`, `...experts.gate_up_proj`.
-bool hasExpertParts(const TensorSource &source, const std::string &name);
-// The two; null where missing or where `name` is another tensor's.
-std::pair<const SourceTensor *, const SourceTensor *>
-expertParts(const TensorSource &source, const std::string &name);
-
-// Lets the pieces of `plan` that name a fused tensor name its parts where the
-// source holds those.
-void splitExpertPieces(ProgramPlan &plan, const TensorSource &source);
-
 } // namespace gemmac

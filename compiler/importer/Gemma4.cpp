@@ -42,7 +42,7 @@ private:
   void addExpertWeights(LayerSymbols &s, const std::string &name,
                         const std::string &from);
   void addCaches();
-  DictionaryAttr configAttr();
+  gemma::ConfigAttr configAttr();
   DictionaryAttr ropeAttr(const RopeConfig &rope);
 
   // The function.
@@ -106,7 +106,8 @@ Symbol Importer::weight(const Twine &name, const Twine &from,
   auto type = RankedTensorType::get(shape, b.getF32Type());
   auto op = gemma::WeightOp::create(b, b.getUnknownLoc(), b.getStringAttr(name),
                                     b.getStringAttr(from), TypeAttr::get(type),
-                                    StringAttr(), StringAttr(), StringAttr());
+                                    StringAttr(), ArrayAttr(), StringAttr(),
+                                    StringAttr());
   return Symbol::get(op.getSymNameAttr());
 }
 
@@ -193,7 +194,7 @@ void Importer::addCaches() {
     gemma::CacheOp::create(
         b, b.getUnknownLoc(), b.getStringAttr("kv" + std::to_string(i)),
         i64(layer.global ? 0 : config.window), i64(layer.kvHeads),
-        i64(layer.headDim), b.getStringAttr("kv"), StringAttr());
+        i64(layer.headDim), StringAttr());
   }
 }
 
@@ -203,8 +204,7 @@ DictionaryAttr Importer::ropeAttr(const RopeConfig &rope) {
                               b.getNamedAttr("theta", f64(rope.theta))});
 }
 
-// What later stages and the reference evaluator need and no op says.
-DictionaryAttr Importer::configAttr() {
+gemma::ConfigAttr Importer::configAttr() {
   NamedAttrList list;
   list.append("hidden", i64(config.hidden));
   list.append("layers", i64(config.layers));
@@ -218,7 +218,8 @@ DictionaryAttr Importer::configAttr() {
   list.append("variant", b.getStringAttr(config.variant));
   list.append("vocab", i64(config.vocab));
   list.append("window", i64(config.window));
-  return list.getDictionary(b.getContext());
+  return gemma::ConfigAttr::get(b.getContext(),
+                                list.getDictionary(b.getContext()));
 }
 
 //===-- the function ------------------------------------------------------===//
@@ -227,9 +228,10 @@ DictionaryAttr Importer::configAttr() {
 Value Importer::pleInputs(Value h0) {
   int64_t width = config.layers * config.pleWidth;
   auto all = b.getDenseI64ArrayAttr({0, width});
-  Value token = gemma::EmbedOp::create(b, at("ple_token"), rows(width), ids,
-                                       Value(), pleTable, f64(config.pleScale),
-                                       all, b.getStringAttr("zero"));
+  Value token = gemma::EmbedOp::create(
+      b, at("ple_token"), rows(width), ids, Value(), pleTable,
+      f64(config.pleScale), all,
+      gemma::SoftModeAttr::get(b.getContext(), gemma::SoftMode::Zero));
   Value context = linear("ple_projected", h0, pleProj, width, all);
   context = scale("ple_scaled", context, 1 / std::sqrt(double(config.hidden)));
   context = norm("ple_context", context, pleNorm, config.pleWidth);
@@ -338,7 +340,7 @@ void Importer::addStep() {
   const char *names[] = {"ids", "slot", "pos", "rope_local", "rope_global"};
   Block *body = function.addEntryBlock();
   for (unsigned i = 0; i < inputs.size(); ++i) {
-    function.setArgAttr(i, "gemma.arg", b.getStringAttr(names[i]));
+    function.setArgAttr(i, gemma::argAttr, b.getStringAttr(names[i]));
     body->getArgument(i).setLoc(at(names[i]));
   }
   ids = body->getArgument(0);
@@ -350,7 +352,7 @@ void Importer::addStep() {
   b.setInsertionPointToStart(body);
   Value h = gemma::EmbedOp::create(b, at("embed"), rows(config.hidden), ids,
                                    Value(), embed, f64(config.embedScale),
-                                   DenseI64ArrayAttr(), StringAttr());
+                                   DenseI64ArrayAttr(), gemma::SoftModeAttr());
   Value ple = config.pleWidth ? pleInputs(h) : Value();
   for (int64_t i = 0; i < config.layers; ++i)
     h = layer(i, h, ple);
@@ -366,7 +368,7 @@ void Importer::addStep() {
 
 OwningOpRef<ModuleOp> Importer::build() {
   OwningOpRef<ModuleOp> module = ModuleOp::create(b.getUnknownLoc());
-  module.get()->setAttr("gemma.config", configAttr());
+  module.get()->setAttr(gemma::configAttr, configAttr());
   b.setInsertionPointToEnd(module->getBody());
   addGlobalWeights();
   for (int64_t i = 0; i < config.layers; ++i)

@@ -19,8 +19,8 @@ namespace gemmac {
 // on any number of rows, made of primitives in exactly the form in which
 // GemmaOps.td documents the fused ops. Arguments carry `gemma.arg`; values of
 // interest carry a NameLoc ("layers.0.attn_in", "hidden.3", "final_norm").
-// The module attribute `gemma.config` is a dictionary of what later stages need
-// to know of the configuration. The dialects are loaded into `context`.
+// The module attribute `gemma.config` is a dictionary of what the reference
+// evaluator needs and no op says. The dialects are loaded into `context`.
 mlir::OwningOpRef<mlir::ModuleOp> importGemma4(mlir::MLIRContext &context,
                                                const ModelConfig &config);
 

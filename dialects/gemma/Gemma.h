@@ -16,6 +16,41 @@
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include "dialects/gemma/GemmaDialect.h.inc"
+#include "dialects/gemma/GemmaEnums.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/gemma/GemmaAttrs.h.inc"
+
+namespace mlir::gemma {
+
+// What a matrix is to an op that reads it: it decides how exact it must be.
+enum class MatrixRole {
+  Plain,
+  Keys,       // projects to keys or values
+  Vocabulary, // one row per vocabulary entry: embedding, head
+  Head,       // the scores of the vocabulary are computed from it
+  PerLayer,   // multiplies per-layer embeddings
+  LayerTable, // rows of per-layer embeddings, `count` columns per layer
+  Router,
+  Experts // a stack of which a token reads `count` matrices
+};
+
+struct MatrixRead {
+  FlatSymbolRefAttr weight; // null: this op has no such matrix
+  MatrixRole role = MatrixRole::Plain;
+  int64_t count = 0;
+  // Uses of one op with the same number are stored as one matrix; 0: alone.
+  int pack = 0;
+  // Uses with the same key multiply one rounded activation; null: nobody
+  // else's.
+  std::pair<const void *, const void *> activation = {};
+};
+
+template <typename Op>
+struct OnlyFused : OpTrait::TraitBase<Op, OnlyFused> {};
+
+} // namespace mlir::gemma
+
+#include "dialects/gemma/GemmaInterfaces.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/gemma/GemmaOps.h.inc"
 
@@ -26,8 +61,17 @@ namespace mlir::gemma {
 inline constexpr llvm::StringLiteral segmentAttr = "gemma.segment";
 inline constexpr llvm::StringLiteral stepName = "step";
 
+// Attribute of the module, a ConfigAttr: what the reference evaluator needs to
+// know of the model and no op says.
+inline constexpr llvm::StringLiteral configAttr = "gemma.config";
+
 // Attribute of an argument of such a function: the step array that it is.
 inline constexpr llvm::StringLiteral argAttr = "gemma.arg";
+
+// Number of columns of a value of rows.
+inline int64_t columnsOf(Value value) {
+  return llvm::cast<RankedTensorType>(value.getType()).getDimSize(1);
+}
 
 // The weight or cache that `name` refers to; null if it does not exist or is
 // another kind of op.

@@ -1,5 +1,6 @@
 // Verifiers and folds of the gemma dialect. Shapes are checked against the
 // symbols that an op names; nothing here knows formats, targets or kernels.
+#include "dialects/Numbers.h"
 #include "dialects/gemma/Gemma.h"
 #include "targets/Formats.h"
 
@@ -11,17 +12,29 @@
 
 #include <cmath>
 
-#define GET_OP_CLASSES
-#include "dialects/gemma/GemmaOps.cpp.inc"
-
 using namespace mlir;
 using namespace mlir::gemma;
 
-//===-- helpers -----------------------------------------------------------===//
+//===-- numbers in assembly -----------------------------------------------===//
 
-static int64_t columnsOf(Value value) {
-  return cast<RankedTensorType>(value.getType()).getDimSize(1);
+static void printReal(OpAsmPrinter &printer, Operation *, FloatAttr value) {
+  if (!value.getValue().isFinite())
+    return printer.printAttributeWithoutType(value);
+  printer << gemmac::assemblyReal(value.getValueAsDouble());
 }
+
+static ParseResult parseReal(OpAsmParser &parser, FloatAttr &value) {
+  double number;
+  if (parser.parseFloat(number))
+    return failure();
+  value = parser.getBuilder().getF64FloatAttr(number);
+  return success();
+}
+
+#define GET_OP_CLASSES
+#include "dialects/gemma/GemmaOps.cpp.inc"
+
+//===-- helpers -----------------------------------------------------------===//
 
 static std::string shapeText(ArrayRef<int64_t> shape) {
   std::string text = "[";
@@ -63,22 +76,6 @@ static LogicalResult checkRange(Operation *op, ArrayRef<int64_t> range,
   if (size >= 0)
     diag << " <= " << size;
   return diag << ", got [" << range[0] << ", " << range[1] << ")";
-}
-
-static LogicalResult checkPositive(Operation *op, const APFloat &value,
-                                   StringRef name) {
-  double number = value.convertToDouble();
-  if (std::isfinite(number) && number > 0)
-    return success();
-  return op->emitOpError() << "expects a positive " << name << ", got "
-                           << number;
-}
-
-static LogicalResult checkFinite(Operation *op, const APFloat &value,
-                                 StringRef name) {
-  if (value.isFinite())
-    return success();
-  return op->emitOpError() << "expects a finite " << name;
 }
 
 static LogicalResult checkWord(Operation *op, std::optional<StringRef> word,
@@ -172,10 +169,13 @@ LogicalResult GemmaDialect::verifyOperationAttribute(Operation *op,
                                                      NamedAttribute attr) {
   if (attr.getName() != segmentAttr)
     return success();
+  auto function = dyn_cast<func::FuncOp>(op);
   auto text = dyn_cast<StringAttr>(attr.getValue());
-  if (!isa<func::FuncOp>(op) || !text)
+  if (!function || !text)
     return op->emitError() << "expects " << segmentAttr
                            << " to be a string on a func.func";
+  if (!function.getBody().hasOneBlock())
+    return emitError(op->getLoc(), "expects a segment to be one block");
   if (text == stepName || gemmac::findSegment(text.getValue()))
     return success();
   InFlightDiagnostic diag = op->emitError() << "expects " << segmentAttr
@@ -213,6 +213,11 @@ LogicalResult WeightOp::verify() {
   // Bytes of every format and layout stay far below 2^63.
   if (elements < 1 || elements > double(int64_t(1) << 50))
     return emitOpError() << "expects 1 to 2^50 elements, got " << getType();
+  if (getParts() &&
+      (type.getRank() < 2 || dim(rank() - 2) % 2 || getParts()->size() != 2))
+    return emitOpError() << "expects parts to name two tensors of half the "
+                            "rows of a matrix, got "
+                         << *getParts() << " of " << getType();
   using gemmac::Format;
   if (failed(checkFormat(*this, getSource(), "source", Format::Source)) ||
       failed(checkFormat(*this, getFormat(), "format", Format::Weight)))
@@ -221,17 +226,8 @@ LogicalResult WeightOp::verify() {
 }
 
 LogicalResult CacheOp::verify() {
-  constexpr int64_t limit = 1 << 20; // products below stay far from overflow
-  if (int64_t(getWindow()) < 0)
-    return emitOpError() << "expects window >= 0, got " << int64_t(getWindow());
-  if (int64_t(getHeads()) < 1 || int64_t(getHeads()) > limit)
-    return emitOpError() << "expects heads in [1, " << limit << "], got "
-                         << int64_t(getHeads());
-  if (int64_t(getDim()) < 2 || int64_t(getDim()) > limit || getDim() % 2)
-    return emitOpError() << "expects an even dim in [2, " << limit << "], got "
-                         << int64_t(getDim());
-  if (failed(checkWord(*this, getForm(), "form", {"kv"})))
-    return failure();
+  if (getDim() % 2)
+    return emitOpError() << "expects an even dim, got " << getDim();
   return checkFormat(*this, getFormat(), "format", gemmac::Format::Cache);
 }
 
@@ -240,9 +236,7 @@ LogicalResult CacheOp::verify() {
 LogicalResult EmbedOp::verifySymbolUses(SymbolTableCollection &table) {
   Symbols symbols{*this, table};
   WeightOp weight = symbols.weight(getTableAttr(), "table", {-1, -1});
-  if (!weight || failed(checkFinite(*this, getScale(), "scale")) ||
-      failed(checkRows(*this, {getIds(), getResult()})) ||
-      failed(checkWord(*this, getSoftMode(), "soft_mode", {"row", "zero"})))
+  if (!weight || failed(checkRows(*this, {getIds(), getResult()})))
     return failure();
   int64_t columns = weight.dim(1);
   if (std::optional<ArrayRef<int64_t>> range = getColumns()) {
@@ -252,17 +246,17 @@ LogicalResult EmbedOp::verifySymbolUses(SymbolTableCollection &table) {
   }
   if (failed(checkColumns(*this, getResult(), "result", columns)))
     return failure();
-  bool rows = getSoftMode() == "row";
+  bool rows = getSoftMode() == SoftMode::Row;
   if (rows != !!getSoft())
-    return emitOpError("expects soft rows exactly with soft_mode \"row\"");
+    return emitOpError("expects rows exactly with soft row");
   return rows ? checkColumns(*this, getSoft(), "soft", columns) : success();
 }
 
 LogicalResult RmsNormOp::verify() {
-  if (int64_t(getSize()) < 1 || columnsOf(getX()) % int64_t(getSize()))
-    return emitOpError() << "expects size to divide " << columnsOf(getX())
-                         << " columns, got " << int64_t(getSize());
-  return checkPositive(*this, getEps(), "eps");
+  if (columnsOf(getX()) % getSize() == 0)
+    return success();
+  return emitOpError() << "expects size to divide " << columnsOf(getX())
+                       << " columns, got " << getSize();
 }
 
 LogicalResult RmsNormOp::verifySymbolUses(SymbolTableCollection &table) {
@@ -320,7 +314,7 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &table) {
 LogicalResult ScaleOp::verify() {
   if (!!getWeightAttr() == !!getFactorAttr())
     return emitOpError("expects exactly one of weight and factor");
-  return getFactor() ? checkFinite(*this, *getFactor(), "factor") : success();
+  return success();
 }
 
 LogicalResult ScaleOp::verifySymbolUses(SymbolTableCollection &table) {
@@ -382,13 +376,11 @@ LogicalResult RouterOp::verifySymbolUses(SymbolTableCollection &table) {
   int64_t hidden = columnsOf(getX());
   WeightOp proj = symbols.weight(getProjAttr(), "proj", {-1, hidden});
   if (!proj || failed(symbols.vector(getScaleAttr(), "scale", hidden)) ||
-      failed(checkPositive(*this, getEps(), "eps")) ||
-      failed(checkPositive(*this, getFactor(), "factor")) ||
       failed(checkRows(*this, {getX(), getWeights(), getIds()})))
     return failure();
-  if (int64_t(getTop()) < 1 || int64_t(getTop()) > proj.dim(0))
+  if (getTop() > proj.dim(0))
     return emitOpError() << "expects top in [1, " << proj.dim(0) << "], got "
-                         << int64_t(getTop());
+                         << getTop();
   if (failed(checkColumns(*this, getWeights(), "weights", getTop())))
     return failure();
   return checkColumns(*this, getIds(), "ids", getTop());
@@ -420,17 +412,12 @@ LogicalResult LogitsOp::verifySymbolUses(SymbolTableCollection &table) {
   return checkColumns(*this, getResult(), "result", weight.dim(0));
 }
 
-LogicalResult SoftcapOp::verify() {
-  return checkPositive(*this, getCap(), "cap");
-}
-
 LogicalResult TopOp::verifySymbolUses(SymbolTableCollection &table) {
   Symbols symbols{*this, table};
   WeightOp weight =
       symbols.weight(getWeightAttr(), "weight", {-1, columnsOf(getHidden())});
-  if (!weight || (getCap() && failed(checkPositive(*this, *getCap(), "cap"))))
-    return failure();
-  if (failed(checkRows(*this, {getHidden(), getIds(), getValues()})) ||
+  if (!weight ||
+      failed(checkRows(*this, {getHidden(), getIds(), getValues()})) ||
       failed(checkColumns(*this, getIds(), "ids", getCount())) ||
       failed(checkColumns(*this, getValues(), "values", getCount())))
     return failure();
@@ -449,16 +436,12 @@ LogicalResult PleInputsOp::verifySymbolUses(SymbolTableCollection &table) {
   WeightOp proj = symbols.weight(getProjAttr(), "proj", {-1, hidden});
   if (!proj)
     return failure();
-  if (width < 1 || proj.dim(0) % width)
+  if (proj.dim(0) % width)
     return emitOpError() << "expects width to divide " << proj.dim(0)
                          << " rows of proj, got " << width;
   if (!symbols.weight(getTableAttr(), "table", {-1, proj.dim(0)}) ||
       failed(symbols.vector(getNormAttr(), "norm", width)) ||
       failed(checkRange(*this, getLayers(), "layers", proj.dim(0) / width)) ||
-      failed(checkPositive(*this, getEps(), "eps")) ||
-      failed(checkFinite(*this, getTokenScale(), "token_scale")) ||
-      failed(checkPositive(*this, getContextScale(), "context_scale")) ||
-      failed(checkFinite(*this, getScale(), "scale")) ||
       failed(checkRows(*this, {getIds(), getH0(), getResult()})))
     return failure();
   if (getSoft() && failed(checkColumns(*this, getSoft(), "soft", hidden)))
@@ -478,7 +461,6 @@ LogicalResult KvBlockOp::verifySymbolUses(SymbolTableCollection &table) {
       !symbols.weight(getKAttr(), "k", {columns, hidden}) ||
       (getVAttr() && !symbols.weight(getVAttr(), "v", {columns, hidden})) ||
       failed(symbols.vector(getKNormAttr(), "k_norm", cache.getDim())) ||
-      failed(checkPositive(*this, getEps(), "eps")) ||
       failed(checkPairs(*this, getPairs(), cache.getDim())) ||
       failed(checkTable(*this, getTable(), getPairs())))
     return failure();
@@ -496,7 +478,6 @@ LogicalResult AttentionBlockOp::verifySymbolUses(SymbolTableCollection &table) {
       failed(symbols.vector(getQNormAttr(), "q_norm", cache.getDim())) ||
       !symbols.weight(getOAttr(), "o", {hidden, q.dim(0)}) ||
       failed(symbols.vector(getPostAttr(), "post", hidden)) ||
-      failed(checkPositive(*this, getEps(), "eps")) ||
       failed(checkPairs(*this, getPairs(), cache.getDim())) ||
       failed(checkTable(*this, getTable(), getPairs())))
     return failure();
@@ -513,7 +494,7 @@ LogicalResult FfnBlockOp::verifySymbolUses(SymbolTableCollection &table) {
       failed(symbols.vector(getPostAttr(), "post", hidden)) ||
       failed(symbols.optionalScalar(getScaleAttr(), "scale")))
     return failure();
-  return checkPositive(*this, getEps(), "eps");
+  return success();
 }
 
 LogicalResult MoeBlockOp::verifySymbolUses(SymbolTableCollection &table) {
@@ -548,11 +529,10 @@ LogicalResult MoeBlockOp::verifySymbolUses(SymbolTableCollection &table) {
   for (auto [name, role] : vectors)
     if (failed(symbols.vector(name, role, hidden)))
       return failure();
-  if (int64_t(getTop()) < 1 || int64_t(getTop()) > experts)
+  if (getTop() > experts)
     return emitOpError() << "expects top in [1, " << experts << "], got "
-                         << int64_t(getTop());
-  return success(succeeded(checkPositive(*this, getEps(), "eps")) &&
-                 succeeded(checkPositive(*this, getFactor(), "factor")));
+                         << getTop();
+  return success();
 }
 
 LogicalResult PleBlockOp::verifySymbolUses(SymbolTableCollection &table) {
@@ -561,8 +541,7 @@ LogicalResult PleBlockOp::verifySymbolUses(SymbolTableCollection &table) {
   if (!symbols.weight(getGateAttr(), "gate", {width, hidden}) ||
       !symbols.weight(getProjAttr(), "proj", {hidden, width}) ||
       failed(symbols.vector(getPostAttr(), "post", hidden)) ||
-      failed(symbols.optionalScalar(getScaleAttr(), "scale")) ||
-      failed(checkPositive(*this, getEps(), "eps")))
+      failed(symbols.optionalScalar(getScaleAttr(), "scale")))
     return failure();
   return checkRows(*this, {getH(), getPle()});
 }

@@ -5,6 +5,7 @@
 #ifndef GEMMA_OPS
 #define GEMMA_OPS
 
+include "mlir/IR/EnumAttr.td"
 include "mlir/IR/OpBase.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
@@ -32,24 +33,70 @@ def Gemma_Dialect : Dialect {
     of rows, D the hidden size, H query heads, Hk key/value heads, hd the head
     size, P the per-layer-embedding width, V the vocabulary.
 
-    `gemma.segment` is one of "step", "body", "tail", "top", "logits"; arguments
-    carry `gemma.arg = "<name>"`: ids, slot, pos, rope_local, rope_global, end,
-    soft, resid, want, hidden, mask.
+    `gemma.segment` is one of "step", "body", "tail", "top", "logits"; such a
+    function is one block. Arguments carry `gemma.arg = "<name>"`:
+    ids, slot, pos, rope_local, rope_global, end, soft, resid, want, hidden, mask.
   }];
+  let useDefaultAttributePrinterParser = 1;
   let hasOperationAttrVerify = 1;
   let hasRegionArgAttrVerify = 1;
 }
 
 class Gemma_Op<string mnemonic, list<Trait> traits = []>
     : Op<Gemma_Dialect, mnemonic, traits>;
-// Ops that compute stand in functions: there values dominate their uses.
+// Ops that compute stand in functions of one block: there values dominate their
+// uses, and data flow is all that passes need to look at.
+def Gemma_InOneBlock : PredOpTrait<"it stands in a func.func of one block",
+    CPred<"::llvm::isa<::mlir::func::FuncOp>($_op.getParentOp()) && "
+          "::llvm::hasSingleElement(*$_op.getParentRegion())">>;
 class Gemma_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Gemma_Op<mnemonic, !listconcat([HasParent<"::mlir::func::FuncOp">], traits)>;
+    : Gemma_Op<mnemonic, !listconcat([Gemma_InOneBlock], traits)>;
 class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
     : Gemma_ComputeOp<mnemonic, !listconcat([Pure], traits)>;
 
 // Ops that name weights or caches check the symbols' shapes.
 def Gemma_Symbols : DeclareOpInterfaceMethods<SymbolUserOpInterface>;
+
+//===-- traits and interfaces ---------------------------------------------===//
+
+// A primitive that no kernel computes: `optimize` leaves it in no segment.
+def Gemma_OnlyFused : NativeOpTrait<"OnlyFused"> {
+  let cppNamespace = "::mlir::gemma";
+}
+
+def Gemma_MatrixUser : OpInterface<"MatrixUser"> {
+  let cppNamespace = "::mlir::gemma";
+  let description = "An op that reads matrices and demands something of their formats.";
+  let methods = [InterfaceMethod<
+      "The matrices that it reads, and which of them belong together.",
+      "::llvm::SmallVector<::mlir::gemma::MatrixRead>", "getMatrices">];
+}
+
+def Gemma_FusedOp : OpInterface<"FusedOp"> {
+  let cppNamespace = "::mlir::gemma";
+  let description = "An op that is defined as its expansion into primitives.";
+  let methods = [InterfaceMethod<
+      "Builds the primitives at `builder`; returns what replaces the results.",
+      "::llvm::SmallVector<::mlir::Value>", "expand",
+      (ins "::mlir::OpBuilder &":$builder)>];
+}
+
+// Ends a layer: multiplies its result by the layer's scalar, if it has one.
+def Gemma_EndsLayer : OpInterface<"EndsLayer"> {
+  let cppNamespace = "::mlir::gemma";
+  let methods = [
+    InterfaceMethod<"", "::mlir::FlatSymbolRefAttr", "getScaleAttr">,
+    InterfaceMethod<"", "void", "setScaleAttr",
+                    (ins "::mlir::FlatSymbolRefAttr":$scale)>];
+}
+
+def Gemma_Matrices : DeclareOpInterfaceMethods<Gemma_MatrixUser>;
+class Gemma_FusedTraits<list<Trait> traits> {
+  list<Trait> all = !listconcat([Gemma_Symbols, Gemma_Matrices,
+      DeclareOpInterfaceMethods<Gemma_FusedOp>], traits);
+}
+
+//===-- types and attributes ----------------------------------------------===//
 
 // One row per token; the number of columns is always known.
 def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
@@ -61,6 +108,38 @@ def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
 def OptSym : OptionalAttr<FlatSymbolRefAttr>;
 def Range : ConfinedAttr<DenseI64ArrayAttr, [DenseArrayCount<2>]>;
 
+// Sizes and counts, read as int64_t.
+def Int : TypedSignlessIntegerAttrBase<I64, "int64_t", "whole number">;
+def Count : ConfinedAttr<Int, [IntPositive]>;
+def Finite : ConfinedAttr<F64Attr, [AttrConstraint<
+    CPred<"::llvm::cast<::mlir::FloatAttr>($_self).getValue().isFinite()">, "finite">]>;
+def Positive : ConfinedAttr<Finite, [AttrConstraint<
+    CPred<"::llvm::cast<::mlir::FloatAttr>($_self).getValueAsDouble() > 0">, "positive">]>;
+// Readers and writers of a cache.
+def ReadCache : Arg<FlatSymbolRefAttr, "", [MemRead]>;
+def WriteCache : Arg<FlatSymbolRefAttr, "", [MemWrite]>;
+
+def ConfigAttr : AttrDef<Gemma_Dialect, "Config"> {
+  let mnemonic = "config";
+  let summary = "facts of the model's configuration";
+  let description = [{
+    Numbers and words by name, printed one to a line.
+
+    ```mlir
+    module attributes {gemma.config = #gemma.config<{hidden = 1536, softcap = 30.0}>} {}
+    ```
+  }];
+  let parameters = (ins "::mlir::DictionaryAttr":$entries);
+  let hasCustomAssemblyFormat = 1;
+}
+
+def SoftMode : I32Enum<"SoftMode", "the row of a soft token", [
+    I32EnumCase<"Row", 0, "row">, I32EnumCase<"Zero", 1, "zero">]> {
+  let cppNamespace = "::mlir::gemma";
+}
+def SoftModeAttr : EnumAttr<Gemma_Dialect, SoftMode, "soft_mode">;
+
+
 //===-- symbols -----------------------------------------------------------===//
 
 def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
@@ -71,7 +150,9 @@ def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     (`[out, in]` for matrices, row-major). `source` is the type it has in the
     bound checkpoint (`f32`, `f16`, `bf16`, or a block format of GGUF: `q8_0`,
     `q4_0`, `q4_1`, `q5_0`, `q5_1`, `q4_k`, `q5_k`, `q6_k`), absent when
-    compiling from a configuration alone. `format` is what it is stored as
+    compiling from a configuration alone; `parts` names the two tensors that hold
+    it there, each half of the rows, where there is none called `from` (gate and up
+    projections of experts in GGUF files). `format` is what it is stored as
     (`f32`, `bf16`, `q8_0`, `q4_0` or `q4_bf`) and `act` the format of the
     activations that it multiplies (`f32`, `bf16` or `q8`); both are set by
     `gemma-choose-formats`.
@@ -81,8 +162,8 @@ def WeightOp : Gemma_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">]> {
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$from, TypeAttr:$type,
-                       OptionalAttr<StrAttr>:$source, OptionalAttr<StrAttr>:$format,
-                       OptionalAttr<StrAttr>:$act);
+                       OptionalAttr<StrAttr>:$source, OptionalAttr<StrArrayAttr>:$parts,
+                       OptionalAttr<StrAttr>:$format, OptionalAttr<StrAttr>:$act);
   let assemblyFormat = "$sym_name `from` $from `:` $type attr-dict";
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -99,42 +180,46 @@ def CacheOp : Gemma_Op<"cache", [Symbol, HasParent<"::mlir::ModuleOp">]> {
   let description = [{
     The K/V cache of one KV-owning layer: for every position `heads` keys and
     values of size `dim`. `window` is the number of keys a query sees including
-    its own (0 = all: a global layer). `form` is `"kv"` (K and V both stored).
-    `format` (`f32`, `bf16` or `q8`) is set by `gemma-choose-formats`. Readers
-    and writers have memory effects, so they stay in order; several layers may
-    read one cache (KV sharing, docs/model/text.md#2.4).
+    its own (0 = all: a global layer). `format` (`f32`, `bf16` or `q8`) is set by
+    `gemma-choose-formats`. Readers and writers have memory effects on the symbol;
+    several layers may read one cache (KV sharing, docs/model/text.md#2.4).
 
     ```mlir
-    gemma.cache @kv0 {window = 512 : i64, heads = 1 : i64, dim = 256 : i64, form = "kv"}
+    gemma.cache @kv0 heads 1 dim 256 window 512
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$window, I64Attr:$heads,
-                       I64Attr:$dim, StrAttr:$form, OptionalAttr<StrAttr>:$format);
-  let assemblyFormat = "$sym_name attr-dict";
+  // Products of these stay far from overflow.
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       ConfinedAttr<Int, [IntNonNegative]>:$window,
+                       ConfinedAttr<Int, [IntPositive, IntMaxValue<1048576>]>:$heads,
+                       ConfinedAttr<Int, [IntMinValue<2>, IntMaxValue<1048576>]>:$dim,
+                       OptionalAttr<StrAttr>:$format);
+  let assemblyFormat = "$sym_name `heads` $heads `dim` $dim `window` $window attr-dict";
   let hasVerifier = 1;
 }
 
 //===-- primitives --------------------------------------------------------===//
 
-def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols]> {
+def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
   let summary = "look up and scale rows of a table";
   let description = [{
     `y[r, j] = table[ids[r], a + j] * scale` for the columns `[a, b)` (default
-    all). A negative id -1-j is a soft token: with `soft_mode = "row"` the
-    result is row j of `soft`, unscaled; with `"zero"` it is table row 0 (the
+    all). A negative id -1-j is a soft token: with `soft row (%soft : ...)` the
+    result is row j of `%soft`, unscaled; with `soft zero` it is table row 0 (the
     per-layer table, docs/model/text.md#2.3). `scale` is sqrt(D) rounded to bf16
     (docs/model/text.md#2.2).
 
     ```mlir
-    %h = gemma.embed %ids, @embed {scale = 39.25} : tensor<?xi32> -> tensor<?x1536xf32>
+    %h = gemma.embed %ids, @embed scale 39.25 : tensor<?xi32> -> tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, FlatSymbolRefAttr:$table,
-                       F64Attr:$scale, OptionalAttr<Range>:$columns,
-                       OptionalAttr<StrAttr>:$soft_mode);
+                       Finite:$scale, OptionalAttr<Range>:$columns,
+                       OptionalAttr<SoftModeAttr>:$soft_mode);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
-    $ids `,` $table (`soft` `(` $soft^ `:` type($soft) `)`)? attr-dict
+    $ids `,` $table (`soft` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)?
+    (`columns` $columns^)? `scale` custom<Real>($scale) attr-dict
     `:` type($ids) `->` type($result)
   }];
 }
@@ -148,16 +233,16 @@ def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "re
     is 1. Sums in f32 or better (docs/model/text.md#2.2).
 
     ```mlir
-    %x = gemma.rms_norm %h weight @l0.in_norm {eps = 1.0e-6, size = 1536 : i64} : tensor<?x1536xf32>
+    %x = gemma.rms_norm %h weight @l0.in_norm size 1536 eps 1.0e-06 : tensor<?x1536xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, OptSym:$weight, F64Attr:$eps, I64Attr:$size);
+  let arguments = (ins F32Rows:$x, OptSym:$weight, Positive:$eps, Count:$size);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x (`weight` $weight^)? attr-dict `:` type($x)";
+  let assemblyFormat = "$x (`weight` $weight^)? `size` $size `eps` custom<Real>($eps) attr-dict `:` type($x)";
   let hasVerifier = 1;
 }
 
-def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols]> {
+def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
   let summary = "matrix product with a weight";
   let description = [{
     `y = x W^T` with W `[out, in]`; `rows = [a, b)` uses these rows of W only.
@@ -169,10 +254,10 @@ def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols]> {
   }];
   let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$weight, OptionalAttr<Range>:$rows);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `->` type($result)";
+  let assemblyFormat = "$x `,` $weight (`rows` $rows^)? attr-dict `:` type($x) `->` type($result)";
 }
 
-def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
+def RopeOp : Gemma_PureOp<"rope", [Gemma_OnlyFused, AllTypesMatch<["x", "result"]>]> {
   let summary = "rotary position embedding";
   let description = [{
     Every group of `dim` columns is a head. For i < `pairs`, with
@@ -181,16 +266,16 @@ def RopeOp : Gemma_PureOp<"rope", [AllTypesMatch<["x", "result"]>]> {
     (docs/model/text.md#2.2). The table is a step input, computed in double and rounded once to f32.
 
     ```mlir
-    %k2 = gemma.rope %k1, %rope_local {dim = 256 : i64, pairs = 128 : i64} : tensor<?x256xf32>, tensor<?x128x2xf32>
+    %k2 = gemma.rope %k1, %rope_local dim 256 pairs 128 : tensor<?x256xf32>, tensor<?x128x2xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, RopeTable:$table, I64Attr:$dim, I64Attr:$pairs);
+  let arguments = (ins F32Rows:$x, RopeTable:$table, Count:$dim, Count:$pairs);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x `,` $table attr-dict `:` type($x) `,` type($table)";
+  let assemblyFormat = "$x `,` $table `dim` $dim `pairs` $pairs attr-dict `:` type($x) `,` type($table)";
   let hasVerifier = 1;
 }
 
-def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, Gemma_OnlyFused]> {
   let summary = "write keys and values of this step into a cache";
   let description = [{
     Row r writes its key `k[r]` and value `v[r]` (`[Hk, hd]` flattened) at
@@ -201,15 +286,15 @@ def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, MemoryEffects<[MemWrite
     ```
   }];
   let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos,
-                       FlatSymbolRefAttr:$cache);
+                       WriteCache:$cache);
   let assemblyFormat = [{
     $k `,` $v `at` `(` $slot `,` $pos `)` `to` $cache attr-dict
     `:` type($k) `,` type($v) `,` type($slot) `,` type($pos)
   }];
 }
 
-def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[MemRead]>,
-                                         AllTypesMatch<["q", "result"]>]> {
+def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, Gemma_OnlyFused,
+                                                AllTypesMatch<["q", "result"]>]> {
   let summary = "attention of this step's queries over a cache";
   let description = [{
     `q` is `[n, H*hd]`; head j reads key/value head `j / (H/Hk)`. Row r sees the
@@ -224,7 +309,7 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[Me
     ```
   }];
   let arguments = (ins F32Rows:$q, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
-                       FlatSymbolRefAttr:$cache);
+                       ReadCache:$cache);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $q `at` `(` $slot `,` $pos `)` `over` $cache (`end` `(` $end^ `:` type($end) `)`)? attr-dict
@@ -232,7 +317,7 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, MemoryEffects<[Me
   }];
 }
 
-def GegluOp : Gemma_PureOp<"geglu", [SameOperandsAndResultType]> {
+def GegluOp : Gemma_PureOp<"geglu", [Gemma_OnlyFused, SameOperandsAndResultType]> {
   let summary = "gelu(g) * u";
   let description = [{
     `y = gelu(g) * u` with the tanh form
@@ -248,7 +333,7 @@ def GegluOp : Gemma_PureOp<"geglu", [SameOperandsAndResultType]> {
   let assemblyFormat = "$g `,` $u attr-dict `:` type($result)";
 }
 
-def AddOp : Gemma_PureOp<"add", [SameOperandsAndResultType, Commutative]> {
+def AddOp : Gemma_PureOp<"add", [Gemma_OnlyFused, SameOperandsAndResultType, Commutative]> {
   let summary = "elementwise sum";
   let description = [{
     `y = a + b`: residual additions and the sum of the two feed-forward branches.
@@ -262,7 +347,7 @@ def AddOp : Gemma_PureOp<"add", [SameOperandsAndResultType, Commutative]> {
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
 }
 
-def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, SameOperandsAndResultType]> {
+def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, Gemma_OnlyFused, SameOperandsAndResultType]> {
   let summary = "multiply by one number";
   let description = [{
     `y = x * factor`, or `y = x * w[0]` with a weight of one element
@@ -271,12 +356,12 @@ def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, SameOperandsAndResultType]> 
 
     ```mlir
     %y = gemma.scale %x by @l0.scalar : tensor<?x1536xf32>
-    %z = gemma.scale %x {factor = 0.5 : f64} : tensor<?x1536xf32>
+    %z = gemma.scale %x times 0.5 : tensor<?x1536xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<F64Attr>:$factor);
+  let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<Finite>:$factor);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x (`by` $weight^)? attr-dict `:` type($result)";
+  let assemblyFormat = "$x (`by` $weight^)? (`times` custom<Real>($factor)^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizeMethod = 1;
@@ -288,12 +373,12 @@ def ColumnsOp : Gemma_PureOp<"columns"> {
     `y[r, j] = x[r, a + j]` for `range = [a, b)`. All columns fold away.
 
     ```mlir
-    %p0 = gemma.columns %ple {range = array<i64: 0, 256>} : tensor<?x8960xf32> -> tensor<?x256xf32>
+    %p0 = gemma.columns %ple [0, 256] : tensor<?x8960xf32> -> tensor<?x256xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, Range:$range);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let assemblyFormat = "$x $range attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizeMethod = 1;
@@ -314,7 +399,7 @@ def TakeOp : Gemma_PureOp<"take"> {
   let hasVerifier = 1;
 }
 
-def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols]> {
+def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols, Gemma_Matrices, Gemma_OnlyFused]> {
   let summary = "choose experts and their weights";
   let description = [{
     The whole rule of docs/model/text.md#2.4: `z = rms(x; eps) * scale * factor` (factor is
@@ -324,18 +409,20 @@ def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols]> {
     applied by `experts`.
 
     ```mlir
-    %w, %e = gemma.router %r, @l0.router, @l0.router_scale {eps = 1.0e-6, factor = 0.018844 : f64, top = 8 : i64} : tensor<?x2816xf32> -> tensor<?x8xf32>, tensor<?x8xi32>
+    %w, %e = gemma.router %r, @l0.router, @l0.router_scale top 8 factor 0.018844 eps 1.0e-06 : tensor<?x2816xf32> -> tensor<?x8xf32>, tensor<?x8xi32>
     ```
   }];
   let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$scale,
-                       F64Attr:$eps, F64Attr:$factor, I64Attr:$top);
+                       Positive:$eps, Positive:$factor, Count:$top);
   let results = (outs F32Rows:$weights, I32Rows:$ids);
   let assemblyFormat = [{
-    $x `,` $proj `,` $scale attr-dict `:` type($x) `->` type($weights) `,` type($ids)
+    $x `,` $proj `,` $scale `top` $top `factor` custom<Real>($factor)
+    `eps` custom<Real>($eps) attr-dict `:` type($x) `->` type($weights) `,` type($ids)
   }];
 }
 
-def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "result"]>]> {
+def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, Gemma_OnlyFused,
+                                         AllTypesMatch<["x", "result"]>]> {
   let summary = "weighted sum of the chosen experts";
   let description = [{
     `y = sum over j of weights[j] * per_expert[e] * down_e (gelu(gate_e x) * (up_e x))`,
@@ -357,7 +444,7 @@ def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, AllTypesMatch<["x", "res
   }];
 }
 
-def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols]> {
+def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols, Gemma_Matrices]> {
   let summary = "scores of every vocabulary entry";
   let description = [{
     `y = hidden E^T` with the output matrix `[V, D]`, unscaled (docs/model/text.md#2.1).
@@ -377,16 +464,15 @@ def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
     `y = cap tanh(x / cap)`, the final logit softcap (docs/model/text.md#2.1).
 
     ```mlir
-    %y = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x262144xf32>
+    %y = gemma.softcap %l cap 30.0 : tensor<?x262144xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, F64Attr:$cap);
+  let arguments = (ins F32Rows:$x, Positive:$cap);
   let results = (outs F32Rows:$result);
-  let assemblyFormat = "$x attr-dict `:` type($x)";
-  let hasVerifier = 1;
+  let assemblyFormat = "$x `cap` custom<Real>($cap) attr-dict `:` type($x)";
 }
 
-def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
+def TopOp : Gemma_PureOp<"top", [Gemma_Symbols, Gemma_Matrices]> {
   let summary = "the best vocabulary entries";
   let description = [{
     The `count` largest entries of `softcap(hidden E^T)` per row in descending
@@ -396,51 +482,56 @@ def TopOp : Gemma_PureOp<"top", [Gemma_Symbols]> {
     row is id -1, value -1e30.
 
     ```mlir
-    %ids, %values = gemma.top %hidden, @embed {cap = 30.0 : f64, count = 64 : i64} : tensor<?x1536xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+    %ids, %values = gemma.top %hidden, @embed cap 30.0 count 64 : tensor<?x1536xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
     ```
   }];
   let arguments = (ins F32Rows:$hidden, Optional<I32Rows>:$mask, FlatSymbolRefAttr:$weight,
-                       OptionalAttr<F64Attr>:$cap, I64Attr:$count);
+                       OptionalAttr<Positive>:$cap, Count:$count);
   let results = (outs I32Rows:$ids, F32Rows:$values);
   let assemblyFormat = [{
-    $hidden `,` $weight (`mask` `(` $mask^ `:` type($mask) `)`)? attr-dict
+    $hidden `,` $weight (`mask` `(` $mask^ `:` type($mask) `)`)?
+    (`cap` custom<Real>($cap)^)? `count` $count attr-dict
     `:` type($hidden) `->` type($ids) `,` type($values)
   }];
 }
 
 //===-- fused ops ---------------------------------------------------------===//
 // Each is defined as the expansion in its description; gemma-expand produces
-// exactly that.
+// exactly that. What belongs to one: this definition, its verifier
+// (GemmaOps.cpp), its expansion and its matrices (FusedOps.cpp), the pass that
+// forms it and the recipe.
 
-def PleInputsOp : Gemma_PureOp<"ple_inputs", [Gemma_Symbols]> {
+def PleInputsOp : Gemma_PureOp<"ple_inputs", Gemma_FusedTraits<[]>.all> {
   let summary = "per-layer inputs of a range of layers";
   let description = [{
     For layers `[a, b)` (docs/model/text.md#2.3), P = `width`:
     ```
-    tok = embed ids, @table {scale = token_scale, columns = [a P, b P), soft_mode = "zero"}
+    tok = embed ids, @table {scale = token_scale, columns = [a P, b P)} soft zero
     ctx = rms_norm (scale (linear h0, @proj {rows = [a P, b P)}) {factor = context_scale}) weight @norm {size = P, eps}
     y   = scale (add ctx, tok) {factor = scale}                    // [n, (b-a) P]
     ```
     `h0` is the scaled embedding of the step's rows.
 
     ```mlir
-    %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) {layers = array<i64: 0, 35>, width = 256 : i64, eps = 1.0e-6 : f64, token_scale = 16.0 : f64, context_scale = 1.0 : f64, scale = 0.70710678118654757 : f64} : tensor<?xi32>, tensor<?x1536xf32> -> tensor<?x8960xf32>
+    %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [0, 35] width 256 token_scale 16.0 context_scale 1.0 scale 0.7071067811865476 eps 1.0e-06 : tensor<?xi32>, tensor<?x1536xf32> -> tensor<?x8960xf32>
     ```
   }];
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, F32Rows:$h0,
                        FlatSymbolRefAttr:$table, FlatSymbolRefAttr:$proj,
-                       FlatSymbolRefAttr:$norm, Range:$layers, I64Attr:$width,
-                       F64Attr:$eps, F64Attr:$token_scale, F64Attr:$context_scale,
-                       F64Attr:$scale);
+                       FlatSymbolRefAttr:$norm, Range:$layers, Count:$width,
+                       Positive:$eps, Finite:$token_scale, Positive:$context_scale,
+                       Finite:$scale);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $ids `,` $h0 (`soft` `(` $soft^ `:` type($soft) `)`)? `table` `(` $table `)`
-    `proj` `(` $proj `)` `norm` `(` $norm `)` attr-dict
+    `proj` `(` $proj `)` `norm` `(` $norm `)` `layers` $layers `width` $width
+    `token_scale` custom<Real>($token_scale) `context_scale` custom<Real>($context_scale)
+    `scale` custom<Real>($scale) `eps` custom<Real>($eps) attr-dict
     `:` type($ids) `,` type($h0) `->` type($result)
   }];
 }
 
-def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWrite]>]> {
+def KvBlockOp : Gemma_ComputeOp<"kv_block", Gemma_FusedTraits<[]>.all> {
   let summary = "compute and store keys and values of one layer";
   let description = [{
     ```
@@ -454,22 +545,23 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", [Gemma_Symbols, MemoryEffects<[MemWr
     Global layers without `v` take keys for values (docs/model/text.md#5.2).
 
     ```mlir
-    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
+    gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) pairs 128 eps 1.0e-06 : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, RopeTable:$table,
                        FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$k, OptSym:$v,
-                       FlatSymbolRefAttr:$k_norm, FlatSymbolRefAttr:$cache,
-                       F64Attr:$eps, I64Attr:$pairs);
+                       FlatSymbolRefAttr:$k_norm, WriteCache:$cache,
+                       Positive:$eps, Count:$pairs);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table `norm` `(` $norm `)` `k` `(` $k `)`
-    (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)` attr-dict
+    (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)`
+    `pairs` $pairs `eps` custom<Real>($eps) attr-dict
     `:` type($h) `,` type($slot) `,` type($pos) `,` type($table)
   }];
 }
 
 def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
-    [Gemma_Symbols, MemoryEffects<[MemRead]>, AllTypesMatch<["h", "result"]>]> {
+    Gemma_FusedTraits<[AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "attention with its norms, projections and residual";
   let description = [{
     ```
@@ -481,24 +573,26 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
     The cache is the layer's own or a donor's: the same op.
 
     ```mlir
-    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 128 : i64} : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
+    %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) pairs 128 eps 1.0e-06 : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
                        RopeTable:$table, FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$q,
                        FlatSymbolRefAttr:$q_norm, FlatSymbolRefAttr:$o,
-                       FlatSymbolRefAttr:$post, FlatSymbolRefAttr:$cache,
-                       F64Attr:$eps, I64Attr:$pairs);
+                       FlatSymbolRefAttr:$post, ReadCache:$cache,
+                       Positive:$eps, Count:$pairs);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table (`end` `(` $end^ `:` type($end) `)`)?
     `norm` `(` $norm `)` `q` `(` $q `)` `q_norm` `(` $q_norm `)` `o` `(` $o `)`
-    `post` `(` $post `)` `cache` `(` $cache `)` attr-dict
+    `post` `(` $post `)` `cache` `(` $cache `)` `pairs` $pairs
+    `eps` custom<Real>($eps) attr-dict
     `:` type($h) `,` type($slot) `,` type($pos) `,` type($table)
   }];
 }
 
-def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+def FfnBlockOp : Gemma_PureOp<"ffn_block",
+    Gemma_FusedTraits<[Gemma_EndsLayer, AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "gated MLP with its norms and residual";
   let description = [{
     ```
@@ -509,20 +603,22 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block", [Gemma_Symbols, AllTypesMatch<["h", "
     ```
 
     ```mlir
-    %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>
+    %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) eps 1.0e-06 : tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
                        FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
-                       FlatSymbolRefAttr:$post, OptSym:$scale, F64Attr:$eps);
+                       FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
-    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? attr-dict `:` type($h)
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps)
+    attr-dict `:` type($h)
   }];
 }
 
-def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+def MoeBlockOp : Gemma_PureOp<"moe_block",
+    Gemma_FusedTraits<[Gemma_EndsLayer, AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "mixture of experts and dense MLP in parallel";
   let description = [{
     The feed-forward block of 26B-A4B (docs/model/text.md#2.4):
@@ -536,7 +632,7 @@ def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "
     All norms have size D and eps.
 
     ```mlir
-    %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) {eps = 1.0e-6 : f64, factor = 0.018844 : f64, top = 8 : i64} : tensor<?x2816xf32>
+    %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) top 8 factor 0.018844 eps 1.0e-06 : tensor<?x2816xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
@@ -545,8 +641,8 @@ def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "
                        FlatSymbolRefAttr:$router_scale, FlatSymbolRefAttr:$pre_experts,
                        FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$experts_down,
                        FlatSymbolRefAttr:$per_expert, FlatSymbolRefAttr:$post_experts,
-                       FlatSymbolRefAttr:$post, OptSym:$scale, F64Attr:$eps,
-                       F64Attr:$factor, I64Attr:$top);
+                       FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps,
+                       Positive:$factor, Count:$top);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
@@ -554,11 +650,13 @@ def MoeBlockOp : Gemma_PureOp<"moe_block", [Gemma_Symbols, AllTypesMatch<["h", "
     `router_scale` `(` $router_scale `)` `pre_experts` `(` $pre_experts `)`
     `gate_up` `(` $gate_up `)` `experts_down` `(` $experts_down `)`
     `per_expert` `(` $per_expert `)` `post_experts` `(` $post_experts `)`
-    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? attr-dict `:` type($h)
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `top` $top
+    `factor` custom<Real>($factor) `eps` custom<Real>($eps) attr-dict `:` type($h)
   }];
 }
 
-def PleBlockOp : Gemma_PureOp<"ple_block", [Gemma_Symbols, AllTypesMatch<["h", "result"]>]> {
+def PleBlockOp : Gemma_PureOp<"ple_block",
+    Gemma_FusedTraits<[Gemma_EndsLayer, AllTypesMatch<["h", "result"]>]>.all> {
   let summary = "per-layer-embedding branch with its residual";
   let description = [{
     ```
@@ -569,16 +667,17 @@ def PleBlockOp : Gemma_PureOp<"ple_block", [Gemma_Symbols, AllTypesMatch<["h", "
     The gate reads the raw residual, no norm (docs/model/text.md#5.8).
 
     ```mlir
-    %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) {eps = 1.0e-6 : f64} : tensor<?x1536xf32>, tensor<?x256xf32>
+    %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) eps 1.0e-06 : tensor<?x1536xf32>, tensor<?x256xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, F32Rows:$ple, FlatSymbolRefAttr:$gate,
                        FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$post, OptSym:$scale,
-                       F64Attr:$eps);
+                       Positive:$eps);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `,` $ple `gate` `(` $gate `)` `proj` `(` $proj `)` `post` `(` $post `)`
-    (`scale` `(` $scale^ `)`)? attr-dict `:` type($h) `,` type($ple)
+    (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps) attr-dict
+    `:` type($h) `,` type($ple)
   }];
 }
 

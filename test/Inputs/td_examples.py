@@ -108,9 +108,11 @@ def module(config, stage, example):
 
 @functools.cache
 def symbols(config, stage):
-    """The line that opens the module, and those of its weights, caches, ..."""
+    """What opens the module, and the lines of its weights, caches, ..."""
     lines = stage_text(config, stage)
-    return [next(line for line in lines if line.startswith("module"))] + \
+    start = next(i for i, line in enumerate(lines) if line.startswith("module"))
+    end = next(i for i in range(start, len(lines)) if lines[i].endswith(" {"))
+    return ["\n".join(lines[start:end + 1])] + \
         [line for line in lines if SYMBOL.match(line)]
 
 

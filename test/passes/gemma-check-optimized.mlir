@@ -17,7 +17,7 @@ func.func @body(%h: tensor<?x48xf32>) -> tensor<?x48xf32> attributes {gemma.segm
   // expected-error @below {{'gemma.add' op is not part of a fused op}}
   %y = gemma.add %h, %h : tensor<?x48xf32>
   // expected-error @below {{'gemma.scale' op is not part of a fused op}}
-  %z = gemma.scale %y {factor = 2.0 : f64} : tensor<?x48xf32>
+  %z = gemma.scale %y times 2.0 : tensor<?x48xf32>
   return %z : tensor<?x48xf32>
 }
 
@@ -43,4 +43,4 @@ func.func @f() {
 // expected-error @below {{expects format and act}}
 gemma.weight @w from "w" : tensor<4xf32> {format = "f32"}
 // expected-error @below {{expects a format}}
-gemma.cache @c {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @c heads 2 dim 16 window 8

@@ -6,8 +6,6 @@
 // RUN: not gemma-opt %t/in.mlir --gemma-choose-formats=quant-map=%t/words 2>&1 | FileCheck %s --check-prefix=WORDS
 // RUN: not gemma-opt %t/in.mlir --gemma-choose-formats=quant-map=%t/format 2>&1 | FileCheck %s --check-prefix=FORMAT
 // RUN: not gemma-opt %t/in.mlir --gemma-choose-formats=quant-map=%t/glob 2>&1 | FileCheck %s --check-prefix=GLOB
-// The driver reads the map before anything else.
-// RUN: not gemmac %t --quant-map=%t/glob -o %t/x 2>&1 | FileCheck %s --check-prefix=GLOB
 
 // CHECK: @l0.q {{.+}} format = "q8_0"
 // CHECK: @l1.q {{.+}} format = "bf16"
@@ -16,13 +14,13 @@
 // CHECK: @kept {{.+}} format = "q4_0"
 // CHECK: @forced {{.+}} format = "q8_0"
 // CHECK: @narrow {{.+}} format = "bf16"
-// SAID-DAG: warning: {{.*}}map:9: no matrix matches '*.norm'
+// SAID-DAG: map:9:0: warning: no matrix matches '*.norm'
 // SAID-DAG: 1 matrix in q8_0, {{.*}}map:3: @l0.q
 // SAID-DAG: 1 matrix in q4_bf, quant=q4: @l0.o
 // SAID-DAG: 1 matrix in bf16, k = 48 is no multiple of 32: @narrow
-// WORDS: error: {{.*}}words:2: expects PATTERN FORMAT, got 3 words
-// FORMAT: error: {{.*}}format:1: expects format f32, bf16, q8_0, q4_0, q4_bf, q8, q4, got 'q5'
-// GLOB: error: {{.*}}glob:3: the pattern '[a' is broken:
+// WORDS: words:2:0: error: expects PATTERN FORMAT, got 3 words
+// FORMAT: format:1:0: error: expects format f32, bf16, q8_0, q4_0, q4_bf, q8, q4, got 'q5'
+// GLOB: glob:3:0: error: the pattern '[a' is broken:
 
 //--- map
 # comment

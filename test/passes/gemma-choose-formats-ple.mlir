@@ -35,10 +35,10 @@ gemma.weight @gate from "x" : tensor<32x64xf32> {source = "bf16"}
 gemma.weight @out from "y" : tensor<64x32xf32> {source = "bf16"}
 
 func.func @f(%ids: tensor<?xi32>, %h: tensor<?x64xf32>) -> (tensor<?x64xf32>, tensor<?x96xf32>, tensor<?x96xf32>) {
-  %a = gemma.ple_inputs %ids, %h table(@table) proj(@proj) norm(@p_norm) {layers = array<i64: 0, 3>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 4.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x96xf32>
-  %b = gemma.ple_inputs %ids, %h table(@table4) proj(@proj) norm(@p_norm) {layers = array<i64: 0, 3>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 4.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x96xf32>
-  %c = gemma.ple_inputs %ids, %h table(@narrow) proj(@proj) norm(@s_norm) {layers = array<i64: 0, 6>, width = 16 : i64, eps = 1.0e-6 : f64, token_scale = 4.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x96xf32>
-  %p = gemma.columns %a {range = array<i64: 0, 32>} : tensor<?x96xf32> -> tensor<?x32xf32>
-  %y = gemma.ple_block %h, %p gate(@gate) proj(@out) post(@norm) {eps = 1.0e-6 : f64} : tensor<?x64xf32>, tensor<?x32xf32>
+  %a = gemma.ple_inputs %ids, %h table(@table) proj(@proj) norm(@p_norm) layers [0, 3] width 32 token_scale 4.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x96xf32>
+  %b = gemma.ple_inputs %ids, %h table(@table4) proj(@proj) norm(@p_norm) layers [0, 3] width 32 token_scale 4.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x96xf32>
+  %c = gemma.ple_inputs %ids, %h table(@narrow) proj(@proj) norm(@s_norm) layers [0, 6] width 16 token_scale 4.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x96xf32>
+  %p = gemma.columns %a [0, 32] : tensor<?x96xf32> -> tensor<?x32xf32>
+  %y = gemma.ple_block %h, %p gate(@gate) proj(@out) post(@norm) eps 1.0e-06 : tensor<?x64xf32>, tensor<?x32xf32>
   return %y, %b, %c : tensor<?x64xf32>, tensor<?x96xf32>, tensor<?x96xf32>
 }

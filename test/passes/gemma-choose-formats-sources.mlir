@@ -62,11 +62,11 @@ gemma.weight @gate from "gate" : tensor<256x64xf32> {source = "q6_k"}
 gemma.weight @up from "up" : tensor<256x64xf32> {source = "q4_0"}
 // CHECK: @down {{.+}} format = "q4_0"
 gemma.weight @down from "down" : tensor<64x256xf32> {source = "q4_0"}
-gemma.cache @kv {window = 8 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv"}
+gemma.cache @kv heads 1 dim 32 window 8
 
 func.func @f(%h: tensor<?x64xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) -> tensor<?x64xf32> {
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@norm) k(@l1.k) v(@l1.v) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 4} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
-  %a = gemma.attention_block %h at (%slot, %pos), %rope norm(@norm) q(@l1.q) q_norm(@hd) o(@o) post(@norm) cache(@kv) {eps = 1.0e-6, pairs = 4} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
-  %y = gemma.ffn_block %a pre(@norm) gate(@gate) up(@up) down(@down) post(@norm) {eps = 1.0e-6} : tensor<?x64xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@norm) k(@l1.k) v(@l1.v) k_norm(@hd) cache(@kv) pairs 4 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
+  %a = gemma.attention_block %h at (%slot, %pos), %rope norm(@norm) q(@l1.q) q_norm(@hd) o(@o) post(@norm) cache(@kv) pairs 4 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
+  %y = gemma.ffn_block %a pre(@norm) gate(@gate) up(@up) down(@down) post(@norm) eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

@@ -11,7 +11,7 @@
 // RUN: gemma-opt %t.once --gemma-choose-formats | diff %t.once -
 
 // REMARK-DAG: 1 matrix in f32, not bf16 (the source is bf16): stored as one matrix with @gate: @up
-// REMARK-DAG: 1 matrix in f32, not bf16 (the source is bf16): multiplying the same activations with @gate: @down
+// REMARK-DAG: 1 matrix in f32, not bf16 (the source is bf16): multiplying the same activations as @gate: @down
 // REMARK-DAG: 1 matrix in bf16, no source is bound: @no_source
 // REMARK-DAG: 1 matrix in bf16, the source is bf16: @source_bf16
 // REMARK-DAG: 1 matrix in bf16, the source is q4_0: @source_q4
@@ -60,10 +60,10 @@ gemma.weight @router from "i" : tensor<6x48xf32> {source = "bf16"}
 // CACHE: gemma.cache @kv {{.*}}format = "f32"
 // CACHE8: gemma.cache @kv {{.*}}format = "q8"
 // CACHE16: gemma.cache @kv {{.*}}format = "bf16"
-gemma.cache @kv {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv heads 2 dim 16 window 8
 
 func.func @f(%h: tensor<?x48xf32>) -> (tensor<?x48xf32>, tensor<?x2xf32>) {
-  %y = gemma.ffn_block %h pre(@vector) gate(@gate) up(@up) down(@down) post(@vector) {eps = 1.0e-6} : tensor<?x48xf32>
-  %w, %e = gemma.router %h, @router, @vector {eps = 1.0e-6, factor = 0.1, top = 2} : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+  %y = gemma.ffn_block %h pre(@vector) gate(@gate) up(@up) down(@down) post(@vector) eps 1.0e-06 : tensor<?x48xf32>
+  %w, %e = gemma.router %h, @router, @vector top 2 factor 0.1 eps 1.0e-06 : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
   return %y, %w : tensor<?x48xf32>, tensor<?x2xf32>
 }

@@ -24,7 +24,7 @@ gemma.weight @plp from "plp" : tensor<48x8xf32>
 // CHECK-NEXT: %[[Y:.+]] = gemma.ffn_block %arg0 pre(@norm) gate(@gate) up(@up) down(@down) post(@post) scale(@scalar)
 // CHECK-NEXT: return %[[Y]]
 func.func @scalar_ffn(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  %y = gemma.ffn_block %h pre(@norm) gate(@gate) up(@up) down(@down) post(@post) {eps = 1.0e-6} : tensor<?x48xf32>
+  %y = gemma.ffn_block %h pre(@norm) gate(@gate) up(@up) down(@down) post(@post) eps 1.0e-06 : tensor<?x48xf32>
   %z = gemma.scale %y by @scalar : tensor<?x48xf32>
   return %z : tensor<?x48xf32>
 }
@@ -33,7 +33,7 @@ func.func @scalar_ffn(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
 // CHECK-NEXT: gemma.moe_block {{.*}} post(@post) scale(@scalar)
 // CHECK-NEXT: return
 func.func @scalar_moe(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  %y = gemma.moe_block %h pre(@norm) gate(@gate) up(@up) down(@down) post_dense(@norm) router(@router) router_scale(@norm) pre_experts(@norm) gate_up(@gate_up) experts_down(@experts_down) per_expert(@per_expert) post_experts(@norm) post(@post) {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32>
+  %y = gemma.moe_block %h pre(@norm) gate(@gate) up(@up) down(@down) post_dense(@norm) router(@router) router_scale(@norm) pre_experts(@norm) gate_up(@gate_up) experts_down(@experts_down) per_expert(@per_expert) post_experts(@norm) post(@post) top 2 factor 0.144 eps 1.0e-06 : tensor<?x48xf32>
   %z = gemma.scale %y by @scalar : tensor<?x48xf32>
   return %z : tensor<?x48xf32>
 }
@@ -42,7 +42,7 @@ func.func @scalar_moe(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
 // CHECK-NEXT: gemma.ple_block {{.*}} post(@post) scale(@scalar)
 // CHECK-NEXT: return
 func.func @scalar_ple(%h: tensor<?x48xf32>, %ple: tensor<?x8xf32>) -> tensor<?x48xf32> {
-  %y = gemma.ple_block %h, %ple gate(@plg) proj(@plp) post(@post) {eps = 1.0e-6} : tensor<?x48xf32>, tensor<?x8xf32>
+  %y = gemma.ple_block %h, %ple gate(@plg) proj(@plp) post(@post) eps 1.0e-06 : tensor<?x48xf32>, tensor<?x8xf32>
   %z = gemma.scale %y by @scalar : tensor<?x48xf32>
   return %z : tensor<?x48xf32>
 }
@@ -50,62 +50,51 @@ func.func @scalar_ple(%h: tensor<?x48xf32>, %ple: tensor<?x8xf32>) -> tensor<?x4
 // rms(x / 2; 1) = rms(x; 4), through any number of factors; the other user
 // keeps its own.
 // CHECK-LABEL: func.func @into_eps
-// CHECK-NEXT: %[[A:.+]] = gemma.scale %arg0 {factor = 5.000000e-01 : f64}
-// CHECK-NEXT: %[[N:.+]] = gemma.rms_norm %arg0 weight @norm {eps = 1.600000e+01 : f64, size = 48 : i64}
+// CHECK-NEXT: %[[A:.+]] = gemma.scale %arg0 times 0.5
+// CHECK-NEXT: %[[N:.+]] = gemma.rms_norm %arg0 weight @norm size 48 eps 16.0
 // CHECK-NEXT: return %[[A]], %[[N]]
 func.func @into_eps(%h: tensor<?x48xf32>) -> (tensor<?x48xf32>, tensor<?x48xf32>) {
-  %a = gemma.scale %h {factor = 0.5 : f64} : tensor<?x48xf32>
-  %b = gemma.scale %a {factor = 0.5 : f64} : tensor<?x48xf32>
-  %n = gemma.rms_norm %b weight @norm {eps = 1.0, size = 48} : tensor<?x48xf32>
+  %a = gemma.scale %h times 0.5 : tensor<?x48xf32>
+  %b = gemma.scale %a times 0.5 : tensor<?x48xf32>
+  %n = gemma.rms_norm %b weight @norm size 48 eps 1.0 : tensor<?x48xf32>
   return %a, %n : tensor<?x48xf32>, tensor<?x48xf32>
 }
 
 // A negative factor turns the sign: not folded. Nor is one whose eps would be
 // infinite, nor a factor in front of a matrix.
 // CHECK-LABEL: func.func @stays
-// CHECK-NEXT: gemma.scale %arg0 {factor = -5.000000e-01 : f64}
-// CHECK-NEXT: gemma.rms_norm %{{.+}} {eps = 1.000000e+00 : f64
-// CHECK-NEXT: gemma.scale %arg0 {factor = {{.+}}E-201 : f64}
-// CHECK-NEXT: gemma.rms_norm %{{.+}} {eps = 1.000000e+00 : f64
-// CHECK-NEXT: gemma.scale %arg0 {factor = 3.000000e+00 : f64}
+// CHECK-NEXT: gemma.scale %arg0 times -0.5
+// CHECK-NEXT: gemma.rms_norm %{{.+}} size 48 eps 1.0
+// CHECK-NEXT: gemma.scale %arg0 times {{.+}}E-201
+// CHECK-NEXT: gemma.rms_norm %{{.+}} size 48 eps 1.0
+// CHECK-NEXT: gemma.scale %arg0 times 3.0
 // CHECK-NEXT: gemma.linear
 func.func @stays(%h: tensor<?x48xf32>) -> (tensor<?x48xf32>, tensor<?x48xf32>, tensor<?x80xf32>) {
-  %a = gemma.scale %h {factor = -0.5 : f64} : tensor<?x48xf32>
-  %n = gemma.rms_norm %a {eps = 1.0, size = 48} : tensor<?x48xf32>
-  %b = gemma.scale %h {factor = 1.0e-200 : f64} : tensor<?x48xf32>
-  %m = gemma.rms_norm %b {eps = 1.0, size = 48} : tensor<?x48xf32>
-  %c = gemma.scale %h {factor = 3.0 : f64} : tensor<?x48xf32>
+  %a = gemma.scale %h times -0.5 : tensor<?x48xf32>
+  %n = gemma.rms_norm %a size 48 eps 1.0 : tensor<?x48xf32>
+  %b = gemma.scale %h times 1.0e-200 : tensor<?x48xf32>
+  %m = gemma.rms_norm %b size 48 eps 1.0 : tensor<?x48xf32>
+  %c = gemma.scale %h times 3.0 : tensor<?x48xf32>
   %l = gemma.linear %c, @gate : tensor<?x48xf32> -> tensor<?x80xf32>
   return %n, %m, %l : tensor<?x48xf32>, tensor<?x48xf32>, tensor<?x80xf32>
 }
 
 // The same inside ple_inputs.
 // CHECK-LABEL: func.func @context_scale
-// CHECK-NEXT: gemma.ple_inputs {{.*}}context_scale = 1.000000e+00 : f64, eps = 1.600000e+01 : f64
+// CHECK-NEXT: gemma.ple_inputs {{.*}}context_scale 1.0 scale 0.75 eps 16.0
 func.func @context_scale(%ids: tensor<?xi32>, %h: tensor<?x48xf32>) -> tensor<?x24xf32> {
-  %y = gemma.ple_inputs %ids, %h table(@table) proj(@proj) norm(@pnorm) {layers = array<i64: 0, 3>, width = 8, eps = 1.0, token_scale = 3.0, context_scale = 0.25, scale = 0.75} : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x24xf32>
+  %y = gemma.ple_inputs %ids, %h table(@table) proj(@proj) norm(@pnorm) layers [0, 3] width 8 token_scale 3.0 context_scale 0.25 scale 0.75 eps 1.0 : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x24xf32>
   return %y : tensor<?x24xf32>
 }
 
 // Factors in a row become one, a product of 1 goes.
 // CHECK-LABEL: func.func @factors
-// CHECK-NEXT: %[[A:.+]] = gemma.scale %arg0 {factor = 6.000000e+00 : f64}
+// CHECK-NEXT: %[[A:.+]] = gemma.scale %arg0 times 6.0
 // CHECK-NEXT: return %[[A]], %arg0
 func.func @factors(%h: tensor<?x48xf32>) -> (tensor<?x48xf32>, tensor<?x48xf32>) {
-  %a = gemma.scale %h {factor = 2.0 : f64} : tensor<?x48xf32>
-  %b = gemma.scale %a {factor = 3.0 : f64} : tensor<?x48xf32>
-  %c = gemma.scale %h {factor = 2.0 : f64} : tensor<?x48xf32>
-  %d = gemma.scale %c {factor = 0.5 : f64} : tensor<?x48xf32>
+  %a = gemma.scale %h times 2.0 : tensor<?x48xf32>
+  %b = gemma.scale %a times 3.0 : tensor<?x48xf32>
+  %c = gemma.scale %h times 2.0 : tensor<?x48xf32>
+  %d = gemma.scale %c times 0.5 : tensor<?x48xf32>
   return %b, %d : tensor<?x48xf32>, tensor<?x48xf32>
-}
-
-// A block that is never reached may hold a value that depends on itself.
-// CHECK-LABEL: func.func @unreachable
-// CHECK: gemma.scale %[[X:.+]] {factor = 1.000000e+00 : f64}
-func.func @unreachable(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  return %h : tensor<?x48xf32>
-^never:
-  %x = gemma.scale %x {factor = 1.0 : f64} : tensor<?x48xf32>
-  %n = gemma.rms_norm %x weight @norm {eps = 1.0, size = 48} : tensor<?x48xf32>
-  llvm.br ^never
 }

@@ -14,36 +14,36 @@ gemma.weight @gate_up from "gate_up" : tensor<6x40x48xf32>
 gemma.weight @experts_down from "experts_down" : tensor<6x48x20xf32>
 
 // CHECK-LABEL: func.func @ffn
-// CHECK-NEXT: %[[Y:.+]] = gemma.ffn_block %arg0 pre(@norm) gate(@gate) up(@up) down(@down) post(@post) {eps = 9.9999999999999995E-7 : f64} : tensor<?x48xf32>
+// CHECK-NEXT: %[[Y:.+]] = gemma.ffn_block %arg0 pre(@norm) gate(@gate) up(@up) down(@down) post(@post) eps 1.0e-06 : tensor<?x48xf32>
 // CHECK-NEXT: return %[[Y]]
 func.func @ffn(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %x = gemma.rms_norm %h weight @norm size 48 eps 1.0e-06 : tensor<?x48xf32>
   %g = gemma.linear %x, @gate : tensor<?x48xf32> -> tensor<?x80xf32>
   %u = gemma.linear %x, @up : tensor<?x48xf32> -> tensor<?x80xf32>
   %a = gemma.geglu %g, %u : tensor<?x80xf32>
   %d = gemma.linear %a, @down : tensor<?x80xf32> -> tensor<?x48xf32>
-  %n = gemma.rms_norm %d weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %n = gemma.rms_norm %d weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   %y = gemma.add %h, %n : tensor<?x48xf32>
   return %y : tensor<?x48xf32>
 }
 
 // The dense branch and the experts, in parallel on one residual.
 // CHECK-LABEL: func.func @moe
-// CHECK-NEXT: %[[Y:.+]] = gemma.moe_block %arg0 pre(@norm) gate(@gate) up(@up) down(@down) post_dense(@post) router(@router) router_scale(@norm) pre_experts(@norm) gate_up(@gate_up) experts_down(@experts_down) per_expert(@per_expert) post_experts(@post) post(@post) {eps = 9.9999999999999995E-7 : f64, factor = 1.440000e-01 : f64, top = 2 : i64}
+// CHECK-NEXT: %[[Y:.+]] = gemma.moe_block %arg0 pre(@norm) gate(@gate) up(@up) down(@down) post_dense(@post) router(@router) router_scale(@norm) pre_experts(@norm) gate_up(@gate_up) experts_down(@experts_down) per_expert(@per_expert) post_experts(@post) post(@post) top 2 factor 0.144 eps 1.0e-06
 // CHECK-NEXT: return %[[Y]]
 func.func @moe(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  %x = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %x = gemma.rms_norm %h weight @norm size 48 eps 1.0e-06 : tensor<?x48xf32>
   %g = gemma.linear %x, @gate : tensor<?x48xf32> -> tensor<?x80xf32>
   %u = gemma.linear %x, @up : tensor<?x48xf32> -> tensor<?x80xf32>
   %a = gemma.geglu %g, %u : tensor<?x80xf32>
   %d = gemma.linear %a, @down : tensor<?x80xf32> -> tensor<?x48xf32>
-  %y1 = gemma.rms_norm %d weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
-  %w, %e = gemma.router %h, @router, @norm {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
-  %x3 = gemma.rms_norm %h weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %y1 = gemma.rms_norm %d weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
+  %w, %e = gemma.router %h, @router, @norm top 2 factor 0.144 eps 1.0e-06 : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+  %x3 = gemma.rms_norm %h weight @norm size 48 eps 1.0e-06 : tensor<?x48xf32>
   %s = gemma.experts %x3, %w, %e gate_up(@gate_up) down(@experts_down) per_expert(@per_expert) : tensor<?x48xf32>, tensor<?x2xf32>, tensor<?x2xi32>
-  %y2 = gemma.rms_norm %s weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %y2 = gemma.rms_norm %s weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   %sum = gemma.add %y1, %y2 : tensor<?x48xf32>
-  %n = gemma.rms_norm %sum weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %n = gemma.rms_norm %sum weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   %y = gemma.add %h, %n : tensor<?x48xf32>
   return %y : tensor<?x48xf32>
 }

@@ -8,13 +8,13 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> (tensor<?x24xf32>, tensor<?x24xf32>) {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero scale 3.0 : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
-  %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
-  %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
+  %c1 = gemma.scale %c0 times 0.5 : tensor<?x24xf32>
+  %ctx = gemma.rms_norm %c1 weight @pnorm size 8 eps 1.0e-06 : tensor<?x24xf32>
   // expected-remark @below {{gemma.add not fused: the context norm has 2 users}}
   %s = gemma.add %ctx, %tok : tensor<?x24xf32>
-  %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x24xf32>
+  %y = gemma.scale %s times 0.75 : tensor<?x24xf32>
   return %ctx, %y : tensor<?x24xf32>, tensor<?x24xf32>
 }
 
@@ -25,13 +25,13 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> (tensor<?x24xf32>, tensor<?x24xf32>) {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero scale 3.0 : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
-  %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
-  %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
+  %c1 = gemma.scale %c0 times 0.5 : tensor<?x24xf32>
+  %ctx = gemma.rms_norm %c1 weight @pnorm size 8 eps 1.0e-06 : tensor<?x24xf32>
   // expected-remark @below {{gemma.add not fused: the token part has 2 users}}
   %s = gemma.add %ctx, %tok : tensor<?x24xf32>
-  %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x24xf32>
+  %y = gemma.scale %s times 0.75 : tensor<?x24xf32>
   return %tok, %y : tensor<?x24xf32>, tensor<?x24xf32>
 }
 
@@ -42,13 +42,13 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>, %soft: tensor<?x24xf32>) -> tensor<?x24xf32> {
-  %tok = gemma.embed %ids, @table soft(%soft : tensor<?x24xf32>) {scale = 3.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft row(%soft : tensor<?x24xf32>) scale 3.0 : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
-  %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x24xf32>
-  %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
-  // expected-remark @below {{gemma.add not fused: expects soft_mode "zero" of the token part, got "row"}}
+  %c1 = gemma.scale %c0 times 0.5 : tensor<?x24xf32>
+  %ctx = gemma.rms_norm %c1 weight @pnorm size 8 eps 1.0e-06 : tensor<?x24xf32>
+  // expected-remark @below {{gemma.add not fused: expects soft zero of the token part, got soft row}}
   %s = gemma.add %ctx, %tok : tensor<?x24xf32>
-  %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x24xf32>
+  %y = gemma.scale %s times 0.75 : tensor<?x24xf32>
   return %y : tensor<?x24xf32>
 }
 
@@ -59,13 +59,13 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> tensor<?x24xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x24xf32>
+  %tok = gemma.embed %ids, @table soft zero scale 3.0 : tensor<?xi32> -> tensor<?x24xf32>
   %c0 = gemma.linear %h, @proj : tensor<?x48xf32> -> tensor<?x24xf32>
-  %c1 = gemma.scale %c0 {factor = -0.5 : f64} : tensor<?x24xf32>
-  %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x24xf32>
+  %c1 = gemma.scale %c0 times -0.5 : tensor<?x24xf32>
+  %ctx = gemma.rms_norm %c1 weight @pnorm size 8 eps 1.0e-06 : tensor<?x24xf32>
   // expected-remark @below {{gemma.add not fused: expects a positive factor of the context, got -0.5}}
   %s = gemma.add %ctx, %tok : tensor<?x24xf32>
-  %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x24xf32>
+  %y = gemma.scale %s times 0.75 : tensor<?x24xf32>
   return %y : tensor<?x24xf32>
 }
 
@@ -76,13 +76,13 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> tensor<?x16xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero", columns = array<i64: 4, 20>} : tensor<?xi32> -> tensor<?x16xf32>
-  %c0 = gemma.linear %h, @proj {rows = array<i64: 4, 20>} : tensor<?x48xf32> -> tensor<?x16xf32>
-  %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x16xf32>
-  %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x16xf32>
+  %tok = gemma.embed %ids, @table soft zero columns [4, 20] scale 3.0 : tensor<?xi32> -> tensor<?x16xf32>
+  %c0 = gemma.linear %h, @proj rows [4, 20] : tensor<?x48xf32> -> tensor<?x16xf32>
+  %c1 = gemma.scale %c0 times 0.5 : tensor<?x16xf32>
+  %ctx = gemma.rms_norm %c1 weight @pnorm size 8 eps 1.0e-06 : tensor<?x16xf32>
   // expected-remark @below {{gemma.add not fused: rows of the projection [4, 20) are not slices of 8}}
   %s = gemma.add %ctx, %tok : tensor<?x16xf32>
-  %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x16xf32>
+  %y = gemma.scale %s times 0.75 : tensor<?x16xf32>
   return %y : tensor<?x16xf32>
 }
 
@@ -93,13 +93,13 @@ gemma.weight @table from "table" : tensor<90x24xf32>
 gemma.weight @proj from "proj" : tensor<24x48xf32>
 gemma.weight @pnorm from "pnorm" : tensor<8xf32>
 func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -> tensor<?x16xf32> {
-  %tok = gemma.embed %ids, @table {scale = 3.0, soft_mode = "zero", columns = array<i64: 0, 16>} : tensor<?xi32> -> tensor<?x16xf32>
-  %c0 = gemma.linear %h, @proj {rows = array<i64: 8, 24>} : tensor<?x48xf32> -> tensor<?x16xf32>
-  %c1 = gemma.scale %c0 {factor = 0.5 : f64} : tensor<?x16xf32>
-  %ctx = gemma.rms_norm %c1 weight @pnorm {eps = 1.0e-6, size = 8} : tensor<?x16xf32>
+  %tok = gemma.embed %ids, @table soft zero columns [0, 16] scale 3.0 : tensor<?xi32> -> tensor<?x16xf32>
+  %c0 = gemma.linear %h, @proj rows [8, 24] : tensor<?x48xf32> -> tensor<?x16xf32>
+  %c1 = gemma.scale %c0 times 0.5 : tensor<?x16xf32>
+  %ctx = gemma.rms_norm %c1 weight @pnorm size 8 eps 1.0e-06 : tensor<?x16xf32>
   // expected-remark @below {{gemma.add not fused: expects table and projection of the same layers}}
   %s = gemma.add %ctx, %tok : tensor<?x16xf32>
-  %y = gemma.scale %s {factor = 0.75 : f64} : tensor<?x16xf32>
+  %y = gemma.scale %s times 0.75 : tensor<?x16xf32>
   return %y : tensor<?x16xf32>
 }
 
@@ -114,7 +114,7 @@ func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -
   // expected-remark @below {{gemma.geglu not fused: expects the per-layer gate from gemma.linear, got an argument}}
   %a = gemma.geglu %ple, %g : tensor<?x8xf32>
   %o = gemma.linear %a, @plp : tensor<?x8xf32> -> tensor<?x48xf32>
-  %n = gemma.rms_norm %o weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %n = gemma.rms_norm %o weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   %y = gemma.add %h, %n : tensor<?x48xf32>
   return %y : tensor<?x48xf32>
 }
@@ -130,7 +130,7 @@ func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -
   // expected-remark @below {{gemma.geglu not fused: the gated input has 2 users}}
   %a = gemma.geglu %g, %ple : tensor<?x8xf32>
   %o = gemma.linear %a, @plp : tensor<?x8xf32> -> tensor<?x48xf32>
-  %n = gemma.rms_norm %o weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %n = gemma.rms_norm %o weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   %y = gemma.add %h, %n : tensor<?x48xf32>
   return %a, %y : tensor<?x8xf32>, tensor<?x48xf32>
 }
@@ -146,7 +146,7 @@ func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>, %
   // expected-remark @below {{gemma.geglu not fused: expects the residual to be the input of the gate}}
   %a = gemma.geglu %g, %ple : tensor<?x8xf32>
   %o = gemma.linear %a, @plp : tensor<?x8xf32> -> tensor<?x48xf32>
-  %n = gemma.rms_norm %o weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %n = gemma.rms_norm %o weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   %y = gemma.add %h2, %n : tensor<?x48xf32>
   return %y : tensor<?x48xf32>
 }
@@ -162,6 +162,6 @@ func.func @f(%h: tensor<?x48xf32>, %ids: tensor<?xi32>, %ple: tensor<?x8xf32>) -
   // expected-remark @below {{gemma.geglu not fused: expects the post-norm to go to gemma.add, got func.return}}
   %a = gemma.geglu %g, %ple : tensor<?x8xf32>
   %o = gemma.linear %a, @plp : tensor<?x8xf32> -> tensor<?x48xf32>
-  %n = gemma.rms_norm %o weight @post {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %n = gemma.rms_norm %o weight @post size 48 eps 1.0e-06 : tensor<?x48xf32>
   return %n : tensor<?x48xf32>
 }

@@ -10,7 +10,7 @@
 // CHECK-NEXT: %[[R:.+]] = gemma.take
 // CHECK-NEXT: gemma.attention_block %[[R]]
 // CHECK: func.func @top
-// CHECK-NEXT: gemma.top %{{.*}}) {count = 64 : i64}
+// CHECK-NEXT: gemma.top %{{.*}}) count 64
 // CHECK: func.func @logits
 // CHECK-NEXT: %[[L:.+]] = gemma.logits
 // CHECK-NEXT: return %[[L]]
@@ -21,13 +21,13 @@ gemma.weight @q from "q" : tensor<64x48xf32>
 gemma.weight @k from "k" : tensor<32x48xf32>
 gemma.weight @o from "o" : tensor<48x64xf32>
 gemma.weight @hd from "hd" : tensor<16xf32>
-gemma.cache @kv0 {window = 8 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
+gemma.cache @kv0 heads 2 dim 16 window 8
 
 func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x4x2xf32> {gemma.arg = "rope_local"}) -> (tensor<?x48xf32>, tensor<?x100xf32>) attributes {gemma.segment = "step"} {
-  %h = gemma.embed %ids, @embed {scale = 7.0} : tensor<?xi32> -> tensor<?x48xf32>
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@norm) k(@k) k_norm(@hd) cache(@kv0) {eps = 1.0e-6, pairs = 4} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
-  %a0 = gemma.attention_block %h at (%slot, %pos), %rope norm(@norm) q(@q) q_norm(@hd) o(@o) post(@norm) cache(@kv0) {eps = 1.0e-6, pairs = 4} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
-  %hidden = gemma.rms_norm %a0 weight @norm {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  %h = gemma.embed %ids, @embed scale 7.0 : tensor<?xi32> -> tensor<?x48xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@norm) k(@k) k_norm(@hd) cache(@kv0) pairs 4 eps 1.0e-06 : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
+  %a0 = gemma.attention_block %h at (%slot, %pos), %rope norm(@norm) q(@q) q_norm(@hd) o(@o) post(@norm) cache(@kv0) pairs 4 eps 1.0e-06 : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
+  %hidden = gemma.rms_norm %a0 weight @norm size 48 eps 1.0e-06 : tensor<?x48xf32>
   %logits = gemma.logits %hidden, @embed : tensor<?x48xf32> -> tensor<?x100xf32>
   return %hidden, %logits : tensor<?x48xf32>, tensor<?x100xf32>
 }

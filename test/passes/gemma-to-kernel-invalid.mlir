@@ -12,7 +12,7 @@ func.func @step(%ids: tensor<?xi32> {gemma.arg = "ids"}) attributes {gemma.segme
 gemma.weight @e from "e" : tensor<96x64xf32>
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   // expected-error @+1 {{expects weight @e with a format (gemma-choose-formats), got none}}
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -21,7 +21,7 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{has no kernel: optimize should have fused it into a block}}
   %y = gemma.add %h, %h : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
@@ -31,7 +31,7 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "end"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
 // expected-error @-4 {{argument 0 ('end') is no step array that kernels know}}
@@ -42,7 +42,7 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "end"}) -> tensor<?x64xf32> att
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 // expected-error @+1 {{argument 0 ('slot') is no step array that kernels know}}
 func.func @body(%slot: tensor<?xi32> {gemma.arg = "slot"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %slot, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %slot, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -55,9 +55,9 @@ gemma.weight @g from "g" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @u from "u" : tensor<96x64xf32> {act = "f32", format = "f32"}
 gemma.weight @d from "d" : tensor<64x96xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{are stored interleaved and must have one format}}
-  %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
+  %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -69,11 +69,11 @@ gemma.weight @hn from "hn" : tensor<48xf32> {act = "f32", format = "f32"}
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @q from "q" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @k from "k" : tensor<48x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 48 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv heads 1 dim 48 window 0 {format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x24x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: cache @kv has 1 heads of size 48; the head size must be a multiple of 32}}
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) k_norm(@hn) cache(@kv) {eps = 1.0e-6 : f64, pairs = 24 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x24x2xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) k_norm(@hn) cache(@kv) pairs 24 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x24x2xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -83,7 +83,7 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {g
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   // expected-error @+1 {{unsupported: soft rows and column ranges of an embedding}}
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64, columns = array<i64: 0, 64>} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e columns [0, 64] scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -93,9 +93,9 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: a norm outside the fused blocks needs a weight and the size of its rows}}
-  %y = gemma.rms_norm %h weight @hn {eps = 1.0e-6 : f64, size = 32 : i64} : tensor<?x64xf32>
+  %y = gemma.rms_norm %h weight @hn size 32 eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -103,9 +103,9 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: a column slice that is not the per-layer input of a ple_block}}
-  %y = gemma.columns %h {range = array<i64: 0, 64>} : tensor<?x64xf32> -> tensor<?x64xf32>
+  %y = gemma.columns %h [0, 64] : tensor<?x64xf32> -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -113,9 +113,9 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: a softcap of anything but logits that have no other user}}
-  %y = gemma.softcap %h {cap = 30.0 : f64} : tensor<?x64xf32>
+  %y = gemma.softcap %h cap 30.0 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -124,7 +124,7 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 // The vocabulary's scores belong to segments without a class `many`.
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: scores of the vocabulary in class many}}
   %y = gemma.logits %h, @e : tensor<?x64xf32> -> tensor<?x96xf32>
   return %h : tensor<?x64xf32>
@@ -137,10 +137,10 @@ gemma.weight @t from "t" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @p from "p" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+2 {{unsupported: a second ple_inputs in one segment}}
-  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) {layers = array<i64: 0, 1>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
-  %z = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) {layers = array<i64: 1, 2>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [0, 1] width 32 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
+  %z = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [1, 2] width 32 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -152,9 +152,9 @@ gemma.weight @t from "t" : tensor<96x32xf32> {act = "q8", format = "q8_0"}
 gemma.weight @p from "p" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @hn from "hn" : tensor<16xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{expects a width of a multiple of 32 with a table in q8_0, got 16}}
-  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) {layers = array<i64: 0, 1>, width = 16 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x16xf32>
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [0, 1] width 16 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x16xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -165,9 +165,9 @@ gemma.weight @t from "t" : tensor<96x48xf32> {act = "q8", format = "q8_0"}
 gemma.weight @p from "p" : tensor<48x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @hn from "hn" : tensor<16xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{expects a multiple of 32 columns of weight @t in format q8_0, got 48}}
-  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) {layers = array<i64: 0, 1>, width = 16 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x16xf32>
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [0, 1] width 16 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x16xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -179,9 +179,9 @@ gemma.weight @t from "t" : tensor<96x16xf32> {act = "bf16", format = "bf16"}
 gemma.weight @p from "p" : tensor<16x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @hn from "hn" : tensor<8xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: rows [8, 16) of @p do not begin and end at multiples of 16}}
-  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) {layers = array<i64: 1, 2>, width = 8 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x8xf32>
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [1, 2] width 8 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x8xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -195,10 +195,10 @@ gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @g from "g" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @o from "o" : tensor<64x32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
-  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) {layers = array<i64: 0, 1>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [0, 1] width 32 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
   // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @o f32}}
-  %z = gemma.ple_block %h, %y gate(@g) proj(@o) post(@n) {eps = 1.0e-6 : f64} : tensor<?x64xf32>, tensor<?x32xf32>
+  %z = gemma.ple_block %h, %y gate(@g) proj(@o) post(@n) eps 1.0e-06 : tensor<?x64xf32>, tensor<?x32xf32>
   return %z : tensor<?x64xf32>
 }
 
@@ -210,9 +210,9 @@ gemma.weight @g from "g" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @u from "u" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @d from "d" : tensor<64x96xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @d f32}}
-  %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
+  %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -228,9 +228,9 @@ gemma.weight @pe from "pe" : tensor<8xf32> {act = "f32", format = "f32"}
 gemma.weight @gu from "gu" : tensor<8x64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @ed from "ed" : tensor<8x64x32xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{expects router @r in f32, got bf16}}
-  %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) {eps = 1.0e-6 : f64, factor = 0.125 : f64, top = 2 : i64} : tensor<?x64xf32>
+  %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) top 2 factor 0.125 eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -246,9 +246,9 @@ gemma.weight @pe from "pe" : tensor<128xf32> {act = "f32", format = "f32"}
 gemma.weight @gu from "gu" : tensor<128x64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @ed from "ed" : tensor<128x64x32xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: 65 of 128 experts; at most 64 of 1024 are}}
-  %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) {eps = 1.0e-6 : f64, factor = 0.125 : f64, top = 65 : i64} : tensor<?x64xf32>
+  %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) top 65 factor 0.125 eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -259,9 +259,9 @@ gemma.weight @t from "t" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @p from "p" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: soft rows in per-layer inputs}}
-  %y = gemma.ple_inputs %ids, %h soft(%h : tensor<?x64xf32>) table(@t) proj(@p) norm(@hn) {layers = array<i64: 0, 1>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 5.0 : f64, context_scale = 1.0 : f64, scale = 0.5 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
+  %y = gemma.ple_inputs %ids, %h soft(%h : tensor<?x64xf32>) table(@t) proj(@p) norm(@hn) layers [0, 1] width 32 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -272,11 +272,11 @@ gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @q from "q" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @o from "o" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv heads 1 dim 32 window 0 {format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: attention to image blocks}}
-  %y = gemma.attention_block %h at (%slot, %pos), %rope end(%pos : tensor<?xi32>) norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %y = gemma.attention_block %h at (%slot, %pos), %rope end(%pos : tensor<?xi32>) norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
   return %y : tensor<?x64xf32>
 }
 
@@ -285,7 +285,7 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {g
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @top(%hidden: tensor<?x64xf32> {gemma.arg = "hidden"}, %mask: tensor<?x3xi32> {gemma.arg = "mask"}) -> (tensor<?x32xi32>, tensor<?x32xf32>) attributes {gemma.segment = "top"} {
   // expected-error @+1 {{expects count 64, got 32}}
-  %i, %v = gemma.top %hidden, @e mask(%mask : tensor<?x3xi32>) {count = 32 : i64} : tensor<?x64xf32> -> tensor<?x32xi32>, tensor<?x32xf32>
+  %i, %v = gemma.top %hidden, @e mask(%mask : tensor<?x3xi32>) count 32 : tensor<?x64xf32> -> tensor<?x32xi32>, tensor<?x32xf32>
   return %i, %v : tensor<?x32xi32>, tensor<?x32xf32>
 }
 
@@ -295,7 +295,7 @@ func.func @top(%hidden: tensor<?x64xf32> {gemma.arg = "hidden"}, %mask: tensor<?
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 // expected-error @+1 {{expects 1 results of segment body, got 2}}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> (tensor<?x64xf32>, tensor<?x64xf32>) attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h, %h : tensor<?x64xf32>, tensor<?x64xf32>
 }
 
@@ -306,11 +306,11 @@ gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @k from "k" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @v from "v" : tensor<32x64xf32> {act = "f32", format = "f32"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv heads 1 dim 32 window 0 {format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: @k is bf16 and @v is f32; they are stored as one matrix and must agree}}
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) v(@v) k_norm(@hn) cache(@kv) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) v(@v) k_norm(@hn) cache(@kv) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -321,11 +321,11 @@ gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @k from "k" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @v from "v" : tensor<32x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv"}
+gemma.cache @kv heads 1 dim 32 window 0
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{expects cache @kv with a format (gemma-choose-formats)}}
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) v(@v) k_norm(@hn) cache(@kv) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@n) k(@k) v(@v) k_norm(@hn) cache(@kv) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
   return %h : tensor<?x64xf32>
 }
 
@@ -341,8 +341,8 @@ gemma.weight @pe from "pe" : tensor<8xf32> {act = "f32", format = "f32"}
 gemma.weight @gu from "gu" : tensor<8x64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @ed from "ed" : tensor<8x64x32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: the experts' and the dense matrices multiply activations of different formats}}
-  %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) {eps = 1.0e-6 : f64, factor = 0.125 : f64, top = 2 : i64} : tensor<?x64xf32>
+  %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) top 2 factor 0.125 eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

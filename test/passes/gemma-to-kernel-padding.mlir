@@ -14,7 +14,7 @@ gemma.weight @l.gate from "g" : tensor<48x64xf32> {act = "bf16", format = "bf16"
 gemma.weight @l.up from "u" : tensor<48x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l.down from "d" : tensor<64x48xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
-  %y = gemma.ffn_block %h pre(@n) gate(@l.gate) up(@l.up) down(@l.down) post(@n) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  %y = gemma.ffn_block %h pre(@n) gate(@l.gate) up(@l.up) down(@l.down) post(@n) eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }

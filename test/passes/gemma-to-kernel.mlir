@@ -1,6 +1,7 @@
 // RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-to-kernel=target=x86-avx512 | FileCheck %s
 // RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-to-kernel=target=arm-neon | FileCheck %s --check-prefix=ARM
 // RUN: gemma-opt %S/Inputs/experts.mlir --gemma-select | FileCheck %s --check-prefix=MOE
+// RUN: sed 's/"layers.0.experts.gate_up_proj" : [^{]*{/&parts = ["g", "u"], /' %S/Inputs/experts.mlir | gemma-opt --gemma-select | FileCheck %s --check-prefix=PARTS
 // RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-select | gemma-opt | FileCheck %s
 
 // CHECK: module attributes {kernel.target = "x86-avx512"}

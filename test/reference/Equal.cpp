@@ -75,8 +75,9 @@ bool checkTop(Runner &runner, const Output &output) {
 
 bool runEqual(ModuleOp before, ModuleOp after, const WeightSource &weights,
               double tolerance) {
-  auto config = before->getAttrOfType<DictionaryAttr>("gemma.config");
-  auto vocab = config ? config.getAs<IntegerAttr>("vocab") : IntegerAttr();
+  auto config = before->getAttrOfType<gemma::ConfigAttr>(gemma::configAttr);
+  auto vocab =
+      config ? config.getEntries().getAs<IntegerAttr>("vocab") : IntegerAttr();
   if (!vocab)
     return before.emitError("gemma.config says no vocab"), false;
   Runner first(before, weights), second(after, weights);

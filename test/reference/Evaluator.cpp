@@ -160,7 +160,7 @@ LogicalResult Evaluator::run(gemma::EmbedOp op) {
   const Tensor &ids = value(op.getIds());
   int64_t first = op.getColumns() ? (*op.getColumns())[0] : 0;
   double scale = number(op.getScaleAttr());
-  bool softRows = op.getSoft() && op.getSoftMode() == "row";
+  bool softRows = op.getSoft() && op.getSoftMode() == gemma::SoftMode::Row;
   Tensor y(ids.rows, columnsOf(op.getResult()));
   for (int64_t r = 0; r < y.rows; ++r) {
     int64_t id = int64_t(ids.data[r]);

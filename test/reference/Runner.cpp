@@ -44,8 +44,9 @@ func::FuncOp Runner::find(StringRef segment) {
 // cos and sin of p * theta^(-2i/dim), computed in double and rounded once to
 // f32, as the program's runtime does.
 FailureOr<Tensor> Runner::ropeTable(StringRef name, const Step &step) {
-  auto config = module->getAttrOfType<DictionaryAttr>("gemma.config");
-  auto rope = config ? config.getAs<DictionaryAttr>(name) : DictionaryAttr();
+  auto config = module->getAttrOfType<gemma::ConfigAttr>(gemma::configAttr);
+  auto rope = config ? config.getEntries().getAs<DictionaryAttr>(name)
+                     : DictionaryAttr();
   auto theta = rope ? rope.getAs<FloatAttr>("theta") : FloatAttr();
   auto dim = rope ? rope.getAs<IntegerAttr>("dim") : IntegerAttr();
   auto pairs = rope ? rope.getAs<IntegerAttr>("pairs") : IntegerAttr();
@@ -116,8 +117,9 @@ FailureOr<Output> Runner::step(const Step &step) {
 }
 
 FailureOr<std::vector<Tensor>> Runner::top(const Tensor &hidden) {
-  auto config = module->getAttrOfType<DictionaryAttr>("gemma.config");
-  auto vocab = config ? config.getAs<IntegerAttr>("vocab") : IntegerAttr();
+  auto config = module->getAttrOfType<gemma::ConfigAttr>(gemma::configAttr);
+  auto vocab =
+      config ? config.getEntries().getAs<IntegerAttr>("vocab") : IntegerAttr();
   Tensor mask(hidden.rows, vocab ? (vocab.getInt() + 31) / 32 : 1);
   std::fill(mask.data.begin(), mask.data.end(), double(0xffffffff));
   return evaluator.run(find("top"), {{"hidden", hidden}, {"mask", mask}});

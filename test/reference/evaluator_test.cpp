@@ -61,7 +61,7 @@ TEST_F(EvaluatorTest, EmbedTakesSoftRowsUnscaled) {
   auto y = run(R"(
     gemma.weight @e from "e" : tensor<2x2xf32>
     func.func @f(%ids: tensor<?xi32>, %soft: tensor<?x2xf32>) -> tensor<?x2xf32> {
-      %y = gemma.embed %ids, @e soft(%soft : tensor<?x2xf32>) {scale = 10.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x2xf32>
+      %y = gemma.embed %ids, @e soft row(%soft : tensor<?x2xf32>) scale 10.0 : tensor<?xi32> -> tensor<?x2xf32>
       return %y : tensor<?x2xf32>
     })",
                {tensor(3, 1, {1, -2, -1}), tensor(2, 2, {5, 6, 7, 8})});
@@ -73,7 +73,7 @@ TEST_F(EvaluatorTest, EmbedOfPerLayerTableReadsRowZeroForSoftTokens) {
   auto y = run(R"(
     gemma.weight @e from "e" : tensor<2x4xf32>
     func.func @f(%ids: tensor<?xi32>) -> tensor<?x2xf32> {
-      %y = gemma.embed %ids, @e {scale = 2.0, columns = array<i64: 1, 3>, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x2xf32>
+      %y = gemma.embed %ids, @e soft zero columns [1, 3] scale 2.0 : tensor<?xi32> -> tensor<?x2xf32>
       return %y : tensor<?x2xf32>
     })",
                {tensor(2, 1, {1, -1})});
@@ -85,7 +85,7 @@ TEST_F(EvaluatorTest, RmsNormIsPerGroupAndTakesTheWeightAsItIs) {
   auto y = run(R"(
     gemma.weight @w from "w" : tensor<2xf32>
     func.func @f(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {
-      %y = gemma.rms_norm %x weight @w {eps = 0.5, size = 2 : i64} : tensor<?x4xf32>
+      %y = gemma.rms_norm %x weight @w size 2 eps 0.5 : tensor<?x4xf32>
       return %y : tensor<?x4xf32>
     })",
                {tensor(1, 4, {1, 0, 3, 4})});
@@ -96,7 +96,7 @@ TEST_F(EvaluatorTest, RmsNormIsPerGroupAndTakesTheWeightAsItIs) {
 TEST_F(EvaluatorTest, RopePairsHalvesAndPassesTheRest) {
   auto y = run(R"(
     func.func @f(%x: tensor<?x4xf32>, %t: tensor<?x1x2xf32>) -> tensor<?x4xf32> {
-      %y = gemma.rope %x, %t {dim = 4 : i64, pairs = 1 : i64} : tensor<?x4xf32>, tensor<?x1x2xf32>
+      %y = gemma.rope %x, %t dim 4 pairs 1 : tensor<?x4xf32>, tensor<?x1x2xf32>
       return %y : tensor<?x4xf32>
     })",
                {tensor(1, 4, {1, 2, 3, 4}), tensor(1, 2, {0.6, 0.8})});
@@ -106,10 +106,10 @@ TEST_F(EvaluatorTest, RopePairsHalvesAndPassesTheRest) {
 // One head of size 2 and a window of 2. Keys are zero, so a query sees the mean
 // of the values in its interval.
 const char attention[] = R"(
-  gemma.cache @kv {window = 2 : i64, heads = 1 : i64, dim = 2 : i64, form = "kv"}
+  gemma.cache @kv heads 1 dim 2 window 2
   func.func @f(%q: tensor<?x2xf32>, %v: tensor<?x2xf32>, %slot: tensor<?xi32>,
                %pos: tensor<?xi32>, %end: tensor<?xi32>) -> tensor<?x2xf32> {
-    %k = gemma.scale %v {factor = 0.0} : tensor<?x2xf32>
+    %k = gemma.scale %v times 0.0 : tensor<?x2xf32>
     gemma.append %k, %v at (%slot, %pos) to @kv : tensor<?x2xf32>, tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
     %y = gemma.attention %q at (%slot, %pos) over @kv end(%end : tensor<?xi32>) : tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
     return %y : tensor<?x2xf32>
@@ -132,7 +132,7 @@ TEST_F(EvaluatorTest, AttentionSeesTheWindowAndTheBlock) {
 TEST_F(EvaluatorTest, AttentionScoresAreNotScaled) {
   auto y = run(
       R"(
-    gemma.cache @kv {window = 0 : i64, heads = 1 : i64, dim = 2 : i64, form = "kv"}
+    gemma.cache @kv heads 1 dim 2 window 0
     func.func @f(%k: tensor<?x2xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>) -> tensor<?x2xf32> {
       gemma.append %k, %k at (%slot, %pos) to @kv : tensor<?x2xf32>, tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
       %y = gemma.attention %k at (%slot, %pos) over @kv : tensor<?x2xf32>, tensor<?xi32>, tensor<?xi32>
@@ -160,7 +160,7 @@ TEST_F(EvaluatorTest, RouterPrefersTheLowerIdAndNormalisesTheChosen) {
     gemma.weight @proj from "p" : tensor<3x1xf32>
     gemma.weight @scale from "s" : tensor<1xf32>
     func.func @f(%x: tensor<?x1xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>) {
-      %w, %e = gemma.router %x, @proj, @scale {eps = 3.0, factor = 0.5, top = 2 : i64} : tensor<?x1xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+      %w, %e = gemma.router %x, @proj, @scale top 2 factor 0.5 eps 3.0 : tensor<?x1xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
       return %w, %e : tensor<?x2xf32>, tensor<?x2xi32>
     })",
                {tensor(2, 1, {1, -1})});
@@ -177,7 +177,7 @@ TEST_F(EvaluatorTest, TopLeavesMaskedIdsOutAndFillsTheRest) {
       R"(
     gemma.weight @e from "e" : tensor<16x1xf32>
     func.func @f(%h: tensor<?x1xf32>, %m: tensor<?x1xi32>) -> (tensor<?x3xi32>, tensor<?x3xf32>) {
-      %i, %v = gemma.top %h, @e mask(%m : tensor<?x1xi32>) {cap = 2.0, count = 3 : i64} : tensor<?x1xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
+      %i, %v = gemma.top %h, @e mask(%m : tensor<?x1xi32>) cap 2.0 count 3 : tensor<?x1xf32> -> tensor<?x3xi32>, tensor<?x3xf32>
       return %i, %v : tensor<?x3xi32>, tensor<?x3xf32>
     })",
       {tensor(2, 1, {1, 1}), tensor(2, 1, {0b11011, 0b00100})});

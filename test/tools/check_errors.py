@@ -25,8 +25,8 @@ CASES = []
 
 
 def case(code, *words, model="nano-e", args=(), output=None, file_limit=None):
-    """Registers a function that breaks the checkpoint in `folder`. `output`
-    replaces the program's path; no file may grow beyond `file_limit` bytes."""
+    """Registers a function that breaks the checkpoint in `folder`; "=IN/" in an
+    argument is that folder. `output` replaces the program's path; no file may grow beyond `file_limit` bytes."""
 
     def add(function):
         CASES.append((function, code, words, model, args, output, file_limit))
@@ -373,6 +373,16 @@ def format_unknown(folder):
     pass
 
 
+@case(3, "in/map:2: expects format f32,", "got 'q5'", args=["--quant-map=IN/map"])
+def quant_map_word(folder):
+    write(folder, "map", "# by name\n* q5\n")
+
+
+@case(3, "in/absent: cannot read the map", args=["--quant-map=IN/absent"])
+def quant_map_absent(folder):
+    pass
+
+
 @case(2, "no-such-target", args=["--target=no-such-target"])
 def target_unknown(folder):
     pass
@@ -560,6 +570,7 @@ def run_case(gemmac, examples, work, case):
         folder = os.path.join(folder, "in.gguf")
     if not any(a.startswith("--target") for a in args):
         args = ["--target=x86-avx512", *args]
+    args = [a.replace("=IN/", "=%s/" % folder) for a in args]
     command = [gemmac, folder, "-o", output or os.path.join(out, "p"), *args]
     prepare = (lambda: limit_files(file_limit)) if file_limit else None
     done = subprocess.run(command, capture_output=True, timeout=300, preexec_fn=prepare)

@@ -434,44 +434,4 @@ TEST(GgufParts, Refusals) {
   EXPECT_TRUE(has(twice.refusal(), {"duplicate"}));
 }
 
-TEST(GgufExperts, PiecesOfSplitTensors) {
-  class Source : public TensorSource {
-  public:
-    Source() {
-      for (const char *name : {"gate_proj", "up_proj"}) {
-        SourceTensor t;
-        t.name = std::string("layers.0.experts.") + name;
-        t.shape = {3, 16, 8};
-        list.push_back(t);
-      }
-    }
-    const std::vector<SourceTensor> &tensors() const override { return list; }
-    const std::vector<SourceFile> &files() const override { return none; }
-    const SourceTensor *find(const std::string &name) const override {
-      for (const SourceTensor &t : list)
-        if (t.name == name)
-          return &t;
-      return nullptr;
-    }
-    std::vector<SourceTensor> list;
-    std::vector<SourceFile> none;
-  } source;
-  ProgramPlan plan;
-  plan.weights.resize(2);
-  const std::string fused = "layers.0.experts.gate_up_proj";
-  plan.weights[0].pieces = {{fused, 0, 32, 0, 8}};
-  plan.weights[1].interleave = 16;
-  plan.weights[1].pieces = {{fused, 0, 16, 0, 8}, {fused, 16, 32, 0, 8}};
-  splitExpertPieces(plan, source);
-  for (const PackedWeight &weight : plan.weights) {
-    ASSERT_EQ(weight.pieces.size(), 2u);
-    EXPECT_EQ(weight.pieces[0].tensor, "layers.0.experts.gate_proj");
-    EXPECT_EQ(weight.pieces[1].tensor, "layers.0.experts.up_proj");
-    for (const Piece &piece : weight.pieces) {
-      EXPECT_EQ(piece.row0, 0);
-      EXPECT_EQ(piece.row1, 16);
-    }
-  }
-}
-
 } // namespace

@@ -22,32 +22,32 @@ gemma.weight @router from "router" : tensor<6x48xf32>
 gemma.weight @per_expert from "per_expert" : tensor<6xf32>
 gemma.weight @experts_up from "experts_up" : tensor<6x40x48xf32>
 gemma.weight @experts_down from "experts_down" : tensor<6x48x20xf32>
-// CHECK: gemma.cache @kv {dim = 16 : i64, form = "kv", heads = 2 : i64, window = 512 : i64}
-gemma.cache @kv {window = 512 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv"}
-// CHECK: gemma.cache @kv_global {dim = 16 : i64, form = "kv", format = "f32", heads = 2 : i64, window = 0 : i64}
-gemma.cache @kv_global {window = 0 : i64, heads = 2 : i64, dim = 16 : i64, form = "kv", format = "f32"}
+// CHECK: gemma.cache @kv heads 2 dim 16 window 512
+gemma.cache @kv heads 2 dim 16 window 512
+// CHECK: gemma.cache @kv_global heads 2 dim 16 window 0 {format = "f32"}
+gemma.cache @kv_global heads 2 dim 16 window 0 {format = "f32"}
 
 // CHECK-LABEL: func.func @primitives
 // CHECK-SAME: gemma.arg = "ids"
 // CHECK-SAME: gemma.segment = "step"
 func.func @primitives(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x5x2xf32>, %soft: tensor<?x48xf32>, %mask: tensor<?x4xi32>) -> tensor<?x48xf32> attributes {gemma.segment = "step"} {
-  // CHECK-NEXT: gemma.embed %{{.+}}, @embed {scale = 7.000000e+00 : f64} :
-  %h = gemma.embed %ids, @embed {scale = 7.0} : tensor<?xi32> -> tensor<?x48xf32>
-  // CHECK-NEXT: gemma.embed %{{.+}}, @embed soft(%{{.+}} : tensor<?x48xf32>) {scale = 7.000000e+00 : f64, soft_mode = "row"}
-  %hs = gemma.embed %ids, @embed soft(%soft : tensor<?x48xf32>) {scale = 7.0, soft_mode = "row"} : tensor<?xi32> -> tensor<?x48xf32>
-  // CHECK-NEXT: gemma.embed %{{.+}}, @ple_table {columns = array<i64: 8, 24>, scale = 4.000000e+00 : f64, soft_mode = "zero"}
-  %tok = gemma.embed %ids, @ple_table {scale = 4.0, columns = array<i64: 8, 24>, soft_mode = "zero"} : tensor<?xi32> -> tensor<?x16xf32>
-  // CHECK-NEXT: gemma.rms_norm %{{.+}} weight @d {eps = 9.9999999999999995E-7 : f64, size = 48 : i64}
-  %x = gemma.rms_norm %h weight @d {eps = 1.0e-6, size = 48} : tensor<?x48xf32>
+  // CHECK-NEXT: gemma.embed %{{.+}}, @embed scale 7.0 :
+  %h = gemma.embed %ids, @embed scale 7.0 : tensor<?xi32> -> tensor<?x48xf32>
+  // CHECK-NEXT: gemma.embed %{{.+}}, @embed soft row(%{{.+}} : tensor<?x48xf32>) scale 7.0
+  %hs = gemma.embed %ids, @embed soft row(%soft : tensor<?x48xf32>) scale 7.0 : tensor<?xi32> -> tensor<?x48xf32>
+  // CHECK-NEXT: gemma.embed %{{.+}}, @ple_table soft zero columns [8, 24] scale 4.0
+  %tok = gemma.embed %ids, @ple_table soft zero columns [8, 24] scale 4.0 : tensor<?xi32> -> tensor<?x16xf32>
+  // CHECK-NEXT: gemma.rms_norm %{{.+}} weight @d size 48 eps 1.0e-06
+  %x = gemma.rms_norm %h weight @d size 48 eps 1.0e-06 : tensor<?x48xf32>
   // CHECK-NEXT: gemma.linear %{{.+}}, @q :
   %q0 = gemma.linear %x, @q : tensor<?x48xf32> -> tensor<?x64xf32>
-  // CHECK-NEXT: gemma.linear %{{.+}}, @k {rows = array<i64: 0, 16>}
-  %k0 = gemma.linear %x, @k {rows = array<i64: 0, 16>} : tensor<?x48xf32> -> tensor<?x16xf32>
+  // CHECK-NEXT: gemma.linear %{{.+}}, @k rows [0, 16]
+  %k0 = gemma.linear %x, @k rows [0, 16] : tensor<?x48xf32> -> tensor<?x16xf32>
   %k1 = gemma.linear %x, @k : tensor<?x48xf32> -> tensor<?x32xf32>
-  // CHECK: gemma.rms_norm %{{.+}} {eps = {{.+}}, size = 16 : i64}
-  %v = gemma.rms_norm %k1 {eps = 1.0e-6, size = 16} : tensor<?x32xf32>
-  // CHECK-NEXT: gemma.rope %{{.+}}, %{{.+}} {dim = 16 : i64, pairs = 5 : i64}
-  %q = gemma.rope %q0, %rope {dim = 16, pairs = 5} : tensor<?x64xf32>, tensor<?x5x2xf32>
+  // CHECK: gemma.rms_norm %{{.+}} size 16 eps {{.+}}
+  %v = gemma.rms_norm %k1 size 16 eps 1.0e-06 : tensor<?x32xf32>
+  // CHECK-NEXT: gemma.rope %{{.+}}, %{{.+}} dim 16 pairs 5
+  %q = gemma.rope %q0, %rope dim 16 pairs 5 : tensor<?x64xf32>, tensor<?x5x2xf32>
   // CHECK-NEXT: gemma.append %{{.+}}, %{{.+}} at(%{{.+}}, %{{.+}}) to @kv
   gemma.append %k1, %v at (%slot, %pos) to @kv : tensor<?x32xf32>, tensor<?x32xf32>, tensor<?xi32>, tensor<?xi32>
   // CHECK-NEXT: gemma.attention %{{.+}} at(%{{.+}}, %{{.+}}) over @kv :
@@ -62,41 +62,41 @@ func.func @primitives(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi
   %s = gemma.add %h, %o : tensor<?x48xf32>
   // CHECK-NEXT: gemma.scale %{{.+}} by @one :
   %s1 = gemma.scale %s by @one : tensor<?x48xf32>
-  // CHECK-NEXT: gemma.scale %{{.+}} {factor = 5.000000e-01 : f64}
-  %s2 = gemma.scale %s1 {factor = 0.5 : f64} : tensor<?x48xf32>
-  // CHECK-NEXT: gemma.columns %{{.+}} {range = array<i64: 8, 16>}
-  %c = gemma.columns %s2 {range = array<i64: 8, 16>} : tensor<?x48xf32> -> tensor<?x8xf32>
+  // CHECK-NEXT: gemma.scale %{{.+}} times 0.5
+  %s2 = gemma.scale %s1 times 0.5 : tensor<?x48xf32>
+  // CHECK-NEXT: gemma.columns %{{.+}} [8, 16]
+  %c = gemma.columns %s2 [8, 16] : tensor<?x48xf32> -> tensor<?x8xf32>
   // CHECK-NEXT: gemma.take
   %t = gemma.take %s2, %ids : tensor<?x48xf32>, tensor<?xi32> -> tensor<?x48xf32>
-  // CHECK-NEXT: gemma.router %{{.+}}, @router, @d {eps = {{.+}}, factor = {{.+}}, top = 2 : i64}
-  %w, %e = gemma.router %t, @router, @d {eps = 1.0e-6, factor = 0.144 : f64, top = 2} : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
+  // CHECK-NEXT: gemma.router %{{.+}}, @router, @d top 2 factor {{.+}} eps {{.+}}
+  %w, %e = gemma.router %t, @router, @d top 2 factor 0.144 eps 1.0e-06 : tensor<?x48xf32> -> tensor<?x2xf32>, tensor<?x2xi32>
   // CHECK-NEXT: gemma.experts %{{.+}}, %{{.+}}, %{{.+}} gate_up(@experts_up) down(@experts_down) per_expert(@per_expert)
   %y = gemma.experts %x, %w, %e gate_up(@experts_up) down(@experts_down) per_expert(@per_expert) : tensor<?x48xf32>, tensor<?x2xf32>, tensor<?x2xi32>
   // CHECK-NEXT: gemma.logits
   %l = gemma.logits %y, @embed : tensor<?x48xf32> -> tensor<?x100xf32>
-  // CHECK-NEXT: gemma.softcap %{{.+}} {cap = 3.000000e+01 : f64}
-  %l2 = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x100xf32>
-  // CHECK-NEXT: gemma.top %{{.+}}, @embed mask(%{{.+}} : tensor<?x4xi32>) {cap = 3.000000e+01 : f64, count = 64 : i64}
-  %ti, %tv = gemma.top %y, @embed mask(%mask : tensor<?x4xi32>) {cap = 30.0 : f64, count = 64} : tensor<?x48xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+  // CHECK-NEXT: gemma.softcap %{{.+}} cap 30.0
+  %l2 = gemma.softcap %l cap 30.0 : tensor<?x100xf32>
+  // CHECK-NEXT: gemma.top %{{.+}}, @embed mask(%{{.+}} : tensor<?x4xi32>) cap 30.0 count 64
+  %ti, %tv = gemma.top %y, @embed mask(%mask : tensor<?x4xi32>) cap 30.0 count 64 : tensor<?x48xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
   return %y : tensor<?x48xf32>
 }
 
 // CHECK-LABEL: func.func @fused
 func.func @fused(%ids: tensor<?xi32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x8x2xf32>, %h: tensor<?x48xf32>) -> tensor<?x48xf32> {
-  // CHECK-NEXT: gemma.ple_inputs %{{.+}}, %{{.+}} table(@ple_table) proj(@ple_proj) norm(@ple_norm) {{{.+}}layers = array<i64: 1, 3>
-  %ple = gemma.ple_inputs %ids, %h table(@ple_table) proj(@ple_proj) norm(@ple_norm) {layers = array<i64: 1, 3>, width = 8, eps = 1.0e-6, token_scale = 3.0, context_scale = 0.5, scale = 0.75} : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x16xf32>
+  // CHECK-NEXT: gemma.ple_inputs %{{.+}}, %{{.+}} table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [1, 3]
+  %ple = gemma.ple_inputs %ids, %h table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [1, 3] width 8 token_scale 3.0 context_scale 0.5 scale 0.75 eps 1.0e-06 : tensor<?xi32>, tensor<?x48xf32> -> tensor<?x16xf32>
   // CHECK-NEXT: gemma.kv_block %{{.+}} at(%{{.+}}, %{{.+}}), %{{.+}} norm(@d) k(@k) v(@v) k_norm(@hd) cache(@kv)
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) v(@v) k_norm(@hd) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) v(@v) k_norm(@hd) cache(@kv) pairs 8 eps 1.0e-06 : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
   // CHECK-NEXT: gemma.kv_block %{{.+}} norm(@d) k(@k) k_norm(@hd) cache(@kv_global)
-  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) k_norm(@hd) cache(@kv_global) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  gemma.kv_block %h at (%slot, %pos), %rope norm(@d) k(@k) k_norm(@hd) cache(@kv_global) pairs 8 eps 1.0e-06 : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
   // CHECK-NEXT: gemma.attention_block %{{.+}} norm(@d) q(@q) q_norm(@hd) o(@o) post(@d) cache(@kv)
-  %h1 = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@q) q_norm(@hd) o(@o) post(@d) cache(@kv) {eps = 1.0e-6, pairs = 8} : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  %h1 = gemma.attention_block %h at (%slot, %pos), %rope norm(@d) q(@q) q_norm(@hd) o(@o) post(@d) cache(@kv) pairs 8 eps 1.0e-06 : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
   // CHECK-NEXT: gemma.ffn_block %{{.+}} pre(@d) gate(@gate) up(@up) down(@down) post(@d) {eps
-  %h2 = gemma.ffn_block %h1 pre(@d) gate(@gate) up(@up) down(@down) post(@d) {eps = 1.0e-6} : tensor<?x48xf32>
+  %h2 = gemma.ffn_block %h1 pre(@d) gate(@gate) up(@up) down(@down) post(@d) eps 1.0e-06 : tensor<?x48xf32>
   // CHECK-NEXT: gemma.moe_block %{{.+}} post_experts(@d) post(@d) scale(@one)
-  %h3 = gemma.moe_block %h2 pre(@d) gate(@gate) up(@up) down(@down) post_dense(@d) router(@router) router_scale(@d) pre_experts(@d) gate_up(@experts_up) experts_down(@experts_down) per_expert(@per_expert) post_experts(@d) post(@d) scale(@one) {eps = 1.0e-6, factor = 0.144, top = 2} : tensor<?x48xf32>
-  %c = gemma.columns %ple {range = array<i64: 8, 16>} : tensor<?x16xf32> -> tensor<?x8xf32>
+  %h3 = gemma.moe_block %h2 pre(@d) gate(@gate) up(@up) down(@down) post_dense(@d) router(@router) router_scale(@d) pre_experts(@d) gate_up(@experts_up) experts_down(@experts_down) per_expert(@per_expert) post_experts(@d) post(@d) scale(@one) top 2 factor 0.144 eps 1.0e-06 : tensor<?x48xf32>
+  %c = gemma.columns %ple [8, 16] : tensor<?x16xf32> -> tensor<?x8xf32>
   // CHECK: gemma.ple_block %{{.+}}, %{{.+}} gate(@plg) proj(@plp) post(@d) scale(@one)
-  %h4 = gemma.ple_block %h3, %c gate(@plg) proj(@plp) post(@d) scale(@one) {eps = 1.0e-6} : tensor<?x48xf32>, tensor<?x8xf32>
+  %h4 = gemma.ple_block %h3, %c gate(@plg) proj(@plp) post(@d) scale(@one) eps 1.0e-06 : tensor<?x48xf32>, tensor<?x8xf32>
   return %h4 : tensor<?x48xf32>
 }

@@ -24,15 +24,15 @@ gemma.weight @l0.per_expert from "layers.0.router.per_expert_scale" : tensor<8xf
 gemma.weight @l0.gate_up from "layers.0.experts.gate_up_proj" : tensor<8x64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l0.experts_down from "layers.0.experts.down_proj" : tensor<8x64x32xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l0.scalar from "layers.0.layer_scalar" : tensor<1xf32> {act = "f32", format = "f32"}
-gemma.cache @kv0 {window = 0 : i64, heads = 2 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv0 heads 2 dim 32 window 0 {format = "bf16"}
 
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"},
     %rope_local: tensor<?x16x2xf32> {gemma.arg = "rope_local"}, %rope_global: tensor<?x16x2xf32> {gemma.arg = "rope_global"})
     -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h0 = gemma.embed %ids, @embed {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
-  gemma.kv_block %h0 at (%slot, %pos), %rope_global norm(@l0.in_norm) k(@l0.k) k_norm(@l0.k_norm) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
-  %h1 = gemma.attention_block %h0 at (%slot, %pos), %rope_global norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
-  %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) {eps = 1.0e-6 : f64, factor = 0.125 : f64, top = 2 : i64} : tensor<?x64xf32>
+  %h0 = gemma.embed %ids, @embed scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  gemma.kv_block %h0 at (%slot, %pos), %rope_global norm(@l0.in_norm) k(@l0.k) k_norm(@l0.k_norm) cache(@kv0) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %h1 = gemma.attention_block %h0 at (%slot, %pos), %rope_global norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) top 2 factor 0.125 eps 1.0e-06 : tensor<?x64xf32>
   return %h2 : tensor<?x64xf32>
 }
 
@@ -41,6 +41,6 @@ func.func @tail(%resid: tensor<?x64xf32> {gemma.arg = "resid"}, %want: tensor<?x
     %rope_local: tensor<?x16x2xf32> {gemma.arg = "rope_local"}, %rope_global: tensor<?x16x2xf32> {gemma.arg = "rope_global"})
     -> tensor<?x64xf32> attributes {gemma.segment = "tail"} {
   %h = gemma.take %resid, %want : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
-  %hidden = gemma.rms_norm %h weight @norm {eps = 1.0e-6 : f64, size = 64 : i64} : tensor<?x64xf32>
+  %hidden = gemma.rms_norm %h weight @norm size 64 eps 1.0e-06 : tensor<?x64xf32>
   return %hidden : tensor<?x64xf32>
 }

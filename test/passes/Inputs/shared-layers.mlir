@@ -55,19 +55,19 @@ gemma.weight @l2.plg from "layers.2.per_layer_input_gate.weight" : tensor<32x64x
 gemma.weight @l2.plp from "layers.2.per_layer_projection.weight" : tensor<64x32xf32> {act = "bf16", format = "bf16"}
 gemma.weight @l2.post_ple from "layers.2.post_per_layer_input_norm.weight" : tensor<64xf32> {act = "f32", format = "f32"}
 gemma.weight @l2.scalar from "layers.2.layer_scalar" : tensor<1xf32> {act = "f32", format = "f32"}
-gemma.cache @kv0 {window = 16 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
-gemma.cache @kv1 {window = 0 : i64, heads = 1 : i64, dim = 64 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv0 heads 1 dim 32 window 16 {format = "bf16"}
+gemma.cache @kv1 heads 1 dim 64 window 0 {format = "bf16"}
 
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"},
     %rope_local: tensor<?x16x2xf32> {gemma.arg = "rope_local"}, %rope_global: tensor<?x8x2xf32> {gemma.arg = "rope_global"})
     -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h0 = gemma.embed %ids, @embed {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
-  %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) {layers = array<i64: 0, 1>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 5.65685424949238 : f64, context_scale = 1.0 : f64, scale = 0.70710678118654757 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
-  gemma.kv_block %h0 at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
-  %h1 = gemma.attention_block %h0 at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
-  %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
-  %h3 = gemma.ple_block %h2, %ple gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) {eps = 1.0e-6 : f64} : tensor<?x64xf32>, tensor<?x32xf32>
-  gemma.kv_block %h3 at (%slot, %pos), %rope_global norm(@l1.in_norm) k(@l1.k) v(@l1.v) k_norm(@l1.k_norm) cache(@kv1) {eps = 1.0e-6 : f64, pairs = 8 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  %h0 = gemma.embed %ids, @embed scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [0, 1] width 32 token_scale 5.65685424949238 context_scale 1.0 scale 0.7071067811865476 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
+  gemma.kv_block %h0 at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %h1 = gemma.attention_block %h0 at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) eps 1.0e-06 : tensor<?x64xf32>
+  %h3 = gemma.ple_block %h2, %ple gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) eps 1.0e-06 : tensor<?x64xf32>, tensor<?x32xf32>
+  gemma.kv_block %h3 at (%slot, %pos), %rope_global norm(@l1.in_norm) k(@l1.k) v(@l1.v) k_norm(@l1.k_norm) cache(@kv1) pairs 8 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
   return %h3 : tensor<?x64xf32>
 }
 
@@ -76,28 +76,28 @@ func.func @tail(%resid: tensor<?x64xf32> {gemma.arg = "resid"}, %want: tensor<?x
     %rope_local: tensor<?x16x2xf32> {gemma.arg = "rope_local"}, %rope_global: tensor<?x8x2xf32> {gemma.arg = "rope_global"})
     -> tensor<?x64xf32> attributes {gemma.segment = "tail"} {
   %h3 = gemma.take %resid, %want : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
-  %h0 = gemma.embed %ids, @embed {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
-  %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) {layers = array<i64: 1, 3>, width = 32 : i64, eps = 1.0e-6 : f64, token_scale = 5.65685424949238 : f64, context_scale = 1.0 : f64, scale = 0.70710678118654757 : f64} : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x64xf32>
-  %h4 = gemma.attention_block %h3 at (%slot, %pos), %rope_global norm(@l1.in_norm) q(@l1.q) q_norm(@l1.q_norm) o(@l1.o) post(@l1.post_attn) cache(@kv1) {eps = 1.0e-6 : f64, pairs = 8 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
-  %h5 = gemma.ffn_block %h4 pre(@l1.pre_ffw) gate(@l1.gate) up(@l1.up) down(@l1.down) post(@l1.post_ffw) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
-  %p1 = gemma.columns %ple {range = array<i64: 0, 32>} : tensor<?x64xf32> -> tensor<?x32xf32>
-  %h6 = gemma.ple_block %h5, %p1 gate(@l1.plg) proj(@l1.plp) post(@l1.post_ple) scale(@l1.scalar) {eps = 1.0e-6 : f64} : tensor<?x64xf32>, tensor<?x32xf32>
-  %h7 = gemma.attention_block %h6 at (%slot, %pos), %rope_local norm(@l2.in_norm) q(@l2.q) q_norm(@l2.q_norm) o(@l2.o) post(@l2.post_attn) cache(@kv0) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
-  %h8 = gemma.ffn_block %h7 pre(@l2.pre_ffw) gate(@l2.gate) up(@l2.up) down(@l2.down) post(@l2.post_ffw) {eps = 1.0e-6 : f64} : tensor<?x64xf32>
-  %p2 = gemma.columns %ple {range = array<i64: 32, 64>} : tensor<?x64xf32> -> tensor<?x32xf32>
-  %h9 = gemma.ple_block %h8, %p2 gate(@l2.plg) proj(@l2.plp) post(@l2.post_ple) scale(@l2.scalar) {eps = 1.0e-6 : f64} : tensor<?x64xf32>, tensor<?x32xf32>
-  %hidden = gemma.rms_norm %h9 weight @norm {eps = 1.0e-6 : f64, size = 64 : i64} : tensor<?x64xf32>
+  %h0 = gemma.embed %ids, @embed scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [1, 3] width 32 token_scale 5.65685424949238 context_scale 1.0 scale 0.7071067811865476 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x64xf32>
+  %h4 = gemma.attention_block %h3 at (%slot, %pos), %rope_global norm(@l1.in_norm) q(@l1.q) q_norm(@l1.q_norm) o(@l1.o) post(@l1.post_attn) cache(@kv1) pairs 8 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x8x2xf32>
+  %h5 = gemma.ffn_block %h4 pre(@l1.pre_ffw) gate(@l1.gate) up(@l1.up) down(@l1.down) post(@l1.post_ffw) eps 1.0e-06 : tensor<?x64xf32>
+  %p1 = gemma.columns %ple [0, 32] : tensor<?x64xf32> -> tensor<?x32xf32>
+  %h6 = gemma.ple_block %h5, %p1 gate(@l1.plg) proj(@l1.plp) post(@l1.post_ple) scale(@l1.scalar) eps 1.0e-06 : tensor<?x64xf32>, tensor<?x32xf32>
+  %h7 = gemma.attention_block %h6 at (%slot, %pos), %rope_local norm(@l2.in_norm) q(@l2.q) q_norm(@l2.q_norm) o(@l2.o) post(@l2.post_attn) cache(@kv0) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %h8 = gemma.ffn_block %h7 pre(@l2.pre_ffw) gate(@l2.gate) up(@l2.up) down(@l2.down) post(@l2.post_ffw) eps 1.0e-06 : tensor<?x64xf32>
+  %p2 = gemma.columns %ple [32, 64] : tensor<?x64xf32> -> tensor<?x32xf32>
+  %h9 = gemma.ple_block %h8, %p2 gate(@l2.plg) proj(@l2.plp) post(@l2.post_ple) scale(@l2.scalar) eps 1.0e-06 : tensor<?x64xf32>, tensor<?x32xf32>
+  %hidden = gemma.rms_norm %h9 weight @norm size 64 eps 1.0e-06 : tensor<?x64xf32>
   return %hidden : tensor<?x64xf32>
 }
 
 func.func @top(%hidden: tensor<?x64xf32> {gemma.arg = "hidden"}, %mask: tensor<?x10xi32> {gemma.arg = "mask"})
     -> (tensor<?x64xi32>, tensor<?x64xf32>) attributes {gemma.segment = "top"} {
-  %ids, %values = gemma.top %hidden, @embed mask(%mask : tensor<?x10xi32>) {cap = 30.0 : f64, count = 64 : i64} : tensor<?x64xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+  %ids, %values = gemma.top %hidden, @embed mask(%mask : tensor<?x10xi32>) cap 30.0 count 64 : tensor<?x64xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
   return %ids, %values : tensor<?x64xi32>, tensor<?x64xf32>
 }
 
 func.func @logits(%hidden: tensor<?x64xf32> {gemma.arg = "hidden"}) -> tensor<?x320xf32> attributes {gemma.segment = "logits"} {
   %l = gemma.logits %hidden, @embed : tensor<?x64xf32> -> tensor<?x320xf32>
-  %y = gemma.softcap %l {cap = 30.0 : f64} : tensor<?x320xf32>
+  %y = gemma.softcap %l cap 30.0 : tensor<?x320xf32>
   return %y : tensor<?x320xf32>
 }

@@ -1,0 +1,222 @@
+// What fused ops are: the primitives that define them, as their descriptions in
+// GemmaOps.td say; and which matrices an op reads, for whoever chooses formats.
+// Must not know formats, targets or kernels.
+#include "dialects/gemma/Gemma.h"
+
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace mlir::gemma;
+
+namespace {
+// Builds primitives. Intermediate values get a location that says so; the final
+// value keeps the fused op's.
+struct Primitives {
+  OpBuilder &b;
+  Operation *op;
+  Location loc;
+  FloatAttr eps;
+
+  Primitives(OpBuilder &b, Operation *op, FloatAttr eps)
+      : b(b), op(op),
+        loc(FusedLoc::get(op->getContext(), {op->getLoc()},
+                          StringAttr::get(op->getContext(), "expanded"))),
+        eps(eps) {}
+
+  Location at(bool final) { return final ? op->getLoc() : loc; }
+  RankedTensorType columns(Value like, int64_t count) {
+    auto type = cast<RankedTensorType>(like.getType());
+    return RankedTensorType::get({type.getDimSize(0), count},
+                                 type.getElementType());
+  }
+  Value norm(Value x, FlatSymbolRefAttr weight, int64_t size = 0) {
+    return RmsNormOp::create(b, loc, x.getType(), x, weight, eps,
+                             b.getI64IntegerAttr(size ? size : columnsOf(x)));
+  }
+  Value linear(Value x, FlatSymbolRefAttr weight, DenseI64ArrayAttr rows = {}) {
+    int64_t count = rows ? rows[1] - rows[0] : lookupWeight(op, weight).dim(0);
+    return LinearOp::create(b, loc, columns(x, count), x, weight, rows);
+  }
+  Value geglu(Value gate, Value up) {
+    return GegluOp::create(b, loc, gate.getType(), gate, up);
+  }
+  Value add(Value lhs, Value rhs, bool final = false) {
+    return AddOp::create(b, at(final), lhs.getType(), lhs, rhs);
+  }
+  Value scale(Value x, FloatAttr factor, bool final = false) {
+    return ScaleOp::create(b, at(final), x.getType(), x, FlatSymbolRefAttr(),
+                           factor);
+  }
+  Value rope(Value x, Value table, int64_t dim, IntegerAttr pairs) {
+    return RopeOp::create(b, loc, x.getType(), x, table,
+                          b.getI64IntegerAttr(dim), pairs);
+  }
+  // lhs + rhs and, if there is one, times the layer's scalar.
+  SmallVector<Value> finish(Value lhs, Value rhs, FlatSymbolRefAttr scalar) {
+    Value sum = add(lhs, rhs, !scalar);
+    if (!scalar)
+      return {sum};
+    return {ScaleOp::create(b, op->getLoc(), sum.getType(), sum, scalar,
+                            FloatAttr())};
+  }
+};
+
+template <typename Block>
+Value expandDense(Primitives &p, Block op, FlatSymbolRefAttr post) {
+  Value x = p.norm(op.getH(), op.getPreAttr());
+  Value gate = p.linear(x, op.getGateAttr());
+  Value a = p.geglu(gate, p.linear(x, op.getUpAttr()));
+  return p.norm(p.linear(a, op.getDownAttr()), post);
+}
+
+// The key of what all matrices of `op` multiply.
+std::pair<const void *, const void *> within(Operation *op) {
+  return {op, nullptr};
+}
+// The key of a residual behind a norm.
+std::pair<const void *, const void *> normed(Value h, FlatSymbolRefAttr norm) {
+  return {h.getAsOpaquePointer(), norm.getAsOpaquePointer()};
+}
+} // namespace
+
+//===-- primitives --------------------------------------------------------===//
+
+SmallVector<MatrixRead> EmbedOp::getMatrices() {
+  return {{getTableAttr(), MatrixRole::Vocabulary}};
+}
+
+SmallVector<MatrixRead> LogitsOp::getMatrices() {
+  return {{getWeightAttr(), MatrixRole::Vocabulary},
+          {getWeightAttr(), MatrixRole::Head}};
+}
+
+SmallVector<MatrixRead> TopOp::getMatrices() {
+  return {{getWeightAttr(), MatrixRole::Vocabulary},
+          {getWeightAttr(), MatrixRole::Head}};
+}
+
+SmallVector<MatrixRead> RouterOp::getMatrices() {
+  return {{getProjAttr(), MatrixRole::Router}};
+}
+
+//===-- ple_inputs --------------------------------------------------------===//
+
+SmallVector<Value> PleInputsOp::expand(OpBuilder &builder) {
+  Primitives p(builder, *this, getEpsAttr());
+  int64_t width = getWidth();
+  DenseI64ArrayAttr range = builder.getDenseI64ArrayAttr(
+      {getLayers()[0] * width, getLayers()[1] * width});
+  Value token =
+      EmbedOp::create(builder, p.loc, getType(), getIds(), Value(),
+                      getTableAttr(), getTokenScaleAttr(), range,
+                      SoftModeAttr::get(builder.getContext(), SoftMode::Zero));
+  Value context =
+      p.scale(p.linear(getH0(), getProjAttr(), range), getContextScaleAttr());
+  context = p.norm(context, getNormAttr(), width);
+  return {p.scale(p.add(context, token), getScaleAttr(), true)};
+}
+
+SmallVector<MatrixRead> PleInputsOp::getMatrices() {
+  return {{getProjAttr(), MatrixRole::PerLayer},
+          {getTableAttr(), MatrixRole::LayerTable, getWidth()}};
+}
+
+//===-- kv_block ----------------------------------------------------------===//
+
+SmallVector<Value> KvBlockOp::expand(OpBuilder &builder) {
+  Primitives p(builder, *this, getEpsAttr());
+  int64_t dim = lookupCache(*this, getCacheAttr()).getDim();
+  Value x = p.norm(getH(), getNormAttr());
+  Value k0 = p.linear(x, getKAttr());
+  Value v0 = getVAttr() ? p.linear(x, getVAttr()) : k0;
+  Value k =
+      p.rope(p.norm(k0, getKNormAttr(), dim), getTable(), dim, getPairsAttr());
+  Value v = p.norm(v0, FlatSymbolRefAttr(), dim);
+  AppendOp::create(builder, getLoc(), k, v, getSlot(), getPos(),
+                   getCacheAttr());
+  return {};
+}
+
+SmallVector<MatrixRead> KvBlockOp::getMatrices() {
+  auto x = normed(getH(), getNormAttr());
+  return {{getKAttr(), MatrixRole::Keys, 0, 1, x},
+          {getVAttr(), MatrixRole::Keys, 0, 1, x}};
+}
+
+//===-- attention_block ---------------------------------------------------===//
+
+SmallVector<Value> AttentionBlockOp::expand(OpBuilder &builder) {
+  Primitives p(builder, *this, getEpsAttr());
+  int64_t dim = lookupCache(*this, getCacheAttr()).getDim();
+  Value x = p.norm(getH(), getNormAttr());
+  Value q = p.norm(p.linear(x, getQAttr()), getQNormAttr(), dim);
+  q = p.rope(q, getTable(), dim, getPairsAttr());
+  Value a = AttentionOp::create(builder, p.loc, q.getType(), q, getSlot(),
+                                getPos(), getEnd(), getCacheAttr());
+  Value o = p.norm(p.linear(a, getOAttr()), getPostAttr());
+  return {p.add(getH(), o, true)};
+}
+
+SmallVector<MatrixRead> AttentionBlockOp::getMatrices() {
+  return {{getQAttr(), MatrixRole::Plain, 0, 0, normed(getH(), getNormAttr())},
+          {getOAttr()}};
+}
+
+//===-- ffn_block ---------------------------------------------------------===//
+
+SmallVector<Value> FfnBlockOp::expand(OpBuilder &builder) {
+  Primitives p(builder, *this, getEpsAttr());
+  Value y = expandDense(p, *this, getPostAttr());
+  return p.finish(getH(), y, getScaleAttr());
+}
+
+SmallVector<MatrixRead> FfnBlockOp::getMatrices() {
+  auto x = within(*this);
+  return {{getGateAttr(), MatrixRole::Plain, 0, 1, x},
+          {getUpAttr(), MatrixRole::Plain, 0, 1, x},
+          {getDownAttr(), MatrixRole::Plain, 0, 0, x}};
+}
+
+//===-- moe_block ---------------------------------------------------------===//
+
+SmallVector<Value> MoeBlockOp::expand(OpBuilder &builder) {
+  Primitives p(builder, *this, getEpsAttr());
+  Value y1 = expandDense(p, *this, getPostDenseAttr());
+  RankedTensorType weights = p.columns(getH(), getTop());
+  auto ids = RankedTensorType::get(weights.getShape(), builder.getI32Type());
+  auto router = RouterOp::create(builder, p.loc, TypeRange{weights, ids},
+                                 getH(), getRouterAttr(), getRouterScaleAttr(),
+                                 getEpsAttr(), getFactorAttr(), getTopAttr());
+  Value x3 = p.norm(getH(), getPreExpertsAttr());
+  Value y2 = ExpertsOp::create(
+      builder, p.loc, x3.getType(), x3, router.getWeights(), router.getIds(),
+      getGateUpAttr(), getExpertsDownAttr(), getPerExpertAttr());
+  y2 = p.norm(y2, getPostExpertsAttr());
+  Value y = p.norm(p.add(y1, y2), getPostAttr());
+  return p.finish(getH(), y, getScaleAttr());
+}
+
+SmallVector<MatrixRead> MoeBlockOp::getMatrices() {
+  auto x = within(*this);
+  return {{getGateAttr(), MatrixRole::Plain, 0, 1, x},
+          {getUpAttr(), MatrixRole::Plain, 0, 1, x},
+          {getDownAttr(), MatrixRole::Plain, 0, 0, x},
+          {getRouterAttr(), MatrixRole::Router},
+          {getGateUpAttr(), MatrixRole::Experts, getTop(), 0, x},
+          {getExpertsDownAttr(), MatrixRole::Experts, getTop(), 0, x}};
+}
+
+//===-- ple_block ---------------------------------------------------------===//
+
+SmallVector<Value> PleBlockOp::expand(OpBuilder &builder) {
+  Primitives p(builder, *this, getEpsAttr());
+  Value g = p.geglu(p.linear(getH(), getGateAttr()), getPle());
+  Value y = p.norm(p.linear(g, getProjAttr()), getPostAttr());
+  return p.finish(getH(), y, getScaleAttr());
+}
+
+SmallVector<MatrixRead> PleBlockOp::getMatrices() {
+  auto x = within(*this);
+  return {{getGateAttr(), MatrixRole::PerLayer, 0, 0, x},
+          {getProjAttr(), MatrixRole::PerLayer, 0, 0, x}};
+}
