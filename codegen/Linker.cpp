@@ -44,11 +44,10 @@ Status checkRuntime(const std::string &folder, const Target &target) {
   for (auto names : {llvm::ArrayRef(startFiles), llvm::ArrayRef(endFiles)})
     for (const std::string &path : runtimeFiles(names, folder, target))
       if (!llvm::sys::fs::exists(path))
-        return Error{ExitCode::Unsupported,
-                     "no runtime for '" + target.arch +
-                         "': expected the file '" + path +
-                         "', found none; reinstall gemmac with that "
-                         "architecture"};
+        return makeError(ExitCode::Unsupported,
+                         "no runtime for '{}': expected the file '{}', found "
+                         "none; reinstall gemmac with that architecture",
+                         target.arch, path);
   return Done{};
 }
 
@@ -78,8 +77,8 @@ static Status linkElf(const ProgramInput &in, const std::string &objectPath,
   lld::Result result = lld::lldMain(argv, stream, stream, drivers);
   lld::CommonLinkerContext::destroy();
   if (result.retCode != 0)
-    return Error{ExitCode::Resources,
-                 "linking '" + in.output + "' failed: " + text};
+    return makeError(ExitCode::Resources, "linking '{}' failed: {}", in.output,
+                     text);
   return Done{};
 }
 
@@ -126,9 +125,10 @@ Status checkWeightsPath(const std::string &path) {
   if (file.fd < 0 || file.ours ||
       (S_ISREG(file.info.st_mode) && file.info.st_size == 0))
     return Done{};
-  return Error{ExitCode::Usage, "'" + path +
-                                    "' exists and is no weight file of gemmac: "
-                                    "remove it, or choose another -o"};
+  return makeError(ExitCode::Usage,
+                   "'{}' exists and is no weight file of gemmac: remove it, or "
+                   "choose another -o",
+                   path);
 }
 
 // The hashes of an existing external weight file with this id, if there is one.

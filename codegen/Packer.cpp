@@ -316,10 +316,10 @@ private:
       return true;
     std::lock_guard lock(shared.mutex);
     shared.stop = true;
-    shared.problem = Error{ExitCode::Resources,
-                           "cannot write weight '" + weight.name + "' to '" +
-                               shared.path + "': " + strerror(errno) +
-                               "; free space there or choose another -o"};
+    shared.problem = makeError(ExitCode::Resources,
+                               "cannot write weight '{}' to '{}': {}; free "
+                               "space there or choose another -o",
+                               weight.name, shared.path, strerror(errno));
     return false;
   }
 
@@ -409,9 +409,9 @@ Status checkPieces(const ProgramPlan &plan, const TensorSource &source) {
   for (const PackedWeight &weight : plan.weights)
     for (const Piece &piece : weight.pieces) {
       auto bad = [&](const std::string &what) {
-        return Error{ExitCode::BadInput, "weight '" + weight.name +
-                                             "' is made of tensor '" +
-                                             piece.tensor + "', which " + what};
+        return makeError(ExitCode::BadInput,
+                         "weight '{}' is made of tensor '{}', which {}",
+                         weight.name, piece.tensor, what);
       };
       const SourceTensor *tensor = source.find(piece.tensor);
       if (!tensor)
@@ -423,16 +423,14 @@ Status checkPieces(const ProgramPlan &plan, const TensorSource &source) {
       int64_t rows = cols ? elements / cols / weight.stack : 0;
       if (rows * cols * weight.stack != elements || piece.row1 > rows ||
           piece.col1 > cols)
-        return bad("has " + std::to_string(rows) + " rows of " +
-                   std::to_string(cols) + " in each of " +
-                   std::to_string(weight.stack) + ", not those up to " +
-                   std::to_string(piece.row1) + " and " +
-                   std::to_string(piece.col1));
+        return bad(fmt::format(
+            "has {} rows of {} in each of {}, not those up to {} and {}", rows,
+            cols, weight.stack, piece.row1, piece.col1));
       if (tensor->type == SourceType::I64 || tensor->type == SourceType::Other)
         return bad("has the type " + tensor->typeName);
       if (piece.col0 % blockElements(tensor->type))
-        return bad("is cut at column " + std::to_string(piece.col0) +
-                   ", inside a block");
+        return bad(
+            fmt::format("is cut at column {}, inside a block", piece.col0));
     }
   return Done{};
 }

@@ -70,7 +70,7 @@ std::string ModelInput::name() const {
 static Status checkPath(const std::string &path) {
   namespace fs = llvm::sys::fs;
   auto missing = [&](const std::string &what) {
-    return Error{ExitCode::BadInput, "'" + path + "' " + what};
+    return makeError(ExitCode::BadInput, "'{}' {}", path, what);
   };
   if (fs::is_regular_file(path)) {
     llvm::StringRef folder = llvm::sys::path::parent_path(path);
@@ -134,9 +134,9 @@ ModelInput::packTokenizer(std::vector<std::string> &warnings) const {
                                             model.vocab, warnings)
                         : gemmac::packTokenizer(path, model.vocab, warnings);
   if (tokenizer && !*tokenizer)
-    warnings.push_back("'" + path + "' has no " +
-                       (gguf ? "tokenizer.ggml.tokens" : "tokenizer.json") +
-                       ": the program will take --tokens only");
+    warnings.push_back(
+        fmt::format("'{}' has no {}: the program will take --tokens only", path,
+                    gguf ? "tokenizer.ggml.tokens" : "tokenizer.json"));
   return tokenizer;
 }
 
@@ -147,10 +147,10 @@ ModelInput::readChatTemplate(std::vector<std::string> &warnings) const {
                                           warnings)
                    : gemmac::readChatTemplate(path, small, warnings);
   if (chat && chat->protocol == ChatProtocol::None)
-    warnings.push_back("'" + path + "' has no chat template" +
-                       (gguf ? "" : " (chat_template.jinja)") +
-                       ": 'run' continues text and 'chat' is not available; "
-                       "an instruction model needs it to answer");
+    warnings.push_back(fmt::format(
+        "'{}' has no chat template{}: 'run' continues text and 'chat' is not "
+        "available; an instruction model needs it to answer",
+        path, gguf ? "" : " (chat_template.jinja)"));
   return chat;
 }
 

@@ -21,9 +21,10 @@ checkDistinct(const std::string &path,
     return Done{};
   for (const auto &[input, name] : inputs)
     if (id == input)
-      return Error{ExitCode::Usage,
-                   "input and output are the same file: writing '" + path +
-                       "' would destroy '" + name + "'"};
+      return makeError(
+          ExitCode::Usage,
+          "input and output are the same file: writing '{}' would destroy '{}'",
+          path, name);
   return Done{};
 }
 
@@ -34,19 +35,20 @@ Status checkOutputs(const DriverOptions &o, const Destination &output) {
     return Error{ExitCode::Usage,
                  "-o - prints text; a program needs a file name"};
   if (output.kind == Kind::Folder)
-    return Error{ExitCode::Usage,
-                 "-o expects a file name, got the folder '" + o.output + "'"};
+    return makeError(ExitCode::Usage,
+                     "-o expects a file name, got the folder '{}'", o.output);
   if (program && output.kind == Kind::Special)
-    return Error{ExitCode::Usage,
-                 "-o expects a regular file or /dev/null for a program, got '" +
-                     o.output + "'"};
+    return makeError(
+        ExitCode::Usage,
+        "-o expects a regular file or /dev/null for a program, got '{}'",
+        o.output);
   if (output.kind == Kind::Null && !o.verify.empty())
     return Error{ExitCode::Usage, "--verify measures a program that stays, but "
                                   "-o discards it"};
 
   std::vector<std::string> outputs;
   if (output.kind == Kind::File)
-    outputs.push_back(output.path);
+    outputs.push_back(o.output);
   if (program && output.kind == Kind::File && o.weights == "external") {
     outputs.push_back(output.path + ".weights");
     if (Status s = checkWeightsPath(outputs.back()); !s)
@@ -79,8 +81,8 @@ Status writeText(const std::string &named,
     stream.clear_error();
     if (!error)
       return Status(Done{});
-    return Status(Error{ExitCode::Resources,
-                        "cannot write to " + where + ": " + error.message()});
+    return Status(makeError(ExitCode::Resources, "cannot write to {}: {}",
+                            where, error.message()));
   };
   if (named.empty() || named == "-")
     return straight(llvm::outs(), "standard output");
@@ -102,8 +104,9 @@ Status writeText(const std::string &named,
   }
   if (problem.empty())
     return Done{};
-  return Error{ExitCode::Resources, "cannot write '" + named + "': " + problem +
-                                        "; check permissions and free space"};
+  return makeError(ExitCode::Resources,
+                   "cannot write '{}': {}; check permissions and free space",
+                   named, problem);
 }
 
 } // namespace gemmac

@@ -30,8 +30,8 @@ std::string count(int64_t n) {
 // "12 tensors of type Q4_K are stored as q8_0"
 std::string stored(int64_t n, const std::string &type,
                    const std::string &format) {
-  return count(n) + " of type " + type + (n == 1 ? " is" : " are") +
-         " stored as " + format;
+  return fmt::format("{} of type {}{} stored as {}", count(n), type,
+                     n == 1 ? " is" : " are", format);
 }
 
 } // namespace
@@ -48,14 +48,13 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
     // Of values that nobody put on a grid hardly a block is exact.
     bool isGrid = !isBlockType(note.type) && e.exactBlocks * 2 > e.blocks;
     if (isGrid && e.exactBlocks < e.blocks)
-      result.warnings.push_back(
-          "'" + note.tensor + "' is not stored without loss: " +
-          std::to_string(e.blocks - e.exactBlocks) + " of its " +
-          std::to_string(e.blocks) + " blocks of " +
-          std::to_string(format.block) + " are no multiples of a " +
-          (format.scale == Format::Scale::BF16 ? "bf16" : "f16") +
-          " scale by -8 to 7, the others are; values change by up to " +
-          number(e.largest));
+      result.warnings.push_back(fmt::format(
+          "'{}' is not stored without loss: {} of its {} blocks of {} are no "
+          "multiples of a {} scale by -8 to 7, the others are; values change "
+          "by up to {}",
+          note.tensor, e.blocks - e.exactBlocks, e.blocks, format.block,
+          format.scale == Format::Scale::BF16 ? "bf16" : "f16",
+          number(e.largest)));
     bool exact = e.exactBlocks == e.blocks;
     std::string how;
     if (exact && !isBlockType(note.type))
@@ -70,8 +69,8 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
     const StoredError &e = group.error;
     std::string text = stored(group.tensors, key.first, key.second);
     if (e.exactBlocks == e.blocks) {
-      result.remarks.push_back(text + ", every value exactly" +
-                               (e.largest > 0 ? " (as bf16)" : ""));
+      result.remarks.push_back(fmt::format("{}, every value exactly{}", text,
+                                           e.largest > 0 ? " (as bf16)" : ""));
       continue;
     }
     text += ", which changes their values by up to " + number(e.largest) +

@@ -29,22 +29,22 @@ static Result<std::string> readText(const std::string &path) {
   constexpr uint64_t most = 256 << 20; // what a program reads
   auto file = llvm::MemoryBuffer::getFile(path);
   if (!file)
-    return Error{ExitCode::BadInput, "--verify cannot read '" + path +
-                                         "': " + file.getError().message()};
+    return makeError(ExitCode::BadInput, "--verify cannot read '{}': {}", path,
+                     file.getError().message());
   llvm::StringRef text = (*file)->getBuffer();
   if (text.empty())
-    return Error{ExitCode::BadInput,
-                 "--verify expects a text, but '" + path + "' is empty"};
+    return makeError(ExitCode::BadInput,
+                     "--verify expects a text, but '{}' is empty", path);
   if (text.size() > most)
-    return Error{ExitCode::BadInput,
-                 "--verify reads at most 256 MiB, but '" + path + "' has " +
-                     std::to_string(text.size()) + " bytes"};
+    return makeError(ExitCode::BadInput,
+                     "--verify reads at most 256 MiB, but '{}' has {} bytes",
+                     path, text.size());
   const auto *at = text.bytes_begin();
   if (!llvm::isLegalUTF8String(&at, text.bytes_end()))
-    return Error{ExitCode::BadInput,
-                 "--verify expects UTF-8, but '" + path +
-                     "' has other bytes at offset " +
-                     std::to_string(at - text.bytes_begin())};
+    return makeError(
+        ExitCode::BadInput,
+        "--verify expects UTF-8, but '{}' has other bytes at offset {}", path,
+        at - text.bytes_begin());
   return text.str();
 }
 
@@ -80,12 +80,11 @@ Status checkSpace(const std::string &output, uint64_t own, uint64_t exact) {
   if (have >= own + exact + code)
     return Done{};
   auto mb = [](uint64_t bytes) { return std::to_string(bytes / 1000000); };
-  return Error{ExitCode::Resources,
-               "--verify needs " + mb(own) + " MB beside '" + output +
-                   "' for the program and meanwhile " + mb(exact) +
-                   " MB for exact math, but " + mb(have) +
-                   " MB are free; free space, choose another -o, or compile "
-                   "without --verify"};
+  return makeError(ExitCode::Resources,
+                   "--verify needs {} MB beside '{}' for the program and "
+                   "meanwhile {} MB for exact math, but {} MB are free; free "
+                   "space, choose another -o, or compile without --verify",
+                   mb(own), output, mb(exact), mb(have));
 }
 
 //===-- processes ---------------------------------------------------------===//
@@ -302,13 +301,12 @@ static Status checkMemory(const VerifyRequest &request,
   }
   if (need[0] <= have && need[1] <= have - need[0])
     return Done{};
-  auto mb = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; };
-  return Error{ExitCode::Resources,
-               "--verify needs " + mb(need[0]) + " for the program and " +
-                   mb(need[1]) + " for exact math at the same time, but " +
-                   mb(have) +
-                   " are available; compile without --verify, or use a machine "
-                   "with more memory"};
+  auto mb = [](uint64_t bytes) { return fmt::format("{} MiB", bytes >> 20); };
+  return makeError(ExitCode::Resources,
+                   "--verify needs {} for the program and {} for exact math at "
+                   "the same time, but {} are available; compile without "
+                   "--verify, or use a machine with more memory",
+                   mb(need[0]), mb(need[1]), mb(have));
 }
 
 //===-- the comparison ----------------------------------------------------===//
@@ -410,8 +408,8 @@ std::string describe(const FidelityFacts &facts) {
            "KL divergence mean %.3g, 99 %% %.3g; same top token %.2f %%; "
            "perplexity times %.6f",
            facts.klMean, facts.klP99, facts.sameTop * 100, facts.pplRatio);
-  return "on '" + facts.text + "' (" + std::to_string(facts.tokens) +
-         " tokens) against exact math: " + numbers;
+  return fmt::format("on '{}' ({} tokens) against exact math: {}", facts.text,
+                     facts.tokens, numbers);
 }
 
 } // namespace gemmac

@@ -3,6 +3,8 @@
 // asserts, not Errors. No exception crosses an interface that returns a Result.
 #pragma once
 
+#include <fmt/core.h>
+
 #include <cassert>
 #include <optional>
 #include <string>
@@ -27,6 +29,13 @@ struct Error {
   ExitCode code = ExitCode::BadInput;
   std::string message;
 };
+
+// An Error whose message is `text` with `arguments` in it.
+template <typename... T>
+Error makeError(ExitCode code, fmt::format_string<T...> text,
+                T &&...arguments) {
+  return {code, fmt::format(text, std::forward<T>(arguments)...)};
+}
 
 // A T or an Error.
 template <typename T>

@@ -59,9 +59,10 @@ Result<std::optional<std::string>> findTemplate(const std::string &folder) {
       }
     }
   if (!value || !value->is(JsonValue::Kind::String))
-    return Error{ExitCode::BadInput,
-                 path + ": chat_template expects a string or a list with a "
-                        "template named \"default\""};
+    return makeError(ExitCode::BadInput,
+                     "{}: chat_template expects a string or a list with a "
+                     "template named \"default\"",
+                     path);
   return Found(value->text);
 }
 
@@ -73,10 +74,10 @@ ChatTemplate recognise(std::string_view text, const std::string &name,
   bool small = found.known ? found.sha256 == smallHash : smallModel;
   found.protocol = small ? ChatProtocol::Small : ChatProtocol::Large;
   if (!found.known)
-    warnings.push_back(
-        name + ": the chat template (sha256 " + found.sha256 +
-        ") is not one of the two known ones; the program speaks the " +
-        (small ? "small" : "large") + " form of 2026-07-09 instead");
+    warnings.push_back(fmt::format(
+        "{}: the chat template (sha256 {}) is not one of the two known ones; "
+        "the program speaks the {} form of 2026-07-09 instead",
+        name, found.sha256, small ? "small" : "large"));
   return found;
 }
 
@@ -100,9 +101,9 @@ Result<ChatTemplate> readGgufChatTemplate(const GgufHeader &metadata,
   if (!text)
     return ChatTemplate();
   if (!text->is(GgufValue::Kind::String))
-    return Error{ExitCode::BadInput,
-                 name + ": tokenizer.chat_template expects a string, got " +
-                     text->describe()};
+    return makeError(ExitCode::BadInput,
+                     "{}: tokenizer.chat_template expects a string, got {}",
+                     name, text->describe());
   return recognise(text->text, name, smallModel, warnings);
 }
 

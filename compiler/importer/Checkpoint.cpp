@@ -27,7 +27,10 @@ bool takePrefix(std::string_view &text, std::string_view prefix) {
   return true;
 }
 
-Error bad(const std::string &what) { return {ExitCode::BadInput, what}; }
+template <typename... T>
+Error bad(fmt::format_string<T...> text, T &&...arguments) {
+  return makeError(ExitCode::BadInput, text, std::forward<T>(arguments)...);
+}
 
 class Checkpoint : public TensorSource {
 public:
@@ -81,9 +84,9 @@ Status Checkpoint::index() {
     if (fresh)
       continue;
     const SourceTensor &first = list[at->second];
-    return bad(fileList[size_t(list[i].file)].path + ": tensor " +
-               gemmac::quoted(list[i].fileName) + " is a duplicate of tensor " +
-               gemmac::quoted(first.fileName) + " in " +
+    return bad("{}: tensor {} is a duplicate of tensor {} in {}",
+               fileList[size_t(list[i].file)].path,
+               gemmac::quoted(list[i].fileName), gemmac::quoted(first.fileName),
                fileList[size_t(first.file)].path);
   }
   return Done{};
@@ -99,19 +102,19 @@ Status Checkpoint::check(const ShardIndex &shards,
     auto at = byFileName.find(listed.name);
     const std::string &shard = shards.shards[listed.shard];
     if (at == byFileName.end())
-      return bad(indexPath + ": tensor " + gemmac::quoted(listed.name) +
-                 " is listed in " + shard + ", which does not hold it");
+      return bad("{}: tensor {} is listed in {}, which does not hold it",
+                 indexPath, gemmac::quoted(listed.name), shard);
     if (size_t(at->second->file) != listed.shard)
-      return bad(indexPath + ": tensor " + gemmac::quoted(listed.name) +
-                 " is listed in " + shard + ", but is in " +
+      return bad("{}: tensor {} is listed in {}, but is in {}", indexPath,
+                 gemmac::quoted(listed.name), shard,
                  fileList[size_t(at->second->file)].path);
     byFileName.erase(at);
   }
   for (const SourceTensor &tensor : list)
     if (byFileName.count(tensor.fileName))
-      return bad(fileList[size_t(tensor.file)].path + ": tensor " +
-                 gemmac::quoted(tensor.fileName) + " is not listed in " +
-                 indexName);
+      return bad("{}: tensor {} is not listed in {}",
+                 fileList[size_t(tensor.file)].path,
+                 gemmac::quoted(tensor.fileName), indexName);
   return Done{};
 }
 
@@ -121,17 +124,15 @@ Status addShards(Checkpoint &checkpoint, const std::string &folder) {
   if (!map)
     return map.error();
   if (map->bytes() > safetensorsHeaderBytes)
-    return bad(path + ": has " + std::to_string(map->bytes()) +
-               " bytes, expects at most " +
-               std::to_string(safetensorsHeaderBytes));
+    return bad("{}: has {} bytes, expects at most {}", path, map->bytes(),
+               safetensorsHeaderBytes);
   Result<ShardIndex> shards = parseShardIndex(map->text(), path);
   if (!shards)
     return shards.error();
   for (const std::string &shard : shards->shards)
     if (!hasFile(folder, shard))
-      return bad(joinPath(folder, shard) + ": missing shard, " + indexName +
-                 " lists " + std::to_string(shards->shards.size()) +
-                 " files; fetch it");
+      return bad("{}: missing shard, {} lists {} files; fetch it",
+                 joinPath(folder, shard), indexName, shards->shards.size());
   for (const std::string &shard : shards->shards) {
     Status added = checkpoint.addFile(joinPath(folder, shard));
     if (!added)
@@ -161,11 +162,12 @@ openCheckpoint(const std::string &folder, std::vector<std::string> &warnings) {
     bool single = hasFile(folder, singleName);
     bool sharded = hasFile(folder, indexName);
     if (!single && !sharded)
-      return bad(folder + ": no safetensors; expects " + singleName + " or " +
-                 indexName + " with its files");
+      return bad("{}: no safetensors; expects {} or {} with its files", folder,
+                 singleName, indexName);
     if (single && sharded)
-      warnings.push_back(folder + ": has both " + singleName + " and " +
-                         indexName + "; taking " + singleName);
+      warnings.push_back(fmt::format("{}: has both {} and {}; taking {}",
+                                     folder, singleName, indexName,
+                                     singleName));
     auto checkpoint = std::make_unique<Checkpoint>();
     Status added = single ? addSingle(*checkpoint, folder)
                           : addShards(*checkpoint, folder);
@@ -173,8 +175,9 @@ openCheckpoint(const std::string &folder, std::vector<std::string> &warnings) {
       return added.error();
     return std::unique_ptr<TensorSource>(std::move(checkpoint));
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources,
-                 folder + ": not enough memory to read the tensors' names"};
+    return makeError(ExitCode::Resources,
+                     "{}: not enough memory to read the tensors' names",
+                     folder);
   }
 }
 

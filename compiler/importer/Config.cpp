@@ -57,7 +57,7 @@ void finishDimensions(ModelConfig &model) {
 
 const JsonValue *ConfigReader::findText() {
   if (!root.is(Kind::Object)) {
-    problems.bad(std::string("expects an object, got ") + shown(root));
+    problems.bad("expects an object, got {}", shown(root));
     return nullptr;
   }
   Fields top(root, "", problems);
@@ -68,14 +68,14 @@ const JsonValue *ConfigReader::findText() {
       model.modelType == "gemma4" || model.modelType == "gemma4_unified";
   if (model.modelType == "gemma4_assistant" ||
       model.modelType == "gemma4_unified_assistant") {
-    problems.unsupported("model_type " + gemmac::quoted(model.modelType) +
-                         " is a drafter, which is not supported yet; " +
-                         supportedModels);
+    problems.unsupported(
+        "model_type {} is a drafter, which is not supported yet; {}",
+        gemmac::quoted(model.modelType), supportedModels);
     return nullptr;
   }
   if (!nested && model.modelType != "gemma4_text") {
-    problems.unsupported("model_type " + gemmac::quoted(model.modelType) +
-                         " is not supported; " + supportedModels);
+    problems.unsupported("model_type {} is not supported; {}",
+                         gemmac::quoted(model.modelType), supportedModels);
     return nullptr;
   }
   checkQuantization(top);
@@ -84,8 +84,8 @@ const JsonValue *ConfigReader::findText() {
 
   const JsonValue *text = top.child("text_config");
   if (!text) {
-    problems.bad("text_config is missing, expects an object (model_type is " +
-                 gemmac::quoted(model.modelType) + ")");
+    problems.bad("text_config is missing, expects an object (model_type is {})",
+                 gemmac::quoted(model.modelType));
     return nullptr;
   }
   Fields fields(*text, "text_config.", problems);
@@ -93,9 +93,8 @@ const JsonValue *ConfigReader::findText() {
   std::string expected = model.modelType + "_text";
   std::string type = fields.string("model_type", expected);
   if (type != expected)
-    problems.unsupported("text_config.model_type expects " +
-                         gemmac::quoted(expected) + ", got " +
-                         gemmac::quoted(type));
+    problems.unsupported("text_config.model_type expects {}, got {}",
+                         gemmac::quoted(expected), gemmac::quoted(type));
   model.hasVision = top.child("vision_config") != nullptr;
   model.hasAudio = top.child("audio_config") != nullptr;
   return failed() ? nullptr : text;
@@ -107,10 +106,11 @@ void ConfigReader::checkQuantization(const Fields &fields) {
     if (!quantization)
       continue;
     const JsonValue *method = quantization->find("quant_method");
-    problems.unsupported(
-        fields.called(key) +
-        (method ? " (quant_method " + shown(*method) + ")" : "") +
-        " is not supported; use the checkpoint with bf16, f16 or f32 weights");
+    problems.unsupported("{}{} is not supported; use the checkpoint with bf16, "
+                         "f16 or f32 weights",
+                         fields.called(key),
+                         method ? " (quant_method " + shown(*method) + ")"
+                                : "");
   }
 }
 
@@ -133,12 +133,12 @@ void ConfigReader::readOptions(const Fields &top, const Fields &text) {
   std::string activation =
       text.string("hidden_activation", "gelu_pytorch_tanh");
   if (activation != "gelu_pytorch_tanh")
-    problems.unsupported(text.called("hidden_activation") +
-                         " expects \"gelu_pytorch_tanh\", got " +
+    problems.unsupported("{} expects \"gelu_pytorch_tanh\", got {}",
+                         text.called("hidden_activation"),
                          gemmac::quoted(activation));
   if (text.boolean("attention_bias", false))
-    problems.unsupported(text.called("attention_bias") +
-                         " expects false, got true");
+    problems.unsupported("{} expects false, got true",
+                         text.called("attention_bias"));
   // An explicit null means no softcap.
   const JsonValue *cap = text.raw("final_logit_softcapping");
   if (!cap)
@@ -161,8 +161,8 @@ void ConfigReader::readOptions(const Fields &top, const Fields &text) {
   model.imageBlocks =
       bidirectional->is(Kind::String) && bidirectional->text == "vision";
   if (!model.imageBlocks)
-    problems.unsupported(text.called("use_bidirectional_attention") +
-                         " expects null or \"vision\", got " +
+    problems.unsupported("{} expects null or \"vision\", got {}",
+                         text.called("use_bidirectional_attention"),
                          shown(*bidirectional));
 }
 
@@ -176,9 +176,9 @@ void ConfigReader::readPerLayerEmbedding(const Fields &text) {
   model.pleVocab =
       text.integer("vocab_size_per_layer_input", 1, limits::vocab, model.vocab);
   if (model.pleVocab < model.vocab)
-    problems.bad(text.called("vocab_size_per_layer_input") +
-                 " expects at least vocab_size " + std::to_string(model.vocab) +
-                 ", got " + std::to_string(model.pleVocab));
+    problems.bad("{} expects at least vocab_size {}, got {}",
+                 text.called("vocab_size_per_layer_input"), model.vocab,
+                 model.pleVocab);
 }
 
 void ConfigReader::readExperts(const Fields &text) {
@@ -226,7 +226,8 @@ Result<ModelConfig> parseModelConfig(const std::string &text,
       return root.error();
     return ConfigReader(*root, name, warnings).read();
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 
@@ -237,9 +238,10 @@ Result<ModelConfig> readModelConfig(const std::string &folder,
     return there.error();
   std::string path = joinPath(folder, "config.json");
   if (!hasFile(folder, "config.json"))
-    return Error{ExitCode::BadInput,
-                 path + ": no such file; expects the folder of a Hugging Face "
-                        "checkpoint (config.json, *.safetensors)"};
+    return makeError(ExitCode::BadInput,
+                     "{}: no such file; expects the folder of a Hugging Face "
+                     "checkpoint (config.json, *.safetensors)",
+                     path);
   Result<std::string> text = readFile(path, configBytes);
   if (!text)
     return text.error();

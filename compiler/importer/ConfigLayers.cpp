@@ -15,11 +15,11 @@ void ConfigReader::readTypes(const Fields &text) {
   std::string called = text.called("layer_types");
   if (types && (!types->is(Kind::Array) ||
                 int64_t(types->items.size()) != model.layers)) {
-    problems.bad(called + " expects an array of " +
-                 std::to_string(model.layers) + " strings, got " +
-                 (types->is(Kind::Array)
-                      ? std::to_string(types->items.size()) + " entries"
-                      : shown(*types)));
+    problems.bad("{} expects an array of {} strings, got {}", called,
+                 model.layers,
+                 types->is(Kind::Array)
+                     ? std::to_string(types->items.size()) + " entries"
+                     : shown(*types));
     return;
   }
   for (int64_t i = 0; i < model.layers; ++i) {
@@ -31,14 +31,13 @@ void ConfigReader::readTypes(const Fields &text) {
     layer.global = type.text == "full_attention";
     if (layer.global || type.text == "sliding_attention")
       continue;
-    std::string what = called + "[" + std::to_string(i) +
-                       "] expects \"sliding_attention\" or "
-                       "\"full_attention\", got " +
-                       shown(type);
+    std::string what = fmt::format(
+        "{}[{}] expects \"sliding_attention\" or \"full_attention\", got {}",
+        called, i, shown(type));
     if (type.is(Kind::String))
-      problems.unsupported(what);
+      problems.unsupported("{}", what);
     else
-      problems.bad(what);
+      problems.bad("{}", what);
     return;
   }
   if (!model.layer.back().global) {
@@ -79,23 +78,21 @@ void ConfigReader::readPerLayerConfig(const JsonValue &map,
                   key.find_first_not_of("0123456789") == std::string::npos;
     size_t index = digits ? std::stoul(key) : shapes.size();
     if (index >= shapes.size())
-      return problems.bad(called + " expects layer numbers from 0 to " +
-                          std::to_string(shapes.size() - 1) + ", got " +
-                          gemmac::quoted(key));
+      return problems.bad("{} expects layer numbers from 0 to {}, got {}",
+                          called, shapes.size() - 1, gemmac::quoted(key));
     if (seen[index])
-      return problems.bad(called + " names layer " + std::to_string(index) +
-                          " twice");
+      return problems.bad("{} names layer {} twice", called, index);
     seen[index] = true;
     const JsonValue &entry = map.items[k];
     if (!entry.is(Kind::Object))
-      return problems.bad(called + "." + gemmac::quoted(key) +
-                          " expects an object, got " + shown(entry));
+      return problems.bad("{}.{} expects an object, got {}", called,
+                          gemmac::quoted(key), shown(entry));
     for (const std::string &name : entry.keys)
       if (name != "head_dim" && name != "num_key_value_heads")
         return problems.unsupported(
-            called + "." + gemmac::quoted(key) + ": " + gemmac::quoted(name) +
-            " cannot differ per layer; supported are head_dim and "
-            "num_key_value_heads");
+            "{}.{}: {} cannot differ per layer; supported are head_dim and "
+            "num_key_value_heads",
+            called, gemmac::quoted(key), gemmac::quoted(name));
     Fields fields(entry, called + "." + gemmac::quoted(key) + ".", problems);
     LayerShape &shape = shapes[index];
     shape.headDim =
@@ -136,22 +133,19 @@ void readSharing(ModelConfig &model, int64_t shared, Problems &problems) {
       continue;
     }
     int64_t donor = last[layer.global];
-    std::string name = "layer " + std::to_string(i);
+    std::string name = fmt::format("layer {}", i);
     if (donor < 0)
       return problems.bad(
-          name + " shares K/V (num_kv_shared_layers " + std::to_string(shared) +
-          ") but no earlier layer of type " +
-          (layer.global ? "full_attention" : "sliding_attention") +
-          " has K/V of its own");
+          "{} shares K/V (num_kv_shared_layers {}) but no earlier layer of "
+          "type {} has K/V of its own",
+          name, shared, layer.global ? "full_attention" : "sliding_attention");
     layer.donor = donor;
     const LayerConfig &owner = model.layer[size_t(donor)];
     if (owner.headDim != layer.headDim || owner.kvHeads != layer.kvHeads)
-      return problems.bad(name + " reads the K/V of layer " +
-                          std::to_string(donor) + " and expects its head_dim " +
-                          std::to_string(owner.headDim) + " and K/V heads " +
-                          std::to_string(owner.kvHeads) + ", got " +
-                          std::to_string(layer.headDim) + " and " +
-                          std::to_string(layer.kvHeads));
+      return problems.bad("{} reads the K/V of layer {} and expects its "
+                          "head_dim {} and K/V heads {}, got {} and {}",
+                          name, donor, owner.headDim, owner.kvHeads,
+                          layer.headDim, layer.kvHeads);
   }
 }
 
@@ -165,10 +159,9 @@ void checkUniform(ModelConfig &model, int64_t headDim, Problems &problems) {
       first = layer.headDim;
     if (first != layer.headDim)
       return problems.unsupported(
-          "layer " + std::to_string(i) + " expects head_dim " +
-          std::to_string(first) + " like the other " +
-          (layer.global ? "full_attention" : "sliding_attention") +
-          " layers, got " + std::to_string(layer.headDim));
+          "layer {} expects head_dim {} like the other {} layers, got {}", i,
+          first, layer.global ? "full_attention" : "sliding_attention",
+          layer.headDim);
   }
   model.localRope.dim = dim[0] ? dim[0] : headDim;
   model.globalRope.dim = dim[1];
@@ -182,16 +175,13 @@ void finishLayers(ModelConfig &model, int64_t shared, int64_t headDim,
     LayerConfig &layer = model.layer[size_t(i)];
     layer.ownsKv = i < model.layers - shared;
     layer.donor = i;
-    std::string name = "layer " + std::to_string(i);
+    std::string name = fmt::format("layer {}", i);
     if (layer.headDim % 2)
-      problems.bad(name + " expects an even head_dim, got " +
-                   std::to_string(layer.headDim));
+      problems.bad("{} expects an even head_dim, got {}", name, layer.headDim);
     if (model.heads % layer.kvHeads)
-      problems.bad(name +
-                   " expects num_attention_heads to be a multiple of "
-                   "its K/V heads, got " +
-                   std::to_string(model.heads) + " and " +
-                   std::to_string(layer.kvHeads));
+      problems.bad("{} expects num_attention_heads to be a multiple of its K/V "
+                   "heads, got {} and {}",
+                   name, model.heads, layer.kvHeads);
   }
   if (!problems.first)
     readSharing(model, shared, problems);
@@ -202,8 +192,8 @@ void finishLayers(ModelConfig &model, int64_t shared, int64_t headDim,
 void ConfigReader::readRopes(const Fields &text) {
   // The older spelling of a scaled rope.
   if (text.has("rope_scaling"))
-    problems.unsupported(text.called("rope_scaling") +
-                         " expects null; use rope_parameters");
+    problems.unsupported("{} expects null; use rope_parameters",
+                         text.called("rope_scaling"));
   const JsonValue *all = text.child("rope_parameters");
   std::string called = text.called("rope_parameters");
   model.localRope =
@@ -222,37 +212,36 @@ RopeConfig ConfigReader::readRope(const JsonValue *all,
   bool partial = std::string(type) == "full_attention";
   double part = partial ? 0.25 : 1;
   rope.theta = partial ? 1e6 : 1e4;
-  std::string name = called + "." + type;
+  std::string name = fmt::format("{}.{}", called, type);
   if (all) {
     const JsonValue *entry = Fields(*all, called + ".", problems).child(type);
     if (!entry) {
-      problems.bad(name + " is missing, expects an object");
+      problems.bad("{} is missing, expects an object", name);
       return rope;
     }
     Fields fields(*entry, name + ".", problems);
     std::string kind = fields.string("rope_type", {});
     partial = kind == "proportional";
     if (!partial && kind != "default")
-      problems.unsupported(name +
-                           ".rope_type expects \"default\" or "
-                           "\"proportional\", got " +
-                           gemmac::quoted(kind));
+      problems.unsupported(
+          "{}.rope_type expects \"default\" or \"proportional\", got {}", name,
+          gemmac::quoted(kind));
     rope.theta = fields.number("rope_theta", 1, 1e12);
     double factor = fields.number("factor", 1e-6, 1e6, 1.0);
     if (factor != 1)
-      problems.unsupported(name + ".factor expects 1, got " + shown(factor));
+      problems.unsupported("{}.factor expects 1, got {}", name, shown(factor));
     part = partial ? fields.number("partial_rotary_factor", 1e-6, 1)
                    : fields.number("partial_rotary_factor", 1e-6, 1, 1.0);
     if (!partial && part != 1)
-      problems.unsupported(name +
-                           ".partial_rotary_factor expects 1 with "
-                           "rope_type \"default\", got " +
-                           shown(part));
+      problems.unsupported("{}.partial_rotary_factor expects 1 with rope_type "
+                           "\"default\", got {}",
+                           name, shown(part));
   }
   rope.pairs = partial ? int64_t(std::floor(part * double(dim) / 2)) : dim / 2;
   if (rope.pairs < 1)
-    problems.bad(name + ".partial_rotary_factor rotates no lane of head_dim " +
-                 std::to_string(dim) + ", got " + shown(part));
+    problems.bad(
+        "{}.partial_rotary_factor rotates no lane of head_dim {}, got {}", name,
+        dim, shown(part));
   return rope;
 }
 

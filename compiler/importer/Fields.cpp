@@ -38,19 +38,18 @@ const JsonValue *Fields::need(const char *key, const std::string &expected,
                               bool optional) const {
   const JsonValue *value = get(key);
   if (!value && !optional)
-    problems.bad(called(key) + " is missing, expects " + expected);
+    problems.bad("{} is missing, expects {}", called(key), expected);
   return value;
 }
 
 void Fields::wrong(const char *key, const std::string &expected,
                    const JsonValue &got) const {
-  problems.bad(called(key) + " expects " + expected + ", got " + shown(got));
+  problems.bad("{} expects {}, got {}", called(key), expected, shown(got));
 }
 
 int64_t Fields::integer(const char *key, int64_t low, int64_t high,
                         std::optional<int64_t> fallback) const {
-  std::string expected =
-      "an integer from " + std::to_string(low) + " to " + std::to_string(high);
+  std::string expected = fmt::format("an integer from {} to {}", low, high);
   int64_t harmless = fallback ? *fallback : low;
   const JsonValue *value = need(key, expected, fallback.has_value());
   if (!value)
@@ -64,7 +63,8 @@ int64_t Fields::integer(const char *key, int64_t low, int64_t high,
 
 double Fields::number(const char *key, double low, double high,
                       std::optional<double> fallback) const {
-  std::string expected = "a number from " + shown(low) + " to " + shown(high);
+  std::string expected =
+      fmt::format("a number from {} to {}", shown(low), shown(high));
   double harmless = fallback ? *fallback : low;
   const JsonValue *value = need(key, expected, fallback.has_value());
   if (!value)

@@ -15,15 +15,19 @@ struct Problems {
   std::string file;
   std::optional<Error> first;
 
-  void bad(const std::string &what) { set(ExitCode::BadInput, what); }
-  void unsupported(const std::string &what) {
-    set(ExitCode::Unsupported, what);
+  template <typename... T>
+  void bad(fmt::format_string<T...> text, T &&...arguments) {
+    set(makeError(ExitCode::BadInput, text, std::forward<T>(arguments)...));
+  }
+  template <typename... T>
+  void unsupported(fmt::format_string<T...> text, T &&...arguments) {
+    set(makeError(ExitCode::Unsupported, text, std::forward<T>(arguments)...));
   }
 
 private:
-  void set(ExitCode code, const std::string &what) {
+  void set(const Error &problem) {
     if (!first)
-      first = Error{code, file + ": " + what};
+      first = Error{problem.code, file + ": " + problem.message};
   }
 };
 

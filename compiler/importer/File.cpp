@@ -46,7 +46,7 @@ Result<Opened> openRegular(const std::string &path) {
   }
   if (!S_ISREG(opened.info.st_mode)) {
     close(opened.fd);
-    return Error{ExitCode::BadInput, path + ": expects a regular file"};
+    return makeError(ExitCode::BadInput, "{}: expects a regular file", path);
   }
   return opened;
 }
@@ -70,7 +70,8 @@ Result<std::string> readAll(const Opened &opened, const std::string &path,
     text.resize(done);
     return text;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, path + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     path);
   }
 }
 
@@ -83,14 +84,16 @@ Status checkFolder(const std::string &folder) {
   if (there && S_ISDIR(info.st_mode))
     return Done{};
   if (there)
-    return Error{ExitCode::BadInput,
-                 folder + ": neither a folder nor a GGUF file; expects the "
-                          "folder of a Hugging Face checkpoint (config.json, "
-                          "*.safetensors) or a .gguf file"};
+    return makeError(
+        ExitCode::BadInput,
+        "{}: neither a folder nor a GGUF file; expects the folder of a Hugging "
+        "Face checkpoint (config.json, *.safetensors) or a .gguf file",
+        folder);
   if (error == ENOENT || error == ENOTDIR)
-    return Error{ExitCode::BadInput,
-                 folder + ": no such folder; expects the folder of a Hugging "
-                          "Face checkpoint (config.json, *.safetensors)"};
+    return makeError(ExitCode::BadInput,
+                     "{}: no such folder; expects the folder of a Hugging Face "
+                     "checkpoint (config.json, *.safetensors)",
+                     folder);
   return openError(folder, error);
 }
 
@@ -146,9 +149,8 @@ Result<std::string> readFile(const std::string &path, uint64_t limit) {
   uint64_t bytes = uint64_t(opened->info.st_size);
   if (bytes > limit) {
     close(opened->fd);
-    return Error{ExitCode::BadInput, path + ": has " + std::to_string(bytes) +
-                                         " bytes, expects at most " +
-                                         std::to_string(limit)};
+    return makeError(ExitCode::BadInput, "{}: has {} bytes, expects at most {}",
+                     path, bytes, limit);
   }
   Result<std::string> text = readAll(*opened, path, bytes);
   close(opened->fd);

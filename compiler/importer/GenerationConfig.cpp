@@ -46,8 +46,8 @@ private:
   int64_t check(const std::string &called, const JsonValue &value) const {
     if (value.is(Kind::Integer) && value.integer >= 0 && value.integer < vocab)
       return value.integer;
-    problems.bad(called + " expects token ids from 0 to " +
-                 std::to_string(vocab - 1) + ", got " + shown(value));
+    problems.bad("{} expects token ids from 0 to {}, got {}", called, vocab - 1,
+                 shown(value));
     return 0;
   }
 
@@ -92,8 +92,8 @@ Status readGeneration(const std::string &text, const std::string &name,
   if (!root)
     return root.error();
   if (!root->is(Kind::Object))
-    return Error{ExitCode::BadInput,
-                 name + ": expects an object, got " + shown(*root)};
+    return makeError(ExitCode::BadInput, "{}: expects an object, got {}", name,
+                     shown(*root));
   Problems problems{name, {}};
   Fields fields(*root, "", problems);
   IdReader ids(vocab, problems);
@@ -129,7 +129,8 @@ parseGenerationConfig(const std::string &text, const std::string &name,
       return read.error();
     return config;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 
@@ -156,8 +157,8 @@ readGenerationConfig(const std::string &folder, const ModelConfig &model,
       return read.error();
     return config;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources,
-                 folder + ": not enough memory to read its configuration"};
+    return makeError(ExitCode::Resources,
+                     "{}: not enough memory to read its configuration", folder);
   }
 }
 

@@ -125,7 +125,14 @@ private:
       problem = Error{code, name + ": " + what};
     return false;
   }
-  bool bad(const std::string &what) { return fail(ExitCode::BadInput, what); }
+  template <typename... T>
+  bool fail(ExitCode code, fmt::format_string<T...> text, T &&...arguments) {
+    return fail(code, fmt::format(text, std::forward<T>(arguments)...));
+  }
+  template <typename... T>
+  bool bad(fmt::format_string<T...> text, T &&...arguments) {
+    return fail(ExitCode::BadInput, text, std::forward<T>(arguments)...);
+  }
 
   // `bytes` more bytes, which `what` needs.
   bool need(uint64_t bytes, const char *what) {
@@ -133,10 +140,9 @@ private:
       return false;
     if (bytes <= file.size() - at)
       return true;
-    return bad("truncated: " + std::string(what) + " at byte " +
-               std::to_string(at) + " expects " + std::to_string(bytes) +
-               " bytes, the file has " + std::to_string(file.size() - at) +
-               " more" + where());
+    return bad(
+        "truncated: {} at byte {} expects {} bytes, the file has {} more{}",
+        what, at, bytes, file.size() - at, where());
   }
   uint64_t number(uint64_t bytes, const char *what) {
     if (!need(bytes, what))
@@ -184,8 +190,8 @@ bool Reader::readStart(uint64_t &tensors, uint64_t &entries) {
     return bad("a git-lfs pointer, not the model; fetch it with \"git lfs "
                "pull\"");
   if (file.size() < 4 || !isGguf(file))
-    return bad("expects the magic \"GGUF\", got " +
-               gemmac::quoted(file.substr(0, 4)) + "; not a GGUF file");
+    return bad("expects the magic \"GGUF\", got {}; not a GGUF file",
+               gemmac::quoted(file.substr(0, 4)));
   at = 4;
   uint64_t version = number(4, "the version");
   if (problem)
@@ -197,9 +203,10 @@ bool Reader::readStart(uint64_t &tensors, uint64_t &entries) {
     return fail(ExitCode::Unsupported,
                 "has GGUF version 1, expects 2 or 3; convert the model again");
   if (version < 1 || version > 3)
-    return fail(ExitCode::Unsupported,
-                "has GGUF version " + std::to_string(version) +
-                    ", expects 2 or 3; gemmac may be too old for it");
+    return fail(
+        ExitCode::Unsupported,
+        "has GGUF version {}, expects 2 or 3; gemmac may be too old for it",
+        version);
   header.version = uint32_t(version);
   tensors = number(8, "the number of tensors");
   entries = number(8, "the number of metadata keys");
@@ -212,12 +219,11 @@ bool Reader::readStart(uint64_t &tensors, uint64_t &entries) {
                       {" metadata keys", entries, ggufEntries, 14}};
   for (const auto &c : counts) {
     if (c.count > c.most)
-      return bad("names " + std::to_string(c.count) + c.what +
-                 ", expects at most " + std::to_string(c.most));
+      return bad("names {}{}, expects at most {}", c.count, c.what, c.most);
     if (c.count > left / c.bytes)
-      return bad("names " + std::to_string(c.count) + c.what +
-                 ", more than fit into its " + std::to_string(file.size()) +
-                 " bytes; truncated or broken");
+      return bad(
+          "names {}{}, more than fit into its {} bytes; truncated or broken",
+          c.count, c.what, file.size());
   }
   return !problem;
 }
@@ -229,18 +235,15 @@ bool Reader::readArray(GgufValue &value, int depth) {
   if (problem)
     return false;
   if (depth >= ggufDepth)
-    return bad("arrays are nested deeper than " + std::to_string(ggufDepth) +
-               where());
+    return bad("arrays are nested deeper than {}{}", ggufDepth, where());
   uint64_t begin = at, bytes = scalarBytes(value.element);
   if (value.element > F64)
-    return bad("array at byte " + std::to_string(at - 12) +
-               " expects elements of type 0 to 12, got " +
-               std::to_string(value.element) + where());
+    return bad("array at byte {} expects elements of type 0 to 12, got {}{}",
+               at - 12, value.element, where());
   if (bytes && value.count > (file.size() - at) / bytes)
-    return bad("truncated: an array of " + std::to_string(value.count) + " " +
-               typeName(value.element) + " at byte " + std::to_string(at) +
-               " goes beyond the file of " + std::to_string(file.size()) +
-               " bytes" + where());
+    return bad("truncated: an array of {} {} at byte {} goes beyond the file "
+               "of {} bytes{}",
+               value.count, typeName(value.element), at, file.size(), where());
   if (bytes)
     at += bytes * value.count;
   GgufValue item;
@@ -264,8 +267,8 @@ bool Reader::readValue(uint32_t type, GgufValue &value, int depth) {
   }
   uint64_t bytes = scalarBytes(type);
   if (!bytes)
-    return bad("value at byte " + std::to_string(at) +
-               " expects type 0 to 12, got " + std::to_string(type) + where());
+    return bad("value at byte {} expects type 0 to 12, got {}{}", at, type,
+               where());
   if (!need(bytes, "a value"))
     return false;
   value = scalar(type, file.data() + at);
@@ -280,11 +283,10 @@ bool Reader::readEntry() {
     return false;
   current = entry.key;
   if (entry.key.empty() || entry.key.size() > 65535)
-    return bad("metadata key at byte " + std::to_string(at - entry.key.size()) +
-               " expects 1 to 65535 bytes, got " +
-               std::to_string(entry.key.size()));
+    return bad("metadata key at byte {} expects 1 to 65535 bytes, got {}",
+               at - entry.key.size(), entry.key.size());
   if (!seen.insert(entry.key).second)
-    return bad("metadata key " + gemmac::quoted(entry.key) + " stands twice");
+    return bad("metadata key {} stands twice", gemmac::quoted(entry.key));
   if (!readValue(uint32_t(number(4, "the type of a value")), entry.value, 0))
     return false;
   header.entries.push_back(std::move(entry));
@@ -297,8 +299,7 @@ bool Reader::readShape(GgufTensor &tensor) {
   if (problem)
     return false;
   if (rank < 1 || rank > 4)
-    return bad(what + " expects 1 to 4 dimensions, got " +
-               std::to_string(rank));
+    return bad("{} expects 1 to 4 dimensions, got {}", what, rank);
   constexpr uint64_t most = uint64_t(1) << 50;
   uint64_t elements = 1;
   for (uint64_t i = 0; i < rank; ++i) {
@@ -306,10 +307,9 @@ bool Reader::readShape(GgufTensor &tensor) {
     if (problem)
       return false;
     if (size < 1 || size > most || elements > most / size)
-      return bad(what +
-                 " expects sizes of at least 1 and at most 2^50 "
-                 "elements, got size " +
-                 std::to_string(size) + " in dimension " + std::to_string(i));
+      return bad("{} expects sizes of at least 1 and at most 2^50 elements, "
+                 "got size {} in dimension {}",
+                 what, size, i);
     elements *= size;
     tensor.shape.insert(tensor.shape.begin(), int64_t(size));
   }
@@ -320,14 +320,13 @@ bool Reader::readShape(GgufTensor &tensor) {
   tensor.type = findGgufTensorType(id);
   if (!tensor.type)
     return fail(ExitCode::Unsupported,
-                what + " has the unknown type " + std::to_string(id) +
-                    "; supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, "
-                    "Q5_1, Q4_K, Q5_K and Q6_K");
+                "{} has the unknown type {}; supported are F32, F16, BF16, "
+                "Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K",
+                what, id);
   if (uint64_t(tensor.shape.back()) % tensor.type->elements)
-    return bad(what + " of type " + tensor.type->name +
-               " expects rows of a multiple of " +
-               std::to_string(tensor.type->elements) + " values, got " +
-               std::to_string(tensor.shape.back()));
+    return bad("{} of type {} expects rows of a multiple of {} values, got {}",
+               what, tensor.type->name, tensor.type->elements,
+               tensor.shape.back());
   tensor.end = elements / tensor.type->elements * tensor.type->bytes; // size
   return true;
 }
@@ -339,11 +338,10 @@ bool Reader::readTensor() {
     return false;
   current = tensor.name;
   if (tensor.name.empty() || tensor.name.size() > 255)
-    return bad("name of tensor " + std::to_string(header.tensors.size()) +
-               " expects 1 to 255 bytes, got " +
-               std::to_string(tensor.name.size()));
+    return bad("name of tensor {} expects 1 to 255 bytes, got {}",
+               header.tensors.size(), tensor.name.size());
   if (!seen.insert(tensor.name).second)
-    return bad("tensor " + gemmac::quoted(tensor.name) + " stands twice");
+    return bad("tensor {} stands twice", gemmac::quoted(tensor.name));
   if (!readShape(tensor))
     return false;
   header.tensors.push_back(std::move(tensor));
@@ -357,7 +355,7 @@ bool Reader::readAlignment() {
   if (!value->is(GgufValue::Kind::Integer) || value->integer < 1 ||
       value->integer > 1 << 20 ||
       !std::has_single_bit(uint64_t(value->integer)))
-    return bad("general.alignment expects a power of two up to 2^20, got " +
+    return bad("general.alignment expects a power of two up to 2^20, got {}",
                value->describe());
   alignment = uint64_t(value->integer);
   return true;
@@ -369,19 +367,19 @@ bool Reader::placeTensors() {
   if (header.tensors.empty())
     return true;
   if (start > file.size())
-    return bad("truncated: the data start at byte " + std::to_string(start) +
-               ", the file has " + std::to_string(file.size()));
+    return bad("truncated: the data start at byte {}, the file has {}", start,
+               file.size());
   uint64_t data = file.size() - start;
   for (GgufTensor &t : header.tensors) {
     uint64_t offset = t.begin, bytes = t.end;
     std::string what = "tensor " + gemmac::quoted(t.name);
     if (offset % alignment)
-      return bad(what + " expects an offset that is a multiple of " +
-                 std::to_string(alignment) + ", got " + std::to_string(offset));
+      return bad("{} expects an offset that is a multiple of {}, got {}", what,
+                 alignment, offset);
     if (offset > data || bytes > data - offset)
-      return bad(what + " of " + std::to_string(bytes) + " bytes at offset " +
-                 std::to_string(offset) + " goes beyond the data of " +
-                 std::to_string(data) + " bytes; the file is truncated");
+      return bad("{} of {} bytes at offset {} goes beyond the data of {} "
+                 "bytes; the file is truncated",
+                 what, bytes, offset, data);
     t.begin = start + offset;
     t.end = t.begin + bytes;
   }
@@ -397,18 +395,17 @@ bool Reader::checkOverlap() {
         return a->begin != b->begin ? a->begin < b->begin : a->name < b->name;
       });
   auto range = [](const GgufTensor &t) {
-    return "bytes " + std::to_string(t.begin) + ".." + std::to_string(t.end);
+    return fmt::format("bytes {}..{}", t.begin, t.end);
   };
   for (size_t i = 1; i < order.size(); ++i) {
     const GgufTensor &a = *order[i - 1], &b = *order[i];
     if (b.begin < a.end)
-      return bad("tensor " + gemmac::quoted(b.name) + " at " + range(b) +
-                 " overlaps tensor " + gemmac::quoted(a.name) + " at " +
+      return bad("tensor {} at {} overlaps tensor {} at {}",
+                 gemmac::quoted(b.name), range(b), gemmac::quoted(a.name),
                  range(a));
     if (b.begin - a.end >= alignment)
-      return bad(std::to_string(b.begin - a.end) +
-                 " bytes belong to no tensor, a hole before tensor " +
-                 gemmac::quoted(b.name) + " at " + range(b));
+      return bad("{} bytes belong to no tensor, a hole before tensor {} at {}",
+                 b.begin - a.end, gemmac::quoted(b.name), range(b));
   }
   return true;
 }
@@ -455,7 +452,7 @@ std::string GgufValue::describe() const {
   case Kind::Array:
     break;
   }
-  return "an array of " + std::to_string(count) + " " + typeName(element);
+  return fmt::format("an array of {} {}", count, typeName(element));
 }
 
 GgufValue GgufValue::item(uint64_t i) const {
@@ -490,7 +487,8 @@ Result<GgufHeader> parseGguf(std::string_view file, const std::string &name) {
   try {
     return Reader(file, name).read();
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 

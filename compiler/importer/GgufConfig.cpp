@@ -34,14 +34,15 @@ public:
 
   double number(const std::string &key, double low, double high,
                 std::optional<double> fallback = {}) const {
-    std::string expected = "a number from " + shown(low) + " to " + shown(high);
+    std::string expected =
+        fmt::format("a number from {} to {}", shown(low), shown(high));
     const GgufValue *value = need(key, expected, fallback.has_value());
     if (!value)
       return fallback.value_or(low);
     bool good = (value->is(Kind::Number) || value->is(Kind::Integer)) &&
                 value->number >= low && value->number <= high;
     if (!good)
-      problems.bad(key + " expects " + expected + ", got " + value->describe());
+      problems.bad("{} expects {}, got {}", key, expected, value->describe());
     return good ? value->number : low;
   }
 
@@ -70,11 +71,9 @@ public:
     std::vector<int64_t> list = perLayer(key, layers, low, high);
     for (int64_t value : list)
       if (value != list.front()) {
-        problems.unsupported(key +
-                             " expects the same number for all layers, "
-                             "got " +
-                             std::to_string(list.front()) + " and " +
-                             std::to_string(value));
+        problems.unsupported(
+            "{} expects the same number for all layers, got {} and {}", key,
+            list.front(), value);
         break;
       }
     return list.front();
@@ -86,8 +85,8 @@ public:
     if (value.is(Kind::Array) && value.count == uint64_t(layers) &&
         value.element != 8 && value.element != 9)
       return true;
-    problems.bad(key + " expects an array of " + std::to_string(layers) +
-                 " numbers, one per layer, got " + value.describe());
+    problems.bad("{} expects an array of {} numbers, one per layer, got {}",
+                 key, layers, value.describe());
     return false;
   }
 
@@ -103,7 +102,7 @@ public:
     }
     if (value->element == 8 || value->element == 9 ||
         value->count > uint64_t(vocab)) {
-      problems.bad(key + " expects an array of token ids, got " +
+      problems.bad("{} expects an array of token ids, got {}", key,
                    value->describe());
       return;
     }
@@ -113,14 +112,13 @@ public:
 
 private:
   static std::string range(int64_t low, int64_t high) {
-    return "an integer from " + std::to_string(low) + " to " +
-           std::to_string(high);
+    return fmt::format("an integer from {} to {}", low, high);
   }
   const GgufValue *need(const std::string &key, const std::string &expected,
                         bool optional) const {
     const GgufValue *value = get(key);
     if (!value && !optional)
-      problems.bad(key + " is missing, expects " + expected);
+      problems.bad("{} is missing, expects {}", key, expected);
     return value;
   }
   int64_t checked(const std::string &key, const GgufValue &value, int64_t low,
@@ -128,7 +126,7 @@ private:
     if (value.is(Kind::Integer) && value.integer >= low &&
         value.integer <= high)
       return value.integer;
-    problems.bad(key + " expects " + range(low, high) + ", got " +
+    problems.bad("{} expects {}, got {}", key, range(low, high),
                  value.describe());
     return low;
   }
@@ -169,13 +167,13 @@ int64_t GgufConfigReader::rowsOf(const char *name, int64_t most) {
   const SourceTensor *tensor = source.find(name);
   std::string called = "tensor " + gemmac::quoted(ggufFromCanonical(name));
   if (!tensor) {
-    problems.bad(called + " is missing");
+    problems.bad("{} is missing", called);
     return 0;
   }
   if (tensor->shape.size() == 2 && tensor->shape[0] >= 16 &&
       tensor->shape[0] <= most)
     return tensor->shape[0];
-  problems.bad(called + " expects 16 to " + std::to_string(most) + " rows");
+  problems.bad("{} expects 16 to {} rows", called, most);
   return 0;
 }
 
@@ -201,25 +199,23 @@ void GgufConfigReader::readDimensions() {
                      limits::headDim);
     int64_t values = data.integer(key, 2, limits::headDim, keys);
     if (values != keys)
-      problems.unsupported(key + " expects " + std::to_string(keys) +
-                           " like the keys, got " + std::to_string(values));
+      problems.unsupported("{} expects {} like the keys, got {}", key, keys,
+                           values);
   }
   int64_t rows = data.integer("gemma4.vocab_size", 1, limits::vocab,
                               std::max<int64_t>(model.vocab, 1));
   if (!failed() && rows != model.vocab)
-    problems.bad("gemma4.vocab_size expects the " +
-                 std::to_string(model.vocab) +
-                 " rows of token_embd.weight, "
-                 "got " +
-                 std::to_string(rows));
+    problems.bad(
+        "gemma4.vocab_size expects the {} rows of token_embd.weight, got {}",
+        model.vocab, rows);
   model.pleWidth = data.integer("gemma4.embedding_length_per_layer_input", 0,
                                 limits::width, 0);
   if (model.pleWidth)
     model.pleVocab = rowsOf("embed_tokens_per_layer.weight", limits::vocab);
   if (!failed() && model.pleWidth && model.pleVocab < model.vocab)
-    problems.bad("tensor 'per_layer_token_embd.weight' expects at least " +
-                 std::to_string(model.vocab) + " rows, got " +
-                 std::to_string(model.pleVocab));
+    problems.bad(
+        "tensor 'per_layer_token_embd.weight' expects at least {} rows, got {}",
+        model.vocab, model.pleVocab);
   // A head of its own counts only if it differs from the embedding.
   const SourceTensor *head = source.find("lm_head.weight");
   const SourceTensor *embed = source.find("embed_tokens.weight");
@@ -243,8 +239,8 @@ void GgufConfigReader::readTypes() {
   std::string key = "gemma4.attention.sliding_window_pattern";
   const GgufValue *value = data.get(key);
   if (!value)
-    return problems.bad(key + " is missing, expects an array of " +
-                        std::to_string(model.layers) + " booleans");
+    return problems.bad("{} is missing, expects an array of {} booleans", key,
+                        model.layers);
   if (!value->is(Kind::Array)) {
     int64_t period = data.integer(key, 1, limits::layers);
     for (int64_t i = 0; i < model.layers; ++i)
@@ -255,14 +251,14 @@ void GgufConfigReader::readTypes() {
     for (int64_t i = 0; i < model.layers; ++i) {
       GgufValue sliding = value->item(uint64_t(i));
       if (!sliding.is(Kind::Bool) && !sliding.is(Kind::Integer))
-        return problems.bad(key + " expects booleans, got " +
+        return problems.bad("{} expects booleans, got {}", key,
                             sliding.describe());
       model.layer[size_t(i)].global =
           !(sliding.is(Kind::Bool) ? sliding.boolean : sliding.integer != 0);
     }
   }
   if (!model.layer.back().global)
-    problems.unsupported(key + " expects a global last layer");
+    problems.unsupported("{} expects a global last layer", key);
 }
 
 void GgufConfigReader::readLayers() {
@@ -312,7 +308,7 @@ void GgufConfigReader::readRopes() {
     const GgufValue *value = data.get(name);
     if (value && !(value->is(Kind::String) && value->text == "none") &&
         !(!value->is(Kind::String) && value->number == 1))
-      problems.unsupported(name + " expects an unscaled rope, got " +
+      problems.unsupported("{} expects an unscaled rope, got {}", name,
                            value->describe());
   }
   model.localRope.theta =
@@ -326,9 +322,8 @@ void GgufConfigReader::readRopes() {
   for (const auto &c : counts) {
     int64_t count = data.integer(c.key, 1, limits::headDim, c.dim);
     if (count != c.dim)
-      problems.unsupported(std::string(c.key) + " expects the head size " +
-                           std::to_string(c.dim) + ", got " +
-                           std::to_string(count));
+      problems.unsupported("{} expects the head size {}, got {}", c.key, c.dim,
+                           count);
   }
   model.localRope.pairs = model.localRope.dim / 2;
   model.globalRope.pairs = rotatedPairs(model.globalRope.dim);
@@ -347,8 +342,7 @@ int64_t GgufConfigReader::rotatedPairs(int64_t dim) {
   std::string name = "tensor 'rope_freqs.weight'";
   if (factors->type != SourceType::F32 ||
       factors->shape != std::vector<int64_t>{dim / 2}) {
-    problems.bad(name + " expects type F32 and shape [" +
-                 std::to_string(dim / 2) + "]");
+    problems.bad("{} expects type F32 and shape [{}]", name, dim / 2);
     return 1;
   }
   int64_t pairs = 0;
@@ -358,16 +352,14 @@ int64_t GgufConfigReader::rotatedPairs(int64_t dim) {
     if (factor == 1 && i == pairs)
       ++pairs;
     else if (!(factor >= 1e20f)) {
-      problems.unsupported(name +
-                           " expects 1 for the pairs that rotate, then at "
-                           "least 1e20, got " +
-                           shown(double(factor)) + " for pair " +
-                           std::to_string(i));
+      problems.unsupported("{} expects 1 for the pairs that rotate, then at "
+                           "least 1e20, got {} for pair {}",
+                           name, shown(double(factor)), i);
       return 1;
     }
   }
   if (!pairs)
-    problems.bad(name + " expects at least one factor of 1");
+    problems.bad("{} expects at least one factor of 1", name);
   return std::max<int64_t>(pairs, 1);
 }
 
@@ -391,8 +383,8 @@ Result<ModelConfig> readGgufConfig(const GgufModel &model,
   try {
     return GgufConfigReader(model, warnings).read();
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources,
-                 model.path() + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     model.path());
   }
 }
 
@@ -441,8 +433,8 @@ readGgufGeneration(const GgufModel &model, const ModelConfig &config,
       return *problems.first;
     return result;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources,
-                 model.path() + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     model.path());
   }
 }
 

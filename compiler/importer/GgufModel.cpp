@@ -82,11 +82,13 @@ std::string translate(std::string_view name, Side from, Side to,
   if (!pair || layer.empty() ||
       layer.find_first_not_of("0123456789") != layer.npos)
     return std::string(name);
-  return std::string(toLayer) + std::string(layer) + "." +
-         std::string(pair->*to);
+  return fmt::format("{}{}.{}", toLayer, layer, pair->*to);
 }
 
-Error bad(const std::string &what) { return {ExitCode::BadInput, what}; }
+template <typename... T>
+Error bad(fmt::format_string<T...> text, T &&...arguments) {
+  return makeError(ExitCode::BadInput, text, std::forward<T>(arguments)...);
+}
 
 int64_t integerOr(const GgufHeader &header, std::string_view key,
                   int64_t fallback) {
@@ -139,23 +141,23 @@ const SourceTensor *GgufModel::find(const std::string &name) const {
 Status GgufModel::checkArchitecture() const {
   const GgufValue *value = first.find("general.architecture");
   if (!value || !value->is(GgufValue::Kind::String))
-    return bad(path() + ": general.architecture expects a string, got " +
-               (value ? value->describe() : "nothing"));
+    return bad("{}: general.architecture expects a string, got {}", path(),
+               value ? value->describe() : "nothing");
   const GgufValue *type = first.find("general.type");
   if (value->text == "clip" || (type && type->text == "mmproj"))
-    return Error{ExitCode::Unsupported,
-                 path() + ": holds only the vision and audio towers of a model "
-                          "(mmproj), which are not compiled; pass the GGUF "
-                          "file of its text model"};
+    return makeError(
+        ExitCode::Unsupported,
+        "{}: holds only the vision and audio towers of a model (mmproj), which "
+        "are not compiled; pass the GGUF file of its text model",
+        path());
   if (value->text == "gemma4")
     return Done{};
   bool drafter = value->text.find("assistant") != value->text.npos;
-  return Error{ExitCode::Unsupported,
-               path() + ": general.architecture " +
-                   gemmac::quoted(value->text) +
-                   (drafter ? " is a drafter, which is not supported yet"
-                            : " is not supported") +
-                   "; supported is gemma4"};
+  return makeError(ExitCode::Unsupported,
+                   "{}: general.architecture {}{}; supported is gemma4", path(),
+                   gemmac::quoted(value->text),
+                   drafter ? " is a drafter, which is not supported yet"
+                           : " is not supported");
 }
 
 Status GgufModel::add(MappedFile map, GgufHeader header) {
@@ -183,10 +185,10 @@ Status GgufModel::index() {
   for (size_t i = 0; i < list.size(); ++i) {
     auto [at, fresh] = byName.emplace(list[i].name, i);
     if (!fresh)
-      return bad(fileList[size_t(list[i].file)].path + ": tensor " +
-                 gemmac::quoted(list[i].fileName) +
-                 " is a duplicate of tensor " +
-                 gemmac::quoted(list[at->second].fileName) + " in " +
+      return bad("{}: tensor {} is a duplicate of tensor {} in {}",
+                 fileList[size_t(list[i].file)].path,
+                 gemmac::quoted(list[i].fileName),
+                 gemmac::quoted(list[at->second].fileName),
                  fileList[size_t(list[at->second].file)].path);
   }
   return Done{};
@@ -202,18 +204,18 @@ Status GgufModel::openAll(const std::string &given) {
   int64_t parts = integerOr(*header, "split.count", 1);
   int64_t part = integerOr(*header, "split.no", 0);
   if (parts < 1 || parts > mostParts || part < 0 || part >= parts)
-    return bad(given + ": expects split.count from 1 to " +
-               std::to_string(mostParts) + " and split.no below it, got " +
-               std::to_string(parts) + " and " + std::to_string(part));
+    return bad("{}: expects split.count from 1 to {} and split.no below it, "
+               "got {} and {}",
+               given, mostParts, parts, part);
   if (parts == 1)
     return add(std::move(*map), std::move(*header));
 
   std::string stem = given, ending = partEnding(part, parts);
   if (stem.size() <= ending.size() ||
       stem.compare(stem.size() - ending.size(), ending.size(), ending) != 0)
-    return bad(given + ": is part " + std::to_string(part + 1) + " of " +
-               std::to_string(parts) + " and expects a name that ends in " +
-               ending + ", to find the other parts");
+    return bad("{}: is part {} of {} and expects a name that ends in {}, to "
+               "find the other parts",
+               given, part + 1, parts, ending);
   stem.resize(stem.size() - ending.size());
   for (int64_t i = 0; i < parts; ++i)
     if (Status opened = openPart(stem + partEnding(i, parts), i, parts);
@@ -221,9 +223,9 @@ Status GgufModel::openAll(const std::string &given) {
       return opened.error();
   int64_t expected = integerOr(first, "split.tensors.count", -1);
   if (expected >= 0 && expected != int64_t(list.size()))
-    return bad(given + ": split.tensors.count expects " +
-               std::to_string(expected) + " tensors in all parts, got " +
-               std::to_string(list.size()));
+    return bad(
+        "{}: split.tensors.count expects {} tensors in all parts, got {}",
+        given, expected, list.size());
   return Done{};
 }
 
@@ -240,10 +242,9 @@ Status GgufModel::openPart(const std::string &path, int64_t part,
   int64_t no = integerOr(*header, "split.no", 0);
   int64_t count = integerOr(*header, "split.count", 1);
   if (no != part || count != parts)
-    return bad(path + ": expects part " + std::to_string(part + 1) + " of " +
-               std::to_string(parts) +
-               " (split.no and split.count), got part " +
-               std::to_string(no + 1) + " of " + std::to_string(count));
+    return bad("{}: expects part {} of {} (split.no and split.count), got part "
+               "{} of {}",
+               path, part + 1, parts, no + 1, count);
   return add(std::move(*map), std::move(*header));
 }
 
@@ -255,13 +256,15 @@ Result<std::unique_ptr<GgufModel>> GgufModel::open(const std::string &path) {
     if (Status good = model->checkArchitecture(); !good)
       return good.error();
     if (model->list.empty())
-      return bad(path + ": holds no tensors, only a vocabulary and metadata; "
-                        "pass the GGUF file of the whole model");
+      return bad("{}: holds no tensors, only a vocabulary and metadata; pass "
+                 "the GGUF file of the whole model",
+                 path);
     if (Status indexed = model->index(); !indexed)
       return indexed.error();
     return model;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, path + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     path);
   }
 }
 

@@ -71,7 +71,14 @@ private:
     error = {code, name + ": " + what};
     return false;
   }
-  bool bad(const std::string &what) { return fail(ExitCode::BadInput, what); }
+  template <typename... T>
+  bool fail(ExitCode code, fmt::format_string<T...> text, T &&...arguments) {
+    return fail(code, fmt::format(text, std::forward<T>(arguments)...));
+  }
+  template <typename... T>
+  bool bad(fmt::format_string<T...> text, T &&...arguments) {
+    return fail(ExitCode::BadInput, text, std::forward<T>(arguments)...);
+  }
   bool done(const Status &status) {
     return status ? true : fail(status.error().code, status.error().message);
   }
@@ -91,8 +98,8 @@ private:
     if (!is(kind, "gemma4") && !(is(kind, "llama") && is(pre, "gemma4")))
       return fail(ExitCode::Unsupported,
                   "tokenizer.ggml.model expects \"gemma4\", or \"llama\" with "
-                  "tokenizer.ggml.pre \"gemma4\", got " +
-                      shown(kind) + " with " + shown(pre));
+                  "tokenizer.ggml.pre \"gemma4\", got {} with {}",
+                  shown(kind), shown(pre));
     const GgufValue *prefix = get("add_space_prefix");
     if (prefix && prefix->is(Kind::Bool) && prefix->boolean)
       warnings.push_back(name + ": tokenizer.ggml.add_space_prefix is ignored: "
@@ -104,32 +111,31 @@ private:
     const GgufValue *tokens = get("tokens");
     model.pieces = tokens->strings();
     if (!tokens->is(Kind::Array) || (model.pieces.empty() && tokens->count > 0))
-      return bad("tokenizer.ggml.tokens expects an array of strings, got " +
+      return bad("tokenizer.ggml.tokens expects an array of strings, got {}",
                  tokens->describe());
     if (tokens->count != uint64_t(vocab))
-      return bad("tokenizer.ggml.tokens expects " + std::to_string(vocab) +
-                 " pieces (the model's vocabulary size), got " +
-                 std::to_string(tokens->count));
+      return bad("tokenizer.ggml.tokens expects {} pieces (the model's "
+                 "vocabulary size), got {}",
+                 vocab, tokens->count);
     if (tokens->text.size() > mostText)
-      return bad("tokenizer.ggml.tokens expects at most " +
-                 std::to_string(mostText) + " bytes of text");
+      return bad("tokenizer.ggml.tokens expects at most {} bytes of text",
+                 mostText);
     model.flags.resize(model.pieces.size(), 0);
     model.inModel.resize(model.pieces.size(), false);
     ids.reserve(model.pieces.size());
     size_t twice = 0;
     for (size_t id = 0; id < model.pieces.size(); ++id) {
       if (!isUtf8(model.pieces[id]))
-        return bad("tokenizer.ggml.tokens[" + std::to_string(id) +
-                   "] expects UTF-8, got " + gemmac::quoted(model.pieces[id]));
+        return bad("tokenizer.ggml.tokens[{}] expects UTF-8, got {}", id,
+                   gemmac::quoted(model.pieces[id]));
       bool fresh = ids.emplace(model.pieces[id], int64_t(id)).second;
       model.inModel[id] = fresh;
       twice += !fresh;
     }
     if (twice)
-      warnings.push_back(name +
-                         ": tokenizer.ggml.tokens: " + std::to_string(twice) +
-                         (twice == 1 ? " piece stands" : " pieces stand") +
-                         " twice; the lowest id is used");
+      warnings.push_back(fmt::format(
+          "{}: tokenizer.ggml.tokens: {}{} twice; the lowest id is used", name,
+          twice, twice == 1 ? " piece stands" : " pieces stand"));
     return true;
   }
 
@@ -138,21 +144,22 @@ private:
     if (!types || !types->is(Kind::Array) ||
         types->count != model.pieces.size() || types->element == 8 ||
         types->element == 9)
-      return bad("tokenizer.ggml.token_type expects an array of " +
-                 std::to_string(model.pieces.size()) +
-                 " numbers, one per token, got " + shown(types));
+      return bad("tokenizer.ggml.token_type expects an array of {} numbers, "
+                 "one per token, got {}",
+                 model.pieces.size(), shown(types));
     for (size_t id = 0; id < model.pieces.size(); ++id) {
       GgufValue type = types->item(id);
       if (!type.is(Kind::Integer) || type.integer < Normal ||
           type.integer > Byte)
-        return bad("tokenizer.ggml.token_type[" + std::to_string(id) +
-                   "] expects 1 to 6, got " + type.describe());
+        return bad("tokenizer.ggml.token_type[{}] expects 1 to 6, got {}", id,
+                   type.describe());
       if (type.integer != Unknown && type.integer != Control &&
           type.integer != UserDefined)
         continue;
       if (model.pieces[id].empty())
-        return bad("tokenizer.ggml.tokens[" + std::to_string(id) +
-                   "] is a special token and expects a text, got nothing");
+        return bad("tokenizer.ggml.tokens[{}] is a special token and expects a "
+                   "text, got nothing",
+                   id);
       model.flags[id] |= GM_TOK_SPECIAL;
       if (model.inModel[id])
         model.flags[id] |= GM_TOK_ADDED;
@@ -165,16 +172,16 @@ private:
     const GgufValue *merges = get("merges");
     if (!merges || !merges->is(Kind::Array) || merges->element != 8 ||
         merges->count > mostMerges)
-      return bad("tokenizer.ggml.merges expects an array of at most " +
-                 std::to_string(mostMerges) + " strings, got " + shown(merges));
+      return bad("tokenizer.ggml.merges expects an array of at most {} "
+                 "strings, got {}",
+                 mostMerges, shown(merges));
     model.merges.reserve(merges->count);
     std::string whole;
     for (std::string_view text : merges->strings()) {
       size_t space = text.find(' ', 1);
       if (space == text.npos || space + 1 == text.size())
-        return bad("tokenizer.ggml.merges[" +
-                   std::to_string(model.merges.size()) +
-                   "] expects \"left right\", got " + gemmac::quoted(text));
+        return bad("tokenizer.ggml.merges[{}] expects \"left right\", got {}",
+                   model.merges.size(), gemmac::quoted(text));
       std::string_view left = text.substr(0, space),
                        right = text.substr(space + 1);
       whole.assign(left);
@@ -207,7 +214,8 @@ packGgufTokenizer(const GgufHeader &metadata, const std::string &name,
       return Error{blob.error().code, name + ": " + blob.error().message};
     return std::optional(std::move(*blob));
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 

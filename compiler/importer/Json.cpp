@@ -80,7 +80,7 @@ public:
   }
   bool key(std::string &value) {
     if (++keyCount > jsonKeys)
-      return fail("more than " + std::to_string(jsonKeys) + " keys");
+      return fail("more than {} keys", jsonKeys);
     seen.back().keys.push_back({value, offset()});
     return pass(events.key(value));
   }
@@ -119,18 +119,18 @@ private:
 
   uint64_t offset() const { return uint64_t(*reached - begin); }
 
-  bool fail(std::string why) {
-    problem = std::move(why);
+  template <typename... T>
+  bool fail(fmt::format_string<T...> text, T &&...arguments) {
+    problem = fmt::format(text, std::forward<T>(arguments)...);
     where = offset();
     return false;
   }
 
-  bool pass(bool good) { return good || fail(events.problem); }
+  bool pass(bool good) { return good || fail("{}", events.problem); }
 
   bool enter() {
     if (seen.size() == jsonDepth)
-      return fail("nested deeper than " + std::to_string(jsonDepth) +
-                  " levels");
+      return fail("nested deeper than {} levels", jsonDepth);
     seen.emplace_back();
     return true;
   }
@@ -168,12 +168,12 @@ Status readJson(std::string_view text, const std::string &name,
                                           nlohmann::json::input_format_t::json);
     if (good)
       return Done{};
-    return Error{ExitCode::BadInput,
-                 name + ": " + (handler.syntax ? "not valid JSON " : "") +
-                     "at byte " + std::to_string(offset + handler.where) +
-                     ": " + handler.problem};
+    return makeError(ExitCode::BadInput, "{}: {}at byte {}: {}", name,
+                     handler.syntax ? "not valid JSON " : "",
+                     offset + handler.where, handler.problem);
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 
@@ -181,7 +181,7 @@ Status readJson(std::string_view text, const std::string &name,
 
 JsonValue *JsonTree::add(JsonValue::Kind kind) {
   if (++count > jsonTreeValues) {
-    fail("more than " + std::to_string(jsonTreeValues) + " values");
+    fail("more than {} values", jsonTreeValues);
     return nullptr;
   }
   JsonValue *v = stack.empty() ? &root : &stack.back()->items.emplace_back();

@@ -80,7 +80,11 @@ protected:
   // Adds a value to the innermost open one; nullptr if it may not be. Only that
   // one grows, so pointers to the open ones stay valid.
   virtual JsonValue *add(JsonValue::Kind kind);
-  bool fail(std::string why) { return problem = std::move(why), false; }
+  template <typename... T>
+  bool fail(fmt::format_string<T...> text, T &&...arguments) {
+    problem = fmt::format(text, std::forward<T>(arguments)...);
+    return false;
+  }
 
   std::vector<JsonValue *> stack; // the open ones
 

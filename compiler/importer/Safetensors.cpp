@@ -38,18 +38,17 @@ public:
     if (state != State::Shape && state != State::Offsets)
       return unexpected("an integer");
     if (value < 0)
-      return refuse(tensor() +
-                    " expects sizes and offsets of at least 0, got " +
-                    std::to_string(value));
+      return refuse("{} expects sizes and offsets of at least 0, got {}",
+                    tensor(), value);
     if (state == State::Offsets) {
       if (offsets == 2)
-        return refuse(tensor() + " expects two data_offsets, got more");
+        return refuse("{} expects two data_offsets, got more", tensor());
       (offsets++ ? entries.back().end : entries.back().begin) = uint64_t(value);
       return true;
     }
     if (int64_t(entries.back().shape.size()) == safetensorsRank)
-      return refuse(tensor() + " expects at most " +
-                    std::to_string(safetensorsRank) + " dimensions, got more");
+      return refuse("{} expects at most {} dimensions, got more", tensor(),
+                    safetensorsRank);
     entries.back().shape.push_back(value);
     return true;
   }
@@ -61,7 +60,7 @@ public:
       return unexpected("a string");
     entries.back().type = findSafetensorsType(value);
     if (!entries.back().type)
-      return refuse(tensor() + " has unknown dtype " + gemmac::quoted(value));
+      return refuse("{} has unknown dtype {}", tensor(), gemmac::quoted(value));
     return true;
   }
 
@@ -85,7 +84,7 @@ public:
     field = std::move(value);
     if (state == State::Tensor && field != "dtype" && field != "shape" &&
         field != "data_offsets")
-      return refuse(tensor() + " has unknown field " + gemmac::quoted(field));
+      return refuse("{} has unknown field {}", tensor(), gemmac::quoted(field));
     return true;
   }
 
@@ -121,30 +120,30 @@ private:
     return "tensor " + gemmac::quoted(entries.back().name);
   }
 
-  bool refuse(std::string why) {
-    problem = std::move(why);
+  template <typename... T>
+  bool refuse(fmt::format_string<T...> text, T &&...arguments) {
+    problem = fmt::format(text, std::forward<T>(arguments)...);
     return false;
   }
 
   bool unexpected(const char *what) {
     switch (state) {
     case State::Start:
-      return refuse(std::string("header expects an object, got ") + what);
+      return refuse("header expects an object, got {}", what);
     case State::Root:
-      return refuse("entry " + gemmac::quoted(field) +
-                    " expects an object, got " + what);
+      return refuse("entry {} expects an object, got {}", gemmac::quoted(field),
+                    what);
     case State::Metadata:
-      return refuse("__metadata__ expects strings, got " + std::string(what));
+      return refuse("__metadata__ expects strings, got {}", what);
     default:
-      return refuse(tensor() + " has a wrong " + gemmac::quoted(field) +
-                    ", got " + what);
+      return refuse("{} has a wrong {}, got {}", tensor(),
+                    gemmac::quoted(field), what);
     }
   }
 
   bool startTensor() {
     if (int64_t(entries.size()) == safetensorsTensors)
-      return refuse("more than " + std::to_string(safetensorsTensors) +
-                    " tensors");
+      return refuse("more than {} tensors", safetensorsTensors);
     if (field.empty())
       return refuse("a tensor without a name");
     entries.emplace_back().name = std::move(field);
@@ -156,12 +155,11 @@ private:
 
   bool finishTensor() {
     if (!entries.back().type)
-      return refuse(tensor() + " has no dtype");
+      return refuse("{} has no dtype", tensor());
     if (!hasShape)
-      return refuse(tensor() + " has no shape");
+      return refuse("{} has no shape", tensor());
     if (offsets != 2)
-      return refuse(tensor() + " expects two data_offsets, got " +
-                    std::to_string(offsets));
+      return refuse("{} expects two data_offsets, got {}", tensor(), offsets);
     return true;
   }
 
@@ -172,7 +170,7 @@ private:
 };
 
 std::string range(const SafetensorsEntry &e) {
-  return "[" + std::to_string(e.begin) + ", " + std::to_string(e.end) + ")";
+  return fmt::format("[{}, {})", e.begin, e.end);
 }
 
 std::string shapeText(const SafetensorsEntry &e) {
@@ -182,8 +180,11 @@ std::string shapeText(const SafetensorsEntry &e) {
   return text + "]";
 }
 
-Error bad(const std::string &name, const std::string &what) {
-  return {ExitCode::BadInput, name + ": " + what};
+template <typename... T>
+Error bad(const std::string &name, fmt::format_string<T...> text,
+          T &&...arguments) {
+  return makeError(ExitCode::BadInput, "{}: {}", name,
+                   fmt::format(text, std::forward<T>(arguments)...));
 }
 
 // dtype and shape must give the bytes between the offsets.
@@ -191,12 +192,13 @@ Status checkSize(const SafetensorsEntry &e, uint64_t dataBytes,
                  const std::string &name) {
   std::string tensor = "tensor " + gemmac::quoted(e.name);
   if (e.begin > e.end)
-    return bad(name,
-               tensor + " expects ascending data_offsets, got " + range(e));
+    return bad(name, "{} expects ascending data_offsets, got {}", tensor,
+               range(e));
   if (e.end > dataBytes)
-    return bad(name, tensor + " lies at " + range(e) +
-                         ", outside the data of " + std::to_string(dataBytes) +
-                         " bytes; is the file truncated? fetch it again");
+    return bad(name,
+               "{} lies at {}, outside the data of {} bytes; is the file "
+               "truncated? fetch it again",
+               tensor, range(e), dataBytes);
   uint64_t bits = uint64_t(e.type->bits);
   bool overflow = false;
   bool empty = std::find(e.shape.begin(), e.shape.end(), 0) != e.shape.end();
@@ -205,12 +207,11 @@ Status checkSize(const SafetensorsEntry &e, uint64_t dataBytes,
   if (empty)
     bits = 0;
   else if (overflow)
-    return bad(name, tensor + " has an absurd shape " + shapeText(e));
+    return bad(name, "{} has an absurd shape {}", tensor, shapeText(e));
   if (bits % 8 || bits / 8 != e.end - e.begin)
-    return bad(name, tensor + ": shape " + shapeText(e) + " of " +
-                         e.type->name + " expects " + std::to_string(bits / 8) +
-                         " bytes, got " + std::to_string(e.end - e.begin) +
-                         " at " + range(e));
+    return bad(name, "{}: shape {} of {} expects {} bytes, got {} at {}",
+               tensor, shapeText(e), e.type->name, bits / 8, e.end - e.begin,
+               range(e));
   return Done{};
 }
 
@@ -221,20 +222,19 @@ Status checkTiling(const std::vector<SafetensorsEntry> &entries,
   const SafetensorsEntry *previous = nullptr;
   for (const SafetensorsEntry &e : entries) {
     if (e.begin < at)
-      return bad(name, "tensor " + gemmac::quoted(e.name) + " at " + range(e) +
-                           " overlaps tensor " +
-                           gemmac::quoted(previous->name) + " at " +
-                           range(*previous));
+      return bad(name, "tensor {} at {} overlaps tensor {} at {}",
+                 gemmac::quoted(e.name), range(e),
+                 gemmac::quoted(previous->name), range(*previous));
     if (e.begin > at)
-      return bad(name, std::to_string(e.begin - at) +
-                           " bytes belong to no tensor, a hole before tensor " +
-                           gemmac::quoted(e.name) + " at " + range(e));
+      return bad(name,
+                 "{} bytes belong to no tensor, a hole before tensor {} at {}",
+                 e.begin - at, gemmac::quoted(e.name), range(e));
     at = e.end;
     previous = &e;
   }
   if (at != dataBytes)
-    return bad(name, std::to_string(dataBytes - at) +
-                         " bytes after the last tensor belong to no tensor");
+    return bad(name, "{} bytes after the last tensor belong to no tensor",
+               dataBytes - at);
   return Done{};
 }
 
@@ -279,7 +279,8 @@ parseSafetensorsHeader(std::string_view json, uint64_t dataBytes,
       return good.error();
     return entries;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 
@@ -289,20 +290,19 @@ Result<SafetensorsHeader> parseSafetensors(std::string_view file,
     return bad(name, "a git-lfs pointer, not the tensors; fetch them with "
                      "\"git lfs pull\"");
   if (file.size() < 8)
-    return bad(name, "truncated: has " + std::to_string(file.size()) +
-                         " bytes, expects a header length of 8");
+    return bad(name, "truncated: has {} bytes, expects a header length of 8",
+               file.size());
   uint64_t length = 0;
   for (int i = 7; i >= 0; --i)
     length = length << 8 | uint8_t(file[size_t(i)]);
   if (length > file.size() - 8)
-    return bad(name, "header length " + std::to_string(length) +
-                         " goes beyond the file of " +
-                         std::to_string(file.size()) +
-                         " bytes; truncated, or not a safetensors file");
+    return bad(name,
+               "header length {} goes beyond the file of {} bytes; truncated, "
+               "or not a safetensors file",
+               length, file.size());
   if (length > safetensorsHeaderBytes)
-    return bad(name, "header length " + std::to_string(length) +
-                         " is too long, expects at most " +
-                         std::to_string(safetensorsHeaderBytes));
+    return bad(name, "header length {} is too long, expects at most {}", length,
+               safetensorsHeaderBytes);
   SafetensorsHeader header;
   header.dataStart = 8 + length;
   Result<std::vector<SafetensorsEntry>> entries = parseSafetensorsHeader(

@@ -35,16 +35,13 @@ public:
     if (!inMap)
       return scalar("a string");
     if (!isPlainName(value))
-      return refuse("tensor " + gemmac::quoted(field) +
-                    " expects the name of a .safetensors file, got " +
-                    gemmac::quoted(value));
+      return refuse("tensor {} expects the name of a .safetensors file, got {}",
+                    gemmac::quoted(field), gemmac::quoted(value));
     size_t shard = shards.emplace(value, shards.size()).first->second;
     if (shards.size() > safetensorsShards)
-      return refuse("more than " + std::to_string(safetensorsShards) +
-                    " files");
+      return refuse("more than {} files", safetensorsShards);
     if (int64_t(tensors.size()) == safetensorsTensors)
-      return refuse("more than " + std::to_string(safetensorsTensors) +
-                    " tensors");
+      return refuse("more than {} tensors", safetensorsTensors);
     tensors.push_back({std::move(field), shard});
     return true;
   }
@@ -78,19 +75,20 @@ public:
   }
 
 private:
-  bool refuse(std::string why) {
-    problem = std::move(why);
+  template <typename... T>
+  bool refuse(fmt::format_string<T...> text, T &&...arguments) {
+    problem = fmt::format(text, std::forward<T>(arguments)...);
     return false;
   }
   // Anything but an object; wrong in the map, as the map and as the document.
   bool scalar(const char *what) {
     if (inMap)
-      return refuse("tensor " + gemmac::quoted(field) +
-                    " expects a file name, got " + what);
+      return refuse("tensor {} expects a file name, got {}",
+                    gemmac::quoted(field), what);
     if (depth == 0)
-      return refuse(std::string("expects an object, got ") + what);
+      return refuse("expects an object, got {}", what);
     if (depth == 1 && field == "weight_map")
-      return refuse(std::string("weight_map expects an object, got ") + what);
+      return refuse("weight_map expects an object, got {}", what);
     return true;
   }
 
@@ -126,13 +124,15 @@ Result<ShardIndex> parseShardIndex(std::string_view json,
     if (!read)
       return read.error();
     if (!builder.hasMap)
-      return Error{ExitCode::BadInput,
-                   name + ": weight_map is missing, expects an object"};
+      return makeError(ExitCode::BadInput,
+                       "{}: weight_map is missing, expects an object", name);
     if (builder.tensors.empty())
-      return Error{ExitCode::BadInput, name + ": weight_map names no tensor"};
+      return makeError(ExitCode::BadInput, "{}: weight_map names no tensor",
+                       name);
     return sorted(builder);
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 

@@ -37,7 +37,14 @@ private:
     error = {code, name + ": " + what};
     return false;
   }
-  bool bad(const std::string &what) { return fail(ExitCode::BadInput, what); }
+  template <typename... T>
+  bool fail(ExitCode code, fmt::format_string<T...> text, T &&...arguments) {
+    return fail(code, fmt::format(text, std::forward<T>(arguments)...));
+  }
+  template <typename... T>
+  bool bad(fmt::format_string<T...> text, T &&...arguments) {
+    return fail(ExitCode::BadInput, text, std::forward<T>(arguments)...);
+  }
 
   static std::string describe(const JsonValue *value) {
     if (!value)
@@ -54,9 +61,8 @@ private:
               std::string_view text) {
     if (value && value->is(JsonValue::Kind::String) && value->text == text)
       return true;
-    return fail(ExitCode::Unsupported, what + " expects " +
-                                           gemmac::quoted(text) + ", got " +
-                                           describe(value));
+    return fail(ExitCode::Unsupported, "{} expects {}, got {}", what,
+                gemmac::quoted(text), describe(value));
   }
 
   static const JsonValue *find(const JsonValue *value, std::string_view key) {
@@ -69,14 +75,14 @@ private:
   bool checkKind() {
     const JsonValue *bpe = file.root.find("model");
     if (!bpe || !bpe->is(JsonValue::Kind::Object))
-      return bad("field model expects an object, got " + describe(bpe));
+      return bad("field model expects an object, got {}", describe(bpe));
     if (!expect("model.type", bpe->find("type"), "BPE"))
       return false;
     if (!file.sawVocab)
-      return bad("model.vocab expects an object of pieces, got " +
+      return bad("model.vocab expects an object of pieces, got {}",
                  describe(bpe->find("vocab")));
     if (!file.sawMerges)
-      return bad("model.merges expects a list of merges, got " +
+      return bad("model.merges expects a list of merges, got {}",
                  describe(bpe->find("merges")));
     struct {
       const char *key;
@@ -87,9 +93,8 @@ private:
       const JsonValue *v = bpe->find(s.key);
       bool good = v && v->is(JsonValue::Kind::Bool) && v->boolean == s.value;
       if (!good && (s.needed || !absent(v)))
-        return fail(ExitCode::Unsupported,
-                    std::string("model.") + s.key + " expects " +
-                        (s.value ? "true" : "false") + ", got " + describe(v));
+        return fail(ExitCode::Unsupported, "model.{} expects {}, got {}", s.key,
+                    s.value ? "true" : "false", describe(v));
     }
     const char *const unused[] = {"dropout", "continuing_subword_prefix",
                                   "end_of_word_suffix"};
@@ -98,9 +103,8 @@ private:
       bool empty = v && ((v->is(JsonValue::Kind::String) && v->text.empty()) ||
                          (v->is(JsonValue::Kind::Number) && v->number == 0));
       if (!absent(v) && !empty)
-        return fail(ExitCode::Unsupported, std::string("model.") + key +
-                                               " expects null, got " +
-                                               describe(v));
+        return fail(ExitCode::Unsupported, "model.{} expects null, got {}", key,
+                    describe(v));
     }
     return true;
   }
@@ -136,9 +140,9 @@ private:
     const JsonValue *post = root.find("post_processor");
     if (!absent(post) && !(find(post, "type") &&
                            find(post, "type")->text == "TemplateProcessing"))
-      warnings.push_back(name + ": post_processor " +
-                         describe(find(post, "type")) +
-                         " is ignored: the program adds <bos> itself");
+      warnings.push_back(fmt::format(
+          "{}: post_processor {} is ignored: the program adds <bos> itself",
+          name, describe(find(post, "type"))));
     return checkReplace("decoder.decoders[0]", &steps->items[0], spaceMark,
                         " ") &&
            expect("decoder.decoders[1].type", steps->items[1].find("type"),
@@ -158,24 +162,23 @@ private:
     if (absent(list))
       return true;
     if (!list->is(JsonValue::Kind::Array))
-      return bad("added_tokens expects a list, got " + describe(list));
+      return bad("added_tokens expects a list, got {}", describe(list));
     std::unordered_map<std::string_view, size_t> seen;
     for (const JsonValue &item : list->items) {
-      std::string what = "added_tokens[" + std::to_string(added.size()) + "]";
+      std::string what = fmt::format("added_tokens[{}]", added.size());
       const JsonValue *text = item.find("content"), *id = item.find("id");
       if (!text || !text->is(JsonValue::Kind::String) || text->text.empty())
-        return bad(what + ".content expects a text, got " + describe(text));
+        return bad("{}.content expects a text, got {}", what, describe(text));
       if (!id || !id->is(JsonValue::Kind::Integer))
-        return bad(what + ".id expects an integer, got " + describe(id));
+        return bad("{}.id expects an integer, got {}", what, describe(id));
       for (const char *key : {"single_word", "lstrip", "rstrip", "normalized"})
         if (const JsonValue *v = item.find(key);
             !absent(v) && !(v->is(JsonValue::Kind::Bool) && !v->boolean))
           return fail(ExitCode::Unsupported,
-                      "added token " + gemmac::quoted(text->text) +
-                          " expects " + key + " false, got " + describe(v));
+                      "added token {} expects {} false, got {}",
+                      gemmac::quoted(text->text), key, describe(v));
       if (!seen.emplace(text->text, added.size()).second)
-        return bad("added token " + gemmac::quoted(text->text) +
-                   " stands twice");
+        return bad("added token {} stands twice", gemmac::quoted(text->text));
       const JsonValue *special = item.find("special");
       added.push_back({text->text, id->integer, special && special->boolean,
                        ids.count(text->text) != 0});
@@ -187,13 +190,11 @@ private:
   bool place(std::string_view text, int64_t id) {
     int64_t count = int64_t(model.pieces.size());
     if (id < 0 || id >= count)
-      return bad("piece " + gemmac::quoted(text) + " expects an id in 0.." +
-                 std::to_string(count - 1) + " (ids have no holes), got " +
-                 std::to_string(id));
+      return bad("piece {} expects an id in 0..{} (ids have no holes), got {}",
+                 gemmac::quoted(text), count - 1, id);
     if (model.pieces[id].data())
-      return bad("pieces " + gemmac::quoted(model.pieces[id]) + " and " +
-                 gemmac::quoted(text) + " have the same id " +
-                 std::to_string(id));
+      return bad("pieces {} and {} have the same id {}",
+                 gemmac::quoted(model.pieces[id]), gemmac::quoted(text), id);
     model.pieces[id] = text;
     return true;
   }
@@ -209,10 +210,9 @@ private:
     for (const Added &token : added)
       count += !token.inModel;
     if (count != vocab)
-      return bad("expects " + std::to_string(vocab) +
-                 " pieces (the model's vocabulary size), got " +
-                 std::to_string(count) +
-                 "; take the tokenizer.json of this checkpoint");
+      return bad("expects {} pieces (the model's vocabulary size), got {}; "
+                 "take the tokenizer.json of this checkpoint",
+                 vocab, count);
     model.pieces.resize(count);
     model.flags.resize(count, 0);
     model.inModel.resize(count, false);
@@ -226,9 +226,8 @@ private:
         if (!place(token.text, token.id))
           return false;
       } else if (int64_t id = ids.find(token.text)->second; id != token.id) {
-        return bad("added token " + gemmac::quoted(token.text) +
-                   " expects id " + std::to_string(id) + " as in vocab, got " +
-                   std::to_string(token.id));
+        return bad("added token {} expects id {} as in vocab, got {}",
+                   gemmac::quoted(token.text), id, token.id);
       }
       model.flags[token.id] |=
           GM_TOK_ADDED | (token.special ? GM_TOK_SPECIAL : 0);
@@ -261,9 +260,8 @@ Result<std::vector<uint8_t>>
 packTokenizerText(std::string_view text, const std::string &name, int64_t vocab,
                   std::vector<std::string> &warnings) {
   if (text.size() > mostBytes)
-    return Error{ExitCode::BadInput,
-                 name + ": expects at most " + std::to_string(mostBytes) +
-                     " bytes, got " + std::to_string(text.size())};
+    return makeError(ExitCode::BadInput, "{}: expects at most {} bytes, got {}",
+                     name, mostBytes, text.size());
   try {
     Result<TokenizerFile> file = readTokenizerFile(text, name);
     if (!file)
@@ -276,7 +274,8 @@ packTokenizerText(std::string_view text, const std::string &name, int64_t vocab,
       return Error{blob.error().code, name + ": " + blob.error().message};
     return blob;
   } catch (const std::bad_alloc &) {
-    return Error{ExitCode::Resources, name + ": not enough memory to read it"};
+    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
+                     name);
   }
 }
 

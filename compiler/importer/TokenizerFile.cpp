@@ -54,8 +54,7 @@ public:
   bool endArray() override {
     if (mode == Mode::Pair) {
       if (parts != 2)
-        return fail(mergeName() + " expects two pieces, got " +
-                    std::to_string(parts));
+        return fail("{} expects two pieces, got {}", mergeName(), parts);
       mode = Mode::Merges;
       parts = 0;
       return true;
@@ -70,7 +69,7 @@ private:
   enum class Mode { Tree, Vocab, Merges, Pair };
 
   std::string mergeName() const {
-    return "merge " + std::to_string(file.merges.size() - (parts > 0));
+    return fmt::format("merge {}", file.merges.size() - (parts > 0));
   }
 
   // The next value belongs to model.NAME.
@@ -92,7 +91,7 @@ private:
     size_t space = text.find(' ', 1);
     parts = 0;
     if (space == text.npos || space + 1 == text.size())
-      return fail(mergeName() + " expects \"left right\", got " +
+      return fail("{} expects \"left right\", got {}", mergeName(),
                   gemmac::quoted(text));
     TokenizerFile::Text left = keep(text.substr(0, space));
     file.merges.push_back({left, keep(text.substr(space + 1))});
@@ -112,10 +111,10 @@ private:
     if (mode == Mode::Tree)
       return JsonTree::add(kind);
     if (mode == Mode::Vocab)
-      fail("piece " + gemmac::quoted(file.view(file.vocab.back().text)) +
-           " expects an id, got " + kindName(kind));
+      fail("piece {} expects an id, got {}",
+           gemmac::quoted(file.view(file.vocab.back().text)), kindName(kind));
     else
-      fail(mergeName() + " expects a string or a list of two, got " +
+      fail("{} expects a string or a list of two, got {}", mergeName(),
            kindName(kind));
     return nullptr;
   }

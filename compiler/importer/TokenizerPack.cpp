@@ -299,9 +299,8 @@ Status findByteTokens(TokenizerModel &model, const PieceIds &ids) {
     std::snprintf(text, sizeof text, "<0x%02X>", byte);
     auto hit = ids.find(text);
     if (hit == ids.end())
-      return Error{ExitCode::BadInput,
-                   std::string("expects all 256 byte tokens, but ") + text +
-                       " is missing"};
+      return makeError(ExitCode::BadInput,
+                       "expects all 256 byte tokens, but {} is missing", text);
     model.byteIds[byte] = uint32_t(hit->second);
   }
   return Done{};
@@ -320,10 +319,10 @@ Status addMerge(TokenizerModel &model, const PieceIds &ids,
     else if (model.flags[hit->second] & GM_TOK_BYTE)
       problem = " is a byte token; those cannot merge";
     if (problem)
-      return Error{ExitCode::BadInput,
-                   "merge " + std::to_string(model.merges.size()) + " of " +
-                       gemmac::quoted(left) + " and " + gemmac::quoted(right) +
-                       ": piece " + gemmac::quoted(texts[i]) + problem};
+      return makeError(ExitCode::BadInput, "merge {} of {} and {}: piece {}{}",
+                       model.merges.size(), gemmac::quoted(left),
+                       gemmac::quoted(right), gemmac::quoted(texts[i]),
+                       problem);
     found[i] = uint32_t(hit->second);
   }
   model.merges.push_back(

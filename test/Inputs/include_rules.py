@@ -10,7 +10,7 @@ CONTRACTS = ["runtime/abi.h", "runtime/file.h", "runtime/manifest_generated.h",
 # Folder -> our own folders (or files) that it may include besides itself, and
 # which of the big libraries it may know.
 RULES = {
-    "support": ([], []),
+    "support": ([], ["fmt"]),
     "dialects": (["targets"], ["mlir", "llvm"]),
     "targets": ([], []),
     "passes": (["dialects", "targets"], ["mlir", "llvm"]),

@@ -46,8 +46,8 @@ def compiled(*args, **more):
 
 @case
 def values_that_are_not_expected():
-    error("--quant expects auto, none, bf16, f32, q8, q4, got 'q5'", "e", "--quant=q5")
-    error("--quant expects auto, none, bf16, f32, q8, q4, got 'q5'", "e", "--quant", "q5")
+    error("--quant expects auto, none, f32, bf16, q8, q4, got 'q5'", "e", "--quant=q5")
+    error("--quant expects auto, none, f32, bf16, q8, q4, got 'q5'", "e", "--quant", "q5")
     error("--compile-to expects import, optimize, select, plan, native, got 'x'", "e", "--compile-to=x")
     error("--threads expects an integer from 0 to 1024, got 'x'", "e", "-jx")
     error("--threads expects an integer from 0 to 1024, got '1025'", "e", "--threads=1025")

@@ -209,7 +209,7 @@ TEST_F(Verify, ChecksTheText) {
   // The architecture alone does not do.
   Target other = *target;
   other.name = "a target of " + other.arch + " that no machine is";
-  other.required = {"no-such-feature"};
+  other.features.push_back("no-such-feature");
   EXPECT_EQ(checkVerify(folder + "/text", other).error().code,
             ExitCode::Machine);
 }
