@@ -49,7 +49,7 @@ static void fuseInputs(AddOp add) {
       !match.single(token.getResult(), "the token part"))
     return match.decline();
   if (token.getSoftMode() == "row") {
-    match.fail("expects soft_mode \"zero\" of the token part, got \"row\"");
+    match.fail(R"(expects soft_mode "zero" of the token part, got "row")");
     return match.decline();
   }
   Value context = norm.getX();
