@@ -49,9 +49,9 @@ symbolsOf(const std::string &name, const Constants::Value &value,
              ConstantFP::get(Type::getFloatTy(context), float(*real))}};
   std::vector<std::pair<std::string, Constant *>> symbols;
   for (const char *text : {"bf16", "q8"})
-    symbols.push_back(
-        {"gm_" + name + "_" + text,
-         ConstantInt::get(i32, std::get<std::string>(value) == text)});
+    symbols.emplace_back(
+        "gm_" + name + "_" + text,
+        ConstantInt::get(i32, std::get<std::string>(value) == text));
   return symbols;
 }
 
@@ -71,7 +71,8 @@ static void fillConstant(GlobalVariable &variable, Constant *constant) {
 // Replaces every load of a constant by its value.
 static void fillConstants(Module &module, const Constants &constants) {
   for (const auto &[name, value] : constants.all())
-    for (auto [symbol, constant] : symbolsOf(name, value, module.getContext()))
+    for (const auto &[symbol, constant] :
+         symbolsOf(name, value, module.getContext()))
       if (GlobalVariable *variable = module.getNamedGlobal(symbol))
         fillConstant(*variable, constant);
 #ifndef NDEBUG

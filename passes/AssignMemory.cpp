@@ -161,7 +161,7 @@ void FunctionPlanner::layOut() {
     for (Slot *other : order)
       if (other->offset >= 0 && other->place == slot->place &&
           other->first <= slot->last && slot->first <= other->last)
-        taken.push_back({other->offset, other->offset + other->bytes});
+        taken.emplace_back(other->offset, other->offset + other->bytes);
     llvm::sort(taken);
     int64_t end = 0, best = -1, smallest = 0;
     for (auto [from, to] : taken) {

@@ -27,10 +27,11 @@ public:
   CpuRecipe(RecipeContext &c, Operation *op)
       : c(c), op(op), loc(op->getLoc()) {}
 
-  LogicalResult lower();
+  LogicalResult lower() { return failure(failed(dispatch()) || isRefused); }
   Value copyOut(Location where, Value value);
 
 private:
+  LogicalResult dispatch();
   LogicalResult embed(gemma::EmbedOp op);
   LogicalResult take(gemma::TakeOp op);
   LogicalResult rmsNorm(gemma::RmsNormOp op);
@@ -70,6 +71,7 @@ private:
   Operation *op;
   FlatSymbolRefAttr layer = {}; // a weight of the op's layer, if it has one
   Location loc;
+  bool isRefused = false; // a call for which there is no kernel
 };
 
 } // namespace gemmac::cpu

@@ -33,7 +33,11 @@ FailureOr<Value> CpuRecipe::ioArg(Io io) {
 ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
   OpBuilder &b = c.builder;
   KernelSpec spec = {what.family, c.rows, what.constants};
-  assert(checkSpec(spec).empty() && "recipes make kernels that there are");
+  // Numbers that gemma's ops may have and no body takes, such as a huge window.
+  if (std::string problem = checkSpec(spec); !problem.empty()) {
+    op->emitError() << "unsupported: kernel " << what.family << " " << problem;
+    isRefused = true;
+  }
   const Family &family = *findFamily(what.family);
   CallShape shape = {family, spec.constants,
                      axis.value_or(family.axesOf(c.rows).front())};
@@ -328,7 +332,7 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
   return success();
 }
 
-LogicalResult CpuRecipe::lower() {
+LogicalResult CpuRecipe::dispatch() {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](gemma::EmbedOp op) { return embed(op); })
       .Case([&](gemma::TakeOp op) { return take(op); })

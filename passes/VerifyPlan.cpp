@@ -273,7 +273,7 @@ LogicalResult MemoryChecker::run() {
       return failure();
     for (Value result : call.getResults()) {
       definedAt[result] = writes.size();
-      writes.push_back({result, places[result]});
+      writes.emplace_back(result, places[result]);
     }
   }
   return checkOutputs();

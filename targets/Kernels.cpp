@@ -45,7 +45,7 @@ const char *rowClassName(RowClass rows) {
 // Shortest decimal that reads back as the f32 that bodies compute with.
 static std::string shortest(double value) {
   char text[32];
-  auto end = std::to_chars(text, text + sizeof text, float(value)).ptr;
+  char *end = std::to_chars(text, text + sizeof text, float(value)).ptr;
   return std::string(text, end);
 }
 

@@ -4,6 +4,7 @@
 
 #include "targets/Kernels.h"
 #include "targets/Layouts.h"
+#include "targets/Target.h"
 
 #include <gtest/gtest.h>
 
@@ -87,9 +88,14 @@ inline std::string testName(const testing::TestParamInfo<std::string> &info) {
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
+inline std::vector<std::string> targetNames() {
+  std::vector<std::string> names;
+  for (const Target &target : targets())
+    names.push_back(target.name);
+  return names;
+}
 #define GEMMAC_ALL_TARGETS(suite)                                              \
-  INSTANTIATE_TEST_SUITE_P(                                                    \
-      Targets, suite, testing::Values("x86-avx512", "x86-avx2", "arm-neon"),   \
-      testName)
+  INSTANTIATE_TEST_SUITE_P(Targets, suite, testing::ValuesIn(targetNames()),   \
+                           testName)
 
 } // namespace gemmac

@@ -1,5 +1,11 @@
 // The hot loops of the products as machine code: the instruction that should be
 // there is, no vector goes to the stack, nothing is called.
+//
+// Numbers of instructions are what the LLVM in use makes: upper bounds, so that
+// a slower loop shows. When another LLVM changes them, look at the loops
+// (gemma-kernels --family F --constants ... --emit asm -o -) and compare speeds
+// with the old build in turns (gemma-kernels bench, the same minute); where
+// they are not slower, write down the numbers that the failures print.
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 

@@ -1,17 +1,17 @@
-// Every declared (family, target, row class) has a body that defines its
-// symbol, needs nothing from outside but memory functions, and is
+// Every declared (family, target, row class, format) has a body that defines
+// its symbol, needs nothing from outside but memory functions, and is
 // deterministic.
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "codegen/kernels/Tile.h"
 #include "targets/Layouts.h"
+#include "test/codegen/kernels/KernelRunner.h"
 
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <set>
 
 using namespace gemmac;
@@ -25,14 +25,31 @@ Constants sampleConstants(const Family &family) {
   return constants;
 }
 
+// The sample, and with it quantised weights, activations and caches where the
+// family takes them.
+std::vector<Constants> sampleVariants(const Family &family, RowClass rows) {
+  std::vector<Constants> variants = {sampleConstants(family)};
+  struct Words {
+    const char *format, *cache;
+  };
+  for (Words words : {Words{"q8_0", "q8"}, Words{"q4_bf", "f32"}}) {
+    Constants other = variants[0];
+    if (other.has("format"))
+      other.set("format", words.format);
+    if (other.has("act"))
+      other.set("act", "q8");
+    if (other.has("cache"))
+      other.set("cache", words.cache);
+    if (!(other == variants[0]) &&
+        checkSpec({family.name, rows, other}).empty())
+      variants.push_back(other);
+  }
+  return variants;
+}
+
 class Families : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Targets, Families,
-                         testing::Values("x86-avx512", "x86-avx2", "arm-neon"),
-                         [](const auto &info) {
-                           std::string name = info.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Targets, Families, testing::ValuesIn(targetNames()),
+                         testName);
 
 std::string compile(const KernelSpec &spec, const Target &target) {
   llvm::LLVMContext context;
@@ -72,12 +89,13 @@ TEST_P(Families, EveryFamilyHasBodies) {
     ASSERT_TRUE(hasKernel(family.name, target))
         << family.name << " on " << target.name;
     for (RowClass rows : {RowClass::Few, RowClass::Many})
-      if (!family.axesOf(rows).empty()) {
-        KernelSpec spec{family.name, rows, sampleConstants(family)};
-        EXPECT_EQ(checkSpec(spec), "");
-        std::string text = compile(spec, target);
-        EXPECT_NE(text.find(kernelSymbol(spec) + ":"), std::string::npos);
-      }
+      if (!family.axesOf(rows).empty())
+        for (const Constants &constants : sampleVariants(family, rows)) {
+          KernelSpec spec{family.name, rows, constants};
+          EXPECT_EQ(checkSpec(spec), "");
+          std::string text = compile(spec, target);
+          EXPECT_NE(text.find(kernelSymbol(spec) + ":"), std::string::npos);
+        }
   }
 }
 

@@ -216,6 +216,39 @@ TEST_P(Linear, Ple) {
     }
 }
 
+// Whether the compiler contracts alike in both classes is its choice for every
+// k: a row has the bits of the other class at those of E2B, E4B, 12B, 26B-A4B
+// and 31B: hidden sizes, widths of the feed-forward blocks, heads times head
+// size, width of the per-layer embeddings.
+TEST_P(Linear, RealSizes) {
+  struct Sizes {
+    std::string family, format;
+    std::vector<int64_t> k;
+  };
+  const Sizes all[] = {{"linear",
+                        "bf16",
+                        {1536, 2560, 3840, 2816, 5376, 6144, 12288, 10240,
+                         15360, 2112, 21504, 2048, 4096, 8192, 16384, 256}},
+                       {"linear", "f32", {1536, 2560, 3840, 2816, 5376}},
+                       {"linear_geglu", "bf16", {1536, 2560, 3840, 2816, 5376}},
+                       {"linear_ple", "bf16", {1536, 2560}}};
+  for (const Sizes &sizes : all)
+    for (int64_t k : sizes.k) {
+      Product p(sizes.family, sizes.format, k, 32, 9, random);
+      KernelRunner few(p.spec(RowClass::Few), GetParam());
+      KernelRunner many(p.spec(RowClass::Many), GetParam());
+      Bytes y = p.run(many, RowClass::Many, 0, 9);
+      for (int64_t first : {0, 8}) {
+        int64_t rows = first ? 1 : 8;
+        Bytes part = p.run(few, RowClass::Few, first, rows);
+        for (int64_t r = 0; r < rows; ++r)
+          ASSERT_TRUE(p.sameRow(part, r, y, first + r))
+              << sizes.family << ' ' << sizes.format << " k " << k << " row "
+              << first + r;
+      }
+    }
+}
+
 // No units, or no rows: nothing is touched.
 TEST_P(Linear, NothingToDo) {
   Product p("linear", "f32", 32, 32, 8, random);
