@@ -4,10 +4,11 @@ Ops: every ```mlir block in the description of an op of dialects/*/*Ops.td is
 put beside the symbols that the compiler prints for a true size, the values that
 it takes from outside become arguments (types: VALUES, or those that a call
 ends with), and the module is parsed, verified and printed again. Each op has a
-block, and it shows the op. Passes and docs/*.md: examples leave things out, so
-each of their lines must have the shape of a line that a true size has before or
-after some pass: the same words and punctuation; values, symbols and numbers
-stand for any.
+block, and it shows the op. Attributes: every line of an example that begins
+with one is parsed. Passes and docs/*.md: examples leave things out, so each of
+their lines must have the shape of a line that a true size has before or after
+some pass: the same words and punctuation; values, symbols and numbers stand for
+any.
 
 Tables are read with llvm-tblgen; gemma-opt and gemmac are those on PATH."""
 import functools
@@ -21,6 +22,7 @@ import sys
 
 ROOT = sys.argv[1]
 BLOCK = re.compile(r"^ *```mlir\n(.*?)^ *```$", re.M | re.S)
+ATTRIBUTE = re.compile(r"^ *(#\w+\.\w+.*)$", re.M)
 problems = []
 
 
@@ -133,6 +135,21 @@ def check_op(path, record, dialect):
             problems.append(f"{where}: the example of {op}:\n{message}")
 
 
+# ---- attributes
+
+
+def check_attribute(path, record):
+    where = f"{path}:{record['!locs'][0].split(':')[-1]}"
+    if "EnumAttr" in record["!superclasses"]:
+        return  # its cases are its documentation
+    if "```" not in record["description"]:
+        problems.append(f"{where}: {record['!name']} has no example")
+    for example in ATTRIBUTE.findall(record["description"]):
+        result = run(["gemma-opt", "-"], f"func.func private @f() attributes {{example = {example}}}")
+        if result.returncode:
+            problems.append(f"{where}: {example}:\n{result.stderr.strip()[:2000]}")
+
+
 # ---- passes
 
 
@@ -199,6 +216,8 @@ def main():
         for record in records(path, "Op"):
             check_op(name, record, dialect)
             ops += 1
+        for record in records(path, "AttrDef"):
+            check_attribute(name, record)
     passes = records(os.path.join(ROOT, "passes/Passes.td"), "PassBase")
     printed = printed_lines([record["argument"] for record in passes])
     for record in passes:
