@@ -1,8 +1,8 @@
 // Each fused op becomes what its documentation says.
-// RUN: gemma-opt %s --gemma-expand --split-input-file | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --gemma-expand --split-input-file | FileCheck %s
 // Fusing undoes it.
-// RUN: gemma-opt %s --split-input-file -o %t.fused
-// RUN: gemma-opt %s --gemma-expand --gemma-fuse-attention --gemma-fuse-ffn --gemma-fuse-ple --gemma-fold-constants --split-input-file | diff %t.fused -
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --split-input-file -o %t.fused
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --gemma-expand --gemma-fuse-attention --gemma-fuse-ffn --gemma-fuse-ple --gemma-fold-constants --split-input-file | diff %t.fused -
 
 gemma.weight @norm from "norm" : tensor<48xf32>
 gemma.weight @post from "post" : tensor<48xf32>
@@ -31,7 +31,7 @@ func.func @kv_block(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi
 // CHECK-LABEL: func.func @key_is_value
 // CHECK: %[[K0:.+]] = gemma.linear %{{.+}}, @k
 // CHECK-NEXT: gemma.rms_norm %[[K0]] weight @kn
-// CHECK: gemma.rms_norm %[[K0]] {eps
+// CHECK: gemma.rms_norm %[[K0]] size
 func.func @key_is_value(%h: tensor<?x48xf32>, %slot: tensor<?xi32>, %pos: tensor<?xi32>, %rope: tensor<?x4x2xf32>) {
   gemma.kv_block %h at (%slot, %pos), %rope norm(@norm) k(@k) k_norm(@kn) cache(@kv) pairs 4 eps 1.0e-06 : tensor<?x48xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4x2xf32>
   return
@@ -85,7 +85,7 @@ func.func @ffn_block(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
 }
 
 // CHECK-LABEL: func.func @moe_block
-// CHECK-NEXT: %[[X:.+]] = gemma.rms_norm %arg0 weight @pre {
+// CHECK-NEXT: %[[X:.+]] = gemma.rms_norm %arg0 weight @pre size
 // CHECK-NEXT: %[[G:.+]] = gemma.linear %[[X]], @gate
 // CHECK-NEXT: %[[U:.+]] = gemma.linear %[[X]], @up
 // CHECK-NEXT: %[[A:.+]] = gemma.geglu %[[G]], %[[U]]
@@ -96,7 +96,7 @@ func.func @ffn_block(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {
 // CHECK-NEXT: %[[S:.+]] = gemma.experts %[[X3]], %[[W]], %[[E]] gate_up(@gate_up) down(@experts_down) per_expert(@per_expert)
 // CHECK-NEXT: %[[Y2:.+]] = gemma.rms_norm %[[S]] weight @post_experts
 // CHECK-NEXT: %[[SUM:.+]] = gemma.add %[[Y1]], %[[Y2]]
-// CHECK-NEXT: %[[N:.+]] = gemma.rms_norm %[[SUM]] weight @post {
+// CHECK-NEXT: %[[N:.+]] = gemma.rms_norm %[[SUM]] weight @post size
 // CHECK-NEXT: %[[Y:.+]] = gemma.add %arg0, %[[N]]
 // CHECK-NEXT: return %[[Y]]
 func.func @moe_block(%h: tensor<?x48xf32>) -> tensor<?x48xf32> {

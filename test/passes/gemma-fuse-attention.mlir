@@ -1,4 +1,4 @@
-// RUN: gemma-opt %s --gemma-fuse-attention | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --gemma-fuse-attention | FileCheck %s
 // Twice is once.
 // RUN: gemma-opt %s --gemma-fuse-attention -o %t.once
 // RUN: gemma-opt %t.once --gemma-fuse-attention | diff %t.once -

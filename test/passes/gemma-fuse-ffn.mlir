@@ -1,4 +1,4 @@
-// RUN: gemma-opt %s --gemma-fuse-ffn | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --gemma-fuse-ffn | FileCheck %s
 // Twice is once.
 // RUN: gemma-opt %s --gemma-fuse-ffn -o %t.once
 // RUN: gemma-opt %t.once --gemma-fuse-ffn | diff %t.once -

@@ -1,4 +1,4 @@
-// RUN: gemma-opt %s --gemma-fuse-ple | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --gemma-fuse-ple | FileCheck %s
 // Twice is once.
 // RUN: gemma-opt %s --gemma-fuse-ple -o %t.once
 // RUN: gemma-opt %t.once --gemma-fuse-ple | diff %t.once -

@@ -141,7 +141,7 @@ func.func @second() attributes {gemma.segment = "step"} {
 
 // -----
 
-// expected-error @below {{expects the step to be one block}}
+// expected-error @below {{expects a segment to be one block}}
 func.func @step() attributes {gemma.segment = "step"} {
   return
 ^unreachable:

@@ -1,8 +1,8 @@
-// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-to-kernel=target=x86-avx512 | FileCheck %s
-// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-to-kernel=target=arm-neon | FileCheck %s --check-prefix=ARM
-// RUN: gemma-opt %S/Inputs/experts.mlir --gemma-select | FileCheck %s --check-prefix=MOE
-// RUN: sed 's/"layers.0.experts.gate_up_proj" : [^{]*{/&parts = ["g", "u"], /' %S/Inputs/experts.mlir | gemma-opt --gemma-select | FileCheck %s --check-prefix=PARTS
-// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-select | gemma-opt | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %S/Inputs/shared-layers.mlir --gemma-to-kernel=target=x86-avx512 | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %S/Inputs/shared-layers.mlir --gemma-to-kernel=target=arm-neon | FileCheck %s --check-prefix=ARM
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %S/Inputs/experts.mlir --gemma-select | FileCheck %s --check-prefix=MOE
+// RUN: sed 's/"layers.0.experts.gate_up_proj" : [^{]*{/&parts = ["g", "u"], /' %S/Inputs/experts.mlir | gemma-opt --mlir-use-nameloc-as-prefix=false --gemma-select | FileCheck %s --check-prefix=PARTS
+// RUN: gemma-opt %S/Inputs/shared-layers.mlir --mlir-use-nameloc-as-prefix=false --gemma-select | gemma-opt --mlir-use-nameloc-as-prefix=false | FileCheck %s
 
 // CHECK: module attributes {kernel.target = "x86-avx512"}
 // ARM: module attributes {kernel.target = "arm-neon"}
@@ -83,6 +83,8 @@
 // CHECK: kernel.call @logits_bf16_30_
 
 // MOE: kernel.weight @l0.qk {{.*}} 192 x 64
+// Experts in two tensors: the IR names what the checkpoint has.
+// PARTS: kernel.weight @l0.gate_up {{.*}}"g" rows 0 to 32 {{.*}}"u" rows 0 to 32
 // MOE: kernel.weight @l0.gate_up {{.*}} times 8 interleave 32 pieces [#kernel.piece<"layers.0.experts.gate_up_proj" rows 0 to 32 {{.*}} rows 32 to 64
 // MOE-LABEL: func.func @body_few
 // MOE: kernel.call @append_{{.*}} scalars {k_column = 128, stride = 192, v_column = 128}

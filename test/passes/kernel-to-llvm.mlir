@@ -1,7 +1,7 @@
-// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-select --kernel-plan --kernel-native -o %t.mlir
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %S/Inputs/shared-layers.mlir --gemma-select --kernel-plan --kernel-native -o %t.mlir
 // RUN: FileCheck %s < %t.mlir
-// RUN: gemma-opt %t.mlir | diff %t.mlir -
-// RUN: not gemma-opt %S/Inputs/shared-layers.mlir --gemma-select --kernel-native 2>&1 | FileCheck %s --check-prefix=UNPLANNED
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %t.mlir | diff %t.mlir -
+// RUN: not gemma-opt --mlir-use-nameloc-as-prefix=false %S/Inputs/shared-layers.mlir --gemma-select --kernel-native 2>&1 | FileCheck %s --check-prefix=UNPLANNED
 // UNPLANNED: expects a planned segment (run the stage plan first)
 
 // The C signature of targets/Kernels.h: inputs, weights, results, rows,
@@ -50,7 +50,7 @@
 
 // Fields, arrays and weights have names, and calls say what they were in the
 // plan.
-// RUN: gemma-opt %S/Inputs/shared-layers.mlir --gemma-select --kernel-plan --kernel-native --mlir-use-nameloc-as-prefix | FileCheck %s --check-prefix=NAMES
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %S/Inputs/shared-layers.mlir --gemma-select --kernel-plan --kernel-native --mlir-use-nameloc-as-prefix | FileCheck %s --check-prefix=NAMES
 // NAMES-LABEL: llvm.func @body_few(%ctx: !llvm.ptr, %worker: i32)
 // NAMES: %ids = llvm.load
 // NAMES: %l0.qkv = llvm.getelementptr %weights[

@@ -1,4 +1,4 @@
-// RUN: gemma-opt %s --canonicalize | FileCheck %s
+// RUN: gemma-opt --mlir-use-nameloc-as-prefix=false %s --canonicalize | FileCheck %s
 
 gemma.weight @s from "s" : tensor<1xf32>
 

@@ -4,13 +4,13 @@ import re, subprocess, sys
 
 EDITS = {
     "tiny-e": [
-        (r" window 8\n", " window 9\n"),
-        (r" window 8\n", " window 7\n"),
+        (r" window 8 ", " window 9 "),
+        (r" window 8 ", " window 7 "),
         (r"(rms_norm %\d+) weight @l0.q_norm", r"\1 weight @l0.k_norm"),
         (r"(over @kv)4", r"\g<1>3"),  # donor of the shared global layers: another shape
         (r"over @kv3", "over @kv2"),
         (r"by @l3.scalar", "by @l2.scalar"),
-        (r"cap 3.0 ", "cap 3.1 "),
+        (r"cap 30.0 ", "cap 31.0 "),
         (r"scale 8.0 ", "scale 1.0 "),  # PLE table
         (r", @l1.gate ", ", @l1.up "),
         (r"\[64, 128\]", "[128, 192]"),
