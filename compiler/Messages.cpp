@@ -39,8 +39,12 @@ struct RemarkPrinter : remark::detail::MLIRRemarkStreamerBase {
 } // namespace
 
 void Messages::listen(MLIRContext &context) const {
-  remark::RemarkCategories categories;
-  categories.all = ".*";
+  // A kind without a filter of its own is not reported, whatever `all` says.
+  remark::RemarkCategories categories = {.all = {},
+                                         .passed = ".*",
+                                         .missed = ".*",
+                                         .analysis = ".*",
+                                         .failed = ".*"};
   if (remarks)
     (void)remark::enableOptimizationRemarks(
         context, std::make_unique<RemarkPrinter>(),

@@ -218,7 +218,7 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
                        OptionalAttr<SoftModeAttr>:$soft_mode);
   let results = (outs F32Rows:$result);
   let assemblyFormat = [{
-    $ids `,` $table (`soft` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)?
+    $ids `,` $table (`soft` `` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)?
     (`columns` $columns^)? `scale` custom<Real>($scale) attr-dict
     `:` type($ids) `->` type($result)
   }];
