@@ -332,7 +332,7 @@ def KernelToLLVM : GemmacPass<"kernel-to-llvm"> {
     ```mlir
     %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars {stride = 1536} over blocks(96) at [row + 10240]
     // becomes
-    llvm.call @linear_...(%g_address, %weight, %d_address, %rows, %c1536, %begin, %end) {kernel.call = "l0.ffn_down"} : ...
+    llvm.call @linear_...(%row, %l0.down, %row10240, %rows, %c1536, %begin, %end) {kernel.call = "l0.mlp_out"} : ...
     ```
   }];
   let dependentDialects = ["::mlir::kernel::KernelDialect", "::mlir::LLVM::LLVMDialect"];
