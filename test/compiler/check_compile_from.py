@@ -64,10 +64,9 @@ for number in range(10):
     with open("less.mlir", "w") as file:
         file.write(BARRIER.join(parts))
     gemmac(3, "--compile-from=less.mlir", "-o", "x", words=["less.mlir:", "breaks what the stage plan promises"])
-edit("plan", "outside.mlir", lambda t: t.replace('rows = array<i64: 0, 2048>, tensor = "embed_tokens.weight"',
-                                                 'rows = array<i64: 1, 2049>, tensor = "embed_tokens.weight"'))
+edit("plan", "outside.mlir", lambda t: t.replace('"embed_tokens.weight" rows 0 to 2048', '"embed_tokens.weight" rows 1 to 2049'))
 gemmac(3, "--compile-from=outside.mlir", "-o", "x", words=["weight 'embed'", "'embed_tokens.weight'", "2048 rows", "2049"])
-edit("plan", "absent.mlir", lambda t: t.replace('tensor = "embed_tokens.weight"', 'tensor = "absent"'))
+edit("plan", "absent.mlir", lambda t: t.replace('piece<"embed_tokens.weight"', 'piece<"absent"'))
 gemmac(3, "--compile-from=absent.mlir", "-o", "x", words=["'absent'", "does not have"])
 edit("plan", "broken.mlir", lambda t: t.replace("kernel.barrier\n", "kernel.barier\n", 1))
 gemmac(3, "--compile-from=broken.mlir", "-o", "x", words=["broken.mlir:", "is no valid text of a stage"])
