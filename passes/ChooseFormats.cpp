@@ -307,8 +307,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       InFlightDiagnostic diag = emitWarning(inMap(line))
                                 << foldLayerNames(lost.names)
                                 << (lost.names.size() == 1 ? " is " : " are ")
-                                << format << ", not " << lost.asked << ": "
-                                << why;
+                                << format << ", not " << lost.asked
+                                << " as the map asks: " << why;
       if (!lost.deciding.empty())
         diag << " " << foldLayerNames(lost.deciding) << "; map both";
     }
