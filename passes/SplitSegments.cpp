@@ -232,10 +232,9 @@ void SplitSegments::makeTop() {
   auto rows = [&](int64_t columns, Type element) {
     return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
   };
-  Part top(
-      step, "top",
-      {ending.hidden.getType(), rows((vocab + 31) / 32, b.getI32Type())},
-      {"hidden", "mask"});
+  Part top(step, "top",
+           {ending.hidden.getType(), rows((vocab + 31) / 32, b.getI32Type())},
+           {"hidden", "mask"});
   auto best =
       TopOp::create(top.b, ending.logits.getLoc(),
                     TypeRange{rows(int64_t(GM_TOP), b.getI32Type()),

@@ -355,10 +355,10 @@ gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @q from "q" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @o from "o" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
-gemma.cache @kv {window = 1125899906842624 : i64, heads = 1 : i64, dim = 32 : i64, form = "kv", format = "bf16"}
+gemma.cache @kv heads 1 dim 32 window 1125899906842624 {format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_local"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e {scale = 8.0 : f64} : tensor<?xi32> -> tensor<?x64xf32>
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   // expected-error @+1 {{unsupported: kernel attend expects constant window to be an i64 of 0 to 2147483647, got 1125899906842624}}
-  %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) {eps = 1.0e-6 : f64, pairs = 16 : i64} : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) pairs 16 eps 1.0e-6 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
   return %y : tensor<?x64xf32>
 }

@@ -8,10 +8,10 @@ import sys
 program, plan = sys.argv[1:]
 body, head = {}, None
 for line in open(plan):
-    weight = re.match(r"\s*kernel\.weight @(\S+) .*?bytes = (\d+) .*?format = \"(\w+)\".*? layout = \"(\w+)\"", line)
+    weight = re.match(r"\s*kernel\.weight @(\S+) (\w+) in (\w+) .*? bytes (\d+)\b", line)
     if not weight:
         continue
-    name, size, form, layout = weight.groups()
+    name, form, layout, size = weight.groups()
     if name in ("embed", "embed.low"):
         head = form
     elif not layout.endswith("_rows"):

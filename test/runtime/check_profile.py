@@ -24,7 +24,7 @@ def call(args):
 def planned(path):
     """Per segment and class: the list of phases, each a list of call names."""
     text = open(path).read()
-    family = dict(re.findall(r'kernel\.def @(\S+) \{.*?family = "(\w+)"', text))
+    family = dict(re.findall(r"kernel\.def @(\S+) = (\w+) (?:few|many) ", text))
     segments = {}
     for line in text.splitlines():
         if found := re.search(r"func\.func @(\w+)_(few|many)\(", line):
