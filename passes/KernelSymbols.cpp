@@ -102,9 +102,8 @@ FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
 // A head of 8 bits, where a scan of five of them is worth it.
 bool KernelSymbols::isScanned(gemma::WeightOp weight) const {
   const Format &format = formatOf(*weight.getFormat());
-  return heads.contains(weight.getSymName()) &&
-         findFamily("top_scan")->supports(target) && *format.scan &&
-         *weight.getAct() == format.act && weight.rank() == 2;
+  return heads.contains(weight.getSymName()) && target.scansHead &&
+         *format.scan && *weight.getAct() == format.act && weight.rank() == 2;
 }
 
 FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,

@@ -529,9 +529,7 @@ static std::vector<Family> makeFamilies() {
        .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
        .scalars = {{"vocab", matrixOutputs}, {"parts"}},
        .axes = {blocks, none},
-       .unit = fixed<GM_TOP>,
-       // Elsewhere five bits at a time are slower than memory.
-       .supports = [](const Target &target) { return target.scansHead; }},
+       .unit = fixed<GM_TOP>},
       {.name = "top_merge",
        .summary = "the 64 best of all parts, in the order of `top`: [r][64]",
        .constants = {},

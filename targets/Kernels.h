@@ -186,8 +186,6 @@ struct Family {
   // of result 0 unless said (and the rows of a matrix that is multiplied).
   Rule unit = nullptr, outputs = nullptr;
   Rule heads = nullptr; // of axes tiles and splits: units of each; null: 1
-  // Whether bodies for `target` are worth calling; null: always.
-  bool (*supports)(const Target &target) = nullptr;
 
   const std::vector<Axis> &axesOf(RowClass rows) const {
     return axes[int(rows)];

@@ -61,7 +61,6 @@ protected:
     EXPECT_TRUE(StringRef(message).contains(expected))
         << what << ": expected an error with \"" << expected.str()
         << "\", got \"" << message << "\"";
-    ++kinds;
   }
 
   static func::FuncOp function(ModuleOp module, StringRef name) {
@@ -116,7 +115,6 @@ protected:
 
   MLIRContext context;
   OwningOpRef<ModuleOp> shared, experts;
-  int kinds = 0;
 };
 
 TEST_F(PlanMutation, PlansAreAccepted) {
@@ -294,7 +292,6 @@ TEST_F(PlanMutation, Places) {
         setPlace(few(m, "linear", 2), place(few(m, "ple_finish")));
       },
       "has overwritten");
-  EXPECT_GE(kinds, 18);
 }
 
 TEST_F(PlanMutation, CallsAndArguments) {
@@ -427,7 +424,6 @@ TEST_F(PlanMutation, CallsAndArguments) {
         merge->setOperand(0, call(m, "tail_few", "merge").getInputs()[0]);
       },
       "expects ");
-  EXPECT_GE(kinds, 20);
 }
 
 TEST_F(PlanMutation, WeightsAndCaches) {
@@ -473,7 +469,6 @@ TEST_F(PlanMutation, WeightsAndCaches) {
         m.getBody()->push_front(clone);
       },
       "expects cache pages of its own");
-  EXPECT_GE(kinds, 7);
 }
 
 } // namespace
