@@ -5,6 +5,7 @@
 #include "codegen/Dequantize.h"
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,12 @@ struct SourceTensor {
   int file = 0; // index into TensorSource::files
 };
 
+// Both are there, of one type and the same bytes.
+inline bool sameData(const SourceTensor *a, const SourceTensor *b) {
+  return a && b && a->type == b->type && a->bytes == b->bytes &&
+         !std::memcmp(a->data, b->data, a->bytes);
+}
+
 struct SourceFile {
   std::string path;
   uint64_t bytes = 0;
@@ -36,6 +43,14 @@ struct IgnoredTensor {
   std::string reason;
 };
 
+// How messages speak of a kind of checkpoint.
+struct SourceWords {
+  const char *sizes = "config.json"; // where the sizes of the model come from
+  const char *describe = "describes";
+  const char *types = "F32, F16 or BF16"; // that can be compiled
+  const char *otherTypes = "quantised checkpoints are not supported";
+};
+
 // All tensors of a checkpoint, in file order.
 class TensorSource {
 public:
@@ -44,6 +59,14 @@ public:
   virtual const std::vector<SourceFile> &files() const = 0;
   // nullptr if there is no tensor of that canonical name.
   virtual const SourceTensor *find(const std::string &name) const = 0;
+  // The name that the tensor of that canonical name has in such a file.
+  virtual std::string nameInFile(const std::string &name) const { return name; }
+  // Why no program needs a tensor of that kind of file; nullptr: it may.
+  virtual const char *whyUnused(const SourceTensor &) const { return nullptr; }
+  virtual const SourceWords &words() const {
+    static const SourceWords words;
+    return words;
+  }
 };
 
 } // namespace gemmac

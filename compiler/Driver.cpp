@@ -147,6 +147,7 @@ Status Compilation::readInputs() {
     if (*packed)
       tokenizer = std::move(**packed);
     chat = *read;
+    input.dropMetadata();
   }
   messages.warn(warnings);
   return Done{};
@@ -444,7 +445,7 @@ Status Compilation::makeProgram() {
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
-      .manifest = programFacts(input, o.name.empty() ? input.name() : o.name,
+      .manifest = programFacts(input, o.name.empty() ? input.name : o.name,
                                chat, *target, plan, binding.ignored)};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {

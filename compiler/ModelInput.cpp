@@ -56,16 +56,6 @@ std::string checkpointName(const std::string &path) {
   return name.str();
 }
 
-std::string ModelInput::name() const {
-  const GgufValue *own = gguf ? gguf->metadata().find("general.name") : nullptr;
-  std::string name =
-      own && own->is(GgufValue::Kind::String) ? std::string(own->text) : "";
-  // It is printed, and may be anything.
-  bool printable =
-      llvm::all_of(name, [](char c) { return c >= ' ' && c < 127; });
-  return name.empty() || !printable ? checkpointName(path) : name;
-}
-
 // What is there instead of a checkpoint, where that can be guessed.
 static Status checkPath(const std::string &path) {
   namespace fs = llvm::sys::fs;
@@ -113,6 +103,9 @@ Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
   if (!config)
     return config.error();
   input.model = *config;
+  input.name = input.gguf ? input.gguf->ownName() : "";
+  if (input.name.empty())
+    input.name = checkpointName(path);
   Result<GenerationConfig> generation =
       input.gguf ? readGgufGeneration(*input.gguf, input.model, warnings)
                  : readGenerationConfig(path, input.model, warnings);

@@ -30,18 +30,22 @@ public:
   GenerationConfig generation;
   std::unique_ptr<TensorSource> tensors; // null: the configuration alone
 
-  // What the model calls itself, else checkpointName.
-  std::string name() const;
+  std::string name; // what the model calls itself, else checkpointName
 
   // nullopt, with a warning: it has none.
   Result<std::optional<std::vector<uint8_t>>>
   packTokenizer(std::vector<std::string> &warnings) const;
   Result<ChatTemplate>
   readChatTemplate(std::vector<std::string> &warnings) const;
+  // After those two: gives back what only they read.
+  void dropMetadata() {
+    if (gguf)
+      gguf->dropMetadata();
+  }
 
 private:
   std::string path;
-  const GgufModel *gguf = nullptr; // `tensors` where it is one
+  GgufModel *gguf = nullptr; // `tensors` where it is one
 };
 
 } // namespace gemmac

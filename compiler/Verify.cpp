@@ -2,7 +2,7 @@
 #include "compiler/Verify.h"
 
 #include "compiler/Progress.h"
-#include "compiler/importer/Fields.h"
+#include "compiler/importer/Json.h"
 
 #include "llvm/Support/ConvertUTF.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -242,41 +242,16 @@ static Error failed(const char *which, int code) {
 
 //===-- memory ------------------------------------------------------------===//
 
-namespace {
-
-// The numbers of the JSON object that a program has printed. One that is
-// missing is a problem, so that no check passes for want of a number.
-class Answer {
-public:
-  Answer(const char *which, const std::string &text)
-      : problems{std::string("--verify: what the ") + which +
-                     " program has printed",
-                 {}},
-        json(parseJson(text, problems.file)) {}
-
-  uint64_t integer(const char *key) {
-    return json ? uint64_t(
-                      Fields(*json, "", problems)
-                          .integer(key, 0, std::numeric_limits<int64_t>::max()))
-                : 0;
-  }
-  double number(const char *key) {
-    constexpr double most = std::numeric_limits<double>::max();
-    return json ? Fields(*json, "", problems).number(key, -most, most) : 0;
-  }
-  Status status() const {
-    const Error *first = !json            ? &json.error()
-                         : problems.first ? &*problems.first
-                                          : nullptr;
-    return first ? Status(Error{ExitCode::Run, first->message}) : Done{};
-  }
-
-private:
-  Problems problems;
-  Result<JsonValue> json;
-};
-
-} // namespace
+// Numbers of the JSON object that a program has printed. One that is missing is
+// an error, so that no check passes for want of a number.
+static Result<std::vector<double>>
+numbersOf(const char *which, const std::string &text,
+          std::initializer_list<const char *> keys, double low) {
+  Result<std::vector<double>> numbers = readNumbers(
+      text, fmt::format("--verify: what the {} program has printed", which),
+      keys, low);
+  return numbers ? numbers : Error{ExitCode::Run, numbers.error().message};
+}
 
 // What the two programs need together must be there.
 static Status checkMemory(const VerifyRequest &request,
@@ -293,11 +268,12 @@ static Status checkMemory(const VerifyRequest &request,
     std::string text = readText(out.from);
     if (int code = process.wait())
       return failed(names[i], code);
-    Answer answer(names[i], text);
-    need[i] = answer.integer("total_bytes");
-    have = answer.integer("available_bytes");
-    if (Status s = answer.status(); !s)
-      return s;
+    auto bytes =
+        numbersOf(names[i], text, {"total_bytes", "available_bytes"}, 0);
+    if (!bytes)
+      return bytes.error();
+    need[i] = uint64_t((*bytes)[0]);
+    have = uint64_t((*bytes)[1]);
   }
   if (need[0] <= have && need[1] <= have - need[0])
     return Done{};
@@ -341,18 +317,19 @@ static bool forward(int from, int to, Progress &progress) {
 
 // What `eval --kl --json` prints.
 static Result<FidelityFacts> readFacts(const std::string &text) {
-  Answer answer("compiled", text);
   FidelityFacts facts;
-  facts.tokens = answer.integer("rows");
-  facts.klMean = answer.number("kl_mean");
-  facts.klMedian = answer.number("kl_median");
-  facts.klP99 = answer.number("kl_p99");
-  facts.klMax = answer.number("kl_max");
-  facts.sameTop = answer.number("same_top");
-  facts.ppl = answer.number("ppl");
-  facts.pplRatio = answer.number("ppl_ratio");
-  if (Status s = answer.status(); !s)
-    return s.error();
+  auto numbers = numbersOf("compiled", text,
+                           {"rows", "kl_mean", "kl_median", "kl_p99", "kl_max",
+                            "same_top", "ppl", "ppl_ratio"},
+                           std::numeric_limits<double>::lowest());
+  if (!numbers)
+    return numbers.error();
+  facts.tokens = uint64_t(numbers->front());
+  double *const fields[] = {&facts.klMean,  &facts.klMedian, &facts.klP99,
+                            &facts.klMax,   &facts.sameTop,  &facts.ppl,
+                            &facts.pplRatio};
+  for (size_t i = 0; i < std::size(fields); ++i)
+    *fields[i] = (*numbers)[i + 1];
   return facts;
 }
 

@@ -3,26 +3,16 @@
 #include "compiler/importer/Bind.h"
 
 #include "compiler/importer/Checkpoint.h"
-#include "compiler/importer/GgufModel.h"
+#include "compiler/importer/Json.h"
 #include "dialects/gemma/Gemma.h"
 #include "targets/Formats.h"
 
-#include <algorithm>
-#include <cstring>
 #include <set>
 
 using namespace mlir;
 
 namespace gemmac {
 namespace {
-
-// "[128, 96]"
-std::string shapeText(ArrayRef<int64_t> shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i)
-    text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
 
 // "layers.3.mlp.up_proj.weight" -> " of layer 3"; "" outside layers.
 std::string layerText(StringRef name) {
@@ -36,8 +26,7 @@ std::string layerText(StringRef name) {
 class Binder {
 public:
   Binder(const ModelConfig &config, const TensorSource &source)
-      : config(config), source(source),
-        gguf(dynamic_cast<const GgufModel *>(&source) != nullptr) {}
+      : config(config), source(source), words(source.words()) {}
 
   Status bind(gemma::WeightOp weight);
   Status explain(const SourceTensor &tensor);
@@ -48,24 +37,20 @@ private:
   const std::string &path(const SourceTensor &tensor) const {
     return source.files()[size_t(tensor.file)].path;
   }
-  Error bad(const SourceTensor &tensor, const std::string &what) const {
-    return {ExitCode::BadInput,
-            path(tensor) + ": tensor '" + tensor.fileName + "' " + what};
+  template <typename... T>
+  Error bad(const SourceTensor &tensor, fmt::format_string<T...> what,
+            T &&...arguments) const {
+    return makeError(ExitCode::BadInput, "{}: tensor '{}' {}", path(tensor),
+                     tensor.fileName,
+                     fmt::format(what, std::forward<T>(arguments)...));
   }
   void ignore(const SourceTensor &tensor, const std::string &reason) {
     result.ignored.push_back({tensor.fileName, path(tensor), reason});
   }
   void ignoreHead(const SourceTensor &tensor);
 
-  bool isGguf() const { return gguf; }
-  // Where the sizes come from, for messages.
-  const char *described() const {
-    return gguf ? "the metadata" : "config.json";
-  }
-  // The name that a tensor would have in the file.
-  std::string inFile(const std::string &name) const {
-    return gguf ? ggufFromCanonical(name) : name;
-  }
+  Error missing(gemma::WeightOp weight) const;
+  Status use(const SourceTensor &tensor, ArrayRef<int64_t> shape);
   using Parts = std::pair<const SourceTensor *, const SourceTensor *>;
   Parts expertParts(StringRef name) const;
   Status bindExperts(gemma::WeightOp weight, const SourceTensor &gate,
@@ -73,44 +58,47 @@ private:
 
   const ModelConfig &config;
   const TensorSource &source;
-  bool gguf;
+  const SourceWords &words;
   std::set<const SourceTensor *> used;
   std::set<std::string> towers; // remarked on
 };
 
+Error Binder::missing(gemma::WeightOp weight) const {
+  std::string name = weight.getFrom().str();
+  ArrayRef<SourceFile> files = source.files();
+  std::string where = files.empty() ? "the checkpoint" : files.front().path;
+  if (files.size() > 1)
+    where += fmt::format(" and the other {} files", files.size() - 1);
+  return makeError(ExitCode::BadInput,
+                   "{}: tensor '{}'{} is missing, expects shape {}; the "
+                   "checkpoint is incomplete or {} {} another model",
+                   where, source.nameInFile(name), layerText(name),
+                   shapeText(weight.getTensorType().getShape()), words.sizes,
+                   words.describe);
+}
+
+// Whether `tensor` can be a weight of that shape.
+Status Binder::use(const SourceTensor &tensor, ArrayRef<int64_t> shape) {
+  if (ArrayRef<int64_t>(tensor.shape) != shape)
+    return bad(tensor, "expects shape {} from {}, got {}", shapeText(shape),
+               words.sizes, shapeText(tensor.shape));
+  if (!sourceWord(tensor.type))
+    return bad(tensor, "expects type {}, got {}; {}", words.types,
+               tensor.typeName, words.otherTypes);
+  used.insert(&tensor);
+  return Done{};
+}
+
 Status Binder::bind(gemma::WeightOp weight) {
   std::string name = weight.getFrom().str();
-  ArrayRef<int64_t> shape = weight.getTensorType().getShape();
   const SourceTensor *tensor = source.find(name);
   if (auto [gate, up] = expertParts(name); !tensor && gate && up)
     return bindExperts(weight, *gate, *up);
-  if (!tensor) {
-    std::string where =
-        source.files().empty() ? "the checkpoint" : source.files().front().path;
-    if (source.files().size() > 1)
-      where += " and the other " + std::to_string(source.files().size() - 1) +
-               " files";
-    return Error{ExitCode::BadInput,
-                 where + ": tensor '" + inFile(name) + "'" + layerText(name) +
-                     " is missing, expects shape " + shapeText(shape) +
-                     "; the checkpoint is incomplete or " + described() +
-                     (gguf ? " describe" : " describes") + " another model"};
-  }
-  if (ArrayRef<int64_t>(tensor->shape) != shape)
-    return bad(*tensor, "expects shape " + shapeText(shape) + " from " +
-                            described() + ", got " + shapeText(tensor->shape));
-  const char *type = sourceWord(tensor->type);
-  if (!type)
-    return bad(*tensor, std::string("expects type F32, F16") +
-                            (isGguf() ? ", BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, "
-                                        "Q4_K, Q5_K or Q6_K"
-                                      : " or BF16") +
-                            ", got " + tensor->typeName +
-                            (isGguf() ? "; quantise the model to one of them"
-                                      : "; quantised checkpoints are not "
-                                        "supported"));
-  weight.setSource(type);
-  used.insert(tensor);
+  if (!tensor)
+    return missing(weight);
+  if (Status s = use(*tensor, weight.getTensorType().getShape()); !s)
+    return s;
+  weight.setSource(sourceWord(tensor->type));
   return Done{};
 }
 
@@ -133,14 +121,9 @@ Status Binder::bindExperts(gemma::WeightOp weight, const SourceTensor &gate,
                            const SourceTensor &up) {
   SmallVector<int64_t> half(weight.getTensorType().getShape());
   half[1] /= 2;
-  for (const SourceTensor *part : {&gate, &up}) {
-    if (ArrayRef<int64_t>(part->shape) != ArrayRef<int64_t>(half))
-      return bad(*part, "expects shape " + shapeText(half) + " from " +
-                            described() + ", got " + shapeText(part->shape));
-    if (!sourceWord(part->type))
-      return bad(*part, "has the unsupported type " + part->typeName);
-    used.insert(part);
-  }
+  for (const SourceTensor *part : {&gate, &up})
+    if (Status s = use(*part, half); !s)
+      return s;
   weight.setSource(wider(sourceWord(gate.type), sourceWord(up.type)));
   weight.setPartsAttr(
       Builder(weight.getContext()).getStrArrayAttr({gate.name, up.name}));
@@ -151,41 +134,36 @@ Status Binder::bindExperts(gemma::WeightOp weight, const SourceTensor &gate,
 void Binder::ignoreHead(const SourceTensor &tensor) {
   ignore(tensor, "tied to the embedding");
   const SourceTensor *embed = source.find("embed_tokens.weight");
-  if (embed && embed->type == tensor.type && embed->bytes == tensor.bytes &&
-      !std::memcmp(embed->data, tensor.data, tensor.bytes))
+  if (sameData(embed, &tensor))
     return;
-  result.warnings.push_back(
-      path(tensor) + ": tensor '" + tensor.fileName + "' differs from '" +
-      (embed ? embed->fileName : "embed_tokens.weight") +
-      "' but tie_word_embeddings is true; the embedding is used");
+  result.warnings.push_back(fmt::format(
+      "{}: tensor '{}' differs from '{}' but tie_word_embeddings is true; the "
+      "embedding is used",
+      path(tensor), tensor.fileName,
+      embed ? embed->fileName : "embed_tokens.weight"));
 }
 
 // Why the program does not need this tensor; an error if nothing explains it.
 Status Binder::explain(const SourceTensor &tensor) {
   if (isDeadKv(config, tensor.name)) {
     ignore(tensor, "the layer reads another layer's keys and values");
-    return Done{};
-  }
-  if (const char *tower = towerOf(tensor.name)) {
-    ignore(tensor, std::string(tower) + " is not compiled");
+  } else if (const char *tower = towerOf(tensor.name)) {
+    ignore(tensor, fmt::format("{} is not compiled", tower));
     if (towers.insert(tower).second)
-      result.remarks.push_back(std::string(tower) +
-                               " is not compiled: the program reads text only");
-    return Done{};
-  }
-  if (gguf && tensor.name == "rope_freqs.weight") {
-    ignore(tensor, "restates which lanes of global layers are rotated");
-    return Done{};
-  }
-  if (config.tied && tensor.name == "lm_head.weight") {
+      result.remarks.push_back(fmt::format(
+          "{} is not compiled: the program reads text only", tower));
+  } else if (const char *why = source.whyUnused(tensor)) {
+    ignore(tensor, why);
+  } else if (config.tied && tensor.name == "lm_head.weight") {
     ignoreHead(tensor);
-    return Done{};
+  } else {
+    return bad(tensor,
+               "of shape {} and type {} has no place in the model that {} {}; "
+               "expects only tensors of a Gemma 4 text decoder and its towers",
+               shapeText(tensor.shape), tensor.typeName, words.sizes,
+               words.describe);
   }
-  return bad(tensor, "of shape " + shapeText(tensor.shape) + " and type " +
-                         tensor.typeName + " has no place in the model that " +
-                         described() + (gguf ? " describe" : " describes") +
-                         "; expects only tensors of a Gemma 4 text "
-                         "decoder and its towers");
+  return Done{};
 }
 
 } // namespace

@@ -1,12 +1,14 @@
 // Recognises the chat template of a checkpoint by the hash of its text: the
 // program speaks the protocol in C++ (runtime/app/template.cpp), so the file
 // only says which form. Must not know what the template says.
+#include "compiler/importer/Failure.h"
 #include "compiler/importer/File.h"
-#include "compiler/importer/Json.h"
 #include "compiler/importer/Tokenizer.h"
 
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/SHA256.h"
+
+#include <nlohmann/json.hpp>
 
 #include <array>
 
@@ -28,42 +30,28 @@ std::string sha256(std::string_view text) {
 }
 
 // The text of the template; no value where the checkpoint has none.
-Result<std::optional<std::string>> findTemplate(const std::string &folder) {
-  using Found = std::optional<std::string>;
-  if (hasFile(folder, "chat_template.jinja")) {
-    Result<std::string> text =
-        readFile(joinPath(folder, "chat_template.jinja"), mostBytes);
-    if (!text)
-      return text.error();
-    return Found(std::move(*text));
-  }
+std::optional<std::string> findTemplate(const std::string &folder) {
+  if (hasFile(folder, "chat_template.jinja"))
+    return orFail(readFile(joinPath(folder, "chat_template.jinja"), mostBytes));
   if (!hasFile(folder, "tokenizer_config.json"))
-    return Found();
+    return {};
   std::string path = joinPath(folder, "tokenizer_config.json");
-  Result<std::string> text = readFile(path, mostBytes);
-  if (!text)
-    return text.error();
-  Result<JsonValue> config = parseJson(*text, path);
-  if (!config)
-    return config.error();
-  const JsonValue *value = config->find("chat_template");
-  if (!value || value->is(JsonValue::Kind::Null))
-    return Found();
+  const Json config =
+      orFail(parseJson(orFail(readFile(path, mostBytes)), path));
+  const Json *value = &member(config, "chat_template");
+  if (!isGiven(*value))
+    return {};
   // Several templates by name: the one called "default" is the chat's.
-  if (value->is(JsonValue::Kind::Array))
-    for (const JsonValue &item : value->items) {
-      const JsonValue *name = item.find("name");
-      if (name && name->text == "default") {
-        value = item.find("template");
+  if (value->is_array())
+    for (const Json &item : *value)
+      if (isText(member(item, "name"), "default")) {
+        value = &member(item, "template");
         break;
       }
-    }
-  if (!value || !value->is(JsonValue::Kind::String))
-    return makeError(ExitCode::BadInput,
-                     "{}: chat_template expects a string or a list with a "
-                     "template named \"default\"",
-                     path);
-  return Found(value->text);
+  if (!value->is_string())
+    NamedFile{path}.bad("chat_template expects a string or a list with a "
+                        "template named \"default\"");
+  return value->get<std::string>();
 }
 
 ChatTemplate recognise(std::string_view text, const std::string &name,
@@ -86,25 +74,27 @@ ChatTemplate recognise(std::string_view text, const std::string &name,
 Result<ChatTemplate> readChatTemplate(const std::string &folder,
                                       bool smallModel,
                                       std::vector<std::string> &warnings) {
-  Result<std::optional<std::string>> text = findTemplate(folder);
-  if (!text)
-    return text.error();
-  return *text ? recognise(**text, folder, smallModel, warnings)
-               : ChatTemplate();
+  return reading(folder, [&] {
+    std::optional<std::string> text = findTemplate(folder);
+    return text ? recognise(*text, folder, smallModel, warnings)
+                : ChatTemplate();
+  });
 }
 
 Result<ChatTemplate> readGgufChatTemplate(const GgufHeader &metadata,
                                           const std::string &name,
                                           bool smallModel,
                                           std::vector<std::string> &warnings) {
-  const GgufValue *text = metadata.find("tokenizer.chat_template");
-  if (!text)
-    return ChatTemplate();
-  if (!text->is(GgufValue::Kind::String))
-    return makeError(ExitCode::BadInput,
-                     "{}: tokenizer.chat_template expects a string, got {}",
-                     name, text->describe());
-  return recognise(text->text, name, smallModel, warnings);
+  return reading(name, [&] {
+    const Json &text = metadata.find("tokenizer.chat_template");
+    if (text.is_discarded())
+      return ChatTemplate();
+    if (!text.is_string())
+      NamedFile{name}.bad("tokenizer.chat_template expects a string, got {}",
+                          shown(text));
+    return recognise(text.get_ref<const std::string &>(), name, smallModel,
+                     warnings);
+  });
 }
 
 } // namespace gemmac

@@ -4,7 +4,6 @@
 // with the tensors.
 #pragma once
 
-#include "codegen/ProgramPlan.h"
 #include "codegen/Source.h"
 #include "compiler/importer/Config.h"
 #include "compiler/importer/Safetensors.h"
@@ -27,11 +26,8 @@ openCheckpoint(const std::string &folder, std::vector<std::string> &warnings);
 // `name` without "model.language_model." or "model.".
 std::string canonicalName(std::string_view name);
 
-// First parts of canonical names that belong to parts of the model that are not
-// compiled yet: towers and their projections. Ends with nullptr.
-extern const char *const ignoredTowers[];
-
-// The entry of `ignoredTowers` that the canonical name starts with, or nullptr.
+// The part of the model that is not compiled yet (a tower or its projection)
+// that the canonical name belongs to, or nullptr.
 const char *towerOf(std::string_view name);
 
 // True if the canonical name is a k_proj, v_proj or k_norm of a layer that

@@ -6,14 +6,13 @@
 #include "compiler/importer/ConfigReader.h"
 #include "compiler/importer/File.h"
 
+#include <nlohmann/json.hpp>
+
+#include <bit>
 #include <cmath>
-#include <cstring>
-#include <new>
 
 namespace gemmac {
 namespace {
-
-using Kind = JsonValue::Kind;
 
 const char supportedModels[] =
     "supported are gemma4, gemma4_unified (the text part) and gemma4_text";
@@ -22,13 +21,9 @@ constexpr uint64_t configBytes = 16 << 20;
 
 // Round to nearest even, by way of f32 as the reference does.
 double roundToBf16(double value) {
-  float single = float(value);
-  uint32_t bits;
-  std::memcpy(&bits, &single, sizeof bits);
+  auto bits = std::bit_cast<uint32_t>(float(value));
   bits += 0x7fff + (bits >> 16 & 1);
-  bits &= 0xffff0000;
-  std::memcpy(&single, &bits, sizeof bits);
-  return single;
+  return std::bit_cast<float>(bits & 0xffff0000);
 }
 
 const char *variantName(int64_t layers, int64_t hidden) {
@@ -55,62 +50,52 @@ void finishDimensions(ModelConfig &model) {
   model.variant = variantName(model.layers, model.hidden);
 }
 
-const JsonValue *ConfigReader::findText() {
-  if (!root.is(Kind::Object)) {
-    problems.bad("expects an object, got {}", shown(root));
-    return nullptr;
-  }
-  Fields top(root, "", problems);
-  model.modelType = top.string("model_type", {});
-  if (failed())
-    return nullptr;
+const Json &ConfigReader::findText() {
+  if (!root.is_object())
+    file.bad("expects an object, got {}", shown(root));
+  Fields top(root, "", file);
+  model.modelType = top.string("model_type");
+  std::string called = gemmac::quoted(model.modelType);
+  if (model.modelType == "gemma4_assistant" ||
+      model.modelType == "gemma4_unified_assistant")
+    file.unsupported(
+        "model_type {} is a drafter, which is not supported yet; {}", called,
+        supportedModels);
   bool nested =
       model.modelType == "gemma4" || model.modelType == "gemma4_unified";
-  if (model.modelType == "gemma4_assistant" ||
-      model.modelType == "gemma4_unified_assistant") {
-    problems.unsupported(
-        "model_type {} is a drafter, which is not supported yet; {}",
-        gemmac::quoted(model.modelType), supportedModels);
-    return nullptr;
-  }
-  if (!nested && model.modelType != "gemma4_text") {
-    problems.unsupported("model_type {} is not supported; {}",
-                         gemmac::quoted(model.modelType), supportedModels);
-    return nullptr;
-  }
+  if (!nested && model.modelType != "gemma4_text")
+    file.unsupported("model_type {} is not supported; {}", called,
+                     supportedModels);
   checkQuantization(top);
   if (!nested)
-    return failed() ? nullptr : &root;
+    return root;
 
-  const JsonValue *text = top.child("text_config");
-  if (!text) {
-    problems.bad("text_config is missing, expects an object (model_type is {})",
-                 gemmac::quoted(model.modelType));
-    return nullptr;
-  }
-  Fields fields(*text, "text_config.", problems);
+  const Json *text = top.child("text_config");
+  if (!text)
+    file.bad("text_config is missing, expects an object (model_type is {})",
+             called);
+  Fields fields(*text, "text_config.", file);
   checkQuantization(fields);
   std::string expected = model.modelType + "_text";
   std::string type = fields.string("model_type", expected);
   if (type != expected)
-    problems.unsupported("text_config.model_type expects {}, got {}",
-                         gemmac::quoted(expected), gemmac::quoted(type));
-  model.hasVision = top.child("vision_config") != nullptr;
-  model.hasAudio = top.child("audio_config") != nullptr;
-  return failed() ? nullptr : text;
+    file.unsupported("text_config.model_type expects {}, got {}",
+                     gemmac::quoted(expected), gemmac::quoted(type));
+  model.hasVision = top.child("vision_config");
+  model.hasAudio = top.child("audio_config");
+  return *text;
 }
 
 void ConfigReader::checkQuantization(const Fields &fields) {
   for (const char *key : {"quantization_config", "compression_config"}) {
-    const JsonValue *quantization = fields.get(key);
-    if (!quantization)
+    if (!fields.has(key))
       continue;
-    const JsonValue *method = quantization->find("quant_method");
-    problems.unsupported("{}{} is not supported; use the checkpoint with bf16, "
-                         "f16 or f32 weights",
-                         fields.called(key),
-                         method ? " (quant_method " + shown(*method) + ")"
-                                : "");
+    const Json &method = member(fields.get(key), "quant_method");
+    file.unsupported("{}{} is not supported; use the checkpoint with bf16, f16 "
+                     "or f32 weights",
+                     fields.called(key),
+                     isGiven(method) ? " (quant_method " + shown(method) + ")"
+                                     : "");
   }
 }
 
@@ -133,17 +118,17 @@ void ConfigReader::readOptions(const Fields &top, const Fields &text) {
   std::string activation =
       text.string("hidden_activation", "gelu_pytorch_tanh");
   if (activation != "gelu_pytorch_tanh")
-    problems.unsupported("{} expects \"gelu_pytorch_tanh\", got {}",
-                         text.called("hidden_activation"),
-                         gemmac::quoted(activation));
+    file.unsupported("{} expects \"gelu_pytorch_tanh\", got {}",
+                     text.called("hidden_activation"),
+                     gemmac::quoted(activation));
   if (text.boolean("attention_bias", false))
-    problems.unsupported("{} expects false, got true",
-                         text.called("attention_bias"));
+    file.unsupported("{} expects false, got true",
+                     text.called("attention_bias"));
   // An explicit null means no softcap.
-  const JsonValue *cap = text.raw("final_logit_softcapping");
-  if (!cap)
+  const Json &cap = text.get("final_logit_softcapping");
+  if (cap.is_discarded())
     warn(text.called("final_logit_softcapping") + " is absent, taking 30");
-  model.softcap = cap && cap->is(Kind::Null)
+  model.softcap = cap.is_null()
                       ? 0
                       : text.number("final_logit_softcapping", 1e-3, 1e6, 30.0);
   bool tiedText = text.boolean("tie_word_embeddings", true);
@@ -154,16 +139,12 @@ void ConfigReader::readOptions(const Fields &top, const Fields &text) {
          (tiedText ? "true" : "false") + " in text_config; the top one holds");
   keyIsValue = text.boolean("attention_k_eq_v", false);
 
-  const JsonValue *bidirectional = text.get("use_bidirectional_attention");
-  if (!bidirectional ||
-      (bidirectional->is(Kind::Bool) && !bidirectional->boolean))
-    return;
-  model.imageBlocks =
-      bidirectional->is(Kind::String) && bidirectional->text == "vision";
-  if (!model.imageBlocks)
-    problems.unsupported("{} expects null or \"vision\", got {}",
-                         text.called("use_bidirectional_attention"),
-                         shown(*bidirectional));
+  const Json &bidirectional = text.get("use_bidirectional_attention");
+  model.imageBlocks = isText(bidirectional, "vision");
+  if (isGiven(bidirectional) && bidirectional != false && !model.imageBlocks)
+    file.unsupported("{} expects null or \"vision\", got {}",
+                     text.called("use_bidirectional_attention"),
+                     shown(bidirectional));
 }
 
 void ConfigReader::readPerLayerEmbedding(const Fields &text) {
@@ -176,9 +157,9 @@ void ConfigReader::readPerLayerEmbedding(const Fields &text) {
   model.pleVocab =
       text.integer("vocab_size_per_layer_input", 1, limits::vocab, model.vocab);
   if (model.pleVocab < model.vocab)
-    problems.bad("{} expects at least vocab_size {}, got {}",
-                 text.called("vocab_size_per_layer_input"), model.vocab,
-                 model.pleVocab);
+    file.bad("{} expects at least vocab_size {}, got {}",
+             text.called("vocab_size_per_layer_input"), model.vocab,
+             model.pleVocab);
 }
 
 void ConfigReader::readExperts(const Fields &text) {
@@ -190,23 +171,17 @@ void ConfigReader::readExperts(const Fields &text) {
   model.expertFfn = text.integer("moe_intermediate_size", 1, limits::ffn);
 }
 
-Result<ModelConfig> ConfigReader::read() {
-  const JsonValue *text = findText();
-  if (!text)
-    return *problems.first;
-  Fields top(root, "", problems);
-  Fields fields(*text, text == &root ? "" : "text_config.", problems);
+ModelConfig ConfigReader::read() {
+  const Json &text = findText();
+  Fields top(root, "", file);
+  Fields fields(text, &text == &root ? "" : "text_config.", file);
   readDimensions(fields);
   readOptions(top, fields);
   readPerLayerEmbedding(fields);
   readExperts(fields);
   finishDimensions(model);
-  if (!failed())
-    readLayers(fields);
-  if (!failed())
-    readRopes(fields);
-  if (failed())
-    return *problems.first;
+  readLayers(fields);
+  readRopes(fields);
   return std::move(model);
 }
 
@@ -220,32 +195,23 @@ int64_t ModelConfig::lastOwner() const {
 Result<ModelConfig> parseModelConfig(const std::string &text,
                                      const std::string &name,
                                      std::vector<std::string> &warnings) {
-  try {
-    Result<JsonValue> root = parseJson(text, name);
-    if (!root)
-      return root.error();
-    return ConfigReader(*root, name, warnings).read();
-  } catch (const std::bad_alloc &) {
-    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
-                     name);
-  }
+  return reading(name, [&] {
+    const Json root = orFail(parseJson(text, name));
+    return ConfigReader(root, name, warnings).read();
+  });
 }
 
 Result<ModelConfig> readModelConfig(const std::string &folder,
                                     std::vector<std::string> &warnings) {
-  Status there = checkFolder(folder);
-  if (!there)
-    return there.error();
   std::string path = joinPath(folder, "config.json");
-  if (!hasFile(folder, "config.json"))
-    return makeError(ExitCode::BadInput,
-                     "{}: no such file; expects the folder of a Hugging Face "
-                     "checkpoint (config.json, *.safetensors)",
-                     path);
-  Result<std::string> text = readFile(path, configBytes);
-  if (!text)
-    return text.error();
-  return parseModelConfig(*text, path, warnings);
+  return reading(path, [&] {
+    orFail(checkFolder(folder));
+    if (!hasFile(folder, "config.json"))
+      NamedFile{path}.bad("no such file; expects the folder of a Hugging Face "
+                          "checkpoint (config.json, *.safetensors)");
+    return orFail(
+        parseModelConfig(orFail(readFile(path, configBytes)), path, warnings));
+  });
 }
 
 } // namespace gemmac

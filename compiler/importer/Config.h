@@ -66,8 +66,8 @@ struct GenerationConfig {
   int64_t topK = 64;
   double topP = 0.95;
   int64_t bos = 2, pad = 0;
-  std::vector<int64_t> stop;     // eos_token_id, ascending, unique
-  std::vector<int64_t> suppress; // suppress_tokens
+  std::vector<int64_t> stop = {1}; // eos_token_id, ascending, unique
+  std::vector<int64_t> suppress;   // suppress_tokens
 };
 
 // Reads FOLDER/config.json. `warnings` gets one line per oddity that is not an

@@ -3,42 +3,32 @@
 // tensors or MLIR.
 #include "compiler/importer/ConfigReader.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 
 namespace gemmac {
 
-using Kind = JsonValue::Kind;
-
 void ConfigReader::readTypes(const Fields &text) {
   model.layer.resize(size_t(model.layers));
-  const JsonValue *types = text.get("layer_types");
+  const Json &types = text.get("layer_types");
   std::string called = text.called("layer_types");
-  if (types && (!types->is(Kind::Array) ||
-                int64_t(types->items.size()) != model.layers)) {
-    problems.bad("{} expects an array of {} strings, got {}", called,
-                 model.layers,
-                 types->is(Kind::Array)
-                     ? std::to_string(types->items.size()) + " entries"
-                     : shown(*types));
-    return;
-  }
+  if (isGiven(types) &&
+      (!types.is_array() || int64_t(types.size()) != model.layers))
+    file.bad("{} expects an array of {} strings, got {}", called, model.layers,
+             shown(types));
   for (int64_t i = 0; i < model.layers; ++i) {
-    LayerConfig &layer = model.layer[size_t(i)];
-    layer.global = i % 6 == 5;
-    if (!types)
+    bool &global = model.layer[size_t(i)].global;
+    global = i % 6 == 5;
+    if (!isGiven(types))
       continue;
-    const JsonValue &type = types->items[size_t(i)];
-    layer.global = type.text == "full_attention";
-    if (layer.global || type.text == "sliding_attention")
-      continue;
-    std::string what = fmt::format(
-        "{}[{}] expects \"sliding_attention\" or \"full_attention\", got {}",
-        called, i, shown(type));
-    if (type.is(Kind::String))
-      problems.unsupported("{}", what);
-    else
-      problems.bad("{}", what);
-    return;
+    const Json &type = types[size_t(i)];
+    global = isText(type, "full_attention");
+    if (!global && !isText(type, "sliding_attention"))
+      file.fail(type.is_string() ? ExitCode::Unsupported : ExitCode::BadInput,
+                "{}[{}] expects \"sliding_attention\" or \"full_attention\", "
+                "got {}",
+                called, i, shown(type));
   }
   if (!model.layer.back().global) {
     model.layer.back().global = true;
@@ -50,7 +40,7 @@ void ConfigReader::readTypes(const Fields &text) {
 // The head size and K/V heads of each layer, from either spelling.
 std::vector<LayerShape> ConfigReader::readShapes(const Fields &text) {
   std::vector<LayerShape> shapes(size_t(model.layers), {headDim, kvHeads});
-  if (const JsonValue *map = text.child("per_layer_config")) {
+  if (const Json *map = text.child("per_layer_config")) {
     readPerLayerConfig(*map, text.called("per_layer_config"), shapes);
     return shapes;
   }
@@ -68,32 +58,30 @@ std::vector<LayerShape> ConfigReader::readShapes(const Fields &text) {
 }
 
 // A map from layer index ("5" or "05") to what differs from the other layers.
-void ConfigReader::readPerLayerConfig(const JsonValue &map,
+void ConfigReader::readPerLayerConfig(const Json &map,
                                       const std::string &called,
                                       std::vector<LayerShape> &shapes) {
   std::vector<bool> seen(shapes.size());
-  for (size_t k = 0; k < map.keys.size() && !failed(); ++k) {
-    const std::string &key = map.keys[k];
+  for (const auto &[key, entry] : map.items()) {
     bool digits = !key.empty() && key.size() <= 9 &&
                   key.find_first_not_of("0123456789") == std::string::npos;
     size_t index = digits ? std::stoul(key) : shapes.size();
     if (index >= shapes.size())
-      return problems.bad("{} expects layer numbers from 0 to {}, got {}",
-                          called, shapes.size() - 1, gemmac::quoted(key));
+      file.bad("{} expects layer numbers from 0 to {}, got {}", called,
+               shapes.size() - 1, gemmac::quoted(key));
     if (seen[index])
-      return problems.bad("{} names layer {} twice", called, index);
+      file.bad("{} names layer {} twice", called, index);
     seen[index] = true;
-    const JsonValue &entry = map.items[k];
-    if (!entry.is(Kind::Object))
-      return problems.bad("{}.{} expects an object, got {}", called,
-                          gemmac::quoted(key), shown(entry));
-    for (const std::string &name : entry.keys)
-      if (name != "head_dim" && name != "num_key_value_heads")
-        return problems.unsupported(
-            "{}.{}: {} cannot differ per layer; supported are head_dim and "
+    std::string name = called + "." + gemmac::quoted(key);
+    if (!entry.is_object())
+      file.bad("{} expects an object, got {}", name, shown(entry));
+    for (const auto &field : entry.items())
+      if (field.key() != "head_dim" && field.key() != "num_key_value_heads")
+        file.unsupported(
+            "{}: {} cannot differ per layer; supported are head_dim and "
             "num_key_value_heads",
-            called, gemmac::quoted(key), gemmac::quoted(name));
-    Fields fields(entry, called + "." + gemmac::quoted(key) + ".", problems);
+            name, gemmac::quoted(field.key()));
+    Fields fields(entry, name + ".", file);
     LayerShape &shape = shapes[index];
     shape.headDim =
         fields.integer("head_dim", 2, limits::headDim, shape.headDim);
@@ -104,8 +92,6 @@ void ConfigReader::readPerLayerConfig(const JsonValue &map,
 
 void ConfigReader::readLayers(const Fields &text) {
   readTypes(text);
-  if (failed())
-    return;
   std::vector<LayerShape> shapes = readShapes(text);
   int64_t shared = text.integer("num_kv_shared_layers", 0, model.layers - 1, 0);
   bool doubleWide = text.boolean("use_double_wide_mlp", false);
@@ -116,15 +102,14 @@ void ConfigReader::readLayers(const Fields &text) {
     layer.keyIsValue = keyIsValue && layer.global;
     layer.ffn = doubleWide && i >= model.layers - shared ? 2 * ffn : ffn;
   }
-  if (!failed())
-    finishLayers(model, shared, headDim, problems);
+  finishLayers(model, shared, headDim, file);
 }
 
 namespace {
 
 // Each of the last `shared` layers reads the cache of the last owning layer of
 // its type.
-void readSharing(ModelConfig &model, int64_t shared, Problems &problems) {
+void readSharing(ModelConfig &model, int64_t shared, const NamedFile &file) {
   int64_t last[2] = {-1, -1}; // sliding, global
   for (int64_t i = 0; i < model.layers; ++i) {
     LayerConfig &layer = model.layer[size_t(i)];
@@ -135,22 +120,22 @@ void readSharing(ModelConfig &model, int64_t shared, Problems &problems) {
     int64_t donor = last[layer.global];
     std::string name = fmt::format("layer {}", i);
     if (donor < 0)
-      return problems.bad(
+      file.bad(
           "{} shares K/V (num_kv_shared_layers {}) but no earlier layer of "
           "type {} has K/V of its own",
           name, shared, layer.global ? "full_attention" : "sliding_attention");
     layer.donor = donor;
     const LayerConfig &owner = model.layer[size_t(donor)];
     if (owner.headDim != layer.headDim || owner.kvHeads != layer.kvHeads)
-      return problems.bad("{} reads the K/V of layer {} and expects its "
-                          "head_dim {} and K/V heads {}, got {} and {}",
-                          name, donor, owner.headDim, owner.kvHeads,
-                          layer.headDim, layer.kvHeads);
+      file.bad("{} reads the K/V of layer {} and expects its "
+               "head_dim {} and K/V heads {}, got {} and {}",
+               name, donor, owner.headDim, owner.kvHeads, layer.headDim,
+               layer.kvHeads);
   }
 }
 
 // One rope table per type means one head size per type.
-void checkUniform(ModelConfig &model, int64_t headDim, Problems &problems) {
+void checkUniform(ModelConfig &model, int64_t headDim, const NamedFile &file) {
   int64_t dim[2] = {0, 0};
   for (int64_t i = 0; i < model.layers; ++i) {
     const LayerConfig &layer = model.layer[size_t(i)];
@@ -158,7 +143,7 @@ void checkUniform(ModelConfig &model, int64_t headDim, Problems &problems) {
     if (!first)
       first = layer.headDim;
     if (first != layer.headDim)
-      return problems.unsupported(
+      file.unsupported(
           "layer {} expects head_dim {} like the other {} layers, got {}", i,
           first, layer.global ? "full_attention" : "sliding_attention",
           layer.headDim);
@@ -170,31 +155,29 @@ void checkUniform(ModelConfig &model, int64_t headDim, Problems &problems) {
 } // namespace
 
 void finishLayers(ModelConfig &model, int64_t shared, int64_t headDim,
-                  Problems &problems) {
-  for (int64_t i = 0; i < model.layers && !problems.first; ++i) {
+                  const NamedFile &file) {
+  for (int64_t i = 0; i < model.layers; ++i) {
     LayerConfig &layer = model.layer[size_t(i)];
     layer.ownsKv = i < model.layers - shared;
     layer.donor = i;
     std::string name = fmt::format("layer {}", i);
     if (layer.headDim % 2)
-      problems.bad("{} expects an even head_dim, got {}", name, layer.headDim);
+      file.bad("{} expects an even head_dim, got {}", name, layer.headDim);
     if (model.heads % layer.kvHeads)
-      problems.bad("{} expects num_attention_heads to be a multiple of its K/V "
-                   "heads, got {} and {}",
-                   name, model.heads, layer.kvHeads);
+      file.bad("{} expects num_attention_heads to be a multiple of its K/V "
+               "heads, got {} and {}",
+               name, model.heads, layer.kvHeads);
   }
-  if (!problems.first)
-    readSharing(model, shared, problems);
-  if (!problems.first)
-    checkUniform(model, headDim, problems);
+  readSharing(model, shared, file);
+  checkUniform(model, headDim, file);
 }
 
 void ConfigReader::readRopes(const Fields &text) {
   // The older spelling of a scaled rope.
   if (text.has("rope_scaling"))
-    problems.unsupported("{} expects null; use rope_parameters",
-                         text.called("rope_scaling"));
-  const JsonValue *all = text.child("rope_parameters");
+    file.unsupported("{} expects null; use rope_parameters",
+                     text.called("rope_scaling"));
+  const Json *all = text.child("rope_parameters");
   std::string called = text.called("rope_parameters");
   model.localRope =
       readRope(all, called, "sliding_attention", model.localRope.dim);
@@ -204,44 +187,40 @@ void ConfigReader::readRopes(const Fields &text) {
 
 // Without `all` the values that every released model has; otherwise each type
 // must be spelled out.
-RopeConfig ConfigReader::readRope(const JsonValue *all,
-                                  const std::string &called, const char *type,
-                                  int64_t dim) {
+RopeConfig ConfigReader::readRope(const Json *all, const std::string &called,
+                                  const char *type, int64_t dim) {
   RopeConfig rope;
   rope.dim = dim;
-  bool partial = std::string(type) == "full_attention";
+  bool partial = std::string_view(type) == "full_attention";
   double part = partial ? 0.25 : 1;
   rope.theta = partial ? 1e6 : 1e4;
   std::string name = fmt::format("{}.{}", called, type);
   if (all) {
-    const JsonValue *entry = Fields(*all, called + ".", problems).child(type);
-    if (!entry) {
-      problems.bad("{} is missing, expects an object", name);
-      return rope;
-    }
-    Fields fields(*entry, name + ".", problems);
-    std::string kind = fields.string("rope_type", {});
+    const Json *entry = Fields(*all, called + ".", file).child(type);
+    if (!entry)
+      file.bad("{} is missing, expects an object", name);
+    Fields fields(*entry, name + ".", file);
+    std::string kind = fields.string("rope_type");
     partial = kind == "proportional";
     if (!partial && kind != "default")
-      problems.unsupported(
+      file.unsupported(
           "{}.rope_type expects \"default\" or \"proportional\", got {}", name,
           gemmac::quoted(kind));
     rope.theta = fields.number("rope_theta", 1, 1e12);
     double factor = fields.number("factor", 1e-6, 1e6, 1.0);
     if (factor != 1)
-      problems.unsupported("{}.factor expects 1, got {}", name, shown(factor));
+      file.unsupported("{}.factor expects 1, got {}", name, shown(factor));
     part = partial ? fields.number("partial_rotary_factor", 1e-6, 1)
                    : fields.number("partial_rotary_factor", 1e-6, 1, 1.0);
     if (!partial && part != 1)
-      problems.unsupported("{}.partial_rotary_factor expects 1 with rope_type "
-                           "\"default\", got {}",
-                           name, shown(part));
+      file.unsupported("{}.partial_rotary_factor expects 1 with rope_type "
+                       "\"default\", got {}",
+                       name, shown(part));
   }
   rope.pairs = partial ? int64_t(std::floor(part * double(dim) / 2)) : dim / 2;
   if (rope.pairs < 1)
-    problems.bad(
-        "{}.partial_rotary_factor rotates no lane of head_dim {}, got {}", name,
-        dim, shown(part));
+    file.bad("{}.partial_rotary_factor rotates no lane of head_dim {}, got {}",
+             name, dim, shown(part));
   return rope;
 }
 

@@ -1,6 +1,6 @@
-// The reader of one config.json, split over Config.cpp (which model, its
-// dimensions and options) and ConfigLayers.cpp (what differs per layer), and
-// what it shares with the reader of GGUF metadata. Private to the three.
+// What the readers of config.json (Config.cpp: which model, its dimensions and
+// options; ConfigLayers.cpp: what differs per layer), generation_config.json
+// and GGUF metadata share. Private to them.
 #pragma once
 
 #include "compiler/importer/Config.h"
@@ -33,24 +33,39 @@ void finishDimensions(ModelConfig &model);
 // Sets ownership and donors (the last `shared` layers own no K/V) and the rope
 // tables' sizes; `headDim` is that of sliding layers if there is none.
 void finishLayers(ModelConfig &model, int64_t shared, int64_t headDim,
-                  Problems &problems);
+                  const NamedFile &file);
+
+// How a kind of file spells the fields of a GenerationConfig.
+struct GenerationKeys {
+  const char *temperature, *topK, *topP, *penalty;
+  const char *bos, *pad, *suppress;
+  std::vector<const char *> stop;
+};
+// The special ids that `fields` have; the stop ids of all keys together.
+void readSpecialIds(const Fields &fields, const GenerationKeys &keys,
+                    int64_t vocab, GenerationConfig &config);
+// Everything that `fields` have.
+void readGeneration(const Fields &fields, const GenerationKeys &keys,
+                    int64_t vocab, GenerationConfig &config,
+                    const NamedFile &file, std::vector<std::string> &warnings);
+// Ascending, each once.
+void sortIds(std::vector<int64_t> &ids);
 
 // Reads one config.json.
 class ConfigReader {
 public:
-  ConfigReader(const JsonValue &root, const std::string &name,
+  ConfigReader(const Json &root, const std::string &name,
                std::vector<std::string> &warnings)
-      : root(root), problems{name, {}}, warnings(warnings) {}
+      : root(root), file{name}, warnings(warnings) {}
 
-  Result<ModelConfig> read();
+  ModelConfig read();
 
 private:
-  bool failed() const { return problems.first.has_value(); }
   void warn(const std::string &what) {
-    warnings.push_back(problems.file + ": " + what);
+    warnings.push_back(file.name + ": " + what);
   }
 
-  const JsonValue *findText(); // identifies the model
+  const Json &findText(); // identifies the model
   void checkQuantization(const Fields &fields);
   void readDimensions(const Fields &text);
   void readOptions(const Fields &top, const Fields &text);
@@ -58,15 +73,15 @@ private:
   void readExperts(const Fields &text);
   void readTypes(const Fields &text);
   std::vector<LayerShape> readShapes(const Fields &text);
-  void readPerLayerConfig(const JsonValue &map, const std::string &called,
+  void readPerLayerConfig(const Json &map, const std::string &called,
                           std::vector<LayerShape> &shapes);
   void readLayers(const Fields &text);
   void readRopes(const Fields &text);
-  RopeConfig readRope(const JsonValue *all, const std::string &called,
+  RopeConfig readRope(const Json *all, const std::string &called,
                       const char *type, int64_t dim);
 
-  const JsonValue &root;
-  Problems problems;
+  const Json &root;
+  const NamedFile file;
   std::vector<std::string> &warnings;
   ModelConfig model;
   bool keyIsValue = false;

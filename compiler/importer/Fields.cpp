@@ -1,109 +1,106 @@
-// Field access with messages of one form: "file: field expects X, got Y". Must
-// not know what the fields mean.
+// See Fields.h.
 #include "compiler/importer/Fields.h"
 
-#include <cstdio>
+#include <nlohmann/json.hpp>
 
 namespace gemmac {
 
-std::string shown(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
+static std::string range(int64_t low, int64_t high) {
+  return fmt::format("an integer from {} to {}", low, high);
 }
 
-std::string shown(const JsonValue &value) {
-  switch (value.kind) {
-  case JsonValue::Kind::Null:
-    return "null";
-  case JsonValue::Kind::Bool:
-    return value.boolean ? "true" : "false";
-  case JsonValue::Kind::Integer:
-    return std::to_string(value.integer);
-  case JsonValue::Kind::Number:
-    return shown(value.number);
-  case JsonValue::Kind::String:
-    return gemmac::quoted(value.text);
-  default:
-    return std::string("an ") + kindName(value.kind);
-  }
+const Json *Fields::need(std::string_view key, const std::string &expected,
+                         bool optional) const {
+  const Json &value = get(key);
+  if (isGiven(value))
+    return &value;
+  if (!optional)
+    file.bad("{} is missing, expects {}", called(key), expected);
+  return nullptr;
 }
 
-const JsonValue *Fields::get(const char *key) const {
-  const JsonValue *value = object.find(key);
-  return value && !value->is(JsonValue::Kind::Null) ? value : nullptr;
+int64_t Fields::checked(std::string_view key, const Json &value, int64_t low,
+                        int64_t high) const {
+  if (value.is_number_integer())
+    if (auto number = value.get<int64_t>(); number >= low && number <= high)
+      return number;
+  wrong(key, range(low, high), value);
 }
 
-const JsonValue *Fields::need(const char *key, const std::string &expected,
-                              bool optional) const {
-  const JsonValue *value = get(key);
-  if (!value && !optional)
-    problems.bad("{} is missing, expects {}", called(key), expected);
-  return value;
-}
-
-void Fields::wrong(const char *key, const std::string &expected,
-                   const JsonValue &got) const {
-  problems.bad("{} expects {}, got {}", called(key), expected, shown(got));
-}
-
-int64_t Fields::integer(const char *key, int64_t low, int64_t high,
+int64_t Fields::integer(std::string_view key, int64_t low, int64_t high,
                         std::optional<int64_t> fallback) const {
-  std::string expected = fmt::format("an integer from {} to {}", low, high);
-  int64_t harmless = fallback ? *fallback : low;
-  const JsonValue *value = need(key, expected, fallback.has_value());
-  if (!value)
-    return harmless;
-  if (value->is(JsonValue::Kind::Integer) && value->integer >= low &&
-      value->integer <= high)
-    return value->integer;
-  wrong(key, expected, *value);
-  return harmless;
+  const Json *value = need(key, range(low, high), fallback.has_value());
+  return value ? checked(key, *value, low, high) : *fallback;
 }
 
-double Fields::number(const char *key, double low, double high,
+double Fields::number(std::string_view key, double low, double high,
                       std::optional<double> fallback) const {
   std::string expected =
       fmt::format("a number from {} to {}", shown(low), shown(high));
-  double harmless = fallback ? *fallback : low;
-  const JsonValue *value = need(key, expected, fallback.has_value());
+  const Json *value = need(key, expected, fallback.has_value());
   if (!value)
-    return harmless;
-  bool isNumber =
-      value->is(JsonValue::Kind::Integer) || value->is(JsonValue::Kind::Number);
-  if (isNumber && value->number >= low && value->number <= high)
-    return value->number;
+    return *fallback;
+  if (value->is_number())
+    if (auto number = value->get<double>(); number >= low && number <= high)
+      return number;
   wrong(key, expected, *value);
-  return harmless;
 }
 
-bool Fields::boolean(const char *key, bool fallback) const {
-  const JsonValue *value = get(key);
-  if (!value)
-    return fallback;
-  if (value->is(JsonValue::Kind::Bool))
-    return value->boolean;
-  wrong(key, "true or false", *value);
-  return fallback;
+bool Fields::boolean(std::string_view key, bool fallback) const {
+  const Json *value = need(key, "", true);
+  if (value && !value->is_boolean())
+    wrong(key, "true or false", *value);
+  return value ? value->get<bool>() : fallback;
 }
 
-std::string Fields::string(const char *key,
+std::string Fields::string(std::string_view key,
                            std::optional<std::string> fallback) const {
-  const JsonValue *value = need(key, "a string", fallback.has_value());
-  if (!value)
-    return fallback.value_or("");
-  if (value->is(JsonValue::Kind::String))
-    return value->text;
-  wrong(key, "a string", *value);
-  return fallback.value_or("");
+  const Json *value = need(key, "a string", fallback.has_value());
+  if (value && !value->is_string())
+    wrong(key, "a string", *value);
+  return value ? value->get<std::string>() : *fallback;
 }
 
-const JsonValue *Fields::child(const char *key) const {
-  const JsonValue *value = get(key);
-  if (!value || value->is(JsonValue::Kind::Object))
-    return value;
-  wrong(key, "an object", *value);
-  return nullptr;
+const Json *Fields::child(std::string_view key) const {
+  const Json *value = need(key, "", true);
+  if (value && !value->is_object())
+    wrong(key, "an object", *value);
+  return value;
+}
+
+std::optional<std::vector<int64_t>>
+Fields::integers(std::string_view key, int64_t low, int64_t high) const {
+  const Json *value = need(key, "", true);
+  if (!value)
+    return {};
+  if (!value->is_array())
+    return std::vector{checked(key, *value, low, high)};
+  std::vector<int64_t> list;
+  for (const Json &item : *value)
+    list.push_back(checked(key, item, low, high));
+  return list;
+}
+
+std::vector<int64_t> Fields::perLayer(std::string_view key, int64_t layers,
+                                      int64_t low, int64_t high) const {
+  const Json &value = *need(key, range(low, high), false);
+  if (value.is_array() && int64_t(value.size()) != layers)
+    wrong(key, fmt::format("an array of {} numbers, one per layer", layers),
+          value);
+  std::vector<int64_t> list = *integers(key, low, high);
+  list.resize(size_t(layers), list.front()); // a number is that of all
+  return list;
+}
+
+int64_t Fields::uniform(std::string_view key, int64_t layers, int64_t low,
+                        int64_t high) const {
+  std::vector<int64_t> list = perLayer(key, layers, low, high);
+  for (int64_t value : list)
+    if (value != list.front())
+      file.unsupported(
+          "{} expects the same number for all layers, got {} and {}",
+          called(key), list.front(), value);
+  return list.front();
 }
 
 } // namespace gemmac

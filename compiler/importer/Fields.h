@@ -1,77 +1,66 @@
-// Typed, range-checked access to the fields of a JSON object. The first problem
-// is kept and later reads return harmless values, so a reader of many fields
-// stays a list. Private to the importer's config readers; must not know what
-// the fields mean.
+// Typed, range-checked access to the fields of an object: of a JSON file or the
+// metadata of a GGUF file. Whatever is wrong is refused in one form, "FILE:
+// FIELD expects X, got Y". Private to the importer; must not know what the
+// fields mean.
 #pragma once
 
+#include "compiler/importer/Failure.h"
 #include "compiler/importer/Json.h"
 
 #include <optional>
+#include <vector>
 
 namespace gemmac {
-
-// The first problem of one file.
-struct Problems {
-  std::string file;
-  std::optional<Error> first;
-
-  template <typename... T>
-  void bad(fmt::format_string<T...> text, T &&...arguments) {
-    set(makeError(ExitCode::BadInput, text, std::forward<T>(arguments)...));
-  }
-  template <typename... T>
-  void unsupported(fmt::format_string<T...> text, T &&...arguments) {
-    set(makeError(ExitCode::Unsupported, text, std::forward<T>(arguments)...));
-  }
-
-private:
-  void set(const Error &problem) {
-    if (!first)
-      first = Error{problem.code, file + ": " + problem.message};
-  }
-};
-
-// The value as a message shows it: 12, "text", true, an array.
-std::string shown(const JsonValue &value);
 
 class Fields {
 public:
   // `prefix` names the object in messages: "text_config." or nothing.
-  Fields(const JsonValue &object, std::string prefix, Problems &problems)
-      : object(object), prefix(std::move(prefix)), problems(problems) {}
+  Fields(const Json &object, std::string prefix, const NamedFile &file)
+      : object(object), prefix(std::move(prefix)), file(file) {}
 
-  // nullptr when the key is absent or null.
-  const JsonValue *get(const char *key) const;
-  // The value as it stands, an explicit null included.
-  const JsonValue *raw(const char *key) const { return object.find(key); }
-  bool has(const char *key) const { return get(key) != nullptr; }
+  // Discarded when the key is absent.
+  const Json &get(std::string_view key) const { return member(object, key); }
+  // Neither absent nor null.
+  bool has(std::string_view key) const { return isGiven(get(key)); }
 
-  // Without a fallback an absent or null field is a problem.
-  int64_t integer(const char *key, int64_t low, int64_t high,
+  // Without a fallback an absent or null field is refused.
+  int64_t integer(std::string_view key, int64_t low, int64_t high,
                   std::optional<int64_t> fallback = {}) const;
-  double number(const char *key, double low, double high,
+  double number(std::string_view key, double low, double high,
                 std::optional<double> fallback = {}) const;
-  bool boolean(const char *key, bool fallback) const;
-  std::string string(const char *key,
-                     std::optional<std::string> fallback) const;
-  // nullptr when absent or null; a value that is no object is a problem.
-  const JsonValue *child(const char *key) const;
+  bool boolean(std::string_view key, bool fallback) const;
+  std::string string(std::string_view key,
+                     std::optional<std::string> fallback = {}) const;
+  // An object, nullptr when absent or null.
+  const Json *child(std::string_view key) const;
+  // An integer or an array of them; nothing when absent or null.
+  std::optional<std::vector<int64_t>> integers(std::string_view key,
+                                               int64_t low, int64_t high) const;
+  // An integer for all layers, or an array of one per layer.
+  std::vector<int64_t> perLayer(std::string_view key, int64_t layers,
+                                int64_t low, int64_t high) const;
+  // As perLayer, but all the same.
+  int64_t uniform(std::string_view key, int64_t layers, int64_t low,
+                  int64_t high) const;
 
-  std::string called(const char *key) const { return prefix + key; }
+  std::string called(std::string_view key) const {
+    return prefix + std::string(key);
+  }
 
 private:
-  // The value or nullptr, with a problem if it is absent and has no fallback.
-  const JsonValue *need(const char *key, const std::string &expected,
-                        bool optional) const;
-  void wrong(const char *key, const std::string &expected,
-             const JsonValue &got) const;
+  // The value, null if it is absent and may be.
+  const Json *need(std::string_view key, const std::string &expected,
+                   bool optional) const;
+  [[noreturn]] void wrong(std::string_view key, const std::string &expected,
+                          const Json &got) const {
+    file.bad("{} expects {}, got {}", called(key), expected, shown(got));
+  }
+  int64_t checked(std::string_view key, const Json &value, int64_t low,
+                  int64_t high) const;
 
-  const JsonValue &object;
+  const Json &object;
   std::string prefix;
-  Problems &problems;
+  const NamedFile &file;
 };
-
-// A number in the shortest form that tells it apart at six digits.
-std::string shown(double value);
 
 } // namespace gemmac

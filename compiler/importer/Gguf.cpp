@@ -2,14 +2,13 @@
 // safe to follow. Must not know which keys or tensors a model has.
 #include "compiler/importer/Gguf.h"
 
-#include "compiler/importer/Json.h"
+#include "compiler/importer/Failure.h"
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <bit>
-#include <cassert>
 #include <charconv>
-#include <cstdio>
-#include <new>
 #include <unordered_set>
 
 namespace gemmac {
@@ -83,78 +82,43 @@ uint64_t littleEndian(const char *at, uint64_t bytes) {
   return bits;
 }
 
-GgufValue scalar(uint32_t type, const char *at) {
-  GgufValue value;
-  value.type = type;
+Json scalar(uint32_t type, const char *at) {
   uint64_t bytes = scalarBytes(type), bits = littleEndian(at, bytes);
-  if (type == F32 || type == F64) {
-    value.kind = GgufValue::Kind::Number;
-    value.number = type == F32 ? shortest(std::bit_cast<float>(uint32_t(bits)))
-                               : std::bit_cast<double>(bits);
-    return value;
-  }
-  if (type == Bool) {
-    value.kind = GgufValue::Kind::Bool;
-    value.boolean = bits != 0;
-    return value;
-  }
+  if (type == F32)
+    return shortest(std::bit_cast<float>(uint32_t(bits)));
+  if (type == F64)
+    return std::bit_cast<double>(bits);
+  if (type == Bool)
+    return bits != 0;
   bool isSigned = type == I8 || type == I16 || type == I32 || type == I64;
-  if (isSigned && bytes < 8)
-    value.integer = int64_t(bits << (64 - 8 * bytes)) >> (64 - 8 * bytes);
-  else
-    value.integer = int64_t(bits);
-  value.number = double(value.integer);
-  if (type == U64 && value.integer < 0) {
-    value.kind = GgufValue::Kind::Number;
-    value.number = double(bits);
-  }
-  return value;
+  if (isSigned)
+    return int64_t(bits << (64 - 8 * bytes)) >> (64 - 8 * bytes);
+  return int64_t(bits) < 0 ? Json(double(bits)) : Json(int64_t(bits));
 }
 
-// Reads front to back; after the first problem everything reads as zero.
-class Reader {
+// Reads front to back.
+class Reader : NamedFile {
 public:
   Reader(std::string_view file, const std::string &name)
-      : file(file), name(name) {}
+      : NamedFile{name}, file(file) {}
 
-  Result<GgufHeader> read();
+  GgufHeader read();
 
 private:
-  bool fail(ExitCode code, const std::string &what) {
-    if (!problem)
-      problem = Error{code, name + ": " + what};
-    return false;
-  }
-  template <typename... T>
-  bool fail(ExitCode code, fmt::format_string<T...> text, T &&...arguments) {
-    return fail(code, fmt::format(text, std::forward<T>(arguments)...));
-  }
-  template <typename... T>
-  bool bad(fmt::format_string<T...> text, T &&...arguments) {
-    return fail(ExitCode::BadInput, text, std::forward<T>(arguments)...);
-  }
-
   // `bytes` more bytes, which `what` needs.
-  bool need(uint64_t bytes, const char *what) {
-    if (problem)
-      return false;
-    if (bytes <= file.size() - at)
-      return true;
-    return bad(
-        "truncated: {} at byte {} expects {} bytes, the file has {} more{}",
-        what, at, bytes, file.size() - at, where());
+  void need(uint64_t bytes, const char *what) {
+    if (bytes > file.size() - at)
+      bad("truncated: {} at byte {} expects {} bytes, the file has {} more{}",
+          what, at, bytes, file.size() - at, where());
   }
   uint64_t number(uint64_t bytes, const char *what) {
-    if (!need(bytes, what))
-      return 0;
-    uint64_t value = littleEndian(file.data() + at, bytes);
+    need(bytes, what);
     at += bytes;
-    return value;
+    return littleEndian(file.data() + at - bytes, bytes);
   }
   std::string_view string(const char *what) {
     uint64_t size = number(8, what);
-    if (!need(size, what))
-      return {};
+    need(size, what);
     at += size;
     return file.substr(at - size, size);
   }
@@ -165,53 +129,45 @@ private:
                      gemmac::quoted(current) + ")";
   }
 
-  bool readStart(uint64_t &tensors, uint64_t &entries);
-  bool readEntry();
-  bool readValue(uint32_t type, GgufValue &value, int depth);
-  bool readArray(GgufValue &value, int depth);
-  bool readTensor();
-  bool readShape(GgufTensor &tensor);
-  bool readAlignment();
-  bool placeTensors();
-  bool checkOverlap();
+  void readStart(uint64_t &tensors, uint64_t &entries);
+  void readEntry(Json::object_t &entries);
+  Json readValue(uint32_t type, int depth);
+  Json readArray(int depth);
+  void readTensor();
+  void readShape(GgufTensor &tensor);
+  void readAlignment();
+  void placeTensors();
+  void checkOverlap();
 
   std::string_view file;
-  const std::string &name;
-  uint64_t at = 0, alignment = 32;
+  uint64_t at = 0, alignment = 32, values = 0;
   std::string_view current; // key or tensor, for messages
   bool inTensors = false;
-  std::unordered_set<std::string_view> seen;
-  std::optional<Error> problem;
+  std::unordered_set<std::string_view> seen; // tensors
   GgufHeader header;
 };
 
-bool Reader::readStart(uint64_t &tensors, uint64_t &entries) {
+void Reader::readStart(uint64_t &tensors, uint64_t &entries) {
   if (file.substr(0, 23) == "version https://git-lfs")
-    return bad("a git-lfs pointer, not the model; fetch it with \"git lfs "
-               "pull\"");
+    bad("a git-lfs pointer, not the model; fetch it with \"git lfs pull\"");
   if (file.size() < 4 || !isGguf(file))
-    return bad("expects the magic \"GGUF\", got {}; not a GGUF file",
-               gemmac::quoted(file.substr(0, 4)));
+    bad("expects the magic \"GGUF\", got {}; not a GGUF file",
+        gemmac::quoted(file.substr(0, 4)));
   at = 4;
   uint64_t version = number(4, "the version");
-  if (problem)
-    return false;
   if (!(version & 0xffff) && version)
-    return fail(ExitCode::Unsupported,
-                "is big endian; convert the model on a little-endian machine");
+    unsupported("is big endian; convert the model on a little-endian machine");
   if (version == 1)
-    return fail(ExitCode::Unsupported,
-                "has GGUF version 1, expects 2 or 3; convert the model again");
+    unsupported("has GGUF version 1, expects 2 or 3; convert the model again");
   if (version < 1 || version > 3)
-    return fail(
-        ExitCode::Unsupported,
+    unsupported(
         "has GGUF version {}, expects 2 or 3; gemmac may be too old for it",
         version);
   header.version = uint32_t(version);
   tensors = number(8, "the number of tensors");
   entries = number(8, "the number of metadata keys");
   // A tensor takes at least 33 bytes, a key 14.
-  uint64_t left = problem ? 0 : file.size() - at;
+  uint64_t left = file.size() - at;
   struct {
     const char *what;
     uint64_t count, most, bytes;
@@ -219,174 +175,139 @@ bool Reader::readStart(uint64_t &tensors, uint64_t &entries) {
                       {" metadata keys", entries, ggufEntries, 14}};
   for (const auto &c : counts) {
     if (c.count > c.most)
-      return bad("names {}{}, expects at most {}", c.count, c.what, c.most);
+      bad("names {}{}, expects at most {}", c.count, c.what, c.most);
     if (c.count > left / c.bytes)
-      return bad(
-          "names {}{}, more than fit into its {} bytes; truncated or broken",
+      bad("names {}{}, more than fit into its {} bytes; truncated or broken",
           c.count, c.what, file.size());
   }
-  return !problem;
 }
 
-bool Reader::readArray(GgufValue &value, int depth) {
-  value.kind = GgufValue::Kind::Array;
-  value.element = uint32_t(number(4, "the type of an array"));
-  value.count = number(8, "the size of an array");
-  if (problem)
-    return false;
+Json Reader::readArray(int depth) {
+  auto type = uint32_t(number(4, "the type of an array"));
+  uint64_t count = number(8, "the size of an array");
   if (depth >= ggufDepth)
-    return bad("arrays are nested deeper than {}{}", ggufDepth, where());
-  uint64_t begin = at, bytes = scalarBytes(value.element);
-  if (value.element > F64)
-    return bad("array at byte {} expects elements of type 0 to 12, got {}{}",
-               at - 12, value.element, where());
-  if (bytes && value.count > (file.size() - at) / bytes)
-    return bad("truncated: an array of {} {} at byte {} goes beyond the file "
-               "of {} bytes{}",
-               value.count, typeName(value.element), at, file.size(), where());
-  if (bytes)
-    at += bytes * value.count;
-  GgufValue item;
-  for (uint64_t i = 0; !bytes && i < value.count; ++i)
-    if (!readValue(value.element, item, depth + 1))
-      return false;
-  value.text = file.substr(begin, at - begin);
-  return true;
+    bad("arrays are nested deeper than {}{}", ggufDepth, where());
+  if (type > F64)
+    bad("array at byte {} expects elements of type 0 to 12, got {}{}", at - 12,
+        type, where());
+  // A string takes at least 8 bytes, an array 12.
+  uint64_t bytes = type == String ? 8 : type == Array ? 12 : scalarBytes(type);
+  if (count > (file.size() - at) / bytes)
+    bad("truncated: an array of {} {} at byte {} goes beyond the file of {} "
+        "bytes{}",
+        count, typeName(type), at, file.size(), where());
+  if ((values += count) > ggufValues)
+    bad("arrays have more than {} elements in all{}", ggufValues, where());
+  Json array = Json::array();
+  for (uint64_t i = 0; i < count; ++i)
+    array.push_back(readValue(type, depth + 1));
+  return array;
 }
 
-bool Reader::readValue(uint32_t type, GgufValue &value, int depth) {
-  if (type == Array) {
-    value.type = type;
-    return readArray(value, depth);
-  }
-  if (type == String) {
-    value.kind = GgufValue::Kind::String;
-    value.type = type;
-    value.text = string("a string");
-    return !problem;
-  }
+Json Reader::readValue(uint32_t type, int depth) {
+  if (type == Array)
+    return readArray(depth);
+  if (type == String)
+    return std::string(string("a string"));
   uint64_t bytes = scalarBytes(type);
   if (!bytes)
-    return bad("value at byte {} expects type 0 to 12, got {}{}", at, type,
-               where());
-  if (!need(bytes, "a value"))
-    return false;
-  value = scalar(type, file.data() + at);
+    bad("value at byte {} expects type 0 to 12, got {}{}", at, type, where());
+  need(bytes, "a value");
   at += bytes;
-  return true;
+  return scalar(type, file.data() + at - bytes);
 }
 
-bool Reader::readEntry() {
-  GgufEntry entry;
-  entry.key = string("a metadata key");
-  if (problem)
-    return false;
-  current = entry.key;
-  if (entry.key.empty() || entry.key.size() > 65535)
-    return bad("metadata key at byte {} expects 1 to 65535 bytes, got {}",
-               at - entry.key.size(), entry.key.size());
-  if (!seen.insert(entry.key).second)
-    return bad("metadata key {} stands twice", gemmac::quoted(entry.key));
-  if (!readValue(uint32_t(number(4, "the type of a value")), entry.value, 0))
-    return false;
-  header.entries.push_back(std::move(entry));
-  return true;
+void Reader::readEntry(Json::object_t &entries) {
+  current = {};
+  std::string_view key = current = string("a metadata key");
+  if (key.empty() || key.size() > 65535)
+    bad("metadata key at byte {} expects 1 to 65535 bytes, got {}",
+        at - key.size(), key.size());
+  auto [place, fresh] = entries.emplace(key, nullptr);
+  if (!fresh)
+    bad("metadata key {} stands twice", gemmac::quoted(key));
+  place->second = readValue(uint32_t(number(4, "the type of a value")), 0);
 }
 
-bool Reader::readShape(GgufTensor &tensor) {
+void Reader::readShape(GgufTensor &tensor) {
   std::string what = "tensor " + gemmac::quoted(tensor.name);
   uint64_t rank = number(4, "the rank of a tensor");
-  if (problem)
-    return false;
   if (rank < 1 || rank > 4)
-    return bad("{} expects 1 to 4 dimensions, got {}", what, rank);
+    bad("{} expects 1 to 4 dimensions, got {}", what, rank);
   constexpr uint64_t most = uint64_t(1) << 50;
   uint64_t elements = 1;
   for (uint64_t i = 0; i < rank; ++i) {
     uint64_t size = number(8, "the size of a tensor");
-    if (problem)
-      return false;
     if (size < 1 || size > most || elements > most / size)
-      return bad("{} expects sizes of at least 1 and at most 2^50 elements, "
-                 "got size {} in dimension {}",
-                 what, size, i);
+      bad("{} expects sizes of at least 1 and at most 2^50 elements, got size "
+          "{} in dimension {}",
+          what, size, i);
     elements *= size;
     tensor.shape.insert(tensor.shape.begin(), int64_t(size));
   }
-  uint32_t id = uint32_t(number(4, "the type of a tensor"));
+  auto id = uint32_t(number(4, "the type of a tensor"));
   tensor.begin = number(8, "the offset of a tensor");
-  if (problem)
-    return false;
   tensor.type = findGgufTensorType(id);
   if (!tensor.type)
-    return fail(ExitCode::Unsupported,
-                "{} has the unknown type {}; supported are F32, F16, BF16, "
+    unsupported("{} has the unknown type {}; supported are F32, F16, BF16, "
                 "Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K",
                 what, id);
   if (uint64_t(tensor.shape.back()) % tensor.type->elements)
-    return bad("{} of type {} expects rows of a multiple of {} values, got {}",
-               what, tensor.type->name, tensor.type->elements,
-               tensor.shape.back());
+    bad("{} of type {} expects rows of a multiple of {} values, got {}", what,
+        tensor.type->name, tensor.type->elements, tensor.shape.back());
   tensor.end = elements / tensor.type->elements * tensor.type->bytes; // size
-  return true;
 }
 
-bool Reader::readTensor() {
+void Reader::readTensor() {
   GgufTensor tensor;
-  tensor.name = string("the name of a tensor");
-  if (problem)
-    return false;
-  current = tensor.name;
+  current = {};
+  tensor.name = current = string("the name of a tensor");
   if (tensor.name.empty() || tensor.name.size() > 255)
-    return bad("name of tensor {} expects 1 to 255 bytes, got {}",
-               header.tensors.size(), tensor.name.size());
+    bad("name of tensor {} expects 1 to 255 bytes, got {}",
+        header.tensors.size(), tensor.name.size());
   if (!seen.insert(tensor.name).second)
-    return bad("tensor {} stands twice", gemmac::quoted(tensor.name));
-  if (!readShape(tensor))
-    return false;
+    bad("tensor {} stands twice", gemmac::quoted(tensor.name));
+  readShape(tensor);
   header.tensors.push_back(std::move(tensor));
-  return true;
 }
 
-bool Reader::readAlignment() {
-  const GgufValue *value = header.find("general.alignment");
-  if (!value)
-    return true;
-  if (!value->is(GgufValue::Kind::Integer) || value->integer < 1 ||
-      value->integer > 1 << 20 ||
-      !std::has_single_bit(uint64_t(value->integer)))
-    return bad("general.alignment expects a power of two up to 2^20, got {}",
-               value->describe());
-  alignment = uint64_t(value->integer);
-  return true;
+void Reader::readAlignment() {
+  const Json &value = header.find("general.alignment");
+  if (value.is_discarded())
+    return;
+  auto bytes = value.is_number_integer() ? value.get<int64_t>() : 0;
+  if (bytes < 1 || bytes > 1 << 20 || !std::has_single_bit(uint64_t(bytes)))
+    bad("general.alignment expects a power of two up to 2^20, got {}",
+        shown(value));
+  alignment = uint64_t(bytes);
 }
 
 // Offsets in the data become places in the file.
-bool Reader::placeTensors() {
+void Reader::placeTensors() {
   uint64_t start = (at + alignment - 1) / alignment * alignment;
   if (header.tensors.empty())
-    return true;
+    return;
   if (start > file.size())
-    return bad("truncated: the data start at byte {}, the file has {}", start,
-               file.size());
+    bad("truncated: the data start at byte {}, the file has {}", start,
+        file.size());
   uint64_t data = file.size() - start;
   for (GgufTensor &t : header.tensors) {
     uint64_t offset = t.begin, bytes = t.end;
     std::string what = "tensor " + gemmac::quoted(t.name);
     if (offset % alignment)
-      return bad("{} expects an offset that is a multiple of {}, got {}", what,
-                 alignment, offset);
+      bad("{} expects an offset that is a multiple of {}, got {}", what,
+          alignment, offset);
     if (offset > data || bytes > data - offset)
-      return bad("{} of {} bytes at offset {} goes beyond the data of {} "
-                 "bytes; the file is truncated",
-                 what, bytes, offset, data);
+      bad("{} of {} bytes at offset {} goes beyond the data of {} bytes; the "
+          "file is truncated",
+          what, bytes, offset, data);
     t.begin = start + offset;
     t.end = t.begin + bytes;
   }
-  return checkOverlap();
+  checkOverlap();
 }
 
-bool Reader::checkOverlap() {
+void Reader::checkOverlap() {
   std::vector<const GgufTensor *> order;
   for (const GgufTensor &t : header.tensors)
     order.push_back(&t);
@@ -400,30 +321,26 @@ bool Reader::checkOverlap() {
   for (size_t i = 1; i < order.size(); ++i) {
     const GgufTensor &a = *order[i - 1], &b = *order[i];
     if (b.begin < a.end)
-      return bad("tensor {} at {} overlaps tensor {} at {}",
-                 gemmac::quoted(b.name), range(b), gemmac::quoted(a.name),
-                 range(a));
+      bad("tensor {} at {} overlaps tensor {} at {}", gemmac::quoted(b.name),
+          range(b), gemmac::quoted(a.name), range(a));
     if (b.begin - a.end >= alignment)
-      return bad("{} bytes belong to no tensor, a hole before tensor {} at {}",
-                 b.begin - a.end, gemmac::quoted(b.name), range(b));
+      bad("{} bytes belong to no tensor, a hole before tensor {} at {}",
+          b.begin - a.end, gemmac::quoted(b.name), range(b));
   }
-  return true;
 }
 
-Result<GgufHeader> Reader::read() {
+GgufHeader Reader::read() {
   uint64_t tensors = 0, entries = 0;
-  bool good = readStart(tensors, entries);
-  for (uint64_t i = 0; good && i < entries; ++i)
-    good = readEntry();
-  seen.clear();
+  readStart(tensors, entries);
+  Json metadata = Json::object();
+  for (uint64_t i = 0; i < entries; ++i)
+    readEntry(metadata.get_ref<Json::object_t &>());
+  header.metadata = std::make_shared<const Json>(std::move(metadata));
   inTensors = true;
-  current = {};
-  good = good && readAlignment();
-  for (uint64_t i = 0; good && i < tensors; ++i)
-    good = readTensor();
-  good = good && placeTensors();
-  if (!good)
-    return *problem;
+  readAlignment();
+  for (uint64_t i = 0; i < tensors; ++i)
+    readTensor();
+  placeTensors();
   return std::move(header);
 }
 
@@ -436,60 +353,14 @@ const GgufTensorType *findGgufTensorType(uint32_t id) {
   return nullptr;
 }
 
-std::string GgufValue::describe() const {
-  switch (kind) {
-  case Kind::Integer:
-    return std::to_string(integer);
-  case Kind::Number: {
-    char digits[40];
-    std::snprintf(digits, sizeof digits, "%.9g", number);
-    return digits;
-  }
-  case Kind::Bool:
-    return boolean ? "true" : "false";
-  case Kind::String:
-    return gemmac::quoted(text);
-  case Kind::Array:
-    break;
-  }
-  return fmt::format("an array of {} {}", count, typeName(element));
-}
-
-GgufValue GgufValue::item(uint64_t i) const {
-  assert(kind == Kind::Array && i < count && scalarBytes(element));
-  return scalar(element, text.data() + i * scalarBytes(element));
-}
-
-std::vector<std::string_view> GgufValue::strings() const {
-  std::vector<std::string_view> list;
-  if (kind != Kind::Array || element != String)
-    return list;
-  list.reserve(count);
-  const char *at = text.data();
-  for (uint64_t i = 0; i < count; ++i) {
-    uint64_t size = littleEndian(at, 8);
-    list.emplace_back(at + 8, size);
-    at += 8 + size;
-  }
-  return list;
-}
-
-const GgufValue *GgufHeader::find(std::string_view key) const {
-  for (const GgufEntry &entry : entries)
-    if (entry.key == key)
-      return &entry.value;
-  return nullptr;
+const Json &GgufHeader::find(std::string_view key) const {
+  return member(*metadata, key);
 }
 
 bool isGguf(std::string_view file) { return file.substr(0, 4) == "GGUF"; }
 
 Result<GgufHeader> parseGguf(std::string_view file, const std::string &name) {
-  try {
-    return Reader(file, name).read();
-  } catch (const std::bad_alloc &) {
-    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
-                     name);
-  }
+  return reading(name, [&] { return Reader(file, name).read(); });
 }
 
 } // namespace gemmac

@@ -2,10 +2,11 @@
 // done with the tensors.
 #include "compiler/importer/GgufModel.h"
 
-#include "compiler/importer/Json.h"
+#include "compiler/importer/Failure.h"
 
-#include <cstdio>
-#include <new>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
 
 namespace gemmac {
 namespace {
@@ -74,7 +75,7 @@ std::string translate(std::string_view name, Side from, Side to,
   if (const NamePair *pair = findName(globalNames, from, name))
     return std::string(pair->*to);
   size_t dot = name.find('.', fromLayer.size());
-  if (name.substr(0, fromLayer.size()) != fromLayer || dot == name.npos)
+  if (!name.starts_with(fromLayer) || dot == name.npos)
     return std::string(name);
   std::string_view layer =
       name.substr(fromLayer.size(), dot - fromLayer.size());
@@ -85,24 +86,15 @@ std::string translate(std::string_view name, Side from, Side to,
   return fmt::format("{}{}.{}", toLayer, layer, pair->*to);
 }
 
-template <typename... T>
-Error bad(fmt::format_string<T...> text, T &&...arguments) {
-  return makeError(ExitCode::BadInput, text, std::forward<T>(arguments)...);
-}
-
 int64_t integerOr(const GgufHeader &header, std::string_view key,
                   int64_t fallback) {
-  const GgufValue *value = header.find(key);
-  return value && value->is(GgufValue::Kind::Integer) ? value->integer
-                                                      : fallback;
+  const Json &value = header.find(key);
+  return value.is_number_integer() ? value.get<int64_t>() : fallback;
 }
 
 // "-00002-of-00003.gguf" for part 1 of 3.
 std::string partEnding(int64_t part, int64_t parts) {
-  char text[64];
-  std::snprintf(text, sizeof text, "-%05lld-of-%05lld.gguf",
-                (long long)part + 1, (long long)parts);
-  return text;
+  return fmt::format("-{:05}-of-{:05}.gguf", part + 1, parts);
 }
 
 constexpr int64_t mostParts = 4096;
@@ -111,9 +103,9 @@ constexpr int64_t mostParts = 4096;
 
 std::string canonicalFromGguf(std::string_view name) {
   for (const NamePair &tower : towerNames)
-    if (name.substr(0, tower.gguf.size()) == tower.gguf)
-      return std::string(tower.canonical) +
-             std::string(name.substr(tower.gguf.size()));
+    if (name.starts_with(tower.gguf))
+      return fmt::format("{}{}", tower.canonical,
+                         name.substr(tower.gguf.size()));
   return translate(name, &NamePair::gguf, &NamePair::canonical, "blk.",
                    "layers.");
 }
@@ -126,146 +118,124 @@ std::string ggufFromCanonical(std::string_view name) {
 bool isGgufFile(const std::string &path) {
   if (checkFolder(path))
     return false;
-  const std::string_view end = ".gguf", name = path;
-  if (name.size() > end.size() && name.substr(name.size() - end.size()) == end)
+  if (path.size() > 5 && path.ends_with(".gguf"))
     return true;
   Result<MappedFile> map = MappedFile::open(path);
   return map && isGguf(map->text());
 }
 
-const SourceTensor *GgufModel::find(const std::string &name) const {
-  auto at = byName.find(name);
-  return at == byName.end() ? nullptr : &list[at->second];
+std::string GgufModel::nameInFile(const std::string &name) const {
+  return ggufFromCanonical(name);
 }
 
-Status GgufModel::checkArchitecture() const {
-  const GgufValue *value = first.find("general.architecture");
-  if (!value || !value->is(GgufValue::Kind::String))
-    return bad("{}: general.architecture expects a string, got {}", path(),
-               value ? value->describe() : "nothing");
-  const GgufValue *type = first.find("general.type");
-  if (value->text == "clip" || (type && type->text == "mmproj"))
-    return makeError(
-        ExitCode::Unsupported,
-        "{}: holds only the vision and audio towers of a model (mmproj), which "
-        "are not compiled; pass the GGUF file of its text model",
-        path());
-  if (value->text == "gemma4")
-    return Done{};
-  bool drafter = value->text.find("assistant") != value->text.npos;
-  return makeError(ExitCode::Unsupported,
-                   "{}: general.architecture {}{}; supported is gemma4", path(),
-                   gemmac::quoted(value->text),
-                   drafter ? " is a drafter, which is not supported yet"
-                           : " is not supported");
+const char *GgufModel::whyUnused(const SourceTensor &tensor) const {
+  return tensor.name == "rope_freqs.weight"
+             ? "restates which lanes of global layers are rotated"
+             : nullptr;
 }
 
-Status GgufModel::add(MappedFile map, GgufHeader header) {
-  for (GgufTensor &entry : header.tensors) {
-    SourceTensor tensor;
-    tensor.name = canonicalFromGguf(entry.name);
-    tensor.fileName = std::string(entry.name);
-    tensor.type = entry.type->type;
-    tensor.typeName = entry.type->name;
-    tensor.shape = std::move(entry.shape);
-    tensor.data = map.data() + entry.begin;
-    tensor.bytes = entry.end - entry.begin;
-    tensor.file = int(fileList.size());
-    list.push_back(std::move(tensor));
-  }
-  if (maps.empty())
+const SourceWords &GgufModel::words() const {
+  static const SourceWords words = {
+      .sizes = "the metadata",
+      .describe = "describe",
+      .types = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or "
+               "Q6_K",
+      .otherTypes = "quantise the model to one of them"};
+  return words;
+}
+
+std::string GgufModel::ownName() const {
+  const Json &own = first.find("general.name");
+  std::string name = own.is_string() ? own.get<std::string>() : "";
+  bool printable = std::all_of(name.begin(), name.end(),
+                               [](char c) { return c >= ' ' && c < 127; });
+  return printable ? name : "";
+}
+
+void GgufModel::checkArchitecture() const {
+  NamedFile file{path()};
+  const Json &value = first.find("general.architecture");
+  if (!value.is_string())
+    file.bad("general.architecture expects a string, got {}", shown(value));
+  if (isText(value, "clip") || isText(first.find("general.type"), "mmproj"))
+    file.unsupported("holds only the vision and audio towers of a model "
+                     "(mmproj), which are not compiled; pass the GGUF file of "
+                     "its text model");
+  if (isText(value, "gemma4"))
+    return;
+  auto name = value.get<std::string>();
+  file.unsupported("general.architecture {}{}; supported is gemma4",
+                   gemmac::quoted(name),
+                   name.find("assistant") != name.npos
+                       ? " is a drafter, which is not supported yet"
+                       : " is not supported");
+}
+
+void GgufModel::add(MappedFile map, GgufHeader header) {
+  for (GgufTensor &entry : header.tensors)
+    addTensor(canonicalFromGguf(entry.name), entry.name, entry.type->type,
+              entry.type->name, std::move(entry.shape), map, entry.begin,
+              entry.end);
+  if (files().empty())
     first = std::move(header);
-  fileList.push_back({map.path(), map.bytes(), map.mtimeNs()});
-  maps.push_back(std::move(map));
-  return Done{};
+  addFile(std::move(map));
 }
 
-Status GgufModel::index() {
-  byName.reserve(list.size());
-  for (size_t i = 0; i < list.size(); ++i) {
-    auto [at, fresh] = byName.emplace(list[i].name, i);
-    if (!fresh)
-      return bad("{}: tensor {} is a duplicate of tensor {} in {}",
-                 fileList[size_t(list[i].file)].path,
-                 gemmac::quoted(list[i].fileName),
-                 gemmac::quoted(list[at->second].fileName),
-                 fileList[size_t(list[at->second].file)].path);
-  }
-  return Done{};
-}
-
-Status GgufModel::openAll(const std::string &given) {
-  Result<MappedFile> map = MappedFile::open(given);
-  if (!map)
-    return map.error();
-  Result<GgufHeader> header = parseGguf(map->text(), given);
-  if (!header)
-    return header.error();
-  int64_t parts = integerOr(*header, "split.count", 1);
-  int64_t part = integerOr(*header, "split.no", 0);
+void GgufModel::openAll(const std::string &given) {
+  MappedFile map = orFail(MappedFile::open(given));
+  GgufHeader header = orFail(parseGguf(map.text(), given));
+  NamedFile file{given};
+  int64_t parts = integerOr(header, "split.count", 1);
+  int64_t part = integerOr(header, "split.no", 0);
   if (parts < 1 || parts > mostParts || part < 0 || part >= parts)
-    return bad("{}: expects split.count from 1 to {} and split.no below it, "
-               "got {} and {}",
-               given, mostParts, parts, part);
+    file.bad("expects split.count from 1 to {} and split.no below it, got {} "
+             "and {}",
+             mostParts, parts, part);
   if (parts == 1)
-    return add(std::move(*map), std::move(*header));
+    return add(std::move(map), std::move(header));
 
-  std::string stem = given, ending = partEnding(part, parts);
-  if (stem.size() <= ending.size() ||
-      stem.compare(stem.size() - ending.size(), ending.size(), ending) != 0)
-    return bad("{}: is part {} of {} and expects a name that ends in {}, to "
-               "find the other parts",
-               given, part + 1, parts, ending);
-  stem.resize(stem.size() - ending.size());
+  std::string ending = partEnding(part, parts);
+  if (given.size() <= ending.size() || !given.ends_with(ending))
+    file.bad("is part {} of {} and expects a name that ends in {}, to find the "
+             "other parts",
+             part + 1, parts, ending);
+  std::string stem = given.substr(0, given.size() - ending.size());
   for (int64_t i = 0; i < parts; ++i)
-    if (Status opened = openPart(stem + partEnding(i, parts), i, parts);
-        !opened)
-      return opened.error();
+    openPart(stem + partEnding(i, parts), i, parts);
+  auto all = int64_t(tensors().size());
   int64_t expected = integerOr(first, "split.tensors.count", -1);
-  if (expected >= 0 && expected != int64_t(list.size()))
-    return bad(
-        "{}: split.tensors.count expects {} tensors in all parts, got {}",
-        given, expected, list.size());
-  return Done{};
+  if (expected >= 0 && expected != all)
+    file.bad("split.tensors.count expects {} tensors in all parts, got {}",
+             expected, all);
 }
 
-Status GgufModel::openPart(const std::string &path, int64_t part,
-                           int64_t parts) {
+void GgufModel::openPart(const std::string &path, int64_t part, int64_t parts) {
   Result<MappedFile> map = MappedFile::open(path);
   if (!map)
-    return Error{map.error().code, map.error().message + "; it is one of " +
-                                       std::to_string(parts) +
-                                       " parts, fetch all of them"};
-  Result<GgufHeader> header = parseGguf(map->text(), path);
-  if (!header)
-    return header.error();
-  int64_t no = integerOr(*header, "split.no", 0);
-  int64_t count = integerOr(*header, "split.count", 1);
+    throw Failure{makeError(map.error().code,
+                            "{}; it is one of {} parts, fetch all of them",
+                            map.error().message, parts)};
+  GgufHeader header = orFail(parseGguf(map->text(), path));
+  int64_t no = integerOr(header, "split.no", 0);
+  int64_t count = integerOr(header, "split.count", 1);
   if (no != part || count != parts)
-    return bad("{}: expects part {} of {} (split.no and split.count), got part "
-               "{} of {}",
-               path, part + 1, parts, no + 1, count);
-  return add(std::move(*map), std::move(*header));
+    NamedFile{path}.bad("expects part {} of {} (split.no and split.count), got "
+                        "part {} of {}",
+                        part + 1, parts, no + 1, count);
+  add(std::move(*map), std::move(header));
 }
 
 Result<std::unique_ptr<GgufModel>> GgufModel::open(const std::string &path) {
-  try {
+  return reading(path, [&] {
     auto model = std::make_unique<GgufModel>();
-    if (Status opened = model->openAll(path); !opened)
-      return opened.error();
-    if (Status good = model->checkArchitecture(); !good)
-      return good.error();
-    if (model->list.empty())
-      return bad("{}: holds no tensors, only a vocabulary and metadata; pass "
-                 "the GGUF file of the whole model",
-                 path);
-    if (Status indexed = model->index(); !indexed)
-      return indexed.error();
+    model->openAll(path);
+    model->checkArchitecture();
+    if (model->tensors().empty())
+      NamedFile{path}.bad("holds no tensors, only a vocabulary and metadata; "
+                          "pass the GGUF file of the whole model");
+    model->index();
     return model;
-  } catch (const std::bad_alloc &) {
-    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
-                     path);
-  }
+  });
 }
 
 } // namespace gemmac

@@ -4,46 +4,42 @@
 // family write; must not know MLIR or what is done with the tensors.
 #pragma once
 
-#include "codegen/Source.h"
 #include "compiler/importer/Config.h"
-#include "compiler/importer/File.h"
 #include "compiler/importer/Gguf.h"
-#include "support/Result.h"
+#include "compiler/importer/MappedTensors.h"
 
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace gemmac {
 
-class GgufModel : public TensorSource {
+class GgufModel : public MappedTensors {
 public:
   // Any part of a split model opens all of it. Errors: what Gguf.h refuses, a
   // missing part, parts that do not belong together, another architecture or
   // the towers' file (Unsupported), a file without tensors.
   static Result<std::unique_ptr<GgufModel>> open(const std::string &path);
 
-  const std::vector<SourceTensor> &tensors() const override { return list; }
-  const std::vector<SourceFile> &files() const override { return fileList; }
-  const SourceTensor *find(const std::string &name) const override;
+  std::string nameInFile(const std::string &name) const override;
+  const char *whyUnused(const SourceTensor &tensor) const override;
+  const SourceWords &words() const override;
 
   // The first file and its metadata.
-  const std::string &path() const { return fileList.front().path; }
+  const std::string &path() const { return files().front().path; }
   const GgufHeader &metadata() const { return first; }
+  // Gives back their memory; `metadata` must not be asked any more.
+  void dropMetadata() { first = {}; }
+  // general.name, empty: none that can be printed.
+  std::string ownName() const;
 
 private:
-  Status openAll(const std::string &path);
-  Status openPart(const std::string &path, int64_t part, int64_t parts);
-  Status checkArchitecture() const;
-  Status add(MappedFile map, GgufHeader header);
-  Status index();
+  void openAll(const std::string &path);
+  void openPart(const std::string &path, int64_t part, int64_t parts);
+  void checkArchitecture() const;
+  void add(MappedFile map, GgufHeader header);
 
-  std::vector<MappedFile> maps;
-  std::vector<SourceFile> fileList;
-  std::vector<SourceTensor> list;
-  std::unordered_map<std::string_view, size_t> byName; // views into list
   GgufHeader first;
 };
 

@@ -1,13 +1,14 @@
-// The JSON reader: nlohmann's SAX parser below, our limits above. Must not know
-// what the texts mean.
+// The JSON reader: nlohmann's SAX parser below, our limits and its values
+// above. Must not know what the texts mean.
 #include "compiler/importer/Json.h"
+
+#include "compiler/importer/Failure.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <iterator>
 #include <limits>
-#include <new>
 
 namespace gemmac {
 namespace {
@@ -46,209 +47,165 @@ std::string parserProblem(const std::string &what) {
   size_t length =
       end == std::string::npos ? 200 : std::min<size_t>(end - begin, 200);
   std::string text = what.substr(begin, length);
-  for (char &c : text)
-    if (c == '\n' || c == '\r')
-      c = ' ';
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; },
+      ' ');
   return text;
 }
 
-// Checks depth and keys and passes the events on.
-class Handler {
+// Receives a document in order and builds it.
+class Builder {
 public:
-  Handler(JsonEvents &events, const char *begin, const char *const *reached)
-      : events(events), begin(begin), reached(reached) {}
+  Builder(const NamedFile &file, const char *begin, int64_t values,
+          uint64_t offset)
+      : reached(begin), file(file), begin(begin), values(values),
+        offset(offset) {}
 
-  bool null() { return pass(events.null()); }
-  bool boolean(bool value) { return pass(events.boolean(value)); }
-  bool number_integer(int64_t value) { return pass(events.integer(value)); }
+  bool null() { return add(nullptr); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(int64_t value) { return add(value); }
   bool number_unsigned(uint64_t value) {
     if (value > uint64_t(std::numeric_limits<int64_t>::max()))
-      return pass(events.number(double(value)));
-    return pass(events.integer(int64_t(value)));
+      return add(double(value));
+    return add(int64_t(value));
   }
-  bool number_float(double value, const std::string &) {
-    return pass(events.number(value));
+  bool number_float(double value, const std::string &) { return add(value); }
+  bool string(std::string &value) { return add(std::move(value)); }
+  bool binary(Json::binary_t &) { bad("binary value"); }
+  bool start_object(size_t) { return open(Json::object()); }
+  bool start_array(size_t) { return open(Json::array()); }
+  bool key(std::string &name) {
+    if (++keys > jsonKeys)
+      bad("more than {} keys", jsonKeys);
+    auto [at, fresh] =
+        stack.back()->get_ref<Json::object_t &>().emplace(name, nullptr);
+    if (!fresh)
+      bad("duplicate key {}", gemmac::quoted(name));
+    named = &at->second;
+    return true;
   }
-  bool string(std::string &value) { return pass(events.string(value)); }
-  bool binary(nlohmann::json::binary_t &) { return fail("binary value"); }
-
-  bool start_object(size_t) {
-    if (!enter())
-      return false;
-    seen.back().isObject = true;
-    return pass(events.startObject());
-  }
-  bool key(std::string &value) {
-    if (++keyCount > jsonKeys)
-      return fail("more than {} keys", jsonKeys);
-    seen.back().keys.push_back({value, offset()});
-    return pass(events.key(value));
-  }
-  bool end_object() {
-    if (!checkKeys(seen.back().keys))
-      return false;
-    seen.pop_back();
-    return pass(events.endObject());
-  }
-  bool start_array(size_t) { return enter() && pass(events.startArray()); }
-  bool end_array() {
-    seen.pop_back();
-    return pass(events.endArray());
-  }
+  bool end_object() { return stack.pop_back(), true; }
+  bool end_array() { return stack.pop_back(), true; }
   bool parse_error(size_t position, const std::string &,
-                   const nlohmann::json::exception &error) {
-    problem = parserProblem(error.what());
-    where = position ? position - 1 : 0;
-    syntax = true;
-    return false;
+                   const Json::exception &error) {
+    file.bad("not valid JSON at byte {}: {}",
+             offset + (position ? position - 1 : 0),
+             parserProblem(error.what()));
   }
 
-  std::string problem;
-  uint64_t where = 0;
-  bool syntax = false; // the text is no JSON, rather than not what we expect
+  Json root;
+  const char *reached; // by the parser
 
 private:
-  struct Key {
-    std::string name;
-    uint64_t offset;
-  };
-  struct Level {
-    bool isObject = false;
-    std::vector<Key> keys;
-  };
-
-  uint64_t offset() const { return uint64_t(*reached - begin); }
-
   template <typename... T>
-  bool fail(fmt::format_string<T...> text, T &&...arguments) {
-    problem = fmt::format(text, std::forward<T>(arguments)...);
-    where = offset();
-    return false;
+  [[noreturn]] void bad(fmt::format_string<T...> text, T &&...arguments) {
+    file.bad("at byte {}: {}", offset + uint64_t(reached - begin),
+             fmt::format(text, std::forward<T>(arguments)...));
   }
-
-  bool pass(bool good) { return good || fail("{}", events.problem); }
-
-  bool enter() {
-    if (seen.size() == jsonDepth)
-      return fail("nested deeper than {} levels", jsonDepth);
-    seen.emplace_back();
+  // Into the innermost open value. Only that one grows, so pointers to the open
+  // ones stay valid.
+  bool add(Json value) {
+    if (++count > values)
+      bad("more than {} values", values);
+    if (stack.empty()) {
+      last = &root;
+    } else if (stack.back()->is_array()) {
+      stack.back()->push_back(nullptr);
+      last = &stack.back()->back();
+    } else {
+      last = named;
+    }
+    *last = std::move(value);
+    return true;
+  }
+  bool open(Json value) {
+    if (stack.size() == jsonDepth)
+      bad("nested deeper than {} levels", jsonDepth);
+    add(std::move(value));
+    stack.push_back(last);
     return true;
   }
 
-  bool checkKeys(std::vector<Key> &keys) {
-    std::sort(keys.begin(), keys.end(), [](const Key &a, const Key &b) {
-      return a.name != b.name ? a.name < b.name : a.offset < b.offset;
-    });
-    for (size_t i = 1; i < keys.size(); ++i)
-      if (keys[i].name == keys[i - 1].name) {
-        problem = "duplicate key " + gemmac::quoted(keys[i].name);
-        where = keys[i].offset;
-        return false;
-      }
-    return true;
-  }
-
-  JsonEvents &events;
+  const NamedFile &file;
   const char *begin;
-  const char *const *reached;
-  std::vector<Level> seen;
-  int64_t keyCount = 0;
+  const int64_t values;
+  const uint64_t offset;
+  std::vector<Json *> stack; // the open ones
+  Json *named = nullptr;     // the member whose key was read last
+  Json *last = nullptr;      // what was added last
+  int64_t count = 0, keys = 0;
 };
 
 } // namespace
 
-Status readJson(std::string_view text, const std::string &name,
-                JsonEvents &events, uint64_t offset) {
-  try {
-    const char *reached = text.data();
-    Handler handler(events, text.data(), &reached);
+Result<Json> parseJson(std::string_view text, const std::string &name,
+                       int64_t values, uint64_t offset) {
+  return reading(name, [&] {
+    NamedFile file{name};
+    Builder builder(file, text.data(), values, offset);
     const char *end = text.data() + text.size();
-    bool good = nlohmann::json::sax_parse(Cursor{text.data(), &reached},
-                                          Cursor{end, &reached}, &handler,
-                                          nlohmann::json::input_format_t::json);
-    if (good)
-      return Done{};
-    return makeError(ExitCode::BadInput, "{}: {}at byte {}: {}", name,
-                     handler.syntax ? "not valid JSON " : "",
-                     offset + handler.where, handler.problem);
-  } catch (const std::bad_alloc &) {
-    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
-                     name);
-  }
+    Json::sax_parse(Cursor{text.data(), &builder.reached},
+                    Cursor{end, &builder.reached}, &builder,
+                    Json::input_format_t::json);
+    return std::move(builder.root);
+  });
 }
 
-//===-- the tree ----------------------------------------------------------===//
-
-JsonValue *JsonTree::add(JsonValue::Kind kind) {
-  if (++count > jsonTreeValues) {
-    fail("more than {} values", jsonTreeValues);
-    return nullptr;
-  }
-  JsonValue *v = stack.empty() ? &root : &stack.back()->items.emplace_back();
-  v->kind = kind;
-  return v;
-}
-bool JsonTree::open(JsonValue::Kind kind) {
-  JsonValue *v = add(kind);
-  if (v)
-    stack.push_back(v);
-  return v;
-}
-bool JsonTree::boolean(bool value) {
-  JsonValue *v = add(JsonValue::Kind::Bool);
-  return v && (v->boolean = value, true);
-}
-bool JsonTree::integer(int64_t value) {
-  JsonValue *v = add(JsonValue::Kind::Integer);
-  return v && (v->integer = value, v->number = double(value), true);
-}
-bool JsonTree::number(double value) {
-  JsonValue *v = add(JsonValue::Kind::Number);
-  return v && (v->number = value, true);
-}
-bool JsonTree::string(std::string &value) {
-  JsonValue *v = add(JsonValue::Kind::String);
-  return v && (v->text = std::move(value), true);
-}
-bool JsonTree::key(std::string &value) {
-  stack.back()->keys.push_back(std::move(value));
-  return true;
+Result<std::vector<double>>
+readNumbers(std::string_view text, const std::string &name,
+            std::initializer_list<const char *> keys, double low) {
+  return reading(name, [&] {
+    const Json object = orFail(parseJson(text, name));
+    std::vector<double> numbers;
+    for (const char *key : keys) {
+      const Json &value = member(object, key);
+      if (!value.is_number() || value < low)
+        NamedFile{name}.bad("{} is missing, expects a number from {}, got {}",
+                            key, shown(low), shown(value));
+      numbers.push_back(value.get<double>());
+    }
+    return numbers;
+  });
 }
 
-Result<JsonValue> parseJson(std::string_view text, const std::string &name) {
-  JsonTree tree;
-  Status read = readJson(text, name, tree);
-  if (!read)
-    return read.error();
-  return std::move(tree.root);
+const Json &member(const Json &value, std::string_view key) {
+  static const Json nothing(Json::value_t::discarded);
+  auto at = value.find(key);
+  return at == value.end() ? nothing : *at;
 }
 
-const JsonValue *JsonValue::find(std::string_view key) const {
-  for (size_t i = 0; i < keys.size(); ++i)
-    if (keys[i] == key)
-      return &items[i];
-  return nullptr;
+bool isGiven(const Json &value) {
+  return !value.is_discarded() && !value.is_null();
 }
 
-const char *kindName(JsonValue::Kind kind) {
-  static const char *const names[] = {"null",   "boolean", "integer", "number",
-                                      "string", "array",   "object"};
-  return names[size_t(kind)];
+bool isText(const Json &value, std::string_view text) {
+  return value.is_string() && value.get_ref<const std::string &>() == text;
+}
+
+std::string shown(double value) { return fmt::format("{:.6g}", value); }
+
+std::string shown(const Json &value) {
+  if (value.is_discarded())
+    return "nothing";
+  if (value.is_number_float())
+    return shown(value.get<double>());
+  if (value.is_string())
+    return gemmac::quoted(value.get_ref<const std::string &>());
+  if (value.is_array())
+    return fmt::format("an array of {}", value.size());
+  return value.is_object() ? "an object" : value.dump();
 }
 
 std::string quoted(std::string_view name) {
-  static const char digits[] = "0123456789abcdef";
-  bool cut = name.size() > 120;
   std::string out = "\"";
-  for (unsigned char c : name.substr(0, 120)) {
+  for (unsigned char c : name.substr(0, 120))
     if (c == '"' || c == '\\')
       (out += '\\') += char(c);
     else if (c >= 0x20 && c < 0x7f)
       out += char(c);
     else
-      ((out += "\\x") += digits[c >> 4]) += digits[c & 15];
-  }
-  return out + (cut ? "...\"" : "\"");
+      out += fmt::format("\\x{:02x}", c);
+  return out + (name.size() > 120 ? "...\"" : "\"");
 }
 
 } // namespace gemmac

@@ -24,9 +24,6 @@ struct SafetensorsType {
 // nullptr if there is no type of that name.
 const SafetensorsType *findSafetensorsType(std::string_view name);
 
-// "F32", "F16", ...; "other" for SourceType::Other.
-const char *sourceTypeName(SourceType type);
-
 struct SafetensorsEntry {
   std::string name;
   const SafetensorsType *type = nullptr;

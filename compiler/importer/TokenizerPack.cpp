@@ -3,17 +3,15 @@
 // Must not know files.
 #include "compiler/importer/TokenizerPack.h"
 
-#include "compiler/importer/Json.h"
 #include "runtime/abi.h"
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <bit>
-#include <cassert>
-#include <cstdio>
+#include <cctype>
 #include <cstring>
 #include <numeric>
-#include <optional>
-#include <string>
 
 namespace gemmac {
 namespace {
@@ -100,15 +98,6 @@ struct MergeHash {
   std::vector<gm_tok_merge> slots;
 };
 
-// A text for a pair that stands twice.
-Error duplicateMerge(const TokenizerModel &model, const gm_tok_merge &a,
-                     const gm_tok_merge &b) {
-  return {ExitCode::BadInput,
-          "merges " + std::to_string(a.rank) + " and " +
-              std::to_string(b.rank) + " are the same pair of ids " +
-              std::to_string(a.left) + " and " + std::to_string(a.right)};
-}
-
 // One try with `hash.seed`: buckets in falling size look for a displacement
 // that puts all their pairs into free slots. False if a bucket finds none.
 bool placeBuckets(const std::vector<gm_tok_merge> &merges,
@@ -152,7 +141,7 @@ bool placeBuckets(const std::vector<gm_tok_merge> &merges,
   return true;
 }
 
-Result<MergeHash> hashMerges(const TokenizerModel &model) {
+MergeHash hashMerges(const TokenizerModel &model, const NamedFile &file) {
   const std::vector<gm_tok_merge> &merges = model.merges;
   size_t count = merges.size();
   uint32_t buckets = static_cast<uint32_t>(count / 4 + 1);
@@ -177,8 +166,11 @@ Result<MergeHash> hashMerges(const TokenizerModel &model) {
       auto same = std::adjacent_find(from, to, [&](uint32_t x, uint32_t y) {
         return hashes[x] == hashes[y];
       });
-      if (same != to)
-        return duplicateMerge(model, merges[same[0]], merges[same[1]]);
+      if (same == to)
+        continue;
+      const gm_tok_merge &first = merges[same[0]], &again = merges[same[1]];
+      file.bad("merges {} and {} are the same pair of ids {} and {}",
+               first.rank, again.rank, first.left, first.right);
     }
     MergeHash hash{seed, std::vector<uint32_t>(buckets, 0),
                    std::vector<gm_tok_merge>(
@@ -187,8 +179,7 @@ Result<MergeHash> hashMerges(const TokenizerModel &model) {
     if (placeBuckets(merges, hashes, start, members, hash))
       return hash;
   }
-  assert(false && "no seed gives a perfect hash");
-  return Error{ExitCode::Unsupported, "the merges do not fit a perfect hash"};
+  file.unsupported("the merges do not fit a perfect hash");
 }
 
 // The filter of symbol pairs that some merge bridges, and its shift.
@@ -283,11 +274,8 @@ void addNamed(const TokenizerModel &model, gm_tok_header &head) {
 
 } // namespace
 
-Status findByteTokens(TokenizerModel &model, const PieceIds &ids) {
-  auto isHex = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') ||
-           (c >= 'a' && c <= 'f');
-  };
+void findByteTokens(TokenizerModel &model, const NamedFile &file) {
+  auto isHex = [](char c) { return isxdigit(uint8_t(c)) != 0; };
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     std::string_view p = model.pieces[id];
     if (p.size() == 6 && p.starts_with("<0x") && p.ends_with('>') &&
@@ -295,45 +283,70 @@ Status findByteTokens(TokenizerModel &model, const PieceIds &ids) {
       model.flags[id] |= GM_TOK_BYTE;
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
-    char text[8];
-    std::snprintf(text, sizeof text, "<0x%02X>", byte);
-    auto hit = ids.find(text);
-    if (hit == ids.end())
-      return makeError(ExitCode::BadInput,
-                       "expects all 256 byte tokens, but {} is missing", text);
+    std::string text = fmt::format("<0x{:02X}>", byte);
+    auto hit = model.ids.find(text);
+    if (hit == model.ids.end())
+      file.bad("expects all 256 byte tokens, but {} is missing", text);
     model.byteIds[byte] = uint32_t(hit->second);
   }
-  return Done{};
 }
 
-Status addMerge(TokenizerModel &model, const PieceIds &ids,
-                std::string_view left, std::string_view right,
-                std::string_view whole) {
+static void addMerge(TokenizerModel &model, std::string_view left,
+                     std::string_view right, const NamedFile &file) {
+  std::string whole(left);
+  whole += right;
   std::string_view texts[] = {left, right, whole};
   uint32_t found[3];
   for (int i = 0; i < 3; ++i) {
-    auto hit = ids.find(texts[i]);
+    auto hit = model.ids.find(texts[i]);
     const char *problem = nullptr;
-    if (hit == ids.end() || texts[i].empty())
+    if (hit == model.ids.end() || texts[i].empty())
       problem = " is not in the vocabulary";
     else if (model.flags[hit->second] & GM_TOK_BYTE)
       problem = " is a byte token; those cannot merge";
     if (problem)
-      return makeError(ExitCode::BadInput, "merge {} of {} and {}: piece {}{}",
-                       model.merges.size(), gemmac::quoted(left),
-                       gemmac::quoted(right), gemmac::quoted(texts[i]),
-                       problem);
+      file.bad("merge {} of {} and {}: piece {}{}", model.merges.size(),
+               gemmac::quoted(left), gemmac::quoted(right),
+               gemmac::quoted(texts[i]), problem);
     found[i] = uint32_t(hit->second);
   }
   model.merges.push_back(
       {found[0], found[1], uint32_t(model.merges.size()), found[2]});
-  return Done{};
 }
 
-Result<std::vector<uint8_t>> packTokenizerTables(const TokenizerModel &model) {
-  Result<MergeHash> hash = hashMerges(model);
-  if (!hash)
-    return hash.error();
+void addMerges(TokenizerModel &model, const Json &merges, const char *called,
+               const NamedFile &file) {
+  if (!merges.is_array())
+    file.bad("{} expects a list of merges, got {}", called, shown(merges));
+  model.merges.reserve(merges.size());
+  auto textOf = [](const Json &value) -> std::string_view {
+    return value.get_ref<const std::string &>();
+  };
+  for (const Json &merge : merges) {
+    bool isPair = merge.is_array() && merge.size() == 2 &&
+                  merge[0].is_string() && merge[1].is_string();
+    if (!isPair && !merge.is_string())
+      file.bad("{}: merge {} expects \"left right\" or two pieces, got {}",
+               called, model.merges.size(),
+               merge.dump(-1, ' ', true, Json::error_handler_t::replace)
+                   .substr(0, 120));
+    if (isPair) {
+      addMerge(model, textOf(merge[0]), textOf(merge[1]), file);
+      continue;
+    }
+    // Pieces hold no space, except one that is a space alone.
+    std::string_view text = textOf(merge);
+    size_t space = text.find(' ', 1);
+    if (space == text.npos || space + 1 == text.size())
+      file.bad("{}: merge {} expects \"left right\", got {}", called,
+               model.merges.size(), gemmac::quoted(text));
+    addMerge(model, text.substr(0, space), text.substr(space + 1), file);
+  }
+}
+
+std::vector<uint8_t> packTokenizerTables(const TokenizerModel &model,
+                                         const NamedFile &file) {
+  MergeHash hash = hashMerges(model, file);
   CodePoints points = collectCodePoints(model);
   gm_tok_header head{};
   std::vector<uint64_t> bridge = makeBridge(model, points, head.bridge_shift);
@@ -344,11 +357,11 @@ Result<std::vector<uint8_t>> packTokenizerTables(const TokenizerModel &model) {
   addPieces(model, head, out);
   addAdded(model, head, out);
   addNamed(model, head);
-  head.buckets = static_cast<uint32_t>(hash->displace.size());
-  head.slots = static_cast<uint32_t>(hash->slots.size());
-  head.seed = hash->seed;
-  head.displace = out.add(hash->displace);
-  head.merges = out.add(hash->slots);
+  head.buckets = static_cast<uint32_t>(hash.displace.size());
+  head.slots = static_cast<uint32_t>(hash.slots.size());
+  head.seed = hash.seed;
+  head.displace = out.add(hash.displace);
+  head.merges = out.add(hash.slots);
   head.blocks = static_cast<uint32_t>(points.ids.size() / 256);
   head.block_of = out.add(points.blockOf);
   head.code_points = out.add(points.ids);

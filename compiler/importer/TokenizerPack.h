@@ -2,13 +2,15 @@
 // not know where the pieces came from (tokenizer.json, GGUF).
 #pragma once
 
+#include "compiler/importer/Failure.h"
+#include "compiler/importer/Json.h"
 #include "runtime/tokenizer_blob.h"
-#include "support/Result.h"
 
 #include <array>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace gemmac {
@@ -18,23 +20,31 @@ struct TokenizerModel {
   std::vector<std::string_view> pieces; // by id, valid UTF-8
   std::vector<uint8_t> flags;           // gm_tok_flag, by id
   std::vector<bool> inModel;            // by id: a BPE piece, not only added
-  std::vector<gm_tok_merge> merges;     // ids in range, no byte tokens
+  std::unordered_map<std::string_view, int64_t> ids; // of the BPE pieces
+  std::vector<gm_tok_merge> merges; // ids in range, no byte tokens
   std::array<uint32_t, 256> byteIds;
+
+  void resize(size_t count) {
+    pieces.resize(count);
+    flags.resize(count, 0);
+    inModel.resize(count, false);
+  }
 };
 
-using PieceIds = std::unordered_map<std::string_view, int64_t>;
+// These fail in the name of `file`.
 
-// Marks the byte tokens ("<0x0A>") among the pieces and fills `byteIds`. Error:
-// one of the 256 is missing.
-Status findByteTokens(TokenizerModel &model, const PieceIds &ids);
+// Marks the byte tokens ("<0x0A>") among the pieces and fills `byteIds`; all
+// 256 must be there.
+void findByteTokens(TokenizerModel &model, const NamedFile &file);
 
-// Appends the merge of `left` and `right` to `whole`. Errors: one of them is no
-// piece or is a byte token. Needs findByteTokens.
-Status addMerge(TokenizerModel &model, const PieceIds &ids,
-                std::string_view left, std::string_view right,
-                std::string_view whole);
+// Appends the merges of the list called `called`, each "left right" or ["left",
+// "right"], whose parts and whole must be pieces and no byte tokens. Needs
+// findByteTokens.
+void addMerges(TokenizerModel &model, const Json &merges, const char *called,
+               const NamedFile &file);
 
-// The only possible error: a pair (left, right) stands twice in `merges`.
-Result<std::vector<uint8_t>> packTokenizerTables(const TokenizerModel &model);
+// No pair (left, right) may stand twice in `merges`.
+std::vector<uint8_t> packTokenizerTables(const TokenizerModel &model,
+                                         const NamedFile &file);
 
 } // namespace gemmac

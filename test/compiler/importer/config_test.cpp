@@ -414,7 +414,7 @@ TEST(Config, InconsistentLayers) {
                  "multiple", "8 and 3");
   EXPECT_REFUSED(withField("E2B", "head_dim", 255), 3, "even head_dim", "255");
   EXPECT_REFUSED(withField("E2B", "layer_types", Json::array({"x"})), 3,
-                 "layer_types", "35 strings", "1 entries");
+                 "layer_types", "35 strings", "array of 1");
   EXPECT_REFUSED(withField("E2B", "layer_types", "x"), 3, "layer_types");
   EXPECT_REFUSED(
       changed("E2B", [](Json &c) { c["text_config"]["layer_types"][3] = 3; }),

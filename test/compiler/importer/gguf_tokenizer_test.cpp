@@ -134,7 +134,7 @@ TEST(GgufTokenizer, Refusals) {
        {"token_type", "array of 264"}},
       {[](auto &, auto &v) { v.types[3] = 9; }, {"token_type[3]", "got 9"}},
       {[](auto &, auto &v) { v.merges[1] = "\n\n"; },
-       {"merges[1]", "left right"}},
+       {"tokenizer.ggml.merges: merge 1", "left right"}},
       {[](auto &, auto &v) { v.merges[1] = "a z"; },
        {"merge 1", "\"z\"", "not in the vocabulary"}},
       {[](auto &, auto &v) { v.merges.push_back("a b"); },

@@ -3,13 +3,15 @@
 
 #include "test/compiler/importer/TestFiles.h"
 
+#include <nlohmann/json.hpp>
+
 using namespace gemmac;
 using namespace gemmac::test;
 
 namespace {
 
 std::string problem(const std::string &text) {
-  Result<JsonValue> value = parseJson(text, "x.json");
+  Result<Json> value = parseJson(text, "x.json");
   if (value)
     return "accepted";
   EXPECT_EQ(value.error().code, ExitCode::BadInput);
@@ -17,25 +19,26 @@ std::string problem(const std::string &text) {
 }
 
 TEST(Json, ReadsEveryKind) {
-  Result<JsonValue> root =
+  Result<Json> root =
       parseJson(R"({"a": [1, -2.5, "\u00e9", true, null], "b": {}})", "x.json");
   ASSERT_TRUE(root);
-  const JsonValue *a = root->find("a");
-  ASSERT_TRUE(a && a->items.size() == 5);
-  EXPECT_EQ(a->items[0].integer, 1);
-  EXPECT_EQ(a->items[0].number, 1.0);
-  EXPECT_EQ(a->items[1].number, -2.5);
-  EXPECT_EQ(a->items[2].text, "\xc3\xa9");
-  EXPECT_TRUE(a->items[3].boolean);
-  EXPECT_TRUE(a->items[4].is(JsonValue::Kind::Null));
-  EXPECT_TRUE(root->find("b")->is(JsonValue::Kind::Object));
-  EXPECT_EQ(root->find("c"), nullptr);
+  const Json &a = member(*root, "a");
+  ASSERT_EQ(a.size(), 5u);
+  EXPECT_TRUE(a[0].is_number_integer());
+  EXPECT_EQ(a[0], 1);
+  EXPECT_EQ(a[1], -2.5);
+  EXPECT_TRUE(isText(a[2], "\xc3\xa9"));
+  EXPECT_EQ(a[3], true);
+  EXPECT_TRUE(a[4].is_null());
+  EXPECT_TRUE(member(*root, "b").is_object());
+  EXPECT_TRUE(member(*root, "c").is_discarded());
+  EXPECT_TRUE(member(a, "c").is_discarded());
 }
 
 TEST(Json, BeyondInt64IsANumber) {
-  Result<JsonValue> root = parseJson("18446744073709551615", "x.json");
+  Result<Json> root = parseJson("18446744073709551615", "x.json");
   ASSERT_TRUE(root);
-  EXPECT_TRUE(root->is(JsonValue::Kind::Number));
+  EXPECT_TRUE(root->is_number_float());
 }
 
 TEST(Json, SyntaxErrorsNameTheByte) {
@@ -73,9 +76,17 @@ TEST(Json, Depth) {
 
 TEST(Json, Limits) {
   std::string many = "[";
-  for (int64_t i = 0; i < jsonTreeValues; ++i)
+  for (int64_t i = 0; i < jsonValues; ++i)
     many += "1,";
-  EXPECT_TRUE(has(problem(many + "1]"), {"more than 500000 values"}));
+  EXPECT_TRUE(has(problem(many + "1]"),
+                  {"at byte 1000001: ", "more than 500000 values"}));
+  EXPECT_TRUE(parseJson(many + "1]", "x.json", jsonValues + 2));
+  std::string keys = "{";
+  for (int64_t i = 0; i <= jsonKeys; ++i)
+    keys += fmt::format("\"{}\":1,", i);
+  Result<Json> value = parseJson(keys, "x.json", mostJsonValues);
+  ASSERT_FALSE(value);
+  EXPECT_TRUE(has(value.error().message, {"more than 1000000 keys"}));
 }
 
 TEST(Json, QuotedIsPrintable) {

@@ -10,15 +10,15 @@
 
 using namespace gemmac;
 using namespace gemmac::test;
-using Json = nlohmann::ordered_json;
+using Ordered = nlohmann::ordered_json;
 
 namespace {
 
 constexpr int64_t vocabSize = 319;
 
-Json synthetic() {
-  static const Json json =
-      Json::parse(readText(source("test/Inputs/tokenizer/synthetic.json")));
+Ordered synthetic() {
+  static const Ordered json =
+      Ordered::parse(readText(source("test/Inputs/tokenizer/synthetic.json")));
   return json;
 }
 
@@ -32,7 +32,7 @@ Result<std::vector<uint8_t>> packText(const std::string &text,
 template <typename Change>
 std::string refused(Change change, ExitCode code = ExitCode::BadInput,
                     int64_t vocab = vocabSize) {
-  Json json = synthetic();
+  Ordered json = synthetic();
   change(json);
   auto packed = packText(json.dump(), vocab);
   if (packed)
@@ -44,7 +44,7 @@ std::string refused(Change change, ExitCode code = ExitCode::BadInput,
 
 template <typename Change>
 bool accepted(Change change, int64_t vocab = vocabSize) {
-  Json json = synthetic();
+  Ordered json = synthetic();
   change(json);
   auto packed = packText(json.dump(), vocab);
   if (!packed)
@@ -53,30 +53,31 @@ bool accepted(Change change, int64_t vocab = vocabSize) {
 }
 
 TEST(Tokenizer, AcceptsWhatHfAccepts) {
-  EXPECT_TRUE(accepted([](Json &) {}));
-  EXPECT_TRUE(accepted([](Json &j) { j["pre_tokenizer"] = nullptr; }));
-  EXPECT_TRUE(accepted([](Json &j) { j.erase("version"); }));
-  EXPECT_TRUE(accepted([](Json &j) { j["model"].erase("dropout"); }));
-  EXPECT_TRUE(accepted(
-      [](Json &j) { j["post_processor"] = {{"type", "TemplateProcessing"}}; }));
+  EXPECT_TRUE(accepted([](Ordered &) {}));
+  EXPECT_TRUE(accepted([](Ordered &j) { j["pre_tokenizer"] = nullptr; }));
+  EXPECT_TRUE(accepted([](Ordered &j) { j.erase("version"); }));
+  EXPECT_TRUE(accepted([](Ordered &j) { j["model"].erase("dropout"); }));
+  EXPECT_TRUE(accepted([](Ordered &j) {
+    j["post_processor"] = {{"type", "TemplateProcessing"}};
+  }));
   // Both spellings of merges, in any mix, give the same bytes.
-  Json lists = synthetic();
-  for (Json &merge : lists["model"]["merges"]) {
+  Ordered lists = synthetic();
+  for (Ordered &merge : lists["model"]["merges"]) {
     std::string text = merge;
     size_t space = text.find(' ', 1);
-    merge = Json::array({text.substr(0, space), text.substr(space + 1)});
+    merge = Ordered::array({text.substr(0, space), text.substr(space + 1)});
   }
   EXPECT_EQ(*packText(lists.dump()), *packText(synthetic().dump()));
   // vocab may follow merges.
-  Json turned = synthetic();
-  Json vocab = turned["model"]["vocab"];
+  Ordered turned = synthetic();
+  Ordered vocab = turned["model"]["vocab"];
   turned["model"].erase("vocab");
   turned["model"]["vocab"] = vocab;
   EXPECT_EQ(*packText(turned.dump()), *packText(synthetic().dump()));
 }
 
 TEST(Tokenizer, WarnsOfAPostProcessor) {
-  Json json = synthetic();
+  Ordered json = synthetic();
   json["post_processor"] = {{"type", "ByteLevel"}};
   std::vector<std::string> warnings;
   EXPECT_TRUE(packTokenizerText(json.dump(), "t", vocabSize, warnings));
@@ -104,84 +105,87 @@ TEST(Tokenizer, OtherKinds) {
   auto unsupported = [](auto change) {
     return refused(change, ExitCode::Unsupported);
   };
-  EXPECT_TRUE(has(unsupported([](Json &j) { j["model"]["type"] = "Unigram"; }),
-                  {"model.type", "BPE", "Unigram"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) { j["model"].erase("type"); }),
+  EXPECT_TRUE(
+      has(unsupported([](Ordered &j) { j["model"]["type"] = "Unigram"; }),
+          {"model.type", "BPE", "Unigram"}));
+  EXPECT_TRUE(has(unsupported([](Ordered &j) { j["model"].erase("type"); }),
                   {"model.type", "nothing"}));
   EXPECT_TRUE(
-      has(unsupported([](Json &j) { j["model"]["byte_fallback"] = false; }),
+      has(unsupported([](Ordered &j) { j["model"]["byte_fallback"] = false; }),
           {"byte_fallback", "true", "false"}));
   EXPECT_TRUE(
-      has(unsupported([](Json &j) { j["model"]["ignore_merges"] = true; }),
+      has(unsupported([](Ordered &j) { j["model"]["ignore_merges"] = true; }),
           {"ignore_merges"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) { j["model"]["dropout"] = 0.5; }),
+  EXPECT_TRUE(has(unsupported([](Ordered &j) { j["model"]["dropout"] = 0.5; }),
                   {"dropout"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) {
+  EXPECT_TRUE(has(unsupported([](Ordered &j) {
                     j["model"]["continuing_subword_prefix"] = "##";
                   }),
                   {"continuing_subword_prefix", "##"}));
-  EXPECT_TRUE(has(
-      unsupported([](Json &j) { j["model"]["end_of_word_suffix"] = "</w>"; }),
-      {"end_of_word_suffix"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) { j["normalizer"] = nullptr; }),
+  EXPECT_TRUE(has(unsupported([](Ordered &j) {
+                    j["model"]["end_of_word_suffix"] = "</w>";
+                  }),
+                  {"end_of_word_suffix"}));
+  EXPECT_TRUE(has(unsupported([](Ordered &j) { j["normalizer"] = nullptr; }),
                   {"normalizer.type", "Replace"}));
   EXPECT_TRUE(
-      has(unsupported([](Json &j) { j["normalizer"] = {{"type", "NFC"}}; }),
+      has(unsupported([](Ordered &j) { j["normalizer"] = {{"type", "NFC"}}; }),
           {"normalizer.type", "NFC"}));
   EXPECT_TRUE(
-      has(unsupported([](Json &j) { j["normalizer"]["content"] = "_"; }),
+      has(unsupported([](Ordered &j) { j["normalizer"]["content"] = "_"; }),
           {"normalizer.content", "\"_\""}));
-  EXPECT_TRUE(has(unsupported([](Json &j) {
+  EXPECT_TRUE(has(unsupported([](Ordered &j) {
                     j["normalizer"]["pattern"] = {{"Regex", " "}};
                   }),
                   {"normalizer.pattern.String"}));
   EXPECT_TRUE(has(
-      unsupported([](Json &j) { j["pre_tokenizer"]["type"] = "ByteLevel"; }),
+      unsupported([](Ordered &j) { j["pre_tokenizer"]["type"] = "ByteLevel"; }),
       {"pre_tokenizer.type", "ByteLevel"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) {
+  EXPECT_TRUE(has(unsupported([](Ordered &j) {
                     j["pre_tokenizer"]["pattern"]["String"] = "a";
                   }),
                   {"pre_tokenizer.pattern"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) { j["decoder"] = nullptr; }),
+  EXPECT_TRUE(has(unsupported([](Ordered &j) { j["decoder"] = nullptr; }),
                   {"decoder.type"}));
   EXPECT_TRUE(
-      has(unsupported([](Json &j) { j["decoder"]["decoders"].erase(2); }),
+      has(unsupported([](Ordered &j) { j["decoder"]["decoders"].erase(2); }),
           {"decoder.decoders"}));
-  EXPECT_TRUE(has(unsupported([](Json &j) {
+  EXPECT_TRUE(has(unsupported([](Ordered &j) {
                     j["decoder"]["decoders"][1]["type"] = "ByteLevel";
                   }),
                   {"decoder.decoders[1]", "ByteFallback"}));
-  EXPECT_TRUE(
-      has(unsupported([](Json &j) { j["added_tokens"][0]["lstrip"] = true; }),
-          {"<pad>", "lstrip"}));
   EXPECT_TRUE(has(
-      unsupported([](Json &j) { j["added_tokens"][0]["normalized"] = true; }),
-      {"<pad>", "normalized"}));
+      unsupported([](Ordered &j) { j["added_tokens"][0]["lstrip"] = true; }),
+      {"<pad>", "lstrip"}));
+  EXPECT_TRUE(has(unsupported([](Ordered &j) {
+                    j["added_tokens"][0]["normalized"] = true;
+                  }),
+                  {"<pad>", "normalized"}));
 }
 
 TEST(Tokenizer, SizesAndIds) {
-  EXPECT_TRUE(
-      has(refused([](Json &) {}, ExitCode::BadInput, 2048), {"2048", "319"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = "x"; }),
-                  {"\"a\"", "id", "string"}));
-  EXPECT_TRUE(
-      has(refused([](Json &j) { j["model"]["vocab"]["a"] = Json::object(); }),
-          {"\"a\"", "object"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = 1.5; }),
-                  {"\"a\"", "number"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = 319; }),
+  EXPECT_TRUE(has(refused([](Ordered &) {}, ExitCode::BadInput, 2048),
+                  {"2048", "319"}));
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = "x"; }),
+                  {"\"a\"", "id", "got \"x\""}));
+  EXPECT_TRUE(has(
+      refused([](Ordered &j) { j["model"]["vocab"]["a"] = Ordered::object(); }),
+      {"\"a\"", "object"}));
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = 1.5; }),
+                  {"\"a\"", "got 1.5"}));
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = 319; }),
                   {"\"a\"", "318", "319"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"]["a"] = -1; }),
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = -1; }),
                   {"\"a\"", "-1"}));
-  EXPECT_TRUE(has(refused([](Json &j) {
+  EXPECT_TRUE(has(refused([](Ordered &j) {
                     j["model"]["vocab"]["a"] = j["model"]["vocab"]["b"];
                   }),
                   {"\"a\"", "\"b\"", "same id"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["model"]["vocab"] = nullptr; }),
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"] = nullptr; }),
                   {"model.vocab", "null"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["model"].erase("merges"); }),
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["model"].erase("merges"); }),
                   {"model.merges", "nothing"}));
-  EXPECT_TRUE(has(refused([](Json &j) {
+  EXPECT_TRUE(has(refused([](Ordered &j) {
                     j["model"]["vocab"].erase("<0x41>");
                     j["model"]["vocab"]["zz"] = 75;
                   }),
@@ -192,30 +196,32 @@ TEST(Tokenizer, SizesAndIds) {
 }
 
 TEST(Tokenizer, AddedTokens) {
-  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"] = 3; }),
-                  {"added_tokens", "integer"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"][1] = 3; }),
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["added_tokens"] = 3; }),
+                  {"added_tokens", "got 3"}));
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["added_tokens"][1] = 3; }),
                   {"added_tokens[1]"}));
   EXPECT_TRUE(
-      has(refused([](Json &j) { j["added_tokens"][1]["content"] = ""; }),
+      has(refused([](Ordered &j) { j["added_tokens"][1]["content"] = ""; }),
           {"added_tokens[1].content"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"][1]["id"] = "x"; }),
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["added_tokens"][1]["id"] = "x"; }),
                   {"added_tokens[1].id"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"][1]["id"] = 5; }),
+  EXPECT_TRUE(has(refused([](Ordered &j) { j["added_tokens"][1]["id"] = 5; }),
                   {"<eos>", "expects id 1", "got 5"}));
-  EXPECT_TRUE(
-      has(refused([](Json &j) { j["added_tokens"][1]["content"] = "<pad>"; }),
-          {"<pad>", "twice"}));
-  // The last one is not in vocab: its id must be free and in range.
   EXPECT_TRUE(has(
-      refused([](Json &j) { j["added_tokens"].back()["id"] = 400; }), {"400"}));
-  EXPECT_TRUE(has(refused([](Json &j) { j["added_tokens"].back()["id"] = 4; }),
-                  {"same id 4"}));
+      refused([](Ordered &j) { j["added_tokens"][1]["content"] = "<pad>"; }),
+      {"<pad>", "twice"}));
+  // The last one is not in vocab: its id must be free and in range.
+  EXPECT_TRUE(
+      has(refused([](Ordered &j) { j["added_tokens"].back()["id"] = 400; }),
+          {"400"}));
+  EXPECT_TRUE(
+      has(refused([](Ordered &j) { j["added_tokens"].back()["id"] = 4; }),
+          {"same id 4"}));
 }
 
 TEST(Tokenizer, Merges) {
-  auto with = [](Json merge) {
-    return refused([&](Json &j) { j["model"]["merges"].push_back(merge); });
+  auto with = [](Ordered merge) {
+    return refused([&](Ordered &j) { j["model"]["merges"].push_back(merge); });
   };
   EXPECT_TRUE(
       has(with("zz a"), {"merge 26", "\"zz\"", "not in the vocabulary"}));
@@ -225,17 +231,20 @@ TEST(Tokenizer, Merges) {
   EXPECT_TRUE(has(with("ab"), {"merge 26", "left right"}));
   EXPECT_TRUE(has(with(" "), {"left right"}));
   EXPECT_TRUE(has(with(""), {"left right"}));
-  EXPECT_TRUE(has(with(3), {"merge 26", "integer"}));
+  EXPECT_TRUE(has(with(3), {"merge 26", "got 3"}));
   EXPECT_TRUE(has(with(nullptr), {"merge 26", "null"}));
-  EXPECT_TRUE(has(with(Json::object()), {"merge 26", "object"}));
-  EXPECT_TRUE(has(with(Json::array({"a"})), {"merge 26", "two pieces, got 1"}));
-  EXPECT_TRUE(has(with(Json::array()), {"merge 26", "got 0"}));
-  EXPECT_TRUE(has(with(Json::array({"a", "b", "c"})), {"merge 26", "got 3"}));
-  EXPECT_TRUE(has(with(Json::array({"a", 1})), {"merge 26", "integer"}));
-  EXPECT_TRUE(has(with(Json::array({"a", Json::array()})), {"merge 26"}));
-  EXPECT_TRUE(has(with(Json::array({"", "a"})), {"\"\"", "not in"}));
+  EXPECT_TRUE(has(with(Ordered::object()), {"merge 26", "got {}"}));
+  EXPECT_TRUE(has(with(Ordered::array({"a"})),
+                  {"merge 26", "two pieces, got [\"a\"]"}));
+  EXPECT_TRUE(has(with(Ordered::array()), {"merge 26", "got []"}));
+  EXPECT_TRUE(has(with(Ordered::array({"a", "b", "c"})),
+                  {"merge 26", "got [\"a\",\"b\",\"c\"]"}));
+  EXPECT_TRUE(
+      has(with(Ordered::array({"a", 1})), {"merge 26", "got [\"a\",1]"}));
+  EXPECT_TRUE(has(with(Ordered::array({"a", Ordered::array()})), {"merge 26"}));
+  EXPECT_TRUE(has(with(Ordered::array({"", "a"})), {"\"\"", "not in"}));
   EXPECT_TRUE(has(refused(
-                      [](Json &j) {
+                      [](Ordered &j) {
                         j["model"]["vocab"]["<0x41>a"] = 319;
                         j["model"]["merges"].push_back("<0x41> a");
                       },
@@ -301,7 +310,7 @@ TEST(ChatTemplate, NoneOthersAndTheConfig) {
   EXPECT_TRUE(warnings.empty());
 
   std::string text = readText(source("examples/nano-m/chat_template.jinja"));
-  Json config = {{"chat_template", text}};
+  Ordered config = {{"chat_template", text}};
   writeText(folder.file("tokenizer_config.json"), config.dump());
   EXPECT_TRUE(read(true).known);
   EXPECT_EQ(read(true).protocol, ChatProtocol::Large);
