@@ -2,6 +2,7 @@
 // tensors, files or what is packed from them.
 #include "codegen/Dequantize.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstring>
@@ -272,6 +273,49 @@ void dequantizeRow(SourceType type, const uint8_t *from, int64_t n, float *to) {
     break;
   }
   assert(false && "a type without f32 values");
+}
+
+// Of `n` numbers, `stride` bytes apart, the first whose `exponent` is all ones.
+template <typename Bits>
+static int64_t firstSpecial(const uint8_t *from, int64_t n, int64_t stride,
+                            Bits exponent) {
+  auto isSpecial = [&](int64_t i) {
+    Bits bits;
+    memcpy(&bits, from + i * stride, sizeof bits);
+    return (bits & exponent) == exponent;
+  };
+  bool any = false; // without a branch: a loop of vectors
+  for (int64_t i = 0; i < n; ++i)
+    any |= isSpecial(i);
+  if (!any)
+    return -1;
+  int64_t i = 0;
+  while (!isSpecial(i))
+    ++i;
+  return i;
+}
+
+int64_t firstNonFinite(SourceType type, const uint8_t *from, int64_t n) {
+  constexpr uint16_t half = 0x7c00, bf16 = 0x7f80;
+  constexpr uint32_t single = 0x7f800000;
+  if (type == SourceType::F32)
+    return firstSpecial(from, n, 4, single);
+  if (!isBlockType(type))
+    return firstSpecial(from, n, 2, type == SourceType::BF16 ? bf16 : half);
+  // Only scales and minima can be infinite or no numbers.
+  const Sizes size = sizes(type);
+  const bool hasMinimum = type == SourceType::Q4_1 ||
+                          type == SourceType::Q5_1 ||
+                          type == SourceType::Q4_K || type == SourceType::Q5_K;
+  const int64_t count = n / size.elements;
+  const int64_t scale = firstSpecial(
+      from + (type == SourceType::Q6_K ? 208 : 0), count, size.bytes, half);
+  const int64_t minimum =
+      hasMinimum ? firstSpecial(from + 2, count, size.bytes, half) : -1;
+  const int64_t first = scale < 0     ? minimum
+                        : minimum < 0 ? scale
+                                      : std::min(scale, minimum);
+  return first < 0 ? -1 : first * size.elements;
 }
 
 } // namespace gemmac

@@ -37,6 +37,11 @@ int64_t sourceBytes(SourceType type, int64_t n);
 // Not for I64 and Other.
 void dequantizeRow(SourceType type, const uint8_t *from, int64_t n, float *to);
 
+// The first of the `n` values at `from`, a multiple of the block, that is not
+// finite; -1: none. Of a block with such a scale its first value. Not for I64
+// and Other.
+int64_t firstNonFinite(SourceType type, const uint8_t *from, int64_t n);
+
 float halfToFloat(uint16_t half);
 float bf16ToFloat(uint16_t half);
 // Round to nearest, ties to even; NaN stays NaN.

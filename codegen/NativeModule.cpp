@@ -5,6 +5,7 @@
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "dialects/kernel/Kernel.h"
+#include "support/Threads.h"
 #include "targets/Layouts.h"
 
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
@@ -20,7 +21,6 @@
 
 #include <atomic>
 #include <mutex>
-#include <thread>
 
 using namespace mlir;
 
@@ -165,12 +165,7 @@ compileAll(const std::vector<KernelSpec> &kernels, const Target &target,
         progress(++done, kernels.size());
     }
   };
-  std::vector<std::thread> others;
-  for (int t = 1; t < threads; ++t)
-    others.emplace_back(work);
-  work();
-  for (std::thread &thread : others)
-    thread.join();
+  runOnThreads(threads, work);
   return results;
 }
 

@@ -1,10 +1,9 @@
 #include "codegen/Packer.h"
 
+#include "codegen/ContentHash.h"
 #include "codegen/FolioWriter.h"
+#include "support/Threads.h"
 #include "targets/Layouts.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,7 +13,6 @@
 #include <memory>
 #include <mutex>
 #include <sys/mman.h>
-#include <thread>
 #include <unistd.h>
 
 namespace gemmac {
@@ -50,15 +48,11 @@ namespace {
 
 // Hashes a tensor front to back while its rows are used in any order, so that
 // every source byte is read once from memory.
-struct TensorHash {
-  XXH3_state_t *state = XXH3_createState();
+struct TensorHash : ContentHash {
   uint64_t done = 0;
-  TensorHash() { XXH3_64bits_reset(state); }
-  ~TensorHash() { XXH3_freeState(state); }
-  TensorHash(const TensorHash &) = delete;
   void extend(const SourceTensor &tensor, uint64_t end) {
     if (end > done) {
-      XXH3_64bits_update(state, tensor.data + done, end - done);
+      update(tensor.data + done, end - done);
       done = end;
     }
   }
@@ -77,6 +71,14 @@ struct Shared {
   std::optional<Error> problem;
   std::atomic<bool> stop = false;
   std::atomic<uint64_t> done = 0;
+
+  // Ends the packing; the first problem stays.
+  void fail(Error error) {
+    std::lock_guard lock(mutex);
+    stop = true;
+    if (!problem)
+      problem = std::move(error);
+  }
 };
 
 // Where row `row` of a stack member comes from; piece -1: a padding row.
@@ -89,13 +91,10 @@ class WeightPacker {
 public:
   WeightPacker(Shared &shared, size_t index)
       : shared(shared), weight(shared.plan.weights[index]),
-        layout(*findLayout(weight.layout)), output(XXH3_createState()),
-        pieceErrors(weight.pieces.size()) {
-    XXH3_64bits_reset(output);
+        layout(*findLayout(weight.layout)), pieceErrors(weight.pieces.size()) {
     for (const Piece &piece : weight.pieces)
       tensors.push_back(shared.source.find(piece.tensor));
   }
-  ~WeightPacker() { XXH3_freeState(output); }
 
   bool isF32() const {
     return formatOf(weight.format).code == Format::Code::F32;
@@ -119,13 +118,13 @@ public:
         for (int64_t r = 0; r < rows; r += layout.rowGroup)
           fillGroup(member, row, r);
         hashSources(member, std::min(row + rows, weight.rows), tensorHashes);
-        XXH3_64bits_update(output, buffer.data(), buffer.size());
+        output.update(buffer.data(), buffer.size());
         if (!write(shared.base + weight.offset +
                    member * memberRows * rowBytes + row * rowBytes))
           return false;
         dropPages(member, row, std::min(row + rows, weight.rows));
       }
-    return true;
+    return checkStored();
   }
 
   // Per piece.
@@ -135,7 +134,7 @@ public:
       notes.push_back({tensors[i]->fileName, tensors[i]->type,
                        tensors[i]->typeName, weight.format, pieceErrors[i]});
   }
-  uint64_t hash() const { return XXH3_64bits_digest(output); }
+  uint64_t hash() const { return output.digest(); }
   // Adds the largest error of rounding quantised values to bf16.
   void addRounding(PackHashes &hashes) const {
     for (size_t i = 0; i < tensors.size(); ++i)
@@ -188,20 +187,79 @@ private:
            sourceBytes(tensors[piece]->type, tensorCols(piece));
   }
 
+  std::string called(const SourceTensor &tensor) const {
+    const std::vector<SourceFile> &files = shared.source.files();
+    return fmt::format("{}tensor '{}'",
+                       files.empty() ? "" : files[tensor.file].path + ": ",
+                       tensor.fileName);
+  }
+
+  // Part of a row of a tensor. No data: a padding row.
+  struct SourceRow {
+    SourceType type = SourceType::F32;
+    const uint8_t *data = nullptr;
+    int64_t n = 0;
+    int piece = -1;
+  };
+
+  // Where row `row` of a member comes from; its values are finite unless that
+  // has ended the packing.
+  SourceRow sourceRow(int64_t member, int64_t row) {
+    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
+    if (from.piece < 0)
+      return {};
+    const Piece &piece = weight.pieces[from.piece];
+    const SourceTensor &tensor = *tensors[from.piece];
+    uint64_t offset = sourceOffset(from.piece, member, from.row) +
+                      sourceBytes(tensor.type, piece.col0);
+    SourceRow part = {tensor.type, tensor.data + offset,
+                      piece.col1 - piece.col0, from.piece};
+    if (int64_t at = firstNonFinite(part.type, part.data, part.n); at >= 0)
+      failNonFinite(tensor, (member * tensorRows(from.piece) + from.row) *
+                                    tensorCols(from.piece) +
+                                piece.col0 + at);
+    return part;
+  }
+
+  void failNonFinite(const SourceTensor &tensor, int64_t at) {
+    int64_t block = blockElements(tensor.type);
+    std::vector<float> values(block);
+    dequantizeRow(tensor.type,
+                  tensor.data + sourceBytes(tensor.type, at / block * block),
+                  block, values.data());
+    std::string index;
+    int64_t rest = at;
+    for (size_t d = tensor.shape.size(); d-- > 0; rest /= tensor.shape[d])
+      index = fmt::format("{}{}{}", rest % tensor.shape[d],
+                          index.empty() ? "" : ", ", index);
+    shared.fail(makeError(ExitCode::BadInput,
+                          "{} expects finite values, got {} at [{}]; the "
+                          "checkpoint is broken, fetch it again",
+                          called(tensor), values[at % block], index));
+  }
+
+  // What is finite must be so in the format, too: largest errors then are.
+  bool checkStored() {
+    for (size_t i = 0; i < tensors.size(); ++i)
+      if (std::isinf(pieceErrors[i].largest) ||
+          std::isnan(pieceErrors[i].squares)) {
+        shared.fail(makeError(ExitCode::Unsupported,
+                              "{} has values that are too large for format "
+                              "{}; --quant=f32 keeps them",
+                              called(*tensors[i]), weight.format));
+        return false;
+      }
+    return true;
+  }
+
   // The bytes of row `row` of a member in the weight's format: in the source
   // itself or, converted, in `scratch`. Null: a padding row.
   const uint8_t *rowData(int64_t member, int64_t row,
                          std::vector<uint32_t> &scratch) {
-    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
-    if (from.piece < 0)
+    auto [type, data, n, piece] = sourceRow(member, row);
+    if (!data)
       return nullptr;
-    const Piece &piece = weight.pieces[from.piece];
-    SourceType type = tensors[from.piece]->type;
-    const uint8_t *data = tensors[from.piece]->data +
-                          sourceOffset(from.piece, member, from.row) +
-                          sourceBytes(type, piece.col0);
-    int64_t n = piece.col1 - piece.col0;
-    StoredError &error = pieceErrors[from.piece];
+    StoredError &error = pieceErrors[piece];
     if (isF32() || type == SourceType::BF16)
       addExact(n, error);
     if (type == (isF32() ? SourceType::F32 : SourceType::BF16))
@@ -231,17 +289,11 @@ private:
   // values in `scratch`.
   QuantRow quantRow(int64_t member, int64_t row,
                     std::vector<uint32_t> &scratch) {
-    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
-    if (from.piece < 0)
+    auto [type, data, n, piece] = sourceRow(member, row);
+    if (!data)
       return {};
-    const Piece &piece = weight.pieces[from.piece];
-    SourceType type = tensors[from.piece]->type;
-    const uint8_t *data = tensors[from.piece]->data +
-                          sourceOffset(from.piece, member, from.row) +
-                          sourceBytes(type, piece.col0);
     if (keepsBits(weight.format, type))
       return {type, data};
-    int64_t n = piece.col1 - piece.col0;
     scratch.resize(n);
     float *values = reinterpret_cast<float *>(scratch.data());
     dequantizeRow(type, data, n, values);
@@ -314,12 +366,10 @@ private:
   bool write(uint64_t offset) {
     if (shared.file.write(buffer.data(), buffer.size(), offset))
       return true;
-    std::lock_guard lock(shared.mutex);
-    shared.stop = true;
-    shared.problem = makeError(ExitCode::Resources,
-                               "cannot write weight '{}' to '{}': {}; free "
-                               "space there or choose another -o",
-                               weight.name, shared.path, strerror(errno));
+    shared.fail(makeError(ExitCode::Resources,
+                          "cannot write weight '{}' to '{}': {}; free space "
+                          "there or choose another -o",
+                          weight.name, shared.path, strerror(errno)));
     return false;
   }
 
@@ -355,7 +405,7 @@ private:
   Shared &shared;
   const PackedWeight &weight;
   const Layout &layout;
-  XXH3_state_t *output;
+  ContentHash output;
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
   std::vector<uint32_t> converted[16]; // rows of a group that were converted
@@ -453,18 +503,35 @@ std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
         number(t->bytes);
         for (int64_t dim : t->shape)
           number(dim);
+        // Times may be equal where contents are not (layers of an image).
+        uint64_t end = std::min<uint64_t>(t->bytes, 4096);
+        number(XXH3_64bits(t->data, end));
+        number(XXH3_64bits(t->data + t->bytes - end, end));
       }
     }
   }
   for (const SourceFile &file : source.files()) {
     number(file.bytes);
     number(uint64_t(file.mtimeNs));
+    number(uint64_t(file.ctimeNs));
   }
   XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
-  char digits[33];
-  snprintf(digits, sizeof digits, "%016llx%016llx",
-           (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-  return digits;
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+bool hasContents(const TensorSource &source, const PackHashes &hashes,
+                 int threads) {
+  std::atomic<bool> same = true;
+  std::atomic<size_t> next = 0;
+  const std::vector<SourceTensor> &tensors = source.tensors();
+  runOnThreads(threads, [&] {
+    for (size_t i = next++; i < tensors.size() && same; i = next++)
+      if (auto known = hashes.sources.find(tensors[i].name);
+          known != hashes.sources.end() &&
+          known->second != XXH3_64bits(tensors[i].data, tensors[i].bytes))
+        same = false;
+  });
+  return same;
 }
 
 Result<PackHashes> packWeights(const ProgramPlan &plan,
@@ -502,16 +569,11 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
         const SourceTensor &tensor = *source.find(name);
         hash->extend(tensor, tensor.bytes);
         std::lock_guard lock(shared.mutex);
-        shared.hashes.sources[name] = XXH3_64bits_digest(hash->state);
+        shared.hashes.sources[name] = hash->digest();
       }
     }
   };
-  std::vector<std::thread> others;
-  for (int t = 1; t < threads; ++t)
-    others.emplace_back(work);
-  work();
-  for (std::thread &thread : others)
-    thread.join();
+  runOnThreads(threads, work);
   if (shared.problem)
     return *shared.problem;
   return std::move(shared.hashes);

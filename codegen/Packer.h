@@ -48,9 +48,14 @@ uint64_t packedSourceBytes(const ProgramPlan &plan, const TensorSource &source);
 inline constexpr int weightsVersion = 4;
 
 // Hex digits that name what is packed from which source and how: pieces,
-// formats, layouts, tensor headers, size and modification time of every source
-// file (docs/design.md#5.1). Two equal ids mean equal weight sections.
+// formats, layouts, tensor headers, size and times of every source file, the
+// ends of every tensor (docs/design.md#5.1). Two equal ids mean equal weight
+// sections, unless somebody changed the middle of a tensor and set both times.
 std::string weightsId(const ProgramPlan &plan, const TensorSource &source);
+
+// Whether the contents of all tensors are those that `hashes` is of.
+bool hasContents(const TensorSource &source, const PackHashes &hashes,
+                 int threads);
 
 // Whether every piece lies inside a tensor of the checkpoint, so that a plan
 // that somebody wrote by hand cannot make packing read elsewhere.
@@ -58,8 +63,8 @@ Status checkPieces(const ProgramPlan &plan, const TensorSource &source);
 
 // Writes every weight of `plan` at `base + offset` of `fd` (named `path` in
 // messages), converting to its format and layout, with `threads` threads. The
-// pieces must have been checked. Errors: Resources if
-// writing fails.
+// pieces must have been checked. Errors: Resources if writing fails, BadInput
+// where a value is not finite, Unsupported where the format cannot hold one.
 Result<PackHashes> packWeights(const ProgramPlan &plan,
                                const TensorSource &source, int fd,
                                const std::string &path, uint64_t base,

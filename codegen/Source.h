@@ -33,7 +33,7 @@ inline bool sameData(const SourceTensor *a, const SourceTensor *b) {
 struct SourceFile {
   std::string path;
   uint64_t bytes = 0;
-  int64_t mtimeNs = 0;
+  int64_t mtimeNs = 0, ctimeNs = 0;
 };
 
 // A tensor of the checkpoint that the program does not use.

@@ -113,8 +113,11 @@ Result<MappedFile> MappedFile::open(const std::string &path) {
   MappedFile file;
   file.name = path;
   file.size = uint64_t(opened->info.st_size);
-  file.mtime = int64_t(opened->info.st_mtim.tv_sec) * 1000000000 +
-               opened->info.st_mtim.tv_nsec;
+  auto ns = [](const timespec &time) {
+    return int64_t(time.tv_sec) * 1000000000 + time.tv_nsec;
+  };
+  file.mtime = ns(opened->info.st_mtim);
+  file.ctime = ns(opened->info.st_ctim);
   if (file.size) {
     void *at = mmap(nullptr, file.size, PROT_READ, MAP_SHARED, opened->fd, 0);
     int error = errno;
@@ -134,6 +137,7 @@ MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
   std::swap(address, other.address);
   std::swap(size, other.size);
   std::swap(mtime, other.mtime);
+  std::swap(ctime, other.ctime);
   return *this;
 }
 

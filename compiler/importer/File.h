@@ -33,7 +33,8 @@ public:
   const std::string &path() const { return name; }
   const uint8_t *data() const { return address; }
   uint64_t bytes() const { return size; }
-  int64_t mtimeNs() const { return mtime; }
+  int64_t mtimeNs() const { return mtime; } // when its contents changed
+  int64_t ctimeNs() const { return ctime; } // or its name, rights or times
   std::string_view text() const {
     return {reinterpret_cast<const char *>(address), size};
   }
@@ -42,7 +43,7 @@ private:
   std::string name;
   const uint8_t *address = nullptr;
   uint64_t size = 0;
-  int64_t mtime = 0;
+  int64_t mtime = 0, ctime = 0;
 };
 
 // The text of a file of at most `limit` bytes.

@@ -26,7 +26,7 @@ void MappedTensors::addTensor(std::string name, std::string_view fileName,
 }
 
 void MappedTensors::addFile(MappedFile map) {
-  fileList.push_back({map.path(), map.bytes(), map.mtimeNs()});
+  fileList.push_back({map.path(), map.bytes(), map.mtimeNs(), map.ctimeNs()});
   maps.push_back(std::move(map));
 }
 

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <random>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ Packed pack(const ProgramPlan &plan, const Memory &source, int threads) {
   unlink(path);
   Result<PackHashes> hashes =
       packWeights(plan, source, fd, path, 0, threads, {});
-  EXPECT_TRUE(bool(hashes));
+  EXPECT_TRUE(bool(hashes)) << (hashes ? "" : hashes.error().message);
   Packed packed{std::vector<uint8_t>(plan.weightBytes()), *hashes};
   EXPECT_EQ(pread(fd, packed.bytes.data(), packed.bytes.size(), 0),
             ssize_t(packed.bytes.size()));
@@ -186,19 +187,19 @@ void check(const std::string &format, SourceType first, SourceType second,
 TEST(Packer, BytesBesideTheirVersion) {
   constexpr int version = 4;
   const std::map<std::string, uint64_t> recorded = {
-      {"f32_16", 0xa4cff52d5ea46ab1},
-      {"bf16_16x2", 0xda972f9be88c082a},
-      {"f32_rows", 0xbcfc6e3fdd4ea668},
-      {"bf16_rows", 0x6f44c7c1a3ff771f},
-      {"q8_0_rows", 0x2baf9be0b2e6568a},
-      {"q4_0_rows", 0xbb8b225d39ff3e6f},
-      {"q4_bf_rows", 0x54948700211a6aad},
-      {"q8_0_16x32", 0x1877bc8489871774},
-      {"q8_0s_16x32", 0xd5943892f574356b},
-      {"q8_0_split_16x32", 0xf4b80b43e04def36},
-      {"q8_0_low_16x32", 0x43ff750b4eef684c},
-      {"q4_0_16x32", 0x104a83cd1ddc1756},
-      {"q4_bf_16x32", 0x6f5a53766ab0a470},
+      {"f32_16", 0xf1380b88b4b5b3bb},
+      {"bf16_16x2", 0xfc79d92171d40ef0},
+      {"f32_rows", 0x8a6ad5dad6018314},
+      {"bf16_rows", 0xa7d7c67b7d35f1d2},
+      {"q8_0_rows", 0x8118880730bd436},
+      {"q4_0_rows", 0x2082f1740ecf4848},
+      {"q4_bf_rows", 0x3876cf691555e9fa},
+      {"q8_0_16x32", 0x32b6ca380ada9dd2},
+      {"q8_0s_16x32", 0x6bbe49492725314d},
+      {"q8_0_split_16x32", 0x57a8bc94e4f2a023},
+      {"q8_0_low_16x32", 0x33681ec8442d08f2},
+      {"q4_0_16x32", 0x66cd96dd5c213b3b},
+      {"q4_bf_16x32", 0xccea1a8d042a9d02},
   };
   const int64_t rows = 48, cols = 96;
   std::vector<float> values;
@@ -206,8 +207,8 @@ TEST(Packer, BytesBesideTheirVersion) {
   for (int64_t i = 0; i < rows * cols; ++i) {
     state = state * 1664525 + 1013904223;
     // Rows of all magnitudes; a block of zeros; one with a single outlier.
-    float x = float(int32_t(state >> 8) - (1 << 23)) /
-              float(1 << (10 + i / cols % 24));
+    float x = std::ldexp(float(int32_t(state >> 8) - (1 << 23)),
+                         -int(10 + i / cols % 24));
     values.push_back(i < 32 ? 0 : i == 40 ? 3e4f : x);
   }
   std::vector<uint8_t> bytes(values.size() * 4);
@@ -266,6 +267,74 @@ TEST(Packer, ExactFourBits) {
   EXPECT_EQ(packed.hashes.errors[0][0].squares, 0);
   EXPECT_EQ(packed.hashes.errors[0][0].relative(), 0);
   EXPECT_EQ(packed.hashes.errors[0][0].values, 16 * 64);
+}
+
+// The weight "a" of 48 x 512 values of the tensor `bytes`, in every layout.
+void refuses(SourceType type, const std::vector<uint8_t> &bytes, ExitCode code,
+             const std::vector<std::string> &words,
+             const std::string &onlyFormat = "") {
+  Memory source;
+  const int64_t rows = 48, cols = 512;
+  source.add("a", type, {rows, cols}, bytes);
+  for (const Layout &layout : allLayouts()) {
+    if (!onlyFormat.empty() && layout.format != onlyFormat)
+      continue;
+    SCOPED_TRACE(layout.name);
+    PackedWeight w;
+    w.name = "a", w.format = layout.format, w.layout = layout.name;
+    w.rows = rows, w.cols = cols, w.bytes = layout.bytes(rows, cols);
+    w.pieces = {{"a", 0, rows, 0, cols}};
+    ProgramPlan plan;
+    plan.weights = {w};
+    FILE *file = tmpfile();
+    Result<PackHashes> hashes =
+        packWeights(plan, source, fileno(file), "p", 0, 2, {});
+    fclose(file);
+    ASSERT_FALSE(bool(hashes));
+    EXPECT_EQ(hashes.error().code, code);
+    for (const std::string &word : words)
+      EXPECT_NE(hashes.error().message.find(word), std::string::npos)
+          << hashes.error().message;
+  }
+}
+
+// Bits of all ones as exponent: of a value, or of a scale or minimum of a
+// block, at 37, 300 of every type and in every layout.
+TEST(Packer, RefusesWhatIsNotFinite) {
+  struct {
+    SourceType type;
+    std::vector<int> fields; // where the f16 of a block are
+    uint32_t infinity;
+  } const types[] = {
+      {SourceType::F32, {0}, 0x7f800000}, {SourceType::F16, {0}, 0x7c00},
+      {SourceType::BF16, {0}, 0x7f80},    {SourceType::Q8_0, {0}, 0x7c00},
+      {SourceType::Q4_0, {0}, 0x7c00},    {SourceType::Q4_1, {0, 2}, 0x7c00},
+      {SourceType::Q5_0, {0}, 0x7c00},    {SourceType::Q5_1, {0, 2}, 0x7c00},
+      {SourceType::Q4_K, {0, 2}, 0x7c00}, {SourceType::Q5_K, {0, 2}, 0x7c00},
+      {SourceType::Q6_K, {208}, 0x7c00},
+  };
+  for (const auto &t : types)
+    for (int field : t.fields)
+      for (uint32_t bits : {t.infinity, t.infinity | 1, ~uint32_t(0)}) {
+        SCOPED_TRACE(sourceWord(t.type));
+        const int64_t col = 300 / blockElements(t.type) * blockElements(t.type);
+        std::vector<uint8_t> bytes(size_t(sourceBytes(t.type, 48 * 512)), 0);
+        memcpy(&bytes[size_t(sourceBytes(t.type, 37 * 512 + col) + field)],
+               &bits, t.type == SourceType::F32 ? 4 : 2);
+        refuses(t.type, bytes, ExitCode::BadInput,
+                {"tensor 'model.a'", "finite",
+                 "[37, " + std::to_string(col) + "]"});
+      }
+}
+
+// What no scale of f16, or no bf16, can hold must not become infinite.
+TEST(Packer, RefusesWhatIsTooLargeForTheFormat) {
+  std::vector<uint8_t> bytes(48 * 512 * 4, 0);
+  const float largest = std::numeric_limits<float>::max();
+  memcpy(&bytes[(37 * 512 + 300) * 4], &largest, 4);
+  for (const char *format : {"bf16", "q8_0", "q4_0"})
+    refuses(SourceType::F32, bytes, ExitCode::Unsupported,
+            {"tensor 'model.a'", "too large", format, "--quant=f32"}, format);
 }
 
 TEST(StoredError, AnyLength) {
