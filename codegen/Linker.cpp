@@ -1,6 +1,7 @@
 // Program files: see Linker.h.
 #include "codegen/Linker.h"
 
+#include "codegen/ContentHash.h"
 #include "codegen/OutputFile.h"
 #include "runtime/abi.h"
 #include "runtime/file.h"
@@ -17,9 +18,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 LLD_HAS_DRIVER(elf)
 
@@ -62,6 +60,7 @@ static Status linkElf(const ProgramInput &in, const std::string &objectPath,
       "-z",
       "noexecstack",
       "--gc-sections",
+      "--threads=1", // more may not be given, and one object needs no more
       in.symbols ? "--strip-debug" : "--strip-all"};
   llvm::append_range(args,
                      runtimeFiles(startFiles, in.runtime, in.manifest.target));
@@ -149,7 +148,12 @@ static std::optional<PackHashes> reusable(const std::string &path,
   if (pread(file.fd, manifest.data(), manifest.size(),
             trailer.manifest_offset) != ssize_t(manifest.size()))
     return std::nullopt;
-  return readHashes(manifest, in.manifest.plan, in.manifest.source);
+  std::optional<PackHashes> hashes =
+      readHashes(manifest, in.manifest.plan, in.manifest.source);
+  if (in.rehash && hashes &&
+      !hasContents(in.manifest.source, *hashes, in.threads))
+    return std::nullopt;
+  return hashes;
 }
 
 // Packs the weights behind `file`'s end and moves the end past them.
@@ -171,24 +175,19 @@ static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
 // The first `bytes` bytes of the file as the section "code".
 static Result<SectionFacts> codeSection(const TemporaryFile &file,
                                         uint64_t bytes) {
-  XXH3_state_t *state = XXH3_createState();
-  XXH3_64bits_reset(state);
+  ContentHash hash;
   std::vector<uint8_t> buffer(1 << 20);
   for (uint64_t at = 0; at < bytes;) {
     ssize_t n = pread(file.fd, buffer.data(),
                       std::min<uint64_t>(buffer.size(), bytes - at), at);
     if (n < 0 && errno == EINTR)
       continue;
-    if (n <= 0) {
-      XXH3_freeState(state);
+    if (n <= 0)
       return cannotWrite("read", file.final, n < 0 ? errno : EIO);
-    }
-    XXH3_64bits_update(state, buffer.data(), n);
+    hash.update(buffer.data(), n);
     at += n;
   }
-  SectionFacts section{"code", 0, bytes, XXH3_64bits_digest(state)};
-  XXH3_freeState(state);
-  return section;
+  return SectionFacts{"code", 0, bytes, hash.digest()};
 }
 
 static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
@@ -212,7 +211,7 @@ static Status appendFidelity(TemporaryFile &file, ProgramInput &in,
   if (!facts)
     return facts.error();
   in.manifest.fidelity = *facts;
-  if (Status s = file.open(O_RDWR, 0); !s)
+  if (Status s = file.reopen(); !s)
     return s;
   file.end = manifestAt;
   if (ftruncate(file.fd, off_t(file.end)))
@@ -229,7 +228,7 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
     return *hashes;
   }
   TemporaryFile file(path);
-  if (Status s = file.open(O_RDWR | O_CREAT | O_TRUNC, 0666); !s)
+  if (Status s = file.create(0666); !s)
     return s.error();
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   trailer.weights_bytes = in.manifest.plan.weightBytes();
@@ -248,13 +247,13 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
 Result<ProgramSizes> writeProgram(ProgramInput in) {
   ProgramSizes sizes;
   TemporaryFile object(in.output, ".o"), program(in.output);
-  if (Status s = object.open(O_RDWR | O_CREAT | O_TRUNC, 0666); !s)
+  if (Status s = object.create(0666); !s)
     return s.error();
   if (Status s = object.append(in.object.data(), in.object.size()); !s)
     return s.error();
   if (Status s = linkElf(in, object.path, program.path); !s)
     return s.error();
-  if (Status s = program.open(O_RDWR, 0); !s)
+  if (Status s = program.reopen(); !s)
     return s.error();
   struct stat info;
   if (fstat(program.fd, &info))

@@ -15,6 +15,7 @@ struct ProgramInput {
   std::string output;  // path of the program
   bool external =
       false;            // weights go to `output`.weights, reused if its id fits
+  bool rehash = false;  // ... and the contents of all tensors do, too
   bool discard = false; // everything is made, nothing is left at `output`
   bool symbols = false; // the names of kernels stay
   std::vector<uint8_t> tokenizer; // empty: none

@@ -8,7 +8,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
+#include <random>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -39,15 +39,19 @@ Destination Destination::of(const std::string &named) {
 }
 
 Error cannotWrite(const char *what, const std::string &named, int error) {
-  return {ExitCode::Resources,
-          std::string("cannot ") + what + " '" + named +
-              "': " + strerror(error) +
-              "; check permissions and free space, or choose another -o"};
+  return makeError(ExitCode::Resources,
+                   "cannot {} '{}': {}; check permissions and free space, or "
+                   "choose another -o",
+                   what, named, strerror(error));
+}
+
+std::string temporaryName(const std::string &final) {
+  std::random_device random;
+  return fmt::format("{}.tmp{:08x}{:08x}", final, random(), random());
 }
 
 TemporaryFile::TemporaryFile(std::string final, const char *extra)
-    : final(std::move(final)),
-      path(this->final + extra + ".tmp" + std::to_string(getpid())) {
+    : final(std::move(final)), path(temporaryName(this->final + extra)) {
   llvm::sys::RemoveFileOnSignal(path);
 }
 
@@ -61,7 +65,7 @@ TemporaryFile::~TemporaryFile() {
 }
 
 Status TemporaryFile::open(int flags, unsigned mode) {
-  fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  fd = ::open(path.c_str(), flags | O_RDWR | O_CLOEXEC | O_NOFOLLOW, mode);
   return fd < 0 ? Status(cannotWrite("create", final, errno)) : Done{};
 }
 
@@ -93,6 +97,8 @@ Status TemporaryFile::closeFile() {
 }
 
 Status TemporaryFile::keep() {
+  if (fdatasync(fd))
+    return cannotWrite("write", final, errno);
   if (Status s = closeFile(); !s)
     return s;
   if (rename(path.c_str(), final.c_str()))

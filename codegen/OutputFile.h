@@ -5,6 +5,7 @@
 #include "support/Result.h"
 
 #include <cstdint>
+#include <fcntl.h>
 #include <string>
 
 namespace gemmac {
@@ -26,6 +27,10 @@ struct Destination {
 // "cannot create 'NAMED': No space left on device; ..."
 Error cannotWrite(const char *what, const std::string &named, int error);
 
+// A name beside `final` that nobody can have foreseen, not even another gemmac
+// of the same process id in another container.
+std::string temporaryName(const std::string &final);
+
 // A file under a temporary name beside its final one; removed unless kept, also
 // when a signal ends the process. Messages name the final one.
 class TemporaryFile {
@@ -35,20 +40,25 @@ public:
   ~TemporaryFile();
   TemporaryFile(const TemporaryFile &) = delete;
 
-  // Creates the file, or opens it again where `flags` say so. What others may
-  // do with a new one is the umask's business.
-  Status open(int flags, unsigned mode);
+  // Creates the file, where nothing stands yet. What others may do with it is
+  // the umask's business.
+  Status create(unsigned mode) { return open(O_CREAT | O_EXCL, mode); }
+  // Opens it after closeFile, or after somebody else created it.
+  Status reopen() { return open(0, 0); }
   // From here on everything written is discarded.
   Status discard();
   Status append(const void *data, size_t bytes); // moves `end`
   Status closeFile();
-  // Closes the file and gives it its final name.
+  // Closes the file, complete on the disk, and gives it its final name.
   Status keep();
 
   const std::string final;
   std::string path; // the temporary name; empty once kept
   int fd = -1;
   uint64_t end = 0; // where append writes
+
+private:
+  Status open(int flags, unsigned mode);
 };
 
 } // namespace gemmac

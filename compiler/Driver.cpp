@@ -138,9 +138,10 @@ Status Compilation::readInputs() {
     if (!packed)
       return packed.error();
     if (!o.verify.empty() && !*packed)
-      return Error{ExitCode::Unsupported,
-                   "--verify runs the program on a text, but '" + o.input +
-                       "' has no tokenizer"};
+      return makeError(
+          ExitCode::Unsupported,
+          "--verify runs the program on a text, but '{}' has no tokenizer",
+          o.input);
     Result<ChatTemplate> read = input.readChatTemplate(warnings);
     if (!read)
       return read.error();
@@ -176,9 +177,8 @@ Status Compilation::runPasses(const char *stage,
   if (succeeded(pm.run(*module)))
     return Done{};
   return inMap.value_or(
-      Error{ExitCode::Unsupported, std::string("stage '") + stage +
-                                       "' does not support this model (see "
-                                       "above)"});
+      makeError(ExitCode::Unsupported,
+                "stage '{}' does not support this model (see above)", stage));
 }
 
 Status Compilation::runStage(const Stage &stage) {
@@ -230,7 +230,7 @@ Status Compilation::readEdited() {
   const std::string &path = o.compileFrom;
   phases.begin("read " + path);
   auto bad = [&](ExitCode code, const std::string &what) {
-    return Error{code, "--compile-from: '" + path + "' " + what};
+    return makeError(code, "--compile-from: '{}' {}", path, what);
   };
   auto text = llvm::MemoryBuffer::getFileOrSTDIN(path, /*IsText=*/true);
   if (!text)
@@ -247,13 +247,15 @@ Status Compilation::readEdited() {
   if (!edited)
     return bad(ExitCode::BadInput, "is no valid text of a stage (see above)");
   if ((*edited)->getAttr("gemma.config") != (*module)->getAttr("gemma.config"))
-    return bad(ExitCode::BadInput, "is of another model than '" + o.input +
-                                       "': gemma.config differs");
+    return bad(ExitCode::BadInput,
+               fmt::format("is of another model than '{}': gemma.config "
+                           "differs",
+                           o.input));
   if (auto made = (*edited)->getAttrOfType<StringAttr>(kernel::targetAttr);
       made && made.getValue() != target->name)
-    return bad(ExitCode::Usage, "is for target '" + made.str() +
-                                    "', but --target is '" + target->name +
-                                    "'");
+    return bad(ExitCode::Usage,
+               fmt::format("is for target '{}', but --target is '{}'",
+                           made.str(), target->name));
   from = stageOf(*edited);
   if (from == &std::end(stages)[-1])
     return bad(ExitCode::Usage,
@@ -262,8 +264,9 @@ Status Compilation::readEdited() {
   for (const Stage &stage : llvm::ArrayRef(stages, from))
     if (o.compileTo == stage.name)
       return bad(ExitCode::Usage,
-                 std::string("is of the stage ") + from->name +
-                     ", which comes after --compile-to=" + stage.name);
+                 fmt::format("is of the stage {}, which comes after "
+                             "--compile-to={}",
+                             from->name, stage.name));
   module = std::move(edited);
   // What the stage promises; the others are checked by those that follow.
   StringRef name = from->name;
@@ -275,8 +278,9 @@ Status Compilation::readEdited() {
   });
   return promise
              ? promise
-             : bad(ExitCode::BadInput, "breaks what the stage " + name.str() +
-                                           " promises (see above)");
+             : bad(ExitCode::BadInput,
+                   fmt::format("breaks what the stage {} promises (see above)",
+                               from->name));
 }
 
 Status Compilation::checkOptions() {
@@ -286,12 +290,13 @@ Status Compilation::checkOptions() {
     for (const Target &t : targets())
       names += " " + t.name;
     if (o.target == "host")
-      return Error{
+      return makeError(
           ExitCode::Machine,
-          "this machine is none of the targets; name one with --target=:" +
-              names};
-    return Error{ExitCode::Usage, "--target expects one of:" + names +
-                                      " host, got '" + o.target + "'"};
+          "this machine is none of the targets; name one with --target=:{}",
+          names);
+    return makeError(ExitCode::Usage,
+                     "--target expects one of:{} host, got '{}'", names,
+                     o.target);
   }
   threads = o.threads ? o.threads : usableCores();
   output = Destination::of(o.output);
@@ -307,9 +312,9 @@ Status Compilation::checkOptions() {
     return s;
   if (!o.dumpTo.empty())
     if (std::error_code error = llvm::sys::fs::create_directories(o.dumpTo))
-      return Error{ExitCode::Resources,
-                   "cannot create the folder '" + o.dumpTo +
-                       "' of --dump-to: " + error.message()};
+      return makeError(ExitCode::Resources,
+                       "cannot create the folder '{}' of --dump-to: {}",
+                       o.dumpTo, error.message());
   if (makesProgram())
     if (Status s = checkRuntime(runtimeFolder(), *target); !s)
       return s;
@@ -370,8 +375,7 @@ Status Compilation::run() {
 // packed.
 Status Compilation::planExact() {
   DriverOptions options = o;
-  options.output =
-      output.path + ".exact.tmp" + std::to_string(getpid()); // beside -o
+  options.output = temporaryName(output.path + ".exact"); // beside -o
   options.quant = "f32";
   options.quantMap = "";
   options.cacheType = "auto";
@@ -438,6 +442,7 @@ Status Compilation::makeProgram() {
       .runtime = runtimeFolder(),
       .output = output.path,
       .external = o.weights == "external",
+      .rehash = o.rehash,
       .discard = discard,
       .symbols = o.symbols,
       .tokenizer = std::move(tokenizer),

@@ -17,6 +17,7 @@ struct DriverOptions {
   bool requantize = false;
   std::string cacheType = "auto";
   std::string weights = "embedded"; // or external
+  bool rehash = false;              // external: reused by their contents only
   std::string name;                 // of the model; empty: the checkpoint's
   std::string compileFrom; // file of a stage's text to go on from; empty: none
   std::string compileTo;   // stage to stop after and print; empty: none

@@ -93,6 +93,11 @@ void addOptions(CommandLine &line, DriverOptions &o) {
               "embedded in the program, or external: FILE.weights beside it, "
               "reused untouched while the checkpoint and formats stay the "
               "same");
+  line.app.add_flag("--rehash", o.rehash,
+                    "with --weights=external: read all tensors before such a "
+                    "file is reused, and reuse it only if none has changed "
+                    "(default: compare files' sizes and times and the ends of "
+                    "tensors)");
   line.option("--name", o.name, "NAME",
               "what the program says the model is called (default: "
               "general.name of a GGUF file, else the folder's name)");
@@ -131,6 +136,8 @@ const char *conflict(const DriverOptions &o) {
     return "a checkpoint is expected: a folder or a GGUF file";
   if (!o.compileTo.empty() && !o.emit.empty())
     return "--compile-to and --emit exclude each other";
+  if (o.rehash && o.weights != "external")
+    return "--rehash expects --weights=external";
   if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))
     return "--verify runs the program, which --compile-to and --emit do not "
            "make";

@@ -3,11 +3,14 @@
 GEMMAC EXAMPLES WORK [CASE...]. WORK is an empty folder; every case runs in a
 folder of its own, which holds `e`, a copy of the nano-e checkpoint. Nothing
 outside is ever named but by links, so that a fault replaces a link."""
+import json
 import os
 import re
+import resource
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -32,7 +35,7 @@ def gemmac(code, *args, words=(), prefix=(), program=None, **more):
     assert done.returncode == code, "exit code %d, expects %d: %s" % (done.returncode, code, said)
     for word in words:
         assert word in said, "no '%s' in: %s" % (word, said)
-    assert not re.search(r"\.tmp\d", said), "names a temporary file: " + said
+    assert not re.search(r"\.tmp[0-9a-f]{4}", said), "names a temporary file: " + said
     return done.stdout
 
 
@@ -253,7 +256,75 @@ def own_weight_files_are_replaced():
     assert os.stat("p.weights").st_ino != first.st_ino
 
 
+@case
+def equal_times_do_not_hide_new_weights():
+    """An image layer or an archive gives every checkpoint the same times."""
+    def compile(*more):
+        said = subprocess.run([GEMMAC, "e", "--weights=external", "-o", "p", "--target=x86-avx2", *more],
+                              capture_output=True, check=True).stderr.decode()
+        return "reused" in said
+
+    def change(at):
+        """Turns a bit of a value at `at` of an MLP's matrix; same size and time."""
+        data = bytearray(open("e/model.safetensors", "rb").read())
+        (length,) = struct.unpack("<Q", data[:8])
+        up = json.loads(data[8 : 8 + length])["model.language_model.layers.1.mlp.up_proj.weight"]
+        begin, end = up["data_offsets"]
+        data[8 + length + begin + int((end - begin) * at) // 2 * 2] ^= 1
+        open("e/model.safetensors", "r+b").write(data)
+        os.utime("e/model.safetensors", ns=(0, 0))
+
+    os.utime("e/model.safetensors", ns=(0, 0))
+    assert not compile()
+    assert compile() and compile("--rehash")
+    change(0)
+    assert not compile(), "the first value"
+    change(0.5)  # the time of the change of the file's state shows it
+    assert not compile(), "a value in the middle"
+    assert compile("--rehash")
+    gemmac(2, "--rehash", "-o", "q", words=["--rehash expects --weights=external"])
+
+
 # Names, rights, messages.
+
+
+@case
+def temporary_names_are_not_foreseen():
+    """Links where a program of any process id would put its files stay."""
+    open("other", "w").write("mine")
+    names = ["p%s.tmp%d" % (extra, n) for extra in ("", ".o", ".weights") for n in range(1, 5000)]
+    for name in names:
+        os.symlink("other", name)
+    process = subprocess.Popen([GEMMAC, "e", "-q", "-o", "p", "--weights=external", "--target=x86-avx2"])
+    for extra in ("", ".o", ".weights"):
+        if not os.path.lexists("p%s.tmp%d" % (extra, process.pid)):
+            os.symlink("other", "p%s.tmp%d" % (extra, process.pid))
+    assert process.wait() == 0
+    assert open("other").read() == "mine" and not os.path.islink("p")
+
+
+@case
+def few_threads_will_do():
+    """No more processes are allowed than there are (root may have any number)."""
+    def limit():
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+    os.mkdir("o")
+    os.chmod("o", 0o777)
+    probe = subprocess.run(["ls", "e/config.json", GEMMAC], preexec_fn=limit, capture_output=True)
+    if probe.returncode:
+        print("few_threads_will_do: nobody may read this folder", file=sys.stderr)
+        return
+    gemmac(0, "-j4", "-o", "o/p", preexec_fn=limit)
+    assert open("o/p", "rb").read(4) == b"\x7fELF"
+    gemmac(0, "-j4", "-o", "q")
+    assert open("o/p", "rb").read() == open("q", "rb").read()
+
+
 
 
 @case
