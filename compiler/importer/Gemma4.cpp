@@ -17,16 +17,6 @@ namespace {
 
 using Symbol = FlatSymbolRefAttr;
 
-// The symbols of one layer; null where the layer has no such tensor.
-struct LayerSymbols {
-  Symbol inNorm, q, k, v, qNorm, kNorm, o, postAttn;
-  Symbol preFfw, gate, up, down, postFfw, scalar;
-  Symbol plg, plp, postPle;
-  Symbol router, routerScale, perExpert, gateUp, expertsDown;
-  Symbol preFfw2, postFfw1, postFfw2;
-  Symbol cache; // the layer's own or its donor's
-};
-
 class Importer {
 public:
   Importer(MLIRContext &context, const ModelConfig &config)
@@ -36,11 +26,9 @@ public:
 
 private:
   // Symbols.
-  Symbol weight(const Twine &name, const Twine &from, ArrayRef<int64_t> shape);
+  void weight(const Twine &name, const Twine &from, ArrayRef<int64_t> shape);
   void addGlobalWeights();
-  LayerSymbols addLayerWeights(int64_t index);
-  void addExpertWeights(LayerSymbols &s, const std::string &name,
-                        const std::string &from);
+  void addLayerWeights(int64_t index);
   void addCaches();
   gemma::ConfigAttr configAttr();
   DictionaryAttr ropeAttr(const RopeConfig &rope);
@@ -48,13 +36,23 @@ private:
   // The function.
   void addStep();
   Value pleInputs(Value h0);
-  Value layer(int64_t index, Value h, Value ple);
-  Value attention(int64_t index, Value h);
-  void appendKv(int64_t index, Value x);
-  Value mlp(int64_t index, Value h);
-  Value feedForward(int64_t index, Value h);
-  Value experts(const LayerSymbols &s, Value h, Value dense);
-  Value pleBranch(int64_t index, Value h, Value ple);
+  Value layer(int64_t number, Value h, Value ple);
+  Value attention(Value h);
+  void appendKv(Value x);
+  Value mlp(Value h);
+  Value feedForward(Value h);
+  Value experts(Value h, Value dense);
+  Value pleBranch(Value h, Value ple);
+
+  // The layer that is being built, its weights and the cache that it reads.
+  const LayerConfig &current() const { return config.layer[index]; }
+  Symbol global(const Twine &name) {
+    return Symbol::get(b.getStringAttr(name));
+  }
+  Symbol own(const Twine &name) {
+    return global("l" + Twine(index) + "." + name);
+  }
+  Symbol cache() { return global("kv" + Twine(current().donor)); }
 
   // Primitives; the location is `prefix` + name.
   Location at(const Twine &name) {
@@ -74,10 +72,11 @@ private:
                DenseI64ArrayAttr range = {}) {
     return gemma::LinearOp::create(b, at(name), rows(out), x, weight, range);
   }
-  Value rope(const Twine &name, Value x, const LayerConfig &layer) {
-    const RopeConfig &r = layer.global ? config.globalRope : config.localRope;
+  Value rope(const Twine &name, Value x) {
+    const RopeConfig &r =
+        current().global ? config.globalRope : config.localRope;
     return gemma::RopeOp::create(b, at(name), x.getType(), x,
-                                 layer.global ? ropeGlobal : ropeLocal,
+                                 current().global ? ropeGlobal : ropeLocal,
                                  i64(r.dim), i64(r.pairs));
   }
   Value geglu(const Twine &name, Value g, Value u) {
@@ -94,96 +93,75 @@ private:
   const ModelConfig &config;
   OpBuilder b;
   std::string prefix; // of the names of values: "" or "layers.3."
-  Symbol embed, finalNorm, pleTable, pleProj, pleNorm, head;
-  std::vector<LayerSymbols> symbols;
+  int64_t index = 0;  // of the layer
   Value ids, slot, pos, ropeLocal, ropeGlobal;
 };
 
 //===-- symbols -----------------------------------------------------------===//
 
-Symbol Importer::weight(const Twine &name, const Twine &from,
-                        ArrayRef<int64_t> shape) {
+void Importer::weight(const Twine &name, const Twine &from,
+                      ArrayRef<int64_t> shape) {
   auto type = RankedTensorType::get(shape, b.getF32Type());
-  auto op = gemma::WeightOp::create(b, b.getUnknownLoc(), b.getStringAttr(name),
-                                    b.getStringAttr(from), TypeAttr::get(type),
-                                    StringAttr(), ArrayAttr(), StringAttr(),
-                                    StringAttr());
-  return Symbol::get(op.getSymNameAttr());
+  gemma::WeightOp::create(b, b.getUnknownLoc(), b.getStringAttr(name),
+                          b.getStringAttr(from), TypeAttr::get(type),
+                          StringAttr(), ArrayAttr(), StringAttr(),
+                          StringAttr());
 }
 
 void Importer::addGlobalWeights() {
   int64_t d = config.hidden, p = config.pleWidth, width = config.layers * p;
-  embed = weight("embed", "embed_tokens.weight", {config.vocab, d});
-  finalNorm = weight("norm", "norm.weight", {d});
-  head = config.tied ? embed
-                     : weight("lm_head", "lm_head.weight", {config.vocab, d});
+  weight("embed", "embed_tokens.weight", {config.vocab, d});
+  weight("norm", "norm.weight", {d});
+  if (!config.tied)
+    weight("lm_head", "lm_head.weight", {config.vocab, d});
   if (!p)
     return;
-  pleTable = weight("ple_table", "embed_tokens_per_layer.weight",
-                    {config.pleVocab, width});
-  pleProj = weight("ple_proj", "per_layer_model_projection.weight", {width, d});
-  pleNorm = weight("ple_norm", "per_layer_projection_norm.weight", {p});
+  weight("ple_table", "embed_tokens_per_layer.weight",
+         {config.pleVocab, width});
+  weight("ple_proj", "per_layer_model_projection.weight", {width, d});
+  weight("ple_norm", "per_layer_projection_norm.weight", {p});
 }
 
-LayerSymbols Importer::addLayerWeights(int64_t index) {
+void Importer::addLayerWeights(int64_t index) {
   const LayerConfig &layer = config.layer[index];
-  int64_t d = config.hidden, hd = layer.headDim, f = layer.ffn;
-  int64_t qWidth = config.heads * hd, kvWidth = layer.kvHeads * hd;
-  std::string name = "l" + std::to_string(index) + ".";
-  std::string from = "layers." + std::to_string(index) + ".";
-  LayerSymbols s;
-  auto attn = [&](const char *n, const char *f, ArrayRef<int64_t> shape) {
-    return weight(name + n, from + "self_attn." + f + ".weight", shape);
-  };
-  auto plain = [&](const char *n, const char *f, ArrayRef<int64_t> shape) {
-    return weight(name + n, from + f + ".weight", shape);
-  };
-  s.inNorm = plain("in_norm", "input_layernorm", {d});
-  s.q = attn("q", "q_proj", {qWidth, d});
-  if (layer.ownsKv) {
-    s.k = attn("k", "k_proj", {kvWidth, d});
-    if (!layer.keyIsValue)
-      s.v = attn("v", "v_proj", {kvWidth, d});
-  }
-  s.qNorm = attn("q_norm", "q_norm", {hd});
-  if (layer.ownsKv)
-    s.kNorm = attn("k_norm", "k_norm", {hd});
-  s.o = attn("o", "o_proj", {d, qWidth});
-  s.postAttn = plain("post_attn", "post_attention_layernorm", {d});
-  s.preFfw = plain("pre_ffw", "pre_feedforward_layernorm", {d});
-  s.gate = plain("gate", "mlp.gate_proj", {f, d});
-  s.up = plain("up", "mlp.up_proj", {f, d});
-  s.down = plain("down", "mlp.down_proj", {d, f});
-  s.postFfw = plain("post_ffw", "post_feedforward_layernorm", {d});
-  s.scalar = weight(name + "scalar", from + "layer_scalar", {1});
-  if (config.pleWidth) {
-    s.plg = plain("plg", "per_layer_input_gate", {config.pleWidth, d});
-    s.plp = plain("plp", "per_layer_projection", {d, config.pleWidth});
-    s.postPle = plain("post_ple", "post_per_layer_input_norm", {d});
-  }
-  if (config.experts)
-    addExpertWeights(s, name, from);
-  s.cache = Symbol::get(b.getContext(), "kv" + std::to_string(layer.donor));
-  return s;
-}
-
-void Importer::addExpertWeights(LayerSymbols &s, const std::string &name,
-                                const std::string &from) {
-  int64_t d = config.hidden, e = config.experts, f = config.expertFfn;
-  s.router = weight(name + "router", from + "router.proj.weight", {e, d});
-  s.routerScale = weight(name + "router_scale", from + "router.scale", {d});
-  s.perExpert =
-      weight(name + "per_expert", from + "router.per_expert_scale", {e});
-  s.gateUp =
-      weight(name + "gate_up", from + "experts.gate_up_proj", {e, 2 * f, d});
-  s.expertsDown =
-      weight(name + "experts_down", from + "experts.down_proj", {e, d, f});
-  s.preFfw2 = weight(name + "pre_ffw2",
-                     from + "pre_feedforward_layernorm_2.weight", {d});
-  s.postFfw1 = weight(name + "post_ffw1",
-                      from + "post_feedforward_layernorm_1.weight", {d});
-  s.postFfw2 = weight(name + "post_ffw2",
-                      from + "post_feedforward_layernorm_2.weight", {d});
+  const int64_t d = config.hidden, hd = layer.headDim, f = layer.ffn,
+                p = config.pleWidth, e = config.experts, ef = config.expertFfn;
+  const int64_t q = config.heads * hd, kv = layer.kvHeads * hd;
+  const bool owns = layer.ownsKv;
+  const struct {
+    const char *name, *from;
+    SmallVector<int64_t, 3> shape;
+    bool there = true;
+  } weights[] = {
+      {"in_norm", "input_layernorm.weight", {d}},
+      {"q", "self_attn.q_proj.weight", {q, d}},
+      {"k", "self_attn.k_proj.weight", {kv, d}, owns},
+      {"v", "self_attn.v_proj.weight", {kv, d}, owns && !layer.keyIsValue},
+      {"q_norm", "self_attn.q_norm.weight", {hd}},
+      {"k_norm", "self_attn.k_norm.weight", {hd}, owns},
+      {"o", "self_attn.o_proj.weight", {d, q}},
+      {"post_attn", "post_attention_layernorm.weight", {d}},
+      {"pre_ffw", "pre_feedforward_layernorm.weight", {d}},
+      {"gate", "mlp.gate_proj.weight", {f, d}},
+      {"up", "mlp.up_proj.weight", {f, d}},
+      {"down", "mlp.down_proj.weight", {d, f}},
+      {"post_ffw", "post_feedforward_layernorm.weight", {d}},
+      {"scalar", "layer_scalar", {1}},
+      {"plg", "per_layer_input_gate.weight", {p, d}, p > 0},
+      {"plp", "per_layer_projection.weight", {d, p}, p > 0},
+      {"post_ple", "post_per_layer_input_norm.weight", {d}, p > 0},
+      {"router", "router.proj.weight", {e, d}, e > 0},
+      {"router_scale", "router.scale", {d}, e > 0},
+      {"per_expert", "router.per_expert_scale", {e}, e > 0},
+      {"gate_up", "experts.gate_up_proj", {e, 2 * ef, d}, e > 0},
+      {"experts_down", "experts.down_proj", {e, d, ef}, e > 0},
+      {"pre_ffw2", "pre_feedforward_layernorm_2.weight", {d}, e > 0},
+      {"post_ffw1", "post_feedforward_layernorm_1.weight", {d}, e > 0},
+      {"post_ffw2", "post_feedforward_layernorm_2.weight", {d}, e > 0}};
+  for (const auto &w : weights)
+    if (w.there)
+      weight("l" + Twine(index) + "." + w.name,
+             "layers." + Twine(index) + "." + w.from, w.shape);
 }
 
 void Importer::addCaches() {
@@ -229,99 +207,94 @@ Value Importer::pleInputs(Value h0) {
   int64_t width = config.layers * config.pleWidth;
   auto all = b.getDenseI64ArrayAttr({0, width});
   Value token = gemma::EmbedOp::create(
-      b, at("ple_token"), rows(width), ids, Value(), pleTable,
+      b, at("ple_token"), rows(width), ids, Value(), global("ple_table"),
       f64(config.pleScale), all,
       gemma::SoftModeAttr::get(b.getContext(), gemma::SoftMode::Zero));
-  Value context = linear("ple_projected", h0, pleProj, width, all);
+  Value context = linear("ple_projected", h0, global("ple_proj"), width, all);
   context = scale("ple_scaled", context, 1 / std::sqrt(double(config.hidden)));
-  context = norm("ple_context", context, pleNorm, config.pleWidth);
+  context = norm("ple_context", context, global("ple_norm"), config.pleWidth);
   Value sum = add("ple_sum", context, token);
   return scale("ple", sum, std::sqrt(0.5));
 }
 
 // Keys and values of this step's rows into the layer's cache; x is the normed
 // input.
-void Importer::appendKv(int64_t index, Value x) {
-  const LayerConfig &layer = config.layer[index];
-  const LayerSymbols &s = symbols[index];
-  int64_t width = layer.kvHeads * layer.headDim;
-  Value k0 = linear("k_proj", x, s.k, width);
+void Importer::appendKv(Value x) {
+  int64_t width = current().kvHeads * current().headDim;
+  Value k0 = linear("k_proj", x, own("k"), width);
   // K = V: the values are the raw projection, before norm and rope.
-  Value v0 = layer.keyIsValue ? k0 : linear("v_proj", x, s.v, width);
-  Value k = rope("k", norm("k_norm", k0, s.kNorm, layer.headDim), layer);
-  Value v = norm("v", v0, Symbol(), layer.headDim);
-  gemma::AppendOp::create(b, at("append"), k, v, slot, pos, s.cache);
+  Value v0 = current().keyIsValue ? k0 : linear("v_proj", x, own("v"), width);
+  Value k = rope("k", norm("k_norm", k0, own("k_norm"), current().headDim));
+  Value v = norm("v", v0, Symbol(), current().headDim);
+  gemma::AppendOp::create(b, at("append"), k, v, slot, pos, cache());
 }
 
-Value Importer::attention(int64_t index, Value h) {
-  const LayerConfig &layer = config.layer[index];
-  const LayerSymbols &s = symbols[index];
-  Value x = norm("attn_in", h, s.inNorm, config.hidden);
-  if (layer.ownsKv)
-    appendKv(index, x);
-  Value q = linear("q_proj", x, s.q, config.heads * layer.headDim);
-  q = rope("q", norm("q_norm", q, s.qNorm, layer.headDim), layer);
+Value Importer::attention(Value h) {
+  Value x = norm("attn_in", h, own("in_norm"), config.hidden);
+  if (current().ownsKv)
+    appendKv(x);
+  Value q = linear("q_proj", x, own("q"), config.heads * current().headDim);
+  q = rope("q", norm("q_norm", q, own("q_norm"), current().headDim));
   Value a = gemma::AttentionOp::create(b, at("attn_out"), q.getType(), q, slot,
-                                       pos, Value(), s.cache);
-  Value o = linear("attn_proj", a, s.o, config.hidden);
+                                       pos, Value(), cache());
+  Value o = linear("attn_proj", a, own("o"), config.hidden);
   return add("ffn_residual", h,
-             norm("attn_norm", o, s.postAttn, config.hidden));
+             norm("attn_norm", o, own("post_attn"), config.hidden));
 }
 
-Value Importer::mlp(int64_t index, Value h) {
-  const LayerSymbols &s = symbols[index];
-  int64_t width = config.layer[index].ffn;
-  Value x = norm("mlp_in", h, s.preFfw, config.hidden);
-  Value g = linear("mlp_gate", x, s.gate, width);
-  Value u = linear("mlp_up", x, s.up, width);
-  return linear("mlp_out", geglu("mlp_act", g, u), s.down, config.hidden);
+Value Importer::mlp(Value h) {
+  int64_t width = current().ffn;
+  Value x = norm("mlp_in", h, own("pre_ffw"), config.hidden);
+  Value g = linear("mlp_gate", x, own("gate"), width);
+  Value u = linear("mlp_up", x, own("up"), width);
+  return linear("mlp_out", geglu("mlp_act", g, u), own("down"), config.hidden);
 }
 
 // The sum of the dense branch and the experts; both read the residual h.
-Value Importer::experts(const LayerSymbols &s, Value h, Value dense) {
+Value Importer::experts(Value h, Value dense) {
   int64_t d = config.hidden, top = config.topExperts;
-  Value y1 = norm("mlp_norm", dense, s.postFfw1, d);
+  Value y1 = norm("mlp_norm", dense, own("post_ffw1"), d);
   auto idsType =
       RankedTensorType::get({ShapedType::kDynamic, top}, b.getI32Type());
   auto router = gemma::RouterOp::create(
-      b, at("router"), rows(top), idsType, h, s.router, s.routerScale,
-      f64(config.eps), f64(1 / std::sqrt(double(d))), i64(top));
-  Value x = norm("experts_in", h, s.preFfw2, d);
-  Value y2 = gemma::ExpertsOp::create(b, at("experts_out"), x.getType(), x,
-                                      router.getWeights(), router.getIds(),
-                                      s.gateUp, s.expertsDown, s.perExpert);
-  return add("ffn_sum", y1, norm("experts_norm", y2, s.postFfw2, d));
+      b, at("router"), rows(top), idsType, h, own("router"),
+      own("router_scale"), f64(config.eps), f64(1 / std::sqrt(double(d))),
+      i64(top));
+  Value x = norm("experts_in", h, own("pre_ffw2"), d);
+  Value y2 = gemma::ExpertsOp::create(
+      b, at("experts_out"), x.getType(), x, router.getWeights(),
+      router.getIds(), own("gate_up"), own("experts_down"), own("per_expert"));
+  return add("ffn_sum", y1, norm("experts_norm", y2, own("post_ffw2"), d));
 }
 
-Value Importer::feedForward(int64_t index, Value h) {
-  const LayerSymbols &s = symbols[index];
-  Value y = mlp(index, h);
+Value Importer::feedForward(Value h) {
+  Value y = mlp(h);
   if (config.experts)
-    y = experts(s, h, y);
+    y = experts(h, y);
   return add(config.pleWidth ? "ple_residual" : "ffn_out", h,
-             norm("ffn_norm", y, s.postFfw, config.hidden));
+             norm("ffn_norm", y, own("post_ffw"), config.hidden));
 }
 
-Value Importer::pleBranch(int64_t index, Value h, Value ple) {
-  const LayerSymbols &s = symbols[index];
+Value Importer::pleBranch(Value h, Value ple) {
   int64_t p = config.pleWidth;
-  Value own = gemma::ColumnsOp::create(
+  Value input = gemma::ColumnsOp::create(
       b, at("ple_input"), rows(p), ple,
       b.getDenseI64ArrayAttr({index * p, (index + 1) * p}));
-  Value g = geglu("ple_gated", linear("ple_gate", h, s.plg, p), own);
-  Value y = linear("ple_proj", g, s.plp, config.hidden);
-  return add("ple_out", h, norm("ple_norm", y, s.postPle, config.hidden));
+  Value g = geglu("ple_gated", linear("ple_gate", h, own("plg"), p), input);
+  Value y = linear("ple_proj", g, own("plp"), config.hidden);
+  return add("ple_out", h, norm("ple_norm", y, own("post_ple"), config.hidden));
 }
 
-Value Importer::layer(int64_t index, Value h, Value ple) {
+Value Importer::layer(int64_t number, Value h, Value ple) {
+  index = number;
   prefix = "layers." + std::to_string(index) + ".";
-  h = attention(index, h);
-  h = feedForward(index, h);
+  h = attention(h);
+  h = feedForward(h);
   if (ple)
-    h = pleBranch(index, h, ple);
+    h = pleBranch(h, ple);
   prefix.clear();
   return gemma::ScaleOp::create(b, at("hidden." + Twine(index)), h.getType(), h,
-                                symbols[index].scalar, FloatAttr());
+                                own("scalar"), FloatAttr());
 }
 
 void Importer::addStep() {
@@ -350,16 +323,16 @@ void Importer::addStep() {
   ropeGlobal = body->getArgument(4);
 
   b.setInsertionPointToStart(body);
-  Value h = gemma::EmbedOp::create(b, at("embed"), rows(config.hidden), ids,
-                                   Value(), embed, f64(config.embedScale),
-                                   DenseI64ArrayAttr(), gemma::SoftModeAttr());
+  Value h = gemma::EmbedOp::create(
+      b, at("embed"), rows(config.hidden), ids, Value(), global("embed"),
+      f64(config.embedScale), DenseI64ArrayAttr(), gemma::SoftModeAttr());
   Value ple = config.pleWidth ? pleInputs(h) : Value();
   for (int64_t i = 0; i < config.layers; ++i)
     h = layer(i, h, ple);
-  Value hidden = norm("final_norm", h, finalNorm, config.hidden);
-  Value logits =
-      gemma::LogitsOp::create(b, at(config.softcap ? "scores" : "logits"),
-                              rows(config.vocab), hidden, head);
+  Value hidden = norm("final_norm", h, global("norm"), config.hidden);
+  Value logits = gemma::LogitsOp::create(
+      b, at(config.softcap ? "scores" : "logits"), rows(config.vocab), hidden,
+      global(config.tied ? "embed" : "lm_head"));
   if (config.softcap)
     logits = gemma::SoftcapOp::create(b, at("logits"), logits.getType(), logits,
                                       f64(config.softcap));
@@ -372,7 +345,7 @@ OwningOpRef<ModuleOp> Importer::build() {
   b.setInsertionPointToEnd(module->getBody());
   addGlobalWeights();
   for (int64_t i = 0; i < config.layers; ++i)
-    symbols.push_back(addLayerWeights(i));
+    addLayerWeights(i);
   addCaches();
   addStep();
   return module;
