@@ -4,6 +4,9 @@
 
 #include "support/Result.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/Support/raw_ostream.h"
+
 #include <cstdint>
 #include <fcntl.h>
 #include <string>
@@ -60,5 +63,10 @@ public:
 private:
   Status open(int flags, unsigned mode);
 };
+
+// Text to the file `named` ("-" or nothing: standard output) under a temporary
+// name that is then renamed; straight into what is no regular file.
+Status writeText(const std::string &named,
+                 llvm::function_ref<void(llvm::raw_ostream &)> write);
 
 } // namespace gemmac

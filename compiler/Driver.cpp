@@ -10,6 +10,7 @@
 #include "compiler/ProgramFacts.h"
 #include "compiler/Progress.h"
 #include "compiler/QuantNotes.h"
+#include "compiler/ValueNames.h"
 #include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Gemma4.h"
@@ -267,6 +268,7 @@ Status Compilation::readEdited() {
                  fmt::format("is of the stage {}, which comes after "
                              "--compile-to={}",
                              from->name, stage.name));
+  nameValues(*edited, valueNames((*text)->getBuffer(), registry));
   module = std::move(edited);
   // What the stage promises; the others are checked by those that follow.
   StringRef name = from->name;
@@ -462,26 +464,23 @@ Status Compilation::makeProgram() {
     return sizes.error();
   progress.finish();
   if (sizes->roundingError > 0)
-    messages.warn(
-        {llvm::formatv("quantised tensors are stored as bf16, which changes "
-                       "their values by up to {0} ('{1}'); --quant=f32 keeps "
-                       "them exactly",
-                       llvm::format("%.3g", sizes->roundingError),
-                       sizes->roundedTensor)
-             .str()});
+    messages.warn({fmt::format(
+        "quantised tensors are stored as bf16, which changes their values by "
+        "up to {:.3g} ('{}'); --quant=f32 keeps them exactly",
+        sizes->roundingError, sizes->roundedTensor)});
   QuantNotes notes = quantNotes(sizes->notes);
   messages.warn(notes.warnings);
   messages.remark(notes.remarks);
+  const bool external = o.weights == "external";
+  const uint64_t bytes = sizes->elf + sizes->tokenizer + sizes->manifest +
+                         (external ? 0 : sizes->weights);
   if (!o.quiet && !second)
-    llvm::errs() << llvm::formatv(
-        "gemmac: {0}: {1:F1} MB for {2} (weights {3:F1} MB{4})\n", o.output,
-        (sizes->elf + sizes->tokenizer + sizes->manifest +
-         (o.weights == "external" ? 0 : sizes->weights)) /
-            1e6,
-        target->name, sizes->weights / 1e6,
-        sizes->reused             ? ", reused"
-        : o.weights == "external" ? ", in a file of their own"
-                                  : "");
+    fmt::print(stderr, "gemmac: {}: {:.1f} MB for {} (weights {:.1f} MB{})\n",
+               o.output, double(bytes) / 1e6, target->name,
+               double(sizes->weights) / 1e6,
+               sizes->reused ? ", reused"
+               : external    ? ", in a file of their own"
+                             : "");
   return Done{};
 }
 
@@ -497,10 +496,10 @@ ExitCode runDriver(const DriverOptions &options) {
   Compilation compilation(o, phases);
   Status status = compilation.run();
   if (o.timeReport)
-    llvm::errs() << phases.report();
+    fmt::print(stderr, "{}", phases.report());
   if (status)
     return ExitCode::Ok;
-  llvm::errs() << "gemmac: error: " << status.error().message << "\n";
+  fmt::print(stderr, "gemmac: error: {}\n", status.error().message);
   return status.error().code;
 }
 

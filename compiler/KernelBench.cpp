@@ -6,7 +6,6 @@
 #include "targets/Layouts.h"
 
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
@@ -202,14 +201,10 @@ Rate bestRate(Calls &calls, const KernelJit &kernel) {
 
 // "19.9     21.8    91.3": a rate, the probe's, its share; "-" without probe.
 std::string besideProbe(double rate, double probe) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  stream << llvm::format("%8.1f", rate * 1e-9);
-  if (probe > 0)
-    stream << llvm::format(" %8.1f %7.1f", probe * 1e-9, 100 * rate / probe);
-  else
-    stream << llvm::format(" %8s %7s", "-", "-");
-  return text;
+  if (probe <= 0)
+    return fmt::format("{:8.1f} {:>8} {:>7}", rate * 1e-9, "-", "-");
+  return fmt::format("{:8.1f} {:8.1f} {:7.1f}", rate * 1e-9, probe * 1e-9,
+                     100 * rate / probe);
 }
 
 Status checkSizes(const Shape &shape, const std::vector<int64_t> &rows) {
@@ -218,12 +213,10 @@ Status checkSizes(const Shape &shape, const std::vector<int64_t> &rows) {
   uint64_t rest = uint64_t(shape.valueBytes(most)) + 2 * gm::PROBE_BYTES;
   if (rest > available ||
       uint64_t(shape.memberBytes) > (available - rest) / shape.experts)
-    return Error{ExitCode::Resources,
-                 "not enough memory: " + std::to_string(shape.experts) + " x " +
-                     std::to_string(shape.memberBytes) +
-                     " bytes of weights and " + std::to_string(rest) +
-                     " bytes beside them, available " +
-                     std::to_string(available)};
+    return makeError(ExitCode::Resources,
+                     "not enough memory: {} x {} bytes of weights and {} bytes "
+                     "beside them, available {}",
+                     shape.experts, shape.memberBytes, rest, available);
   return Done{};
 }
 
@@ -241,9 +234,9 @@ Status benchKernel(const KernelSpec &spec, const Target &target,
     return s;
   Weights weights(shape.memberBytes * shape.experts);
   if (!weights.ok())
-    return Error{ExitCode::Resources, "not enough memory for " +
-                                          std::to_string(weights.bytes()) +
-                                          " bytes of weights"};
+    return makeError(ExitCode::Resources,
+                     "not enough memory for {} bytes of weights",
+                     weights.bytes());
   out << kernelSymbol(spec) << " for " << target.name
       << ", 1 thread, weights from memory\n"
       << " rows         ms     GB/s    probe  % read     GOPS    probe  % "
@@ -254,14 +247,11 @@ Status benchKernel(const KernelSpec &spec, const Target &target,
     Rate rate = bestRate(calls, **kernel);
     gm::Probe after = gm::probe(1, false);
     double operations = double(shape.operations(n)) / rate.seconds;
-    out << llvm::format("%5d %10.3f ", int(n), rate.seconds * 1e3)
-        << besideProbe(rate.bytes, std::max(before.read_all, after.read_all))
-        << ' '
-        << besideProbe(operations,
-                       isQuantized(shape.act)
-                           ? std::max(before.int8_all, after.int8_all)
-                           : 0)
-        << '\n';
+    double int8 = std::max(before.int8_all, after.int8_all);
+    out << fmt::format(
+        "{:5} {:10.3f} {} {}\n", n, rate.seconds * 1e3,
+        besideProbe(rate.bytes, std::max(before.read_all, after.read_all)),
+        besideProbe(operations, isQuantized(shape.act) ? int8 : 0));
     out.flush();
     before = after;
   }

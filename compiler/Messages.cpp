@@ -3,7 +3,8 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/Remarks.h"
-#include "llvm/Support/raw_ostream.h"
+
+#include <fmt/core.h>
 
 using namespace mlir;
 
@@ -11,7 +12,7 @@ namespace gemmac {
 
 static void print(const char *kind, const std::vector<std::string> &lines) {
   for (const std::string &line : lines)
-    llvm::errs() << "gemmac: " << kind << ": " << line << "\n";
+    fmt::print(stderr, "gemmac: {}: {}\n", kind, line);
 }
 
 void Messages::warn(const std::vector<std::string> &lines) const {

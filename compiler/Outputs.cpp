@@ -6,7 +6,6 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/ToolOutputFile.h"
 
 namespace gemmac {
 
@@ -70,43 +69,6 @@ Status checkOutputs(const DriverOptions &o, const Destination &output) {
     if (Status s = checkDistinct(path, inputs); !s)
       return s;
   return Done{};
-}
-
-Status writeText(const std::string &named,
-                 llvm::function_ref<void(llvm::raw_ostream &)> write) {
-  auto straight = [&](llvm::raw_fd_ostream &stream, const std::string &where) {
-    write(stream);
-    stream.flush();
-    std::error_code error = stream.error();
-    stream.clear_error();
-    if (!error)
-      return Status(Done{});
-    return Status(makeError(ExitCode::Resources, "cannot write to {}: {}",
-                            where, error.message()));
-  };
-  if (named.empty() || named == "-")
-    return straight(llvm::outs(), "standard output");
-  std::string problem;
-  Destination to = Destination::of(named);
-  if (to.kind == Destination::Kind::File) {
-    if (llvm::Error error =
-            llvm::writeToOutput(to.path, [&](llvm::raw_ostream &stream) {
-              write(stream);
-              return llvm::Error::success();
-            }))
-      problem = toString(std::move(error));
-  } else {
-    std::error_code error;
-    llvm::raw_fd_ostream stream(to.path, error, llvm::sys::fs::CD_OpenExisting);
-    if (!error)
-      return straight(stream, "'" + named + "'");
-    problem = error.message();
-  }
-  if (problem.empty())
-    return Done{};
-  return makeError(ExitCode::Resources,
-                   "cannot write '{}': {}; check permissions and free space",
-                   named, problem);
 }
 
 } // namespace gemmac

@@ -2,6 +2,7 @@
 // LLVM IR, assembly or an object, and times one. Knows codegen, not the IR.
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
+#include "codegen/OutputFile.h"
 #include "compiler/CommandLine.h"
 #include "compiler/KernelBench.h"
 #include "compiler/Version.h"
@@ -9,7 +10,6 @@
 
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace gemmac;
@@ -21,8 +21,10 @@ static int benchBlocks = 1024;
 static CommandLine line("gemma-kernels",
                         "gemma-kernels: kernel bodies of gemmac, alone", "");
 
-static int fail(ExitCode code, const std::string &message) {
-  return int(line.fail(code, message));
+template <typename... T>
+static int fail(ExitCode code, fmt::format_string<T...> text,
+                T &&...arguments) {
+  return int(line.fail(makeError(code, text, std::forward<T>(arguments)...)));
 }
 
 static void addOptions(bool &list) {
@@ -80,14 +82,14 @@ static Result<Constants> parseConstants(const Family &family,
         llvm::find_if(family.constants,
                       [&](const KernelConstant &c) { return c.name == name; });
     if (constant == family.constants.end())
-      return Error{ExitCode::Usage, "family '" + family.name +
-                                        "' has no constant '" + name.str() +
-                                        "'; --list shows what it has"};
+      return makeError(
+          ExitCode::Usage,
+          "family '{}' has no constant '{}'; --list shows what it has",
+          family.name, name.str());
     auto parsed = constant->parse(value.str());
     if (!parsed)
-      return Error{ExitCode::Usage, "--constants expects " + constant->name +
-                                        " " + constant->expectation() +
-                                        ", got '" + value.str() + "'"};
+      return makeError(ExitCode::Usage, "--constants expects {} {}, got '{}'",
+                       constant->name, constant->expectation(), value.str());
     constants.set(constant->name, *parsed);
   }
   return constants;
@@ -101,7 +103,7 @@ static Result<KernelSpec> parseSpec(const Family &family) {
                      rowsName == "few" ? RowClass::Few : RowClass::Many,
                      *constants};
   if (std::string wrong = checkSpec(spec); !wrong.empty())
-    return Error{ExitCode::Usage, "family '" + family.name + "' " + wrong};
+    return makeError(ExitCode::Usage, "family '{}' {}", family.name, wrong);
   return spec;
 }
 
@@ -109,62 +111,48 @@ static int emitKernel(const KernelSpec &spec, const Target &target) {
   llvm::LLVMContext context;
   auto module = compileKernel(spec, target, context);
   if (!module)
-    return fail(module.error().code, module.error().message);
+    return int(line.fail(module.error()));
   optimizeModule(**module, target);
   std::string text;
   if (emitKind == "llvm") {
-    llvm::raw_string_ostream stream(text);
-    (*module)->print(stream, nullptr);
+    llvm::raw_string_ostream(text) << **module;
   } else {
     Result<std::string> code = emitKind == "asm"
                                    ? emitAssembly(**module, target)
                                    : emitObject(**module, target);
     if (!code)
-      return fail(code.error().code, code.error().message);
+      return int(line.fail(code.error()));
     text = std::move(*code);
   }
-  std::error_code error;
-  llvm::raw_fd_ostream file(output, error);
-  if (error)
-    return fail(ExitCode::Resources,
-                "cannot write '" + output + "': " + error.message());
-  file << text;
-  file.close();
-  error = file.error();
-  file.clear_error();
-  if (error)
-    return fail(ExitCode::Resources,
-                "cannot write '" + output + "': " + error.message());
-  return 0;
+  Status written =
+      writeText(output, [&](llvm::raw_ostream &stream) { stream << text; });
+  return written ? 0 : int(line.fail(written.error()));
 }
 
 static int bench(const KernelSpec &spec, const Target &target) {
   const Family &family = *findFamily(spec.family);
   if (family.matrix != MatrixUse::Product)
-    return fail(ExitCode::Usage,
-                "bench times matrix products, got '" + spec.family + "'");
+    return fail(ExitCode::Usage, "bench times matrix products, got '{}'",
+                spec.family);
   int64_t mostRows = spec.rows == RowClass::Few ? fewRows : mostBenchRows;
   std::vector<int64_t> rows(benchRows.begin(), benchRows.end());
   if (rows.empty())
     rows = {1};
   for (int64_t n : rows)
     if (n < 1 || n > mostRows)
-      return fail(ExitCode::Usage, "bench expects -n of 1 to " +
-                                       std::to_string(mostRows) +
-                                       " rows, got " + std::to_string(n));
+      return fail(ExitCode::Usage, "bench expects -n of 1 to {} rows, got {}",
+                  mostRows, n);
   if (family.stack) {
     int64_t most = std::min(mostBenchTop, spec.constants.integer("experts"));
-    if (spec.constants.integer("top") > most)
+    if (int64_t top = spec.constants.integer("top"); top > most)
       return fail(ExitCode::Usage,
-                  "bench expects top of 1 to " + std::to_string(most) +
-                      " experts, got " +
-                      std::to_string(spec.constants.integer("top")));
+                  "bench expects top of 1 to {} experts, got {}", most, top);
   }
   if (!runsHere(target))
-    return fail(ExitCode::Machine,
-                "this machine cannot run code for target " + target.name);
+    return fail(ExitCode::Machine, "this machine cannot run code for target {}",
+                target.name);
   if (Status s = benchKernel(spec, target, rows, benchBlocks, llvm::outs()); !s)
-    return fail(s.error().code, s.error().message);
+    return int(line.fail(s.error()));
   return 0;
 }
 
@@ -174,23 +162,23 @@ int main(int argc, char **argv) {
   if (std::optional<ExitCode> done = line.parse(argc, argv))
     return int(*done);
   if (!command.empty() && command != "bench" && command != "list")
-    return fail(ExitCode::Usage,
-                "unknown command '" + command + "', expected bench or list");
+    return fail(ExitCode::Usage, "unknown command '{}', expected bench or list",
+                command);
   if (list || command == "list")
     return listFamilies();
   const Family *family = findFamily(familyName);
+  if (familyName.empty())
+    return fail(ExitCode::Usage, "--family is missing; --list shows all");
   if (!family)
-    return fail(ExitCode::Usage, familyName.empty()
-                                     ? "--family is missing; --list shows all"
-                                     : "no kernel family '" + familyName +
-                                           "'; --list shows all");
+    return fail(ExitCode::Usage, "no kernel family '{}'; --list shows all",
+                familyName);
   const Target *target = findTarget(targetName);
   if (!target)
     return fail(targetName == "host" ? ExitCode::Machine : ExitCode::Usage,
-                "no target '" + targetName + "' here; --list shows all");
+                "no target '{}' here; --list shows all", targetName);
   Result<KernelSpec> spec = parseSpec(*family);
   if (!spec)
-    return fail(spec.error().code, spec.error().message);
+    return int(line.fail(spec.error()));
   if (command == "bench")
     return bench(*spec, *target);
   return emitKernel(*spec, *target);

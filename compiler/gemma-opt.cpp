@@ -1,13 +1,13 @@
 // gemma-opt: reads IR of any stage, runs passes by flag, prints it. MLIR's tool
-// with three habits of its own: values keep the names that they have in the
-// file, remarks are printed, and --help lists what has to do with IR.
+// with four habits of its own: values keep the names that they have in the
+// file, remarks are printed, errors do not print what they are about once more,
+// and --help lists what has to do with IR.
+#include "compiler/ValueNames.h"
 #include "compiler/Version.h"
 #include "dialects/gemma/Gemma.h"
 #include "dialects/kernel/Kernel.h"
 #include "passes/Pipelines.h"
 
-#include "mlir/AsmParser/AsmParser.h"
-#include "mlir/AsmParser/AsmParserState.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Support/FileUtilities.h"
@@ -15,72 +15,12 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/ToolOutputFile.h"
 
 using namespace mlir;
 
 namespace {
-
-//===-- names of a file's values ------------------------------------------===//
-
-// Calls `visit` for every op below `root` and every argument of its blocks,
-// always in the same order.
-void walkNamed(Operation *root,
-               llvm::function_ref<void(Operation *, BlockArgument)> visit) {
-  for (Region &region : root->getRegions())
-    for (Block &block : region) {
-      for (BlockArgument argument : block.getArguments())
-        visit(nullptr, argument);
-      for (Operation &op : block) {
-        visit(&op, {});
-        walkNamed(&op, visit);
-      }
-    }
-}
-
-// The names in `text`, in the order of walkNamed; "" where a value has only a
-// number and where an op has no result. Nothing if the text cannot be parsed:
-// MLIR's own parse will say why.
-std::vector<std::string> namesIn(StringRef text, DialectRegistry &registry) {
-  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
-  ScopedDiagnosticHandler silent(&context, [](Diagnostic &) {});
-  llvm::SourceMgr sources;
-  sources.AddNewSourceBuffer(
-      llvm::MemoryBuffer::getMemBuffer(text, "", /*RequiresNullTerminator=*/
-                                       false),
-      llvm::SMLoc());
-  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
-  ParserConfig config(&context, /*verifyAfterParse=*/false);
-  AsmParserState state;
-  if (failed(parseAsmSourceFile(sources, module->getBody(), config, &state)))
-    return {};
-  std::vector<std::string> names;
-  auto add = [&](llvm::SMRange place) {
-    StringRef name(place.Start.getPointer(),
-                   place.End.getPointer() - place.Start.getPointer());
-    name.consume_front("%");
-    names.push_back(llvm::all_of(name, llvm::isDigit) ? "" : name.str());
-  };
-  // A module in the file is the module; anything else stands in one.
-  Operation *root = *module;
-  if (llvm::hasSingleElement(*module->getBody()) &&
-      isa<ModuleOp>(module->getBody()->front()))
-    root = &module->getBody()->front();
-  walkNamed(root, [&](Operation *op, BlockArgument argument) {
-    if (op) {
-      const auto *def = state.getOpDef(op);
-      if (def && !def->resultGroups.empty())
-        return add(def->resultGroups.front().definition.loc);
-      return names.push_back("");
-    }
-    const auto *def = state.getBlockDef(argument.getOwner());
-    if (def && argument.getArgNumber() < def->arguments.size())
-      return add(def->arguments[argument.getArgNumber()].loc);
-    names.push_back("");
-  });
-  return names;
-}
 
 // The first pass: gives the values the names that they have in the file.
 struct NameValues : PassWrapper<NameValues, OperationPass<ModuleOp>> {
@@ -92,22 +32,7 @@ struct NameValues : PassWrapper<NameValues, OperationPass<ModuleOp>> {
   StringRef getDescription() const override {
     return "Keep the names of the file (gemma-opt adds this pass)";
   }
-  void runOnOperation() override {
-    size_t next = 0;
-    auto named = [&](Location loc) -> Location {
-      std::string name = next < names.size() ? names[next] : "";
-      ++next;
-      if (name.empty() || isa<NameLoc>(loc))
-        return loc;
-      return NameLoc::get(StringAttr::get(&getContext(), name), loc);
-    };
-    walkNamed(getOperation(), [&](Operation *op, BlockArgument argument) {
-      if (op)
-        op->setLoc(named(op->getLoc()));
-      else
-        argument.setLoc(named(argument.getLoc()));
-    });
-  }
+  void runOnOperation() override { gemmac::nameValues(getOperation(), names); }
   std::vector<std::string> names;
 };
 
@@ -132,6 +57,9 @@ std::vector<const char *> withDefaults(ArrayRef<char *> arguments) {
                   {"--remarks-filter=.*", "--remark-format=emitRemark"});
   if (!given("-mlir-use-nameloc-as-prefix"))
     result.insert(result.begin() + 1, "--mlir-use-nameloc-as-prefix");
+  // A diagnostic shows its line; of a module it would print all of it.
+  if (!given("-mlir-print-op-on-diagnostic"))
+    result.insert(result.begin() + 1, "--mlir-print-op-on-diagnostic=false");
   return result;
 }
 
@@ -164,7 +92,8 @@ LogicalResult run(int argc, char **argv) {
   MlirOptMainConfig named = config;
   if (config.inputSplitMarker().empty())
     named.setPassPipelineSetupFn(
-        [&, names = namesIn(file->getBuffer(), registry)](PassManager &pm) {
+        [&, names = gemmac::valueNames(file->getBuffer(), registry)](
+            PassManager &pm) {
           pm.addPass(std::make_unique<NameValues>(names));
           return config.setupPassPipeline(pm);
         });

@@ -45,6 +45,10 @@ for stage in STAGES:
     gemmac(0, "--compile-from=d/%s.mlir" % stage, "-o", "b")
     assert read("a") == read("b"), "another program from unedited text of " + stage
 
+# Values keep their names on the way.
+selected = gemmac(0, "--compile-from=d/optimize.mlir", "--compile-to=select", "-o", "-")
+assert selected == read("d/select.mlir").decode(), "other names or ops"
+
 # One barrier more: another program, the same answer.
 edit("plan", "more.mlir", lambda t: t.replace("kernel.barrier\n", "kernel.barrier\n    kernel.barrier\n", 1))
 gemmac(0, "--compile-from=more.mlir", "-o", "b")
