@@ -114,15 +114,18 @@ public:
           return false;
         int64_t rows = std::min(slab, memberRows - row);
         buffer.assign(rows * rowBytes, 0);
-        populate(member, row, std::min(row + rows, weight.rows));
+        // Pages are read ahead in one call instead of a fault each, and given
+        // back once packed, so that memory stays small.
+        int64_t end = std::min(row + rows, weight.rows);
+        advise(member, row, end, MADV_POPULATE_READ);
         for (int64_t r = 0; r < rows; r += layout.rowGroup)
           fillGroup(member, row, r);
-        hashSources(member, std::min(row + rows, weight.rows), tensorHashes);
+        hashSources(member, end, tensorHashes);
         output.update(buffer.data(), buffer.size());
         if (!write(shared.base + weight.offset +
                    member * memberRows * rowBytes + row * rowBytes))
           return false;
-        dropPages(member, row, std::min(row + rows, weight.rows));
+        advise(member, row, end, MADV_DONTNEED);
       }
     return checkStored();
   }
@@ -238,11 +241,11 @@ private:
                           called(tensor), values[at % block], index));
   }
 
-  // What is finite must be so in the format, too: largest errors then are.
+  // What is finite must be so in the format, too, and no f16 scale may be cut
+  // where that is far off: then the squares of errors are finite.
   bool checkStored() {
     for (size_t i = 0; i < tensors.size(); ++i)
-      if (std::isinf(pieceErrors[i].largest) ||
-          std::isnan(pieceErrors[i].squares)) {
+      if (!std::isfinite(pieceErrors[i].squares)) {
         shared.fail(makeError(ExitCode::Unsupported,
                               "{} has values that are too large for format "
                               "{}; --quant=f32 keeps them",
@@ -373,15 +376,7 @@ private:
     return false;
   }
 
-  // Source pages of rows [row0, row1) of a member: read ahead in one call
-  // instead of a fault each, and given back once packed, so that memory stays
-  // small.
-  void populate(int64_t member, int64_t row0, int64_t row1) {
-    advise(member, row0, row1, MADV_POPULATE_READ);
-  }
-  void dropPages(int64_t member, int64_t row0, int64_t row1) {
-    advise(member, row0, row1, MADV_DONTNEED);
-  }
+  // Source pages of rows [row0, row1) of a member.
   void advise(int64_t member, int64_t row0, int64_t row1, int advice) {
     for (size_t i = 0; i < tensors.size(); ++i) {
       auto address = [&](int64_t row) {
