@@ -4,10 +4,13 @@
 #include "compiler/Progress.h"
 #include "compiler/importer/Json.h"
 
+#include "llvm/ADT/SmallString.h"
 #include "llvm/Support/ConvertUTF.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Signals.h"
+#include "llvm/Support/raw_ostream.h"
 #include "llvm/Support/xxhash.h"
 
 #include <cerrno>
@@ -192,38 +195,24 @@ private:
 
 } // namespace
 
-// Bytes read, less than `bytes` at the end or after an error.
-static size_t readAll(int fd, char *to, size_t bytes) {
+// Bytes read, less than `to` has room for at the end or after an error.
+static size_t readAll(int fd, llvm::MutableArrayRef<char> to) {
   size_t got = 0;
-  while (got < bytes) {
-    ssize_t n = read(fd, to + got, bytes - got);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
+  while (got < to.size()) {
+    auto n = llvm::sys::fs::readNativeFile(fd, to.drop_front(got));
+    if (!n || *n == 0) {
+      llvm::consumeError(n.takeError());
       break;
-    got += n;
+    }
+    got += *n;
   }
   return got;
 }
 
-static bool writeAll(int fd, const char *from, size_t bytes) {
-  while (bytes) {
-    ssize_t n = write(fd, from, bytes);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return false;
-    from += n, bytes -= n;
-  }
-  return true;
-}
-
 static std::string readText(int fd) {
-  std::string text;
-  char part[4096];
-  while (size_t n = readAll(fd, part, sizeof part))
-    text.append(part, n);
-  return text;
+  llvm::SmallString<0> text;
+  llvm::consumeError(llvm::sys::fs::readNativeFileToEOF(fd, text));
+  return text.str().str();
 }
 
 static Error failed(const char *which, int code) {
@@ -290,29 +279,26 @@ static Status checkMemory(const VerifyRequest &request,
 // Moves a safetensors file from one program to the other, showing how much of
 // it has passed. False if the receiver has ended.
 static bool forward(int from, int to, Progress &progress) {
+  llvm::raw_fd_ostream out(to, /*shouldClose=*/false, /*unbuffered=*/true);
   std::vector<char> buffer(1 << 20);
   uint64_t length = 0, total = 0, done = 0;
-  if (readAll(from, reinterpret_cast<char *>(&length), 8) < 8)
+  llvm::MutableArrayRef<char> head(reinterpret_cast<char *>(&length), 8);
+  if (readAll(from, head) < 8)
     return true; // the sender has ended: it says why
-  std::string header(std::min<uint64_t>(length, 1 << 16), 0);
-  header.resize(readAll(from, header.data(), header.size()));
-  if (!writeAll(to, reinterpret_cast<char *>(&length), 8) ||
-      !writeAll(to, header.data(), header.size()))
-    return false;
-  if (size_t at = header.rfind("\"data_offsets\":[");
-      at != std::string::npos && (at = header.find(',', at)) != header.npos)
-    total = strtoull(header.c_str() + at + 1, nullptr, 10);
-  while (ssize_t n = read(from, buffer.data(), buffer.size())) {
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      return true;
-    if (!writeAll(to, buffer.data(), n))
-      return false;
-    done += n;
+  out.write(head.data(), 8);
+  size_t n = readAll(from, llvm::MutableArrayRef(buffer).take_front(
+                               std::min<uint64_t>(length, 1 << 16)));
+  llvm::StringRef header(buffer.data(), n);
+  header.substr(header.rfind("\"data_offsets\":["))
+      .split(',')
+      .second.consumeInteger(10, total);
+  for (; n && !out.has_error(); n = readAll(from, buffer), done += n) {
+    out.write(buffer.data(), n);
     progress.update(std::min(done, total), total);
   }
-  return true;
+  bool received = !out.has_error();
+  out.clear_error();
+  return received;
 }
 
 // What `eval --kl --json` prints.

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
-#include <new>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,65 +13,12 @@
 namespace gemmac {
 namespace {
 
-bool endsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() &&
-         text.substr(text.size() - end.size()) == end;
-}
-
 Error openError(const std::string &path, int error) {
   ExitCode code = error == EACCES || error == EPERM || error == EMFILE ||
                           error == ENFILE || error == ENOMEM
                       ? ExitCode::Resources
                       : ExitCode::BadInput;
   return {code, path + ": cannot be read: " + std::strerror(error)};
-}
-
-// An open descriptor of a regular file.
-struct Opened {
-  int fd = -1;
-  struct stat info = {};
-};
-
-Result<Opened> openRegular(const std::string &path) {
-  Opened opened;
-  // O_NONBLOCK: a pipe in the folder must not hang the compiler.
-  opened.fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (opened.fd < 0)
-    return openError(path, errno);
-  if (fstat(opened.fd, &opened.info) != 0) {
-    int error = errno;
-    close(opened.fd);
-    return openError(path, error);
-  }
-  if (!S_ISREG(opened.info.st_mode)) {
-    close(opened.fd);
-    return makeError(ExitCode::BadInput, "{}: expects a regular file", path);
-  }
-  return opened;
-}
-
-// Reads `bytes` bytes; fewer if the file has become shorter.
-Result<std::string> readAll(const Opened &opened, const std::string &path,
-                            uint64_t bytes) {
-  try {
-    std::string text(bytes, '\0');
-    uint64_t done = 0;
-    while (done < bytes) {
-      ssize_t n = read(opened.fd, text.data() + done, bytes - done);
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        return openError(path, errno);
-      if (n == 0)
-        break;
-      done += uint64_t(n);
-    }
-    text.resize(done);
-    return text;
-  } catch (const std::bad_alloc &) {
-    return makeError(ExitCode::Resources, "{}: not enough memory to read it",
-                     path);
-  }
 }
 
 } // namespace
@@ -103,32 +49,34 @@ bool hasFile(const std::string &folder, const std::string &name) {
 }
 
 std::string joinPath(const std::string &folder, const std::string &name) {
-  return endsWith(folder, "/") ? folder + name : folder + "/" + name;
+  return folder.ends_with('/') ? folder + name : folder + "/" + name;
 }
 
 Result<MappedFile> MappedFile::open(const std::string &path) {
-  Result<Opened> opened = openRegular(path);
-  if (!opened)
-    return opened.error();
   MappedFile file;
   file.name = path;
-  file.size = uint64_t(opened->info.st_size);
+  // O_NONBLOCK: a pipe in the folder must not hang the compiler.
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat info = {};
+  int error = fd < 0 || fstat(fd, &info) != 0 ? errno : 0;
+  if (!error && S_ISREG(info.st_mode) && info.st_size) {
+    void *at =
+        mmap(nullptr, size_t(info.st_size), PROT_READ, MAP_SHARED, fd, 0);
+    error = at == MAP_FAILED ? errno : 0;
+    file.address = error ? nullptr : static_cast<const uint8_t *>(at);
+  }
+  if (fd >= 0)
+    close(fd);
+  if (error)
+    return openError(path, error);
+  if (!S_ISREG(info.st_mode))
+    return makeError(ExitCode::BadInput, "{}: expects a regular file", path);
   auto ns = [](const timespec &time) {
     return int64_t(time.tv_sec) * 1000000000 + time.tv_nsec;
   };
-  file.mtime = ns(opened->info.st_mtim);
-  file.ctime = ns(opened->info.st_ctim);
-  if (file.size) {
-    void *at = mmap(nullptr, file.size, PROT_READ, MAP_SHARED, opened->fd, 0);
-    int error = errno;
-    if (at == MAP_FAILED) {
-      file.size = 0;
-      close(opened->fd);
-      return openError(path, error);
-    }
-    file.address = static_cast<const uint8_t *>(at);
-  }
-  close(opened->fd);
+  file.size = uint64_t(info.st_size);
+  file.mtime = ns(info.st_mtim);
+  file.ctime = ns(info.st_ctim);
   return file;
 }
 
@@ -147,18 +95,13 @@ MappedFile::~MappedFile() {
 }
 
 Result<std::string> readFile(const std::string &path, uint64_t limit) {
-  Result<Opened> opened = openRegular(path);
-  if (!opened)
-    return opened.error();
-  uint64_t bytes = uint64_t(opened->info.st_size);
-  if (bytes > limit) {
-    close(opened->fd);
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file)
+    return file.error();
+  if (file->bytes() > limit)
     return makeError(ExitCode::BadInput, "{}: has {} bytes, expects at most {}",
-                     path, bytes, limit);
-  }
-  Result<std::string> text = readAll(*opened, path, bytes);
-  close(opened->fd);
-  return text;
+                     path, file->bytes(), limit);
+  return std::string(file->text());
 }
 
 } // namespace gemmac
