@@ -9,13 +9,11 @@ import shutil
 import subprocess
 import sys
 
-CASES = []
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import cases
+from cases import case
+
 EXAMPLES = GOLDEN = ""
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def run(code, *args, out=(), err=(), **more):
@@ -242,26 +240,7 @@ def symbols_and_dumps():
     assert kernel.encode() + b"\0" not in open("q", "rb").read()
 
 
-def main():
-    global EXAMPLES, GOLDEN
+if __name__ == "__main__":
     source, work = (os.path.abspath(a) for a in sys.argv[1:3])
     EXAMPLES, GOLDEN = source + "/examples", source + "/test/golden/gguf"
-    chosen = [c for c in CASES if not sys.argv[3:] or c.__name__ in sys.argv[3:]]
-    failed = 0
-    for function in chosen:
-        folder = os.path.join(work, function.__name__)
-        os.makedirs(folder)
-        os.chdir(folder)
-        try:
-            function()
-        except AssertionError as problem:
-            failed += 1
-            print("%s: %s" % (function.__name__, problem))
-        os.chdir(work)
-        shutil.rmtree(folder)
-    print("%d of %d cases as expected" % (len(chosen) - failed, len(chosen)))
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    cases.run(work, sys.argv[3:])

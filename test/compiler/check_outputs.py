@@ -15,14 +15,12 @@ import subprocess
 import sys
 import threading
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import cases
+from cases import case
+
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "gguf")
-CASES = []
 GEMMAC = ""
-
-
-def case(function):
-    CASES.append(function)
-    return function
 
 
 def gemmac(code, *args, words=(), prefix=(), program=None, **more):
@@ -376,27 +374,7 @@ def tokenizer_is_read_first():
     assert not contents("d")
 
 
-def main():
-    global GEMMAC
+if __name__ == "__main__":
     GEMMAC = shutil.which(sys.argv[1])
     examples, work = (os.path.abspath(a) for a in sys.argv[2:4])
-    chosen = [c for c in CASES if not sys.argv[4:] or c.__name__ in sys.argv[4:]]
-    failed = 0
-    for function in chosen:
-        folder = os.path.join(work, function.__name__)
-        os.makedirs(folder)
-        shutil.copytree(os.path.join(examples, "nano-e"), os.path.join(folder, "e"))
-        os.chdir(folder)
-        try:
-            function()
-        except AssertionError as problem:
-            failed += 1
-            print("%s: %s" % (function.__name__, problem))
-        os.chdir(work)
-        shutil.rmtree(folder)
-    print("%d of %d cases as expected" % (len(chosen) - failed, len(chosen)))
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    cases.run(work, sys.argv[4:], lambda: shutil.copytree(examples + "/nano-e", "e"))

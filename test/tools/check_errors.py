@@ -292,6 +292,41 @@ def tensor_under_two_names(folder):
     edit_header(folder, change)
 
 
+# Values.
+
+
+def infinite(folder, name, row, column):
+    """Makes a value of a matrix infinite."""
+    path = "model.safetensors"
+    data = bytearray(read(folder, path))
+    (length,) = struct.unpack("<Q", data[:8])
+    entry = json.loads(data[8 : 8 + length])[name]
+    assert entry["dtype"] == "BF16"
+    at = 8 + length + entry["data_offsets"][0] + 2 * (row * entry["shape"][1] + column)
+    data[at : at + 2] = b"\x80\x7f"
+    write(folder, path, bytes(data))
+
+
+@case(3, "model.safetensors: tensor '%s'" % UP, "finite", "inf", "[7, 11]")
+def value_infinite(folder):
+    infinite(folder, UP, 7, 11)
+
+
+@case(3, "layers.1.mlp.up_proj.weight", "inf", "[7, 11]", args=["--quant=f32"])
+def value_infinite_as_f32(folder):
+    infinite(folder, UP, 7, 11)
+
+
+@case(3, "embed_tokens.weight", "inf", "[2000, 159]", args=["--quant=q8"])
+def value_infinite_in_embedding(folder):
+    infinite(folder, PREFIX + "embed_tokens.weight", 2000, 159)
+
+
+@case(3, "embed_tokens_per_layer.weight", "inf", "[2047, 3]", args=["--quant=q4"])
+def value_infinite_in_per_layer_embedding(folder):
+    infinite(folder, PREFIX + "embed_tokens_per_layer.weight", 2047, 3)
+
+
 # Shards.
 
 INDEX = "model.safetensors.index.json"
@@ -531,6 +566,13 @@ def gguf_no_heads(file):
 def gguf_rope(file):
     t = file.tensor("rope_freqs.weight")
     t.data = t.data[:12] + struct.pack("<f", 2.0) + t.data[16:]
+
+
+@gguf_case(3, "tensor 'blk.3.ffn_up.weight'", "finite", "[1, 32]")
+def gguf_scale_is_no_number(file):
+    t = file.tensor("blk.3.ffn_up.weight")
+    at = (t.ne[0] // 32 + 1) * 18
+    t.data = t.data[:at] + b"\xff\x7f" + t.data[at + 2 :]
 
 
 @gguf_case(4, "tokenizer.ggml.model", "gpt2")
