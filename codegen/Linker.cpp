@@ -162,7 +162,7 @@ static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
   if (posix_fallocate(file.fd, file.end, std::max<uint64_t>(bytes, 1)) ==
       ENOSPC)
     return cannotWrite(
-        ("reserve " + std::to_string(bytes) + " bytes of weights in").c_str(),
+        fmt::format("reserve {} bytes of weights in", bytes).c_str(),
         file.final, ENOSPC);
   Result<PackHashes> hashes =
       packWeights(in.manifest.plan, in.manifest.source, file.fd, file.final,

@@ -119,9 +119,8 @@ Status CommandLine::checkFlags(const std::vector<std::string> &given) const {
     return option->get_expected_min() > 0;
   };
   auto unknown = [&](StringRef flag) {
-    return Error{ExitCode::Usage, "unknown flag '" + flag.str() + "'" +
-                                      suggestion(app, flag.ltrim('-')) +
-                                      "; see " + name + " --help"};
+    return makeError(ExitCode::Usage, "unknown flag '{}'{}; see {} --help",
+                     flag.str(), suggestion(app, flag.ltrim('-')), name);
   };
   for (size_t i = 0; i < given.size() && given[i] != "--"; ++i) {
     StringRef word = given[i], flag = word.split('=').first;
@@ -148,7 +147,7 @@ Status CommandLine::checkFlags(const std::vector<std::string> &given) const {
       }
     }
     if (needsNext && ++i == given.size())
-      return Error{ExitCode::Usage, called + " expects a value, got none"};
+      return makeError(ExitCode::Usage, "{} expects a value, got none", called);
   }
   return Done{};
 }
@@ -171,14 +170,13 @@ std::optional<ExitCode> CommandLine::parse(int argc, char **argv) {
   } catch (const CLI::CallForVersion &version) {
     return print(version.what() + std::string("\n"));
   } catch (const CLI::ExtrasError &) {
-    return fail(ExitCode::Usage, "unexpected argument '" +
-                                     app.remaining().front() + "'; see " +
-                                     name + " --help");
+    return fail(ExitCode::Usage, "unexpected argument '{}'; see {} --help",
+                app.remaining().front(), name);
   } catch (const CLI::ParseError &error) {
     StringRef what = error.what();
     auto [flag, problem] = what.split(": ");
-    return fail(ExitCode::Usage,
-                problem.empty() ? what.str() : (flag + " " + problem).str());
+    return fail(ExitCode::Usage, "{}{}{}", flag.str(),
+                problem.empty() ? "" : " ", problem.str());
   }
   return std::nullopt;
 }
@@ -192,9 +190,8 @@ ExitCode CommandLine::print(const std::string &text) const {
   fwrite(text.data(), 1, text.size(), stdout);
   if (fflush(stdout) == 0 && !ferror(stdout))
     return ExitCode::Ok;
-  return fail(ExitCode::Resources,
-              std::string("cannot write to the standard output: ") +
-                  strerror(errno));
+  return fail(ExitCode::Resources, "cannot write to the standard output: {}",
+              strerror(errno));
 }
 
 } // namespace gemmac

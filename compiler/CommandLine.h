@@ -35,8 +35,10 @@ public:
   std::optional<ExitCode> parse(int argc, char **argv);
   // Prints "NAME: error: MESSAGE".
   ExitCode fail(const Error &error) const;
-  ExitCode fail(ExitCode code, const std::string &message) const {
-    return fail(Error{code, message});
+  template <typename... T>
+  ExitCode fail(ExitCode code, fmt::format_string<T...> text,
+                T &&...arguments) const {
+    return fail(makeError(code, text, std::forward<T>(arguments)...));
   }
   // Writes `text` to standard output; Resources if it does not arrive there.
   ExitCode print(const std::string &text) const;

@@ -55,14 +55,15 @@ void Messages::listen(MLIRContext &context) const {
 std::string Messages::text(const Diagnostic &diagnostic) {
   Location at = diagnostic.getLocation();
   std::string place;
-  if (auto name = dyn_cast<NameLoc>(at)) {
-    place = name.getName().str() + ": ";
-  } else if (auto file = at->findInstanceOf<FileLineColLoc>()) {
+  // A place in a file that somebody wrote says more than a value's name.
+  if (auto file = at->findInstanceOf<FileLineColLoc>()) {
     place = file.getFilename().str();
     for (unsigned number : {file.getLine(), file.getColumn()})
       if (number)
-        place += ":" + std::to_string(number);
+        place += fmt::format(":{}", number);
     place += ": ";
+  } else if (auto name = dyn_cast<NameLoc>(at)) {
+    place = name.getName().str() + ": ";
   }
   return place + diagnostic.str();
 }

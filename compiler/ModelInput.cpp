@@ -59,14 +59,15 @@ std::string checkpointName(const std::string &path) {
 // What is there instead of a checkpoint, where that can be guessed.
 static Status checkPath(const std::string &path) {
   namespace fs = llvm::sys::fs;
-  auto missing = [&](const std::string &what) {
-    return makeError(ExitCode::BadInput, "'{}' {}", path, what);
-  };
   if (fs::is_regular_file(path)) {
-    llvm::StringRef folder = llvm::sys::path::parent_path(path);
-    if (fs::exists((folder.empty() ? "." : folder) + "/config.json"))
-      return missing("is a file of a checkpoint: expects its folder, pass '" +
-                     (folder.empty() ? "." : folder.str()) + "'");
+    std::string folder = llvm::sys::path::parent_path(path).str();
+    if (folder.empty())
+      folder = ".";
+    if (fs::exists(folder + "/config.json"))
+      return makeError(ExitCode::BadInput,
+                       "'{}' is a file of a checkpoint: expects its folder, "
+                       "pass '{}'",
+                       path, folder);
     return Done{};
   }
   if (!fs::is_directory(path) || fs::exists(path + "/config.json"))
@@ -74,14 +75,17 @@ static Status checkPath(const std::string &path) {
   std::vector<std::string> held;
   for (const std::string &file : checkpointFiles(path))
     if (llvm::StringRef(file).ends_with(".gguf"))
-      held.push_back("'" + file + "'");
+      held.push_back(file);
   if (held.empty())
     return Done{};
   llvm::sort(held);
-  return missing("has no config.json, but it holds " + held[0] +
-                 (held.size() == 1 ? ": pass that"
-                                   : " and " + std::to_string(held.size() - 1) +
-                                         " more GGUF files: pass one of them"));
+  return makeError(
+      ExitCode::BadInput, "'{}' has no config.json, but it holds '{}'{}", path,
+      held[0],
+      held.size() == 1
+          ? ": pass that"
+          : fmt::format(" and {} more GGUF files: pass one of them",
+                        held.size() - 1));
 }
 
 Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,

@@ -3,8 +3,6 @@
 #include "targets/Formats.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <map>
 
 namespace gemmac {
@@ -17,21 +15,11 @@ struct Group {
   const PackNote *worst = nullptr; // largest change of a value
 };
 
-std::string number(double x) {
-  char text[32];
-  snprintf(text, sizeof text, "%.3g", x);
-  return text;
-}
-
-std::string count(int64_t n) {
-  return std::to_string(n) + (n == 1 ? " tensor" : " tensors");
-}
-
 // "12 tensors of type Q4_K are stored as q8_0"
 std::string stored(int64_t n, const std::string &type,
                    const std::string &format) {
-  return fmt::format("{} of type {}{} stored as {}", count(n), type,
-                     n == 1 ? " is" : " are", format);
+  return fmt::format("{} tensor{} of type {} {} stored as {}", n,
+                     n == 1 ? "" : "s", type, n == 1 ? "is" : "are", format);
 }
 
 } // namespace
@@ -51,10 +39,9 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
       result.warnings.push_back(fmt::format(
           "'{}' is not stored without loss: {} of its {} blocks of {} are no "
           "multiples of a {} scale by -8 to 7, the others are; values change "
-          "by up to {}",
+          "by up to {:.3g}",
           note.tensor, e.blocks - e.exactBlocks, e.blocks, format.block,
-          format.scale == Format::Scale::BF16 ? "bf16" : "f16",
-          number(e.largest)));
+          format.scale == Format::Scale::BF16 ? "bf16" : "f16", e.largest));
     bool exact = e.exactBlocks == e.blocks;
     std::string how;
     if (exact && !isBlockType(note.type))
@@ -73,9 +60,9 @@ QuantNotes quantNotes(std::vector<PackNote> notes) {
                                            e.largest > 0 ? " (as bf16)" : ""));
       continue;
     }
-    text += ", which changes their values by up to " + number(e.largest) +
-            " ('" + group.worst->tensor + "'; rms " +
-            number(std::sqrt(e.squares / double(e.values))) + ")";
+    text += fmt::format(
+        ", which changes their values by up to {:.3g} ('{}'; rms {:.3g})",
+        e.largest, group.worst->tensor, e.rms());
     if (isBlockType(group.worst->type))
       result.warnings.push_back(text + "; --quant=f32 keeps them exactly");
     else

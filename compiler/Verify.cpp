@@ -53,12 +53,12 @@ static Result<std::string> readText(const std::string &path) {
 
 Status checkVerify(const std::string &text, const Target &target) {
   if (!runsHere(target))
-    return Error{
+    return makeError(
         ExitCode::Machine,
-        "--verify runs the program, but this machine cannot run target '" +
-            target.name +
-            "'; compile without it, and on a machine of the target compare "
-            "with 'PROGRAM eval --kl' and the logits of a --quant=f32 program"};
+        "--verify runs the program, but this machine cannot run target '{}'; "
+        "compile without it, and on a machine of the target compare with "
+        "'PROGRAM eval --kl' and the logits of a --quant=f32 program",
+        target.name);
   Result<std::string> read = readText(text);
   return read ? Status(Done{}) : read.error();
 }
@@ -82,7 +82,7 @@ Status checkSpace(const std::string &output, uint64_t own, uint64_t exact) {
   const uint64_t have = uint64_t(info.f_bavail) * info.f_frsize;
   if (have >= own + exact + code)
     return Done{};
-  auto mb = [](uint64_t bytes) { return std::to_string(bytes / 1000000); };
+  auto mb = [](uint64_t bytes) { return bytes / 1000000; };
   return makeError(ExitCode::Resources,
                    "--verify needs {} MB beside '{}' for the program and "
                    "meanwhile {} MB for exact math, but {} MB are free; free "
@@ -222,11 +222,10 @@ static Error failed(const char *which, int code) {
                 : code == 6 ? ExitCode::Machine
                             : ExitCode::Run;
   std::string how =
-      code == 127 ? "could not be started"
-      : code > 128
-          ? "was ended by signal " + std::to_string(code - 128)
-          : "ended with exit code " + std::to_string(code) + " (see above)";
-  return {as, std::string("--verify: the ") + which + " program " + how};
+      code == 127  ? "could not be started"
+      : code > 128 ? fmt::format("was ended by signal {}", code - 128)
+                   : fmt::format("ended with exit code {} (see above)", code);
+  return makeError(as, "--verify: the {} program {}", which, how);
 }
 
 //===-- memory ------------------------------------------------------------===//
@@ -366,13 +365,11 @@ Result<FidelityFacts> compareWithExact(const VerifyRequest &request) {
 }
 
 std::string describe(const FidelityFacts &facts) {
-  char numbers[200];
-  snprintf(numbers, sizeof numbers,
-           "KL divergence mean %.3g, 99 %% %.3g; same top token %.2f %%; "
-           "perplexity times %.6f",
-           facts.klMean, facts.klP99, facts.sameTop * 100, facts.pplRatio);
-  return fmt::format("on '{}' ({} tokens) against exact math: {}", facts.text,
-                     facts.tokens, numbers);
+  return fmt::format(
+      "on '{}' ({} tokens) against exact math: KL divergence mean {:.3g}, 99 % "
+      "{:.3g}; same top token {:.2f} %; perplexity times {:.6f}",
+      facts.text, facts.tokens, facts.klMean, facts.klP99, facts.sameTop * 100,
+      facts.pplRatio);
 }
 
 } // namespace gemmac

@@ -21,12 +21,6 @@ static int benchBlocks = 1024;
 static CommandLine line("gemma-kernels",
                         "gemma-kernels: kernel bodies of gemmac, alone", "");
 
-template <typename... T>
-static int fail(ExitCode code, fmt::format_string<T...> text,
-                T &&...arguments) {
-  return int(line.fail(makeError(code, text, std::forward<T>(arguments)...)));
-}
-
 static void addOptions(bool &list) {
   line.app.add_option("command", command,
                       "bench: time a kernel; list: as --list");
@@ -51,7 +45,7 @@ static void addOptions(bool &list) {
                             [] { return versionText("gemma-kernels"); });
 }
 
-static int listFamilies() {
+static ExitCode listFamilies() {
   std::string text;
   llvm::raw_string_ostream out(text);
   for (const Family &family : kernelFamilies()) {
@@ -67,7 +61,7 @@ static int listFamilies() {
   }
   for (const Target &target : targets())
     out << "target " << target.name << ": " << target.summary << '\n';
-  return int(line.print(text));
+  return line.print(text);
 }
 
 // "k=64,eps=1.0e-6,act=bf16", of one family.
@@ -107,11 +101,11 @@ static Result<KernelSpec> parseSpec(const Family &family) {
   return spec;
 }
 
-static int emitKernel(const KernelSpec &spec, const Target &target) {
+static ExitCode emitKernel(const KernelSpec &spec, const Target &target) {
   llvm::LLVMContext context;
   auto module = compileKernel(spec, target, context);
   if (!module)
-    return int(line.fail(module.error()));
+    return line.fail(module.error());
   optimizeModule(**module, target);
   std::string text;
   if (emitKind == "llvm") {
@@ -121,65 +115,68 @@ static int emitKernel(const KernelSpec &spec, const Target &target) {
                                    ? emitAssembly(**module, target)
                                    : emitObject(**module, target);
     if (!code)
-      return int(line.fail(code.error()));
+      return line.fail(code.error());
     text = std::move(*code);
   }
   Status written =
       writeText(output, [&](llvm::raw_ostream &stream) { stream << text; });
-  return written ? 0 : int(line.fail(written.error()));
+  return written ? ExitCode::Ok : line.fail(written.error());
 }
 
-static int bench(const KernelSpec &spec, const Target &target) {
+static ExitCode bench(const KernelSpec &spec, const Target &target) {
   const Family &family = *findFamily(spec.family);
   if (family.matrix != MatrixUse::Product)
-    return fail(ExitCode::Usage, "bench times matrix products, got '{}'",
-                spec.family);
+    return line.fail(ExitCode::Usage, "bench times matrix products, got '{}'",
+                     spec.family);
   int64_t mostRows = spec.rows == RowClass::Few ? fewRows : mostBenchRows;
   std::vector<int64_t> rows(benchRows.begin(), benchRows.end());
   if (rows.empty())
     rows = {1};
   for (int64_t n : rows)
     if (n < 1 || n > mostRows)
-      return fail(ExitCode::Usage, "bench expects -n of 1 to {} rows, got {}",
-                  mostRows, n);
+      return line.fail(ExitCode::Usage,
+                       "bench expects -n of 1 to {} rows, got {}", mostRows, n);
   if (family.stack) {
     int64_t most = std::min(mostBenchTop, spec.constants.integer("experts"));
     if (int64_t top = spec.constants.integer("top"); top > most)
-      return fail(ExitCode::Usage,
-                  "bench expects top of 1 to {} experts, got {}", most, top);
+      return line.fail(ExitCode::Usage,
+                       "bench expects top of 1 to {} experts, got {}", most,
+                       top);
   }
   if (!runsHere(target))
-    return fail(ExitCode::Machine, "this machine cannot run code for target {}",
-                target.name);
+    return line.fail(ExitCode::Machine,
+                     "this machine cannot run code for target {}", target.name);
   if (Status s = benchKernel(spec, target, rows, benchBlocks, llvm::outs()); !s)
-    return int(line.fail(s.error()));
-  return 0;
+    return line.fail(s.error());
+  return ExitCode::Ok;
 }
 
-int main(int argc, char **argv) {
+static ExitCode run(int argc, char **argv) {
   bool list = false;
   addOptions(list);
   if (std::optional<ExitCode> done = line.parse(argc, argv))
-    return int(*done);
+    return *done;
   if (!command.empty() && command != "bench" && command != "list")
-    return fail(ExitCode::Usage, "unknown command '{}', expected bench or list",
-                command);
+    return line.fail(ExitCode::Usage,
+                     "unknown command '{}', expected bench or list", command);
   if (list || command == "list")
     return listFamilies();
   const Family *family = findFamily(familyName);
   if (familyName.empty())
-    return fail(ExitCode::Usage, "--family is missing; --list shows all");
+    return line.fail(ExitCode::Usage, "--family is missing; --list shows all");
   if (!family)
-    return fail(ExitCode::Usage, "no kernel family '{}'; --list shows all",
-                familyName);
+    return line.fail(ExitCode::Usage, "no kernel family '{}'; --list shows all",
+                     familyName);
   const Target *target = findTarget(targetName);
   if (!target)
-    return fail(targetName == "host" ? ExitCode::Machine : ExitCode::Usage,
-                "no target '{}' here; --list shows all", targetName);
+    return line.fail(targetName == "host" ? ExitCode::Machine : ExitCode::Usage,
+                     "no target '{}' here; --list shows all", targetName);
   Result<KernelSpec> spec = parseSpec(*family);
   if (!spec)
-    return int(line.fail(spec.error()));
+    return line.fail(spec.error());
   if (command == "bench")
     return bench(*spec, *target);
   return emitKernel(*spec, *target);
 }
+
+int main(int argc, char **argv) { return int(run(argc, argv)); }

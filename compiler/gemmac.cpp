@@ -166,7 +166,6 @@ int main(int argc, char **argv) {
   if (list)
     return int(line.print(targetList()));
   if (const char *problem = conflict(o))
-    return int(line.fail(ExitCode::Usage,
-                         std::string(problem) + "; see gemmac --help"));
+    return int(line.fail(ExitCode::Usage, "{}; see gemmac --help", problem));
   return int(runDriver(o));
 }

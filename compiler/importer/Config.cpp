@@ -127,16 +127,16 @@ void ConfigReader::readOptions(const Fields &top, const Fields &text) {
   // An explicit null means no softcap.
   const Json &cap = text.get("final_logit_softcapping");
   if (cap.is_discarded())
-    warn(text.called("final_logit_softcapping") + " is absent, taking 30");
+    warn("{} is absent, taking 30", text.called("final_logit_softcapping"));
   model.softcap = cap.is_null()
                       ? 0
                       : text.number("final_logit_softcapping", 1e-3, 1e6, 30.0);
   bool tiedText = text.boolean("tie_word_embeddings", true);
   model.tied = top.boolean("tie_word_embeddings", tiedText);
   if (text.has("tie_word_embeddings") && model.tied != tiedText)
-    warn(std::string("tie_word_embeddings is ") +
-         (model.tied ? "true" : "false") + " at the top and " +
-         (tiedText ? "true" : "false") + " in text_config; the top one holds");
+    warn("tie_word_embeddings is {} at the top and {} in text_config; the top "
+         "one holds",
+         model.tied, tiedText);
   keyIsValue = text.boolean("attention_k_eq_v", false);
 
   const Json &bidirectional = text.get("use_bidirectional_attention");

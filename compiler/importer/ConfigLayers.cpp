@@ -32,8 +32,8 @@ void ConfigReader::readTypes(const Fields &text) {
   }
   if (!model.layer.back().global) {
     model.layer.back().global = true;
-    warn(called + ": the last layer is sliding_attention, taking "
-                  "full_attention");
+    warn("{}: the last layer is sliding_attention, taking full_attention",
+         called);
   }
 }
 

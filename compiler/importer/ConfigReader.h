@@ -61,8 +61,10 @@ public:
   ModelConfig read();
 
 private:
-  void warn(const std::string &what) {
-    warnings.push_back(file.name + ": " + what);
+  template <typename... T>
+  void warn(fmt::format_string<T...> what, T &&...arguments) {
+    warnings.push_back(file.name + ": " +
+                       fmt::format(what, std::forward<T>(arguments)...));
   }
 
   const Json &findText(); // identifies the model
