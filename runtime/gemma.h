@@ -107,6 +107,8 @@ Status check_plan(const File &file, const Options &options, const Plan &plan);
 
 uint64_t available_memory();
 int64_t default_threads();
+// CPUs that threads of this process may run on at this moment.
+int64_t usable_cpus();
 // The path of the running program; false if nothing says it.
 bool program_path(char *path, size_t size);
 

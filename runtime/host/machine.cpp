@@ -192,6 +192,14 @@ uint64_t available_memory() {
   return std::min(left, left_in_address_space());
 }
 
+int64_t usable_cpus() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  return sched_getaffinity(0, sizeof mask, &mask) == 0
+             ? CPU_COUNT(&mask)
+             : sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 int64_t default_threads() {
   cpu_set_t mask;
   CPU_ZERO(&mask);
