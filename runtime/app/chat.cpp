@@ -113,9 +113,9 @@ Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
   std::string thought;
   size_t shown = 0;
   auto show = [&] {
-    fwrite(answer.data() + shown, 1, answer.size() - shown, stdout);
-    fflush(stdout);
+    bool read = write_model_text(std::string_view(answer).substr(shown));
     shown = answer.size();
+    return read;
   };
   Status s = generator.run(
       {ids.begin() + ptrdiff_t(same), ids.end()},
@@ -124,7 +124,7 @@ Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
         if (id < int32_t(program.tokenizer.vocab()) && !generator.is_stop(id))
           splitter.push(id, answer, thought);
         thought.clear();
-        show();
+        return show();
       },
       end);
   splitter.flush(answer, thought);
@@ -200,11 +200,11 @@ Status converse(Chat &chat) {
       break;
     }
     if (kind == Input::Signal) {
-      clear_interrupt();
       if (terminal)
         fputc('\n', stdout);
       if (terminated() || ++pressed > 1)
         break;
+      clear_interrupt();
       fputs(ending_help, stderr);
       continue;
     }

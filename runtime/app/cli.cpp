@@ -164,13 +164,6 @@ int report(const Status &status) {
   return status.code;
 }
 
-Status finish_output() {
-  if (fflush(stdout) != 0 || ferror(stdout))
-    return failure(RESOURCES, "cannot write to the standard output: %s",
-                   strerror(errno));
-  return {};
-}
-
 std::string exact(double x) {
   char text[40];
   snprintf(text, sizeof text, "%.17g", x);

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "runtime/app/commands.h"
+#include "runtime/app/output.h"
+#include "runtime/app/signals.h"
 #include "runtime/gemma.h"
 
 #include <cstdint>
@@ -50,11 +52,10 @@ void print_help(const std::string &program, const Syntax &syntax);
 
 // Prints "error: ..." and gives its exit code.
 int report(const Status &status);
-// Flushes stdout; an error if the output could not be written.
-Status finish_output();
 
 // Parses the command line of a command into its Request, whose `syntax()` is
-// the table of flags; prints help or runs the command. Gives the exit code.
+// the table of flags; prints help or runs the command. Gives the exit code, or
+// dies of the signal that ended the command.
 template <typename Request>
 int run_command(const Invocation &call, Status (*command)(Request &)) {
   Request request;
@@ -64,7 +65,9 @@ int run_command(const Invocation &call, Status (*command)(Request &)) {
     return report(s);
   if (help)
     return print_help(call.program, syntax), report(finish_output());
-  return report(command(request));
+  int code = report(command(request)); // whose files and memory are gone by now
+  die_of_signal();
+  return code;
 }
 
 // A number as JSON and for people to read back exactly.

@@ -6,6 +6,7 @@
 #include "runtime/app/json.h"
 #include "runtime/app/program.h"
 #include "runtime/app/reference_file.h"
+#include "runtime/app/signals.h"
 #include "runtime/app/tensor_file.h"
 #include "runtime/manifest_generated.h"
 

@@ -1,5 +1,6 @@
 // See generate.h.
 #include "runtime/app/generate.h"
+#include "runtime/app/signals.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -66,7 +67,7 @@ Status Generator::feed(const int32_t *ids, int64_t count, int32_t *next) {
 }
 
 Status Generator::run(const std::vector<int32_t> &prompt,
-                      const std::function<void(int32_t)> &give, End &end) {
+                      const std::function<bool(int32_t)> &give, End &end) {
   end = End::Length;
   if (Status s =
           check_length(size_t(position) + prompt.size(), program.plan.context);
@@ -86,7 +87,8 @@ Status Generator::run(const std::vector<int32_t> &prompt,
     at += n;
   }
   for (int64_t given = 1;; ++given) {
-    give(next);
+    if (!give(next))
+      return end = interrupted() ? End::Interrupted : End::Unread, Status{};
     if (!options.ignore_stop && is_stop(next))
       return end = End::Stop, Status{};
     if (given == options.most)

@@ -17,7 +17,7 @@ struct GenerateOptions {
   bool no_kv_skip = false; // compute all layers for all rows of the prompt
 };
 
-enum class End { Stop, Length, Context, Interrupted };
+enum class End { Stop, Length, Context, Interrupted, Unread };
 
 class Generator {
 public:
@@ -25,9 +25,10 @@ public:
   Generator(Program &program, const GenerateOptions &options);
 
   // Continues slot 0, which holds `length()` tokens, with `prompt` and
-  // generates. `give` receives every generated id, a stop id included.
+  // generates. `give` receives every generated id, a stop id included, and
+  // says whether anybody still reads (if not: End::Unread).
   Status run(const std::vector<int32_t> &prompt,
-             const std::function<void(int32_t)> &give, End &end);
+             const std::function<bool(int32_t)> &give, End &end);
 
   // Tokens that the slot holds; the last generated one is not among them.
   int64_t length() const { return position; }

@@ -10,30 +10,13 @@
 
 namespace gm {
 
-static sigset_t stopping_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGINT);
-  sigaddset(&set, SIGTERM);
-  return set;
-}
-
-void hold_signals() {
-  sigset_t set = stopping_signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-}
-
-void release_signals() {
-  sigset_t set = stopping_signals();
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-}
-
 Status LineInput::next(std::string &line, Input &kind) {
   enum : size_t { LIMIT = 16u << 20, STEP = 1u << 16 };
   sigset_t open;
   pthread_sigmask(SIG_BLOCK, nullptr, &open);
   sigdelset(&open, SIGINT);
   sigdelset(&open, SIGTERM);
+  sigdelset(&open, SIGHUP);
   for (;;) {
     size_t end = bytes.find('\n', scanned);
     if (end != bytes.npos || (ended && !bytes.empty())) {

@@ -8,12 +8,6 @@
 
 namespace gm {
 
-// From hold_signals on, SIGINT and SIGTERM wait: in this thread until
-// release_signals or LineInput::next, in threads started meanwhile for ever.
-// They must be caught (watch_signals).
-void hold_signals();
-void release_signals();
-
 enum class Input { Line, End, Signal };
 
 class LineInput {

@@ -31,6 +31,10 @@ void usage(FILE *to, const char *program) {
     fprintf(to, "  %-12s %s\n", command.name, command.summary);
   fprintf(to, "  %-12s %s\n  %-12s %s\n", "--help", "print this", "--version",
           "print versions and the model's name");
+  fprintf(to, "\nexit codes: 0 ok, 1 run error, 2 usage, 3 broken input file, "
+              "4 unsupported,\n5 not enough memory, disk or permission, 6 this "
+              "machine lacks what is needed;\nended by a signal: that signal's "
+              "(130 for Ctrl-C, 143 for SIGTERM)\n");
 }
 
 int version() {

@@ -1,10 +1,10 @@
 // See program.h.
 #include "runtime/app/program.h"
+#include "runtime/app/signals.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
@@ -155,24 +155,6 @@ Status check_length(size_t ids, int64_t context) {
       "the prompt has %zu tokens, but the context holds %lld; shorten it or "
       "give a larger -c",
       ids, (long long)context);
-}
-
-//===- signals ------------------------------------------------------------===//
-
-static volatile sig_atomic_t caught = 0, ending = 0;
-
-bool interrupted() { return caught || ending; }
-void clear_interrupt() { caught = 0; }
-bool terminated() { return ending; }
-
-void watch_signals() {
-  struct sigaction action = {};
-  action.sa_handler = [](int number) {
-    (number == SIGTERM ? ending : caught) = 1;
-  };
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  signal(SIGXFSZ, SIG_IGN); // a file size limit is an error of write
 }
 
 } // namespace gm

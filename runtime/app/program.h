@@ -53,11 +53,4 @@ void encode_raw(const Program &program, const std::string &text,
 // RUN_ERROR if `ids` do not fit into `context`.
 Status check_length(size_t ids, int64_t context);
 
-// True after SIGINT or SIGTERM; watch_signals makes them only set this.
-bool interrupted();
-void clear_interrupt();
-// True after SIGTERM, for ever.
-bool terminated();
-void watch_signals();
-
 } // namespace gm

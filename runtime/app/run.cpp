@@ -144,7 +144,7 @@ public:
     vocab = int32_t(program.tokenizer.vocab());
   }
 
-  void give(int32_t id) {
+  bool give(int32_t id) {
     std::string out, thought;
     if (ids)
       out = (count ? " " : "") + std::to_string(id);
@@ -155,7 +155,7 @@ public:
         decoder->push(id, out);
     }
     ++count;
-    write(out);
+    return write_model_text(out);
   }
 
   void finish() {
@@ -165,17 +165,10 @@ public:
     if (decoder)
       decoder->flush(out);
     if (count)
-      write(out + "\n");
+      write_model_text(out + "\n");
   }
 
 private:
-  void write(const std::string &out) {
-    if (out.empty())
-      return;
-    fwrite(out.data(), 1, out.size(), stdout);
-    fflush(stdout);
-  }
-
   const Generator &generator;
   bool ids;
   std::optional<OutputSplitter> splitter;
@@ -216,7 +209,8 @@ Status run(Request &request) {
   Generator generator(program, options);
   Printer printer(program, generator, request);
   End end;
-  Status s = generator.run(prompt, [&](int32_t id) { printer.give(id); }, end);
+  Status s =
+      generator.run(prompt, [&](int32_t id) { return printer.give(id); }, end);
   printer.finish();
   if (s.ok() && end == End::Context)
     fprintf(stderr, "note: the context of %lld tokens is full\n",

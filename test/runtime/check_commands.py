@@ -247,13 +247,96 @@ def check_info():
             fail(f"{args}: resident {used}, planned {total}")
 
 
+FOREVER = ["x", "--ignore-eos", "--temp", "0", "-n", "1000000", "-c", "3000", "-t", "1"]
+
+
+def start(args, **more):
+    return subprocess.Popen([PROGRAM] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, **more)
+
+
+def ended(what, process, code):
+    """Waits for the end; gives what was written."""
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        fail(f"{what}: it does not end")
+        return b"", b""
+    if process.returncode != code:
+        fail(f"{what}: exit {process.returncode}, expected {code}: {err!r}")
+    return out, err
+
+
 def check_interrupt():
-    process = subprocess.Popen([PROGRAM, "x", "--ignore-eos", "--temp", "0", "-n", "1000000"], stdout=subprocess.PIPE)
-    time.sleep(0.3)
+    """A program that a signal ends has written whole lines and dies of that signal."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        process = start(FOREVER)
+        begin = process.stdout.read(1)
+        process.send_signal(number)
+        out, err = ended(number.name, process, -number)
+        if not (begin + out).endswith(b"\n") or err:
+            fail(f"{number.name}: {out[-20:]!r}, {err!r}")
+    write("many", "5 " * 100000)
+    process = start(["eval", "--tokens", "many", "--window", "10", "-b", "1", "--logits", "out"])
+    while not any(name.startswith("out") for name in os.listdir(".")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = ended("eval", process, -signal.SIGTERM)
+    if b"interrupted after" not in err or any(name.startswith("out") for name in os.listdir(".")):
+        fail(f"eval: {err!r}, {os.listdir('.')}")
+    # The second one does not wait for anything, here for a reader of the FIFO.
+    os.mkfifo("fifo")
+    process = start(["x", "-n", "1", "--temp", "0", "--profile", "fifo"])
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
-    if process.returncode != 0 or not out.endswith(b"\n"):
-        fail(f"interrupt: exit {process.returncode}, {out[-20:]!r}")
+    time.sleep(0.3)
+    if process.poll() is not None:
+        fail(f"the first signal ended a program in the middle: {process.returncode}")
+    process.send_signal(signal.SIGINT)
+    ended("second signal", process, -signal.SIGINT)
+    # A reader that does not read does not hold it up; the text stays whole characters.
+    process = start(FOREVER, pipesize=4096)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = ended("full pipe", process, -signal.SIGINT)
+    if err:
+        fail(f"full pipe: {err!r}")
+    # What the parent ignores is not taken.
+    process = start(FOREVER + ["-n", "300", "--print-tokens"],
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    begin = process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    out, _ = ended("ignored signal", process, 0)
+    if len((begin + out).split()) != 300:
+        fail(f"an ignored signal ended the answer: {len((begin + out).split())} of 300 tokens")
+
+
+def check_unread():
+    """The first failed write ends the work."""
+    def ignore():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    whole = time.time()
+    good(FOREVER)
+    whole = time.time() - whole
+    begin = time.time()
+    process = start(FOREVER, preexec_fn=ignore, restore_signals=False)
+    process.stdout.read(1)
+    process.stdout.close()
+    process.stdout = None
+    _, err = ended("ignored SIGPIPE", process, 5)
+    if b"standard output: Broken pipe" not in err or time.time() - begin > whole / 2:
+        fail(f"ignored SIGPIPE: {err!r} after {time.time() - begin:.1f} of {whole:.1f} s")
+    begin = time.time()
+    rc, _, err = call(FOREVER, limit="exec >/dev/full")
+    if rc != 5 or "No space" not in err or time.time() - begin > whole / 2:
+        fail(f"/dev/full: exit {rc}, {err!r} after {time.time() - begin:.1f} of {whole:.1f} s")
+    process = start(FOREVER)
+    process.stdout.read(1)
+    process.stdout.close()
+    process.stdout = None
+    ended("SIGPIPE", process, -signal.SIGPIPE)
 
 
 def check_help():
@@ -266,9 +349,11 @@ def check_help():
             fail(f"{command} --help shows hidden flags")
         if command not in good(["--help"]):
             fail(f"--help lacks {command}")
+    if "5 not enough memory" not in good(["--help"]) or "130" not in good(["--help"]):
+        fail("--help lacks the exit codes")
     if "nano-e" not in good(["--version"]):
         fail("--version")
 
 
 checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
-            check_info, check_interrupt, check_help], sys.argv[1:])
+            check_info, check_interrupt, check_unread, check_help], sys.argv[1:])

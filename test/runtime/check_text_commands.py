@@ -350,7 +350,7 @@ class Conversation:
         before, _, self.text[stream] = self.text[stream].partition(words)
         return before + words
 
-    def end(self, close=True):
+    def end(self, close=True, code=0):
         if close:
             os.close(self.input)
         try:
@@ -359,7 +359,7 @@ class Conversation:
             self.process.kill()
             fail("the chat does not end")
             return "", ""
-        expect("exit code of the chat", self.process.returncode, 0)
+        expect("exit code of the chat", self.process.returncode, code)
         return self.text["stdout"] + out.decode(), self.text["stderr"] + err.decode()
 
 
@@ -420,14 +420,15 @@ def check_signals():
         chat.process.send_signal(signal.SIGINT)
         chat.wait("again", "stderr")
         chat.process.send_signal(signal.SIGINT)
-        chat.end(close=False)
+        chat.end(close=False, code=-signal.SIGINT)
         os.close(chat.input)
-    chat = Conversation(GREEDY)
-    chat.say("/help")
-    chat.wait("ends the chat.\n")
-    chat.process.send_signal(signal.SIGTERM)
-    chat.end(close=False)
-    os.close(chat.input)
+    for number in signal.SIGTERM, signal.SIGHUP:
+        chat = Conversation(GREEDY)
+        chat.say("/help")
+        chat.wait("ends the chat.\n")
+        chat.process.send_signal(number)
+        chat.end(close=False, code=-number)
+        os.close(chat.input)
 
 
 # Programs that lack something
