@@ -18,6 +18,7 @@ struct Request {
   SamplingFlags sampling;
   std::optional<std::string> system;
   int64_t most = -1;
+  bool allow_special = false;
 
   Syntax syntax();
 };
@@ -36,6 +37,7 @@ Syntax Request::syntax() {
        &most, -1, 1 << 30},
       {"--system", "", "TEXT", "a system turn before the conversation",
        &system},
+      allow_special_flag(allow_special),
   };
   for (std::vector<Flag> more : {sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
@@ -83,12 +85,12 @@ private:
 Status Chat::encode(std::vector<int32_t> &ids) const {
   ChatOptions options;
   options.large = program.manifest().chat() == gemmac::manifest::Chat_Large;
-  std::string rendered;
+  Prompt rendered;
   std::string problem = render_chat(messages, {}, options, rendered);
   if (!problem.empty())
     return failure(BAD_INPUT, "the conversation cannot be rendered: %s",
                    problem.c_str());
-  program.tokenizer.encode(rendered, true, ids);
+  encode_prompt(program, rendered, request.allow_special, ids);
   if (ids.size() > size_t(program.plan.context))
     return failure(RUN_ERROR,
                    "the conversation has %zu tokens, but the context holds "

@@ -147,6 +147,21 @@ void encode_raw(const Program &program, const std::string &text,
     ids.insert(ids.begin(), bos);
 }
 
+void encode_prompt(const Program &program, const Prompt &prompt,
+                   bool allow_special, std::vector<int32_t> &ids) {
+  if (allow_special)
+    program.tokenizer.encode(prompt.text, true, ids);
+  else
+    program.tokenizer.encode(prompt, ids);
+}
+
+Flag allow_special_flag(bool &allow) {
+  return {"--allow-special", "", "",
+          "control tokens like <turn|> written in a text count as such "
+          "(default: they are text)",
+          &allow};
+}
+
 Status check_length(size_t ids, int64_t context) {
   if (ids <= size_t(context))
     return {};

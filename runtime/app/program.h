@@ -50,6 +50,12 @@ Status check_text(const std::string &text, const std::string &source);
 // Ids of a text as it is, special tokens recognised, <bos> in front once.
 void encode_raw(const Program &program, const std::string &text,
                 std::vector<int32_t> &ids);
+// Ids of a rendered conversation. `allow_special`: control tokens that stand in
+// the messages' text count as such.
+void encode_prompt(const Program &program, const Prompt &prompt,
+                   bool allow_special, std::vector<int32_t> &ids);
+// --allow-special of run and chat.
+Flag allow_special_flag(bool &allow);
 // RUN_ERROR if `ids` do not fit into `context`.
 Status check_length(size_t ids, int64_t context);
 

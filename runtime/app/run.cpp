@@ -17,7 +17,7 @@ struct Request {
   std::vector<std::string> positional;
   int64_t most = -1;
   bool ignore_eos = false, raw = false, print_tokens = false,
-       no_kv_skip = false;
+       allow_special = false, no_kv_skip = false;
 
   Syntax syntax();
   Status check();
@@ -40,7 +40,11 @@ Syntax Request::syntax() {
        "full)",
        &most, -1, 1 << 30},
       {"--system", "", "TEXT", "a system turn before the prompt", &system},
-      {"--raw", "", "", "no chat format around the prompt, only <bos>", &raw},
+      {"--raw", "", "",
+       "no chat format around the prompt, only <bos>; control tokens in it "
+       "count",
+       &raw},
+      allow_special_flag(allow_special),
       {"--ignore-eos", "", "", "go on after a stop token", &ignore_eos},
       {"--print-tokens", "", "", "print ids instead of text", &print_tokens},
       {"--profile", "", "FILE",
@@ -74,8 +78,8 @@ Status Request::check() {
 }
 
 // The chat format around a text, or the text with <bos>.
-Status encode_prompt(const Program &program, const Request &request,
-                     const std::string &text, std::vector<int32_t> &ids) {
+Status encode_text(const Program &program, const Request &request,
+                   const std::string &text, std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
     if (request.system)
@@ -91,12 +95,12 @@ Status encode_prompt(const Program &program, const Request &request,
   messages.push_back(text_message("user", text));
   ChatOptions options;
   options.large = chat == gemmac::manifest::Chat_Large;
-  std::string rendered;
+  Prompt rendered;
   std::string problem = render_chat(messages, {}, options, rendered);
   if (!problem.empty())
     return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
                    problem.c_str());
-  program.tokenizer.encode(rendered, true, ids);
+  encode_prompt(program, rendered, request.allow_special, ids);
   return {};
 }
 
@@ -123,7 +127,7 @@ Status read_prompt(const Program &program, const Request &request,
     if (size_t bad = first_bad_utf8(*request.system);
         bad != request.system->size())
       return failure(BAD_INPUT, "--system is not UTF-8 at offset %zu", bad);
-  return encode_prompt(program, request, text, ids);
+  return encode_text(program, request, text, ids);
 }
 
 // Prints what is generated as it comes.

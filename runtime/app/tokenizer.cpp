@@ -283,8 +283,11 @@ void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
   finish();
 }
 
-void Tokenizer::encode(std::string_view text, bool specials,
-                       std::vector<int32_t> &ids) const {
+// `meant(at, end)`: whether a special token at `at` counts; else `end`, which
+// is behind its text, may be drawn nearer: the search goes on there.
+template <typename Meant>
+void Tokenizer::encode_meant(std::string_view text, const Meant &meant,
+                             std::vector<int32_t> &ids) const {
   Scratch scratch;
   size_t plain = 0; // start of the text not yet encoded
   if (head->added) {
@@ -298,7 +301,8 @@ void Tokenizer::encode(std::string_view text, bool specials,
       size_t from = at;
       at += std::max<size_t>(length, 1);
       if (!length || id >= head->pieces ||
-          (!specials && (flags(static_cast<int32_t>(id)) & GM_TOK_SPECIAL)))
+          ((flags(static_cast<int32_t>(id)) & GM_TOK_SPECIAL) &&
+           !meant(from, at)))
         continue;
       encode_plain(text.substr(plain, from - plain), scratch, ids);
       ids.push_back(static_cast<int32_t>(id));
@@ -306,6 +310,25 @@ void Tokenizer::encode(std::string_view text, bool specials,
     }
   }
   encode_plain(text.substr(plain), scratch, ids);
+}
+
+void Tokenizer::encode(std::string_view text, bool specials,
+                       std::vector<int32_t> &ids) const {
+  encode_meant(text, [&](size_t, size_t &) { return specials; }, ids);
+}
+
+void Tokenizer::encode(const Prompt &prompt, std::vector<int32_t> &ids) const {
+  auto next = prompt.controls.begin(), last = prompt.controls.end();
+  auto meant = [&](size_t at, size_t &end) {
+    while (next != last && *next < at)
+      ++next;
+    if (next != last && *next == at)
+      return true;
+    if (next != last)
+      end = std::min(end, *next);
+    return false;
+  };
+  encode_meant(prompt.text, meant, ids);
 }
 
 //===----------------------------------------------------------------------===//
