@@ -52,6 +52,27 @@ std::string with_trailer(std::string bytes, const gm_trailer &t) {
   return bytes;
 }
 
+TEST(Failure, KeepsBothEndsOfALongMessage) {
+  std::string path;
+  while (path.size() < 4000)
+    path += "fold\u00E9r/";
+  Status s =
+      failure(BAD_INPUT, "'%s' is damaged: bytes are missing; make it again",
+              path.c_str());
+  EXPECT_EQ(strlen(s.text), sizeof s.text - 1) << s.text;
+  EXPECT_TRUE(std::string(s.text).starts_with("'fold\u00E9r/fold")) << s.text;
+  EXPECT_TRUE(std::string(s.text).ends_with(
+      "fold\u00E9r/' is damaged: bytes are missing; make it again"))
+      << s.text;
+  EXPECT_NE(strstr(s.text, "..."), nullptr);
+  for (size_t n = 0; n < 8; ++n) { // never half a character
+    Status t = failure(BAD_INPUT, "%s%s", path.c_str() + n, "x");
+    std::string text = t.text;
+    EXPECT_EQ(text.find("\xC3..."), std::string::npos) << text;
+    EXPECT_EQ(text.find("...\xA9"), std::string::npos) << text;
+  }
+}
+
 using Open = Folder;
 
 TEST_F(Open, GoodFile) {
