@@ -120,6 +120,18 @@ def check_files():
         fail(f"full standard output: exit {rc}")
     if set(os.listdir(".")) != before:
         fail(f"left behind: {set(os.listdir('.')) - before}")
+    # No name that somebody can prepare: links of the old pattern, for every process number.
+    os.mkdir("planted")
+    write("planted/victim", "precious")
+    most = int(open("/proc/sys/kernel/pid_max").read())
+    process = start(["x", "-n", "1", "--temp", "0"])
+    process.wait()
+    for number in range(process.pid, process.pid + 400):
+        os.symlink("victim", f"planted/out.tmp{number % most}")
+    good(["eval", "--tokens", "hundred", "--logits", "planted/out"])
+    if open("planted/victim").read() != "precious" or os.path.islink("planted/out"):
+        fail("a planted link was followed")
+    shutil.rmtree("planted")
     good(["eval", "--tokens", "hundred", "--logits", "logits", "--hidden", "hidden"])
     for name, columns in ("logits", 2048), ("hidden", 160):
         data = open(name, "rb").read()
