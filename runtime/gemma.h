@@ -198,15 +198,17 @@ struct Candidate {
   int32_t id;
 };
 
+// Instead of a token: there is none to draw from; a logit is no finite number.
+enum : int32_t { NO_TOKEN = -1, NOT_FINITE = -2 };
 // Draws from descending (ties: ascending id) candidates, in HF's order:
-// temperature, top-k, top-p, then min-p. Changes them. -1 if there are none.
+// temperature, top-k, top-p, then min-p.
 int32_t sample(Candidate *sorted, int64_t count, const Sampling &sampling,
                Random &random);
 // From a row of top results.
 int32_t sample_top(const int32_t *ids, const float *values,
                    const Sampling &sampling, Random &random);
 // From a row of all logits; `mask` as in Job (one row), `scratch` holds
-// `vocab`.
+// `vocab`. -INFINITY is a logit that is never drawn.
 int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
                       const Sampling &sampling, Random &random,
                       Candidate *scratch);

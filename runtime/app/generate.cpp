@@ -58,6 +58,10 @@ Status Generator::feed(const int32_t *ids, int64_t count, int32_t *next) {
   if (Status s = step(*program.engine, job); !s.ok())
     return s;
   position += count;
+  if (next && sampled == NOT_FINITE)
+    return failure(RUN_ERROR,
+                   "the logits at position %lld are not finite numbers",
+                   (long long)position - 1);
   if (next && sampled < 0)
     return failure(RUN_ERROR,
                    "every token is suppressed, none can be generated");
