@@ -68,6 +68,7 @@ struct Options {
   int64_t threads = 0;     // 0: default_threads()
   int64_t slots = 1;       // sequences
   bool all_logits = false; // room to sort a row of all logits (sampling)
+  bool unchecked = false;  // check_plan lets everything pass
 
   // Tests only.
   int64_t rope_offset = 0; // added to positions in the rope tables alone
@@ -105,8 +106,10 @@ Status check_plan(const File &file, const Options &options, const Plan &plan);
 
 //===- this machine (runtime/host) ----------------------------------------===//
 
-uint64_t available_memory();
-int64_t default_threads();
+// `root`: the folder that /proc and /sys stand in, for tests.
+uint64_t available_memory(const char *root = "");
+uint64_t available_addresses(); // within the limit of ulimit -v
+int64_t default_threads(const char *root = "");
 // CPUs that threads of this process may run on at this moment.
 int64_t usable_cpus();
 // The path of the running program; false if nothing says it.

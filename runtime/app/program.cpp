@@ -21,6 +21,8 @@ std::vector<Flag> machine_flags(Options &o) {
        &o.context, 1, any},
       {"--batch-size", "-b", "ROWS",
        "most tokens computed at once (default: 512)", &o.batch, 1, 1 << 20},
+      {"--no-memory-check", "", "",
+       "start also if the memory plan does not seem to fit", &o.unchecked},
       // The tests' own. --rope-offset: positions of the rope tables alone move
       // by N. --test-nan: the arena is NaN before each step. --test-order: the
       // workers run one after another between barriers, in random orders.
