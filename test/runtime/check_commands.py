@@ -251,6 +251,17 @@ def check_info():
     for name, value in list(info["memory"].items()) + [("total", info["total_bytes"])]:
         if not re.search(rf"\b{name}\s+{value}\b", text):
             fail(f"info lacks {name} {value}")
+    # One screen; the tensors on request.
+    if len(text.splitlines()) > 40 or "--sources" not in text or " 1 matrices" in text:
+        fail(f"info is {len(text.splitlines())} lines")
+    if any(len(re.findall(r"\d{8,}", str(info["sampling"][name]))) for name in ("temperature", "top_p")):
+        fail(f"long floats: {info['sampling']}")
+    listed = good(["info", "--sources"]).splitlines()
+    if len(listed) != len(info["sources"]) or any(s["tensor"] not in line for s, line in zip(info["sources"], listed)):
+        fail("info --sources")
+    used = sum("hash" in s for s in info["sources"])
+    if f"{used} tensors used" not in text:
+        fail(f"info does not say that {used} tensors are used")
     table = info["per_layer_embeddings"] # a row is gathered whole, in two parts
     if info["memory"]["ple"] != 64 * table["row_bytes"]:
         fail(f"{info['memory']['ple']} bytes for 64 rows of {table}")
