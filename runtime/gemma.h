@@ -56,8 +56,9 @@ struct File {
 };
 
 // `path` null: the file of the running program itself. An open file must be
-// closed before it is opened again.
-Status open_file(const char *path, File &file);
+// closed before it is opened again. Without `weights` an external weight file
+// is left alone (weights_fd = -1): enough for everything but start.
+Status open_file(const char *path, File &file, bool weights = true);
 void close_file(File &file);
 
 //===- the memory plan ----------------------------------------------------===//

@@ -20,7 +20,8 @@ namespace {
 
 struct Request {
   Options machine;
-  std::optional<std::string> text_file, token_file, split, logits, hidden, kl;
+  TextInput input;
+  std::optional<std::string> token_file, split, logits, hidden, kl;
   int64_t window = 0; // 0: one sequence
   bool json = false;
 
@@ -33,18 +34,15 @@ Syntax Request::syntax() {
               "prints the number of "
               "predicted\ntokens, the sum and mean of their negative "
               "log-likelihoods, and the "
-              "perplexity.",
-              {},
-              {}};
-  s.flags = {
-      {"--file", "-f", "FILE",
-       "a file with the text, - = standard input; <bos> is added", &text_file},
+              "perplexity. <bos> is added to a text.",
+              input.flags("the text"), input.argument("the text")};
+  std::vector<Flag> own = {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
       {"--split", "", "SEP",
-       "the file of -f holds several texts, separated by lines that hold only "
-       "SEP: score each on its own",
+       "the text is several texts, separated by lines that hold only SEP: "
+       "score each on its own",
        &split},
       {"--window", "", "N",
        "score pieces of at most N tokens, each on its own (<bos> in front of "
@@ -64,8 +62,8 @@ Syntax Request::syntax() {
        &kl},
       {"--json", "", "", "print JSON", &json},
   };
-  std::vector<Flag> more = machine_flags(machine);
-  s.flags.insert(s.flags.end(), more.begin(), more.end());
+  for (std::vector<Flag> more : {own, machine_flags(machine)})
+    s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
@@ -202,22 +200,20 @@ std::vector<std::string> split(std::string bytes,
 Status read_ids(const Program &program, const Request &request,
                 std::vector<int32_t> &ids, std::vector<Window> &windows) {
   std::string bytes;
-  const std::string &path =
-      request.token_file ? *request.token_file : *request.text_file;
-  const std::string name = "'" + path + "'";
-  if (!request.token_file)
-    if (Status s = program.need_tokenizer(); !s.ok())
-      return s;
-  if (Status s = read_input(path, bytes); !s.ok())
-    return s;
   std::vector<int32_t> sequence;
   if (request.token_file) {
-    if (Status s = parse_ids(bytes, program.vocab(), name, sequence); !s.ok())
+    if (Status s = read_input(*request.token_file, bytes); !s.ok())
+      return s;
+    if (Status s = parse_ids(bytes, program.vocab(),
+                             name_of_input(*request.token_file), sequence);
+        !s.ok())
       return s;
     add_sequence(program, sequence, request.window, ids, windows);
     return {};
   }
-  if (Status s = check_text(bytes, name); !s.ok())
+  if (Status s = program.need_tokenizer(); !s.ok())
+    return s;
+  if (Status s = request.input.read(bytes); !s.ok())
     return s;
   for (const std::string &text :
        request.split ? split(bytes, *request.split) : std::vector{bytes}) {
@@ -258,18 +254,18 @@ void print(const Request &request, const Scorer &scorer) {
 }
 
 Status eval(Request &request) {
-  if (bool(request.text_file) == bool(request.token_file))
-    return failure(USAGE,
-                   "eval expects one of -f FILE and --tokens FILE, got %s",
-                   request.text_file ? "both" : "none");
-  if (request.split && !request.text_file)
-    return failure(USAGE, "--split needs -f FILE");
+  if (Status s = request.input.settle("eval", ", --tokens FILE",
+                                      bool(request.token_file));
+      !s.ok())
+    return s;
+  if (request.split && request.token_file)
+    return failure(USAGE, "--split needs a text: TEXT, -p TEXT or -f FILE");
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
   std::vector<int32_t> ids;
   if (request.kl == "-" &&
-      (request.text_file == "-" || request.token_file == "-"))
+      (request.input.is_standard_input() || request.token_file == "-"))
     return failure(USAGE, "the standard input cannot be both the input and "
                           "the reference of --kl");
   std::vector<Window> windows;

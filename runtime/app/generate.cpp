@@ -1,6 +1,8 @@
 // See generate.h.
 #include "runtime/app/generate.h"
+#include "runtime/app/output.h"
 #include "runtime/app/signals.h"
+#include "runtime/host/clock.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -8,6 +10,9 @@
 namespace gm {
 
 namespace mf = gemmac::manifest;
+
+// A prompt that takes longer says how far it is.
+enum : int64_t { SILENCE_NS = 1000000000 };
 
 Generator::Generator(Program &program, const GenerateOptions &options)
     : program(program), options(options) {
@@ -80,9 +85,15 @@ Status Generator::run(const std::vector<int32_t> &prompt,
   if (options.most == 0 || prompt.empty())
     return {};
   int32_t next = -1;
+  Notice progress("");
+  const int64_t begin = now_ns();
   for (size_t at = 0; at < prompt.size();) {
     if (interrupted())
       return end = End::Interrupted, Status{};
+    if (at && now_ns() - begin > SILENCE_NS)
+      progress.change(
+          "reading the prompt: " + std::to_string(100 * at / prompt.size()) +
+          " % of " + std::to_string(prompt.size()) + " tokens");
     size_t n = std::min(prompt.size() - at, size_t(program.plan.batch));
     bool last = at + n == prompt.size();
     if (Status s = feed(prompt.data() + at, int64_t(n), last ? &next : nullptr);
@@ -90,6 +101,7 @@ Status Generator::run(const std::vector<int32_t> &prompt,
       return s;
     at += n;
   }
+  progress.show(false);
   for (int64_t given = 1;; ++given) {
     if (!give(next))
       return end = interrupted() ? End::Interrupted : End::Unread, Status{};

@@ -337,7 +337,7 @@ Status info(Request &request) {
   if (request.verify)
     return verify(request);
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(false); !s.ok())
     return s;
   if (request.card) {
     if (!request.json) {

@@ -61,6 +61,20 @@ std::string without_controls(std::string_view text) {
   return out;
 }
 
+void Notice::show(bool on) {
+  static const bool terminal = isatty(2);
+  if (on == shown || !terminal)
+    return;
+  shown = on;
+  fprintf(stderr, on ? "%s" : "\r\033[K", text.c_str());
+}
+
+void Notice::change(std::string to) {
+  show(false);
+  text = std::move(to);
+  show(true);
+}
+
 bool write_model_text(std::string_view text) {
   static const bool terminal = isatty(1);
   return terminal ? write_output(without_controls(text)) : write_output(text);

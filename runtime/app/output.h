@@ -23,4 +23,19 @@ std::string without_controls(std::string_view text);
 // write_output, without_controls if the standard output is a terminal.
 bool write_model_text(std::string_view text);
 
+// A word on a terminal at the standard error about what goes on in silence; it
+// goes away again. Elsewhere nothing is shown.
+class Notice {
+public:
+  explicit Notice(std::string text) : text(std::move(text)) {}
+  Notice(const Notice &) = delete;
+  ~Notice() { show(false); }
+  void show(bool on);
+  void change(std::string to); // and show it
+
+private:
+  std::string text;
+  bool shown = false;
+};
+
 } // namespace gm

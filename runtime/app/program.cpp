@@ -1,13 +1,11 @@
 // See program.h.
 #include "runtime/app/program.h"
-#include "runtime/app/signals.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace gm {
 
@@ -37,8 +35,8 @@ Program::~Program() {
   close_file(file);
 }
 
-Status Program::open() {
-  if (Status s = open_file(nullptr, file); !s.ok())
+Status Program::open(bool weights) {
+  if (Status s = open_file(nullptr, file, weights); !s.ok())
     return s;
   if (!has_tokenizer())
     return {};
@@ -80,36 +78,10 @@ int64_t Program::max_context() const {
 
 //===- inputs -------------------------------------------------------------===//
 
-Status read_input(const std::string &path, std::string &bytes) {
-  enum : size_t { LIMIT = 256u << 20, STEP = 1u << 16 };
-  int fd = path == "-" ? 0 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : 0;
-  while (fd >= 0) {
-    size_t had = bytes.size();
-    bytes.resize(had + STEP);
-    n = read(fd, bytes.data() + had, STEP);
-    bytes.resize(had + size_t(n > 0 ? n : 0));
-    if (n < 0 && errno == EINTR && !interrupted())
-      continue;
-    if (n <= 0 || bytes.size() > LIMIT)
-      break;
-  }
-  int problem = errno;
-  if (fd > 0)
-    close(fd);
-  if (n < 0)
-    return failure(problem == EACCES ? RESOURCES : BAD_INPUT,
-                   "cannot read '%s': %s", path.c_str(), strerror(problem));
-  if (bytes.size() > LIMIT)
-    return failure(BAD_INPUT,
-                   "'%s' is larger than %d MiB, the most that is read",
-                   path.c_str(), int(LIMIT >> 20));
-  return {};
-}
-
 Status parse_ids(const std::string &text, int64_t vocab,
-                 const std::string &source, std::vector<int32_t> &ids) {
-  const char *space = " \t\n\v\f\r";
+                 const std::string &source, std::vector<int32_t> &ids,
+                 Code code) {
+  const char *space = " \t\n\v\f\r,[]";
   for (size_t at = text.find_first_not_of(space); at != std::string::npos;) {
     size_t end = std::min(text.find_first_of(space, at), text.size());
     std::string word = text.substr(at, std::min<size_t>(end - at, 40));
@@ -117,27 +89,16 @@ Status parse_ids(const std::string &text, int64_t vocab,
     errno = 0;
     long long id = strtoll(word.c_str(), &rest, 10);
     if (end - at > 40 || *rest || errno || word[0] == '+')
-      return failure(BAD_INPUT, "%s: entry %zu is not a token id: '%s'",
+      return failure(code, "%s: entry %zu is not a token id: '%s'",
                      source.c_str(), ids.size(), word.c_str());
     if (id < 0 || id >= vocab)
-      return failure(BAD_INPUT,
-                     "%s: entry %zu is %lld, but token ids are 0 to %lld",
+      return failure(code, "%s: entry %zu is %lld, but token ids are 0 to %lld",
                      source.c_str(), ids.size(), id, (long long)vocab - 1);
     ids.push_back(int32_t(id));
     at = text.find_first_not_of(space, end);
   }
   if (ids.empty())
     return failure(USAGE, "%s holds no token ids", source.c_str());
-  return {};
-}
-
-Status check_text(const std::string &text, const std::string &source) {
-  if (text.empty())
-    return failure(USAGE, "%s is empty", source.c_str());
-  size_t bad = first_bad_utf8(text);
-  if (bad != text.size())
-    return failure(BAD_INPUT, "%s is not UTF-8: byte 0x%02X at offset %zu",
-                   source.c_str(), (unsigned char)text[bad], bad);
   return {};
 }
 

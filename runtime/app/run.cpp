@@ -3,6 +3,7 @@
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/template.h"
+#include "runtime/app/timings.h"
 #include "runtime/manifest_generated.h"
 
 #include <cstdio>
@@ -13,25 +14,23 @@ namespace {
 struct Request {
   Options machine;
   SamplingFlags sampling;
-  std::optional<std::string> text, text_file, token_file, system, profile;
-  std::vector<std::string> positional;
+  TextInput input;
+  std::optional<std::string> token_file, system, profile;
   int64_t most = -1;
   bool ignore_eos = false, raw = false, print_tokens = false,
-       allow_special = false, no_kv_skip = false;
+       allow_special = false, timings = false, no_kv_skip = false;
 
   Syntax syntax();
+  void explain(Syntax &s) { SamplingFlags::explain(s); }
   Status check();
 };
 
 Syntax Request::syntax() {
   Syntax s = {"run",
-              "Generates what follows a prompt.",
-              {},
-              {"TEXT", "the prompt", &positional, 1}};
-  s.flags = {
-      {"--prompt", "-p", "TEXT", "the prompt", &text},
-      {"--file", "-f", "FILE", "a file with the prompt, - = standard input",
-       &text_file},
+              "Generates what follows a prompt. Text in a pipe is the prompt, "
+              "or, after TEXT or -p TEXT\nand an empty line, its end.",
+              input.flags("the prompt"), input.argument("the prompt")};
+  std::vector<Flag> own = {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
@@ -50,26 +49,24 @@ Syntax Request::syntax() {
       {"--profile", "", "FILE",
        "write a trace of all kernel calls for ui.perfetto.dev; print a summary",
        &profile},
+      {"--timings", "", "",
+       "print at the end how many tokens were read and generated, how fast, "
+       "and the seed",
+       &timings},
       // For tests: what `bench --no-kv-skip` measures computes the same.
       {"--no-kv-skip", "", "", "", &no_kv_skip, 0, 0, true},
   };
-  for (std::vector<Flag> more : {sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more : {own, sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
 Status Request::check() {
-  if (!positional.empty() && text)
-    return failure(USAGE, "the prompt is given twice: as '%.100s' and with -p",
-                   positional[0].c_str());
-  if (!positional.empty())
-    text = positional[0];
-  int sources = bool(text) + bool(text_file) + bool(token_file);
-  if (sources != 1)
-    return failure(
-        USAGE,
-        "run expects one of TEXT, -p TEXT, -f FILE, --tokens FILE, got %s",
-        sources ? "several" : "none");
+  if (Status s = input.settle("run", ", --tokens FILE", bool(token_file));
+      !s.ok())
+    return s;
+  if (system && system->empty())
+    system.reset(); // no turn, as an empty variable of a script means it
   if (system && (raw || token_file))
     return failure(
         USAGE,
@@ -110,18 +107,13 @@ Status read_prompt(const Program &program, const Request &request,
     std::string bytes;
     if (Status s = read_input(*request.token_file, bytes); !s.ok())
       return s;
-    return parse_ids(bytes, program.vocab(), "'" + *request.token_file + "'",
+    return parse_ids(bytes, program.vocab(), name_of_input(*request.token_file),
                      ids);
   }
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
-  std::string text = request.text.value_or("");
-  std::string source =
-      request.text_file ? "'" + *request.text_file + "'" : "the prompt";
-  if (request.text_file)
-    if (Status s = read_input(*request.text_file, text); !s.ok())
-      return s;
-  if (Status s = check_text(text, source); !s.ok())
+  std::string text;
+  if (Status s = request.input.read(text, true); !s.ok())
     return s;
   if (request.system)
     if (size_t bad = first_bad_utf8(*request.system);
@@ -159,6 +151,7 @@ public:
         decoder->push(id, out);
     }
     ++count;
+    thinking.show(splitter && splitter->in_thought());
     return write_model_text(out);
   }
 
@@ -166,6 +159,7 @@ public:
     std::string out, thought;
     if (splitter)
       splitter->flush(out, thought);
+    thinking.show(false);
     if (decoder)
       decoder->flush(out);
     if (count)
@@ -177,6 +171,7 @@ private:
   bool ids;
   std::optional<OutputSplitter> splitter;
   std::optional<StreamDecoder> decoder;
+  Notice thinking{"(thinking)"};
   int32_t vocab = 0;
   int64_t count = 0;
 };
@@ -203,7 +198,8 @@ Status run(Request &request) {
     return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;
-  options.random = request.sampling.random(options.sampling);
+  options.random = request.sampling.random();
+  const uint64_t seed = options.random.state;
 
   watch_signals();
   Profile profile;
@@ -212,13 +208,21 @@ Status run(Request &request) {
       return s;
   Generator generator(program, options);
   Printer printer(program, generator, request);
+  Timings timings(prompt.size());
   End end;
-  Status s =
-      generator.run(prompt, [&](int32_t id) { return printer.give(id); }, end);
+  Status s = generator.run(
+      prompt,
+      [&](int32_t id) {
+        timings.token();
+        return printer.give(id);
+      },
+      end);
   printer.finish();
   if (s.ok() && end == End::Context)
     fprintf(stderr, "note: the context of %lld tokens is full\n",
             (long long)program.plan.context);
+  if (s.ok() && request.timings)
+    timings.print(seed);
   if (s.ok() && request.profile)
     s = profile.finish();
   return s.ok() ? finish_output() : s;

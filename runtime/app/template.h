@@ -83,6 +83,7 @@ public:
   // Appends the text that `id` completes to `answer` or `thought`.
   void push(int32_t id, std::string &answer, std::string &thought);
   void flush(std::string &answer, std::string &thought);
+  bool in_thought() const { return thinking; }
 
 private:
   void emit(std::string_view text, std::string &answer, std::string &thought);

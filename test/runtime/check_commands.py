@@ -58,9 +58,7 @@ def check_refusals():
     write("empty", "")
     write("long", "1 " * 9000)
     write("latin1", b"caf\xe9")
-    rc, _, err = call([])
-    if rc != 2 or "usage:" not in err:
-        fail(f"no arguments: exit {rc}")
+    refused(2, ["the standard input is empty"], [])
     refused(2, ["--nope", "run --help"], ["run", "-p", "x", "--nope"])
     refused(2, ["--nope", "eval --help"], ["eval", "--nope"])
     refused(2, ["-n", "a value"], ["run", "-p", "x", "-n"])
@@ -72,14 +70,29 @@ def check_refusals():
     refused(2, ["-t", "from 1 to 256", "'0'"], ["run", "-p", "x", "-t", "0"])
     refused(2, ["-b", "'0'"], ["run", "-p", "x", "-b", "0"])
     refused(2, ["-s", "'-3'"], ["run", "-p", "x", "-s", "-3"])
+    refused(2, ["-n", "'5x'"], ["run", "-p", "x", "-n5x"])
+    refused(2, ["--tmp", "did you mean '--temp'?"], ["x", "--tmp", "0"])
+    refused(2, ["'--ctx-sizes'", "did you mean '--ctx-size'?"], ["bench", "--ctx-sizes=5"])
+    refused(2, ["unknown flag '--nothing' of 'run'; see 'run --help'"], ["x", "--nothing"])
+    for word, meant in (("chatt", "chat"), ("caht", "chat"), ("Info", "info"), ("tokenise", "tokenize"), ("serv", "serve"),
+                        ("evla", "eval")):
+        refused(2, [f"unknown command '{word}'; did you mean '{meant}'? for a prompt: run '{word}'"], [word, "-n", "1"])
+    for word in "help", "serve", "embed":
+        refused(2, [f"unknown command '{word}'; --help lists the commands; for a prompt: run '{word}'"], [word])
+    for prompt in ["run", "help"], ["-p", "serve"], ["Paris"], ["chat about"], ["run", "--", "--help"], ["--", "-hello"], ["-p", "--help"]:
+        good(prompt + ["-n", "0"] if "--" not in prompt else prompt[:1] + ["-n", "0"] + prompt[1:] if prompt[0] == "run"
+             else ["-n", "0"] + prompt)
     refused(2, ["8192", "9000"], ["run", "-p", "x", "-c", "9000"])
     refused(2, ["--json takes no value"], ["info", "--json=1"])
     refused(2, ["'more'"], ["info", "more"])
-    refused(2, ["got none"], ["run"])
+    refused(2, ["the standard input is empty"], ["run"])
+    refused(3, ["the standard input is not UTF-8", "offset 1"], ["run"], stdin=b"a\xff")
+    refused(2, ["--card", "--sources"], ["info", "--card", "--sources"])
     refused(2, ["got several"], ["run", "-p", "x", "-f", "letters"])
     refused(2, ["twice"], ["one", "-p", "two"])
-    refused(2, ["got none"], ["eval"])
-    refused(2, ["got both"], ["eval", "-f", "letters", "--tokens", "letters"])
+    refused(2, ["the standard input is empty"], ["eval"])
+    refused(2, ["got several"], ["eval", "-f", "letters", "--tokens", "letters"])
+    refused(2, ["got several"], ["eval", "some text", "--tokens", "letters"])
     refused(2, ["--split", "-f FILE"], ["eval", "--tokens", "letters", "--split", "x"])
     refused(2, ["empty"], [""])
     refused(2, ["'empty' is empty"], ["run", "-f", "empty"])
@@ -176,9 +189,23 @@ def check_run():
     if "Paris" not in greedy or not greedy.endswith("\n"):
         fail(f"greedy: {greedy!r}")
     for same in (["What is the capital of France?", "--temp", "0", "-t", "1"],
-                 ["run", "-f", "-", "--temp=0", "-b", "3"]):
-        if good(same, stdin=b"What is the capital of France?") != greedy:
+                 ["run", "-f", "-", "--temp=0", "-b", "3"], ["--temp", "0"], ["run", "--temp", "0"],
+                 ["-", "--temp", "0"], ["run", "-", "--temp", "0"], ["run", "-p", "What is the capital of France?", "--temp", "0"],
+                 ["What is the capital of France?", "--temp", "0", "--system", ""]):
+        if "What is the capital of France?" in same:
+            same_input = b""
+        else:
+            same_input = b"What is the capital of France?"
+        if good(same, stdin=same_input) != greedy:
             fail(f"{same} differs")
+    # TEXT and a pipe: both, with an empty line between; what is neither pipe nor file is not read.
+    both = ["--temp", "0", "-n", "12", "--print-tokens", "--ignore-eos"]
+    if good(["Say it again:"] + both, stdin=b"One two.\n") != good(["Say it again:\n\nOne two.\n"] + both):
+        fail("TEXT and a pipe")
+    with open("/dev/null") as nothing:
+        if subprocess.run([PROGRAM, "Say it again:"] + both, stdin=nothing, capture_output=True, text=True).stdout != \
+                good(["Say it again:"] + both):
+            fail("TEXT and /dev/null")
     ids = good(["What is the capital of France?", "--temp", "0", "--print-tokens"])
     if not re.fullmatch(r"\d+( \d+)*\n", ids):
         fail(f"ids: {ids!r}")
@@ -191,9 +218,21 @@ def check_run():
         fail(f"does not end in a stop id: {ids}")
     if good(["x", "-n", "0"]) != "":
         fail("-n 0 printed something")
-    _, out, err = call(["x", "-n", "3"])
-    if not re.fullmatch(r"seed: \d+\n", err):
-        fail(f"random seed: {err!r}")
+    # Nothing but the answer, unless asked for; the seed that is named gives it again.
+    hot = ["x", "-n", "8", "--temp", "3", "--print-tokens", "--ignore-eos"]
+    for random in [], ["-s", "-1"]:
+        _, out, err = call(hot + random)
+        if err:
+            fail(f"on the standard error: {err!r}")
+        _, out, err = call(hot + random + ["--timings"])
+        found = re.fullmatch(r"timings: (\d+) tokens read, first token after [\d.]+ ms \([\d.]+ tok/s\); 8 generated in "
+                             r"[\d.]+ ms \([\d.]+ tok/s\); seed (\d+)\n", err)
+        if not found or int(found[1]) < 5:
+            fail(f"--timings: {err!r}")
+        elif good(hot + ["-s", found[2]]) != out:
+            fail(f"seed {found[2]} gives another answer")
+    if good(hot) == good(hot) or good(["x", "-n5", "-s1", "--temp", "3"]) != good(["x", "-n", "5", "-s", "1", "--temp", "3"]):
+        fail("-s -1, or -n5 -s1")
     tokens = ["x", "-n", "20", "--print-tokens", "--ignore-eos", "--temp", "2"]
     a, b, c = (good(tokens + ["-s", s, "--top-k", k]) for s, k in (("1", "0"), ("1", "0"), ("2", "0")))
     if a != b or a == c:
@@ -214,6 +253,10 @@ def check_eval():
         fail(f"eval printed {lines}")
     if json.loads(good(["eval", "-f", "text", "--json"])) != values:
         fail("eval --json differs")
+    for same in ["The capital of France is Paris."], ["-p", "The capital of France is Paris."], [], ["-"], ["-f", "-"]:
+        stdin = b"" if same and same[-1] != "-" else b"The capital of France is Paris."
+        if good(["eval"] + same, stdin=stdin).splitlines() != lines:
+            fail(f"eval {same} differs")
     if abs(values["mean"] * values["tokens"] - values["nll"]) > 1e-9:
         fail("mean")
     for same in ["-b", "1"], ["-t", "5"], ["--test-nan"], ["-t", "3", "--test-order", "4"]:
@@ -372,6 +415,20 @@ def check_unread():
     ended("SIGPIPE", process, -signal.SIGPIPE)
 
 
+def check_closed_streams():
+    """A standard stream that is closed is none; no file takes its number."""
+    refused(2, ["the standard input is empty"], ["run", "-f", "-"], limit="exec <&-")
+    rc, out, err = call(["x", "-n", "3", "--profile", "trace"], limit="exec >&- 2>&-")
+    if rc != 0 or out or err or json.load(open("trace"))["displayTimeUnit"] != "ns":
+        fail(f"closed outputs: exit {rc}")
+
+
+def check_small_stack():
+    """Raised where that is allowed, refused otherwise; never a crash."""
+    good(["x", "-n", "3"], limit="ulimit -S -s 256")
+    refused(5, ["stack", "2048", "ulimit -s"], ["x", "-n", "3"], limit="ulimit -s 256")
+
+
 def check_help():
     for command in "run", "eval", "info", "bench":
         text = good([command, "--help"])
@@ -382,6 +439,12 @@ def check_help():
             fail(f"{command} --help shows hidden flags")
         if command not in good(["--help"]):
             fail(f"--help lacks {command}")
+    for command in "run", "chat":
+        text = good([command, "--help"])
+        sampling = json.loads(good(["info", "--json"]))["sampling"]
+        for flag, name in ("--temp", "temperature"), ("--top-k", "top_k"), ("--top-p", "top_p"):
+            if not re.search(rf"{flag} .*\(default: {sampling[name]}, the model's\)", text):
+                fail(f"{command} --help lacks the default of {flag}: {sampling[name]}")
     if "5 not enough memory" not in good(["--help"]) or "130" not in good(["--help"]):
         fail("--help lacks the exit codes")
     if "nano-e" not in good(["--version"]):
@@ -389,4 +452,5 @@ def check_help():
 
 
 checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
-            check_info, check_interrupt, check_unread, check_help], sys.argv[1:])
+            check_info, check_interrupt, check_unread,
+            check_closed_streams, check_small_stack, check_help], sys.argv[1:])
