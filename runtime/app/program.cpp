@@ -1,5 +1,6 @@
 // See program.h.
 #include "runtime/app/program.h"
+#include "runtime/app/signals.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
@@ -59,6 +60,11 @@ Status Program::start(const Options &options) {
     return s;
   if (Status s = check_plan(file, options, plan); !s.ok())
     return s;
+  std::string weights = file.path;
+  if (manifest().external())
+    weights = weights.substr(0, weights.rfind('/') + 1) +
+              manifest().external_name()->str();
+  name_bus_errors(weights.c_str());
   return gm::start(file, options, plan, engine);
 }
 

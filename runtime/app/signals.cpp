@@ -1,7 +1,9 @@
 // See signals.h.
 #include "runtime/app/signals.h"
+#include "runtime/gemma.h"
 
 #include <csignal>
+#include <cstdio>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -64,6 +66,24 @@ void die_of_signal() {
   release_signals();
   raise(noticed);       // its handler is the default again
   _exit(128 + noticed); // unreachable but for a signal that cannot be sent
+}
+
+static char bus_message[4400];
+static size_t bus_length = 0;
+
+void name_bus_errors(const char *file) {
+  bus_length = size_t(snprintf(
+      bus_message, sizeof bus_message,
+      "error: the weights in '%.4000s' can no longer be read: the file became "
+      "shorter, or its disk fails; put it back, or make it again with "
+      "gemmac\n",
+      file));
+  struct sigaction action = {};
+  action.sa_handler = [](int) {
+    (void)!write(2, bus_message, bus_length);
+    _exit(BAD_INPUT);
+  };
+  sigaction(SIGBUS, &action, nullptr);
 }
 
 void hold_signals() {

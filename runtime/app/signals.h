@@ -17,6 +17,10 @@ void clear_interrupt();
 // Dies of the signal that was noticed; does nothing if none was.
 void die_of_signal();
 
+// From now on a mapped file that became shorter or cannot be read (SIGBUS) is
+// an error with a message that names `file`, exit code 3, instead of a crash.
+void name_bus_errors(const char *file);
+
 // From hold_signals on they wait: in this thread until release_signals or
 // LineInput::next, in threads started meanwhile for ever. They must be watched.
 void hold_signals();

@@ -465,9 +465,9 @@ def check_chat_refusals():
 class Conversation:
     """A running chat on pipes, or with a terminal as input."""
 
-    def __init__(self, args, terminal=False):
+    def __init__(self, args, terminal=False, program="nano-e"):
         self.input, stdin = pty.openpty() if terminal else os.pipe()[::-1]
-        self.process = subprocess.Popen(["./nano-e", "chat"] + [str(a) for a in args], stdin=stdin,
+        self.process = subprocess.Popen([f"./{program}", "chat"] + [str(a) for a in args], stdin=stdin,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         os.close(stdin)
         self.text = {"stdout": "", "stderr": ""}
@@ -624,6 +624,19 @@ def check_external():
     other[-56] ^= 1  # the id
     write("ext.weights", other)
     refused(3, ["ext.weights", "compiled for", "compile it again"], "ext", ["x"])
+
+
+def check_weights_cut_while_mapped():
+    """An error that names the file, not a crash."""
+    compile_program(os.path.join(EXAMPLES, "nano-m"), "cut", "--weights=external")
+    chat = Conversation(GREEDY, program="cut")
+    chat.say("/help")
+    chat.wait("one turn")
+    os.truncate("cut.weights", 4096)
+    chat.say("What is the capital of France?")
+    _, err = chat.end(code=3)
+    if "cut.weights" not in err or "shorter" not in err:
+        fail(f"weights cut while mapped: {err!r}")
 
 
 # Damage
