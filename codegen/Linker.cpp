@@ -28,8 +28,8 @@ namespace gemmac {
 //===-- linking -----------------------------------------------------------===//
 
 // What a program is linked from besides its object, in order around it.
-static const char *const startFiles[] = {"crt1.o", "crti.o", "crtbeginT.o"};
-static const char *const endFiles[] = {"runtime.o", "crtend.o", "crtn.o"};
+static const char *const startFiles[] = {"rcrt1.o", "crti.o", "crtbeginS.o"};
+static const char *const endFiles[] = {"runtime.o", "crtendS.o", "crtn.o"};
 
 static std::vector<std::string> runtimeFiles(llvm::ArrayRef<const char *> names,
                                              const std::string &folder,
@@ -55,14 +55,10 @@ static Status linkElf(const ProgramInput &in, const std::string &objectPath,
                       const std::string &outputPath) {
   std::vector<std::string> args = {
       "ld.lld",
-      "-static",
-      "-o",
-      outputPath,
-      "--build-id=none",
-      "-z",
-      "noexecstack",
-      "--gc-sections",
-      in.symbols ? "--strip-debug" : "--strip-all"};
+      // Static, at an address that each start draws anew; nothing to load.
+      "-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z", "relro",
+      "-z", "now", "-o", outputPath, "--build-id=none", "-z", "noexecstack",
+      "--gc-sections", in.symbols ? "--strip-debug" : "--strip-all"};
   llvm::append_range(args,
                      runtimeFiles(startFiles, in.runtime, in.manifest.target));
   args.push_back(objectPath);

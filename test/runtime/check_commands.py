@@ -184,6 +184,19 @@ def check_broken_programs():
     refused(3, ["version 99", f"version {abi_version()}"], ["x"], program="./version")
 
 
+def check_hardening():
+    """At an address that each start draws anew, without an interpreter, nothing both writable and executable, tables
+    with addresses read-only, frames of the runtime guarded."""
+    data = open(PROGRAM, "rb").read()
+    kind, entries, count = struct.unpack_from("<H", data, 16)[0], *struct.unpack_from("<Q", data, 32), struct.unpack_from("<H", data, 56)[0]
+    headers = [struct.unpack_from("<II", data, entries + 56 * i) for i in range(count)]
+    types = {t for t, _ in headers}
+    if kind != 3 or 3 in types or 0x6474E552 not in types or any(t == 1 and flags & 3 == 3 for t, flags in headers):
+        fail(f"ELF type {kind}, headers {headers}")
+    if b"stack smashing detected" not in data:
+        fail("no stack protector")
+
+
 def check_run():
     greedy = good(["run", "-p", "What is the capital of France?", "--temp", "0"])
     if "Paris" not in greedy or not greedy.endswith("\n"):
@@ -451,6 +464,6 @@ def check_help():
         fail("--version")
 
 
-checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
+checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_hardening, check_run, check_eval,
             check_info, check_interrupt, check_unread,
             check_closed_streams, check_small_stack, check_help], sys.argv[1:])
