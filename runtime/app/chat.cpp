@@ -241,11 +241,12 @@ Status handle(Chat &chat, const std::string &line, bool &quit) {
 
 // On a terminal a mistake is shown and the conversation goes on; a script ends
 // with it.
-Status converse(Chat &chat, const std::vector<std::string> &first) {
+Status converse(Chat &chat, const InputLimit &limit,
+                const std::vector<std::string> &first) {
   bool terminal = isatty(0), quit = false;
   int pressed = 0; // signals since the last line
   size_t begun = 0;
-  LineInput input;
+  LineInput input(limit);
   std::string line;
   while (!quit) {
     Input kind = Input::Turn;
@@ -314,7 +315,8 @@ Status chat(Request &request) {
     fprintf(stderr, "a context of %lld tokens; /help lists the commands\n",
             (long long)program.plan.context);
   Chat conversation(program, request, options);
-  return converse(conversation, request.first);
+  return converse(conversation, limit_for(program, program.plan.context),
+                  request.first);
 }
 
 } // namespace

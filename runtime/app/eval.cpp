@@ -197,23 +197,30 @@ std::vector<std::string> split(std::string bytes,
   return texts;
 }
 
-Status read_ids(const Program &program, const Request &request,
-                std::vector<int32_t> &ids, std::vector<Window> &windows) {
+Status read_sequences(const Program &program, const Request &request,
+                      std::vector<int32_t> &ids, std::vector<Window> &windows) {
+  // One sequence is as long as the context at most; many may be any number.
+  const bool one = !request.window && !request.split;
+  const int64_t context =
+      request.machine.context ? request.machine.context : program.max_context();
   std::string bytes;
   std::vector<int32_t> sequence;
   if (request.token_file) {
-    if (Status s = read_input(*request.token_file, bytes); !s.ok())
-      return s;
-    if (Status s = parse_ids(bytes, program.vocab(),
-                             name_of_input(*request.token_file), sequence);
+    size_t count;
+    if (Status s = read_ids(*request.token_file, program.vocab(),
+                            one ? context : INT64_MAX, sequence, count);
         !s.ok())
+      return s;
+    if (Status s = one ? check_length(count, context) : Status(); !s.ok())
       return s;
     add_sequence(program, sequence, request.window, ids, windows);
     return {};
   }
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
-  if (Status s = request.input.read(bytes); !s.ok())
+  if (Status s = request.input.read(bytes, one ? limit_for(program, context)
+                                               : InputLimit());
+      !s.ok())
     return s;
   for (const std::string &text :
        request.split ? split(bytes, *request.split) : std::vector{bytes}) {
@@ -269,7 +276,7 @@ Status eval(Request &request) {
     return failure(USAGE, "the standard input cannot be both the input and "
                           "the reference of --kl");
   std::vector<Window> windows;
-  if (Status s = read_ids(program, request, ids, windows); !s.ok())
+  if (Status s = read_sequences(program, request, ids, windows); !s.ok())
     return s;
   size_t longest = 0;
   for (const Window &window : windows)

@@ -16,13 +16,6 @@ namespace gm {
 
 namespace {
 
-enum : size_t { LIMIT = 16u << 20 };
-
-Status too_long() {
-  return failure(BAD_INPUT, "a line of the input is longer than %d MiB",
-                 int(LIMIT >> 20));
-}
-
 int columns_of_terminal() {
   winsize size;
   return ioctl(1, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
@@ -55,9 +48,16 @@ private:
 
 } // namespace
 
-LineInput::LineInput()
-    : terminal(isatty(0)),
+LineInput::LineInput(const InputLimit &most)
+    : most(most), terminal(isatty(0)),
       edits(terminal && isatty(1) && tcgetattr(0, &before) == 0) {}
+
+Status LineInput::too_long() const {
+  return failure(RUN_ERROR,
+                 "a turn has more than %zu bytes, which are more tokens than "
+                 "the %lld that the context holds; chat with a larger -c",
+                 most.bytes, (long long)most.tokens);
+}
 
 Status LineInput::fill(bool &read) {
   enum : size_t { STEP = 1u << 16 };
@@ -101,7 +101,7 @@ Status LineInput::edit(const char *prompt, std::string &line, Input &kind) {
     if (!bytes.empty())
       write_output(editor.show());
     bytes.clear();
-    if (editor.text().size() > LIMIT)
+    if (editor.text().size() > most.bytes)
       return too_long();
     bool read;
     if (Status s = fill(read); !s.ok())
@@ -131,7 +131,7 @@ Status LineInput::next_line(const char *prompt, std::string &line,
     if (ended)
       return kind = Input::End, Status{};
     scanned = bytes.size();
-    if (scanned > LIMIT)
+    if (scanned > most.bytes)
       return too_long();
     bool read;
     if (Status s = fill(read); !s.ok())
@@ -157,7 +157,7 @@ Status LineInput::next(std::string &turn, Input &kind) {
                      quotes.data());
     if (kind == Input::Signal)
       return {};
-    if (block.size() + line.size() > LIMIT)
+    if (block.size() + line.size() > most.bytes)
       return too_long();
     block += '\n' + line;
   }

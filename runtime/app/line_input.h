@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/app/line_editor.h"
+#include "runtime/app/text_input.h"
 #include "runtime/gemma.h"
 
 #include <csignal>
@@ -16,7 +17,8 @@ enum class Input { Turn, End, Signal };
 
 class LineInput {
 public:
-  LineInput();
+  // Turns of more than `most` bytes are errors.
+  explicit LineInput(const InputLimit &most);
   // Prompts if the standard input is a terminal, waits for a turn, which comes
   // without its line break or quotes. Signals must be held; one that comes, or
   // came since they are, gives Input::Signal and drops what was typed.
@@ -28,6 +30,9 @@ private:
   // Reads what comes; false: a signal came.
   Status fill(bool &read);
 
+  Status too_long() const;
+
+  const InputLimit most;
   bool terminal, edits;
   LineEditor editor;
   termios before;     // the terminal's mode

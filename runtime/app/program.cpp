@@ -84,28 +84,75 @@ int64_t Program::max_context() const {
 
 //===- inputs -------------------------------------------------------------===//
 
-Status parse_ids(const std::string &text, int64_t vocab,
-                 const std::string &source, std::vector<int32_t> &ids,
-                 Code code) {
-  const char *space = " \t\n\v\f\r,[]";
-  for (size_t at = text.find_first_not_of(space); at != std::string::npos;) {
-    size_t end = std::min(text.find_first_of(space, at), text.size());
+static const char kIdSpace[] = " \t\n\v\f\r,[]";
+
+static Status no_ids(const std::string &source) {
+  return failure(USAGE, "%s holds no token ids", source.c_str());
+}
+
+// `before`: entries that stand in front of `text`.
+static Status parse_some(size_t before, const std::string &text, int64_t vocab,
+                         const std::string &source, std::vector<int32_t> &ids,
+                         Code code) {
+  for (size_t at = text.find_first_not_of(kIdSpace); at != std::string::npos;) {
+    size_t end = std::min(text.find_first_of(kIdSpace, at), text.size());
     std::string word = text.substr(at, std::min<size_t>(end - at, 40));
     char *rest;
     errno = 0;
     long long id = strtoll(word.c_str(), &rest, 10);
     if (end - at > 40 || *rest || errno || word[0] == '+')
       return failure(code, "%s: entry %zu is not a token id: '%s'",
-                     source.c_str(), ids.size(), word.c_str());
+                     source.c_str(), before + ids.size(), word.c_str());
     if (id < 0 || id >= vocab)
       return failure(code, "%s: entry %zu is %lld, but token ids are 0 to %lld",
-                     source.c_str(), ids.size(), id, (long long)vocab - 1);
+                     source.c_str(), before + ids.size(), id,
+                     (long long)vocab - 1);
     ids.push_back(int32_t(id));
-    at = text.find_first_not_of(space, end);
+    at = text.find_first_not_of(kIdSpace, end);
   }
-  if (ids.empty())
-    return failure(USAGE, "%s holds no token ids", source.c_str());
   return {};
+}
+
+Status parse_ids(const std::string &text, int64_t vocab,
+                 const std::string &source, std::vector<int32_t> &ids,
+                 Code code) {
+  Status s = parse_some(0, text, vocab, source, ids, code);
+  return s.ok() && ids.empty() ? no_ids(source) : s;
+}
+
+Status read_ids(const std::string &path, int64_t vocab, int64_t most,
+                std::vector<int32_t> &ids, size_t &count) {
+  std::string rest; // the beginning of a number
+  count = 0;
+  auto take = [&](bool all) -> Status {
+    size_t end = all ? rest.size() : rest.find_last_of(kIdSpace) + 1;
+    std::vector<int32_t> more;
+    // What has no end within 64 bytes is no number.
+    if (rest.size() - end > 64)
+      end = rest.size();
+    if (Status s = parse_some(count, rest.substr(0, end), vocab,
+                              name_of_input(path), more, BAD_INPUT);
+        !s.ok())
+      return s;
+    count += more.size();
+    for (size_t i = 0; i < more.size() && int64_t(ids.size()) <= most; ++i)
+      ids.push_back(more[i]);
+    rest.erase(0, end);
+    return {};
+  };
+  Status s = read_pieces(path, [&](std::string_view piece) {
+    rest += piece;
+    return take(false);
+  });
+  if (s.ok())
+    s = take(true);
+  if (s.ok() && !count)
+    s = no_ids(name_of_input(path));
+  return s;
+}
+
+InputLimit limit_for(const Program &program, int64_t context) {
+  return {size_t(context + 1) * program.tokenizer.longest_piece(), context};
 }
 
 void encode_raw(const Program &program, const std::string &text,

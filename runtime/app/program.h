@@ -46,6 +46,12 @@ public:
 Status parse_ids(const std::string &text, int64_t vocab,
                  const std::string &source, std::vector<int32_t> &ids,
                  Code code = BAD_INPUT);
+// Appends the ids of a file (parse_ids) as long as `ids` has at most `most`;
+// `count`: how many it holds.
+Status read_ids(const std::string &path, int64_t vocab, int64_t most,
+                std::vector<int32_t> &ids, size_t &count);
+// Of a text that `context` tokens may hold.
+InputLimit limit_for(const Program &program, int64_t context);
 // Ids of a text as it is, special tokens recognised, <bos> in front once.
 void encode_raw(const Program &program, const std::string &text,
                 std::vector<int32_t> &ids);

@@ -102,24 +102,26 @@ Status encode_text(const Program &program, const Request &request,
 }
 
 Status read_prompt(const Program &program, const Request &request,
-                   std::vector<int32_t> &ids) {
+                   int64_t context, std::vector<int32_t> &ids) {
   if (request.token_file) {
-    std::string bytes;
-    if (Status s = read_input(*request.token_file, bytes); !s.ok())
-      return s;
-    return parse_ids(bytes, program.vocab(), name_of_input(*request.token_file),
-                     ids);
+    size_t count;
+    Status s =
+        read_ids(*request.token_file, program.vocab(), context, ids, count);
+    return s.ok() ? check_length(count, context) : s;
   }
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
   std::string text;
-  if (Status s = request.input.read(text, true); !s.ok())
+  if (Status s = request.input.read(text, limit_for(program, context), true);
+      !s.ok())
     return s;
   if (request.system)
     if (size_t bad = first_bad_utf8(*request.system);
         bad != request.system->size())
       return failure(BAD_INPUT, "--system is not UTF-8 at offset %zu", bad);
-  return encode_text(program, request, text, ids);
+  if (Status s = encode_text(program, request, text, ids); !s.ok())
+    return s;
+  return check_length(ids.size(), context);
 }
 
 // Prints what is generated as it comes.
@@ -182,9 +184,6 @@ Status run(Request &request) {
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
-  std::vector<int32_t> prompt;
-  if (Status s = read_prompt(program, request, prompt); !s.ok())
-    return s;
   GenerateOptions options;
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;
@@ -194,7 +193,8 @@ Status run(Request &request) {
   Plan plan;
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
     return s;
-  if (Status s = check_length(prompt.size(), plan.context); !s.ok())
+  std::vector<int32_t> prompt;
+  if (Status s = read_prompt(program, request, plan.context, prompt); !s.ok())
     return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;

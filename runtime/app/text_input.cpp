@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <memory>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,9 +44,10 @@ Status TextInput::settle(const char *command, const char *others, int given) {
                  command, others, sources ? "several" : "none");
 }
 
-Status TextInput::read(std::string &bytes, bool joins) const {
+Status TextInput::read(std::string &bytes, const InputLimit &limit,
+                       bool joins) const {
   if (file) {
-    if (Status s = read_input(*file, bytes); !s.ok())
+    if (Status s = read_input(*file, bytes, limit); !s.ok())
       return s;
     return check_text(bytes, name_of_input(*file));
   }
@@ -60,7 +62,7 @@ Status TextInput::read(std::string &bytes, bool joins) const {
     fprintf(stderr, "note: waiting for the standard input, which follows the "
                     "text; </dev/null for none\n");
   std::string more;
-  if (Status s = read_input("-", more); !s.ok())
+  if (Status s = read_input("-", more, limit); !s.ok())
     return s;
   if (more.empty())
     return {};
@@ -68,19 +70,19 @@ Status TextInput::read(std::string &bytes, bool joins) const {
   return check_text(more, name_of_input("-"));
 }
 
-Status read_input(const std::string &path, std::string &bytes) {
-  enum : size_t { LIMIT = 256u << 20, STEP = 1u << 16 };
+Status read_pieces(const std::string &path,
+                   const std::function<Status(std::string_view)> &take) {
+  enum : size_t { PIECE = 1u << 16 };
   int fd = path == "-" ? 0 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : 0;
-  while (fd >= 0) {
-    size_t had = bytes.size();
-    bytes.resize(had + STEP);
-    n = ::read(fd, bytes.data() + had, STEP);
-    bytes.resize(had + size_t(n > 0 ? n : 0));
+  std::unique_ptr<char[]> piece(new char[PIECE]);
+  Status taken;
+  ssize_t n = fd < 0 ? -1 : 1;
+  while (fd >= 0 && n > 0 && taken.ok()) {
+    n = ::read(fd, piece.get(), PIECE);
     if (n < 0 && errno == EINTR && !interrupted())
-      continue;
-    if (n <= 0 || bytes.size() > LIMIT)
-      break;
+      n = 1;
+    else if (n > 0)
+      taken = take({piece.get(), size_t(n)});
   }
   int problem = errno;
   if (fd > 0)
@@ -89,10 +91,27 @@ Status read_input(const std::string &path, std::string &bytes) {
     return failure(problem == EACCES ? RESOURCES : BAD_INPUT,
                    "cannot read %s: %s", name_of_input(path).c_str(),
                    strerror(problem));
-  if (bytes.size() > LIMIT)
-    return failure(BAD_INPUT, "%s is larger than %d MiB, the most that is read",
-                   name_of_input(path).c_str(), int(LIMIT >> 20));
-  return {};
+  return taken;
+}
+
+Status read_input(const std::string &path, std::string &bytes,
+                  const InputLimit &limit) {
+  return read_pieces(path, [&](std::string_view piece) -> Status {
+    if (piece.size() <= limit.bytes - bytes.size()) {
+      bytes += piece;
+      return {};
+    }
+    if (limit.tokens)
+      return failure(RUN_ERROR,
+                     "%s has more than %zu bytes, which are more tokens than "
+                     "the %lld that the context holds; shorten it or give a "
+                     "larger -c",
+                     name_of_input(path).c_str(), limit.bytes,
+                     (long long)limit.tokens);
+    return failure(BAD_INPUT,
+                   "%s is larger than %zu MiB, the most that is read",
+                   name_of_input(path).c_str(), limit.bytes >> 20);
+  });
 }
 
 std::string name_of_input(const std::string &path) {

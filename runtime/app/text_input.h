@@ -5,11 +5,21 @@
 
 #include "runtime/app/cli.h"
 
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gm {
+
+// How much of a text is read: no input can take memory beyond the plan.
+struct InputLimit {
+  size_t bytes = 256u << 20;
+  // More bytes are more tokens than the context, which holds so many; 0: the
+  // limit is only that of this program.
+  int64_t tokens = 0;
+};
 
 class TextInput {
 public:
@@ -26,16 +36,20 @@ public:
 
   // The text, checked to be UTF-8 and not empty. `joins`: text in a pipe that
   // comes besides TEXT follows it after an empty line.
-  Status read(std::string &bytes, bool joins = false) const;
+  Status read(std::string &bytes, const InputLimit &limit,
+              bool joins = false) const;
 
 private:
   std::vector<std::string> positional;
   std::optional<std::string> text, file;
 };
 
-// A file's bytes; "-" is the standard input. Larger files than the limit (256
-// MiB) are errors, so that no input can take all memory.
-Status read_input(const std::string &path, std::string &bytes);
+// A file's bytes; "-" is the standard input. More than the limit is an error.
+Status read_input(const std::string &path, std::string &bytes,
+                  const InputLimit &limit = {});
+// Gives the bytes of a file to `take` piece by piece, until it fails.
+Status read_pieces(const std::string &path,
+                   const std::function<Status(std::string_view)> &take);
 // `path` in quotes, or "the standard input".
 std::string name_of_input(const std::string &path);
 // USAGE if empty, BAD_INPUT with the byte offset if not UTF-8.

@@ -73,7 +73,7 @@ Status tokenize(TokenizeRequest &request) {
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
   std::string text;
-  if (Status s = request.input.read(text); !s.ok())
+  if (Status s = request.input.read(text, {}); !s.ok())
     return s;
   std::vector<int32_t> ids;
   program.tokenizer.encode(text, !request.no_special, ids);

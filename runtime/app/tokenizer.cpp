@@ -118,6 +118,13 @@ uint8_t Tokenizer::flags(int32_t id) const {
              : 0;
 }
 
+size_t Tokenizer::longest_piece() const {
+  size_t longest = 1;
+  for (uint32_t id = 0; id < head->pieces; ++id)
+    longest = std::max(longest, piece(int32_t(id)).size());
+  return longest;
+}
+
 uint8_t Tokenizer::byte_of(int32_t id) const {
   std::string_view text = piece(id); // <0xHH>
   return text.size() == 6 ? hex_digit(text[3]) << 4 | hex_digit(text[4]) : 0;

@@ -48,6 +48,9 @@ public:
   // The piece as the vocabulary spells it (U+2581 for space, <0xHH> for bytes).
   std::string_view piece(int32_t id) const;
   uint8_t flags(int32_t id) const;
+  // Bytes of the longest piece: no text of n bytes has fewer tokens than n by
+  // this.
+  size_t longest_piece() const;
 
 private:
   friend class StreamDecoder;

@@ -357,6 +357,35 @@ def ended(what, process, code):
     return out, err
 
 
+def check_large_inputs():
+    """No input takes memory beyond the plan."""
+    if not os.path.exists("/usr/bin/time"):
+        print("skipped: no /usr/bin/time")
+        return
+    total = json.loads(good(["info", "--json"]))["total_bytes"]
+    with open("ids", "w") as ids, open("text", "w") as text, open("letters", "w") as letters, open("blank", "w") as blank:
+        ids.write("1234 " * 12_000_000)
+        text.write("The quick brown fox jumps over the lazy dog. " * 1_300_000)
+        letters.write("a" * 60_000_000)
+        blank.write(" " * 60_000_000)
+    for args, stdin in ((["run", "--tokens", "ids"], None), (["run", "--tokens", "blank"], None), (["run", "-f", "text"], None),
+                        (["run", "-f", "letters"], None), (["run"], "letters"), (["Sum up:"], "text"), (["eval", "-f", "text"], None),
+                        (["eval", "--tokens", "ids"], None), (["chat"], "letters")):
+        with open(stdin or "/dev/null") as source:
+            done = subprocess.run(["/usr/bin/time", "-f", "%M", PROGRAM, *args], stdin=source, capture_output=True, text=True)
+        *err, used = done.stderr.splitlines()
+        if done.returncode not in (1, 2) or not any("error: " in line for line in err) or int(used) * 1024 > total:
+            fail(f"{args} {stdin}: exit {done.returncode}, {err}, {used} KiB of {total >> 10}")
+    # Up to the limit nothing changes: the longest text that fits, in the longest pieces.
+    longest = good(["tokenize", "-p", " " * 4000]).split()
+    if len(longest) > 1000:
+        fail("no long piece in this vocabulary: the check shows nothing")
+    write("fits", " " * 4000)
+    good(["run", "-f", "fits", "--raw", "-c", str(len(longest) + 2), "-n", "1", "--temp", "0"])
+    for name in "ids", "text", "letters", "blank":
+        os.remove(name)
+
+
 def check_interrupt():
     """A program that a signal ends has written whole lines and dies of that signal."""
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
@@ -465,5 +494,5 @@ def check_help():
 
 
 checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_hardening, check_run, check_eval,
-            check_info, check_interrupt, check_unread,
+            check_info, check_large_inputs, check_interrupt, check_unread,
             check_closed_streams, check_small_stack, check_help], sys.argv[1:])
