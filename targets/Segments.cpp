@@ -5,8 +5,11 @@ namespace gemmac {
 static_assert(sizeof(void *) == 8, "gm_ctx has the offsets of 64-bit machines");
 
 const std::vector<IoArray> &ioArrays() {
-#define GM_ARRAY(name, field, element, rank, inner, readers, writers)          \
-  {#name, offsetof(gm_ctx, field), #element, rank, inner, readers, writers},
+#define GM_ARRAY(name, element, rank, inner, readers, writers)                 \
+  {#name,    offsetof(gm_ctx, io) + GM_IO_##name * sizeof(void *),             \
+   #element, rank,                                                             \
+   inner,    readers,                                                          \
+   writers},
   static const std::vector<IoArray> arrays = {GM_IO_LIST(GM_ARRAY)};
 #undef GM_ARRAY
   return arrays;

@@ -216,10 +216,10 @@ Status Bench::feed(int64_t begin, int64_t end, bool wanted) {
     Job job;
     job.rows = rows.data();
     job.count = int32_t(n);
-    job.output = !last                ? Output::Hidden
-                 : request.all_logits ? Output::Logits
-                                      : Output::Top;
-    job.best = 1; // as a greedy 'run'
+    job.ask.output = !last                ? Output::Hidden
+                     : request.all_logits ? Output::Logits
+                                          : Output::Top;
+    job.ask.best = 1; // as a greedy 'run'
     job.last_only = true;
     if (Status s = step(*program.engine, job); !s.ok())
       return s;

@@ -87,17 +87,13 @@ public:
   Divergence divergence;
 
 private:
-  static void sink(void *self, const Group &group) {
-    static_cast<Scorer *>(self)->take(group);
-  }
-  void take(const Group &group);
+  Status take(const Results &results);
   Status compare(const float *row, int32_t target);
 
   Program &program;
   const std::vector<int32_t> &ids;
   const std::vector<Window> &windows;
   size_t begin = 0, end = 0; // first token of this step, end of its window
-  Status problem;
 };
 
 Status Scorer::compare(const float *row, int32_t target) {
@@ -116,7 +112,8 @@ Status Scorer::compare(const float *row, int32_t target) {
                  size_t(divergence.rows()));
 }
 
-void Scorer::take(const Group &g) {
+Status Scorer::take(const Results &g) {
+  Status problem;
   for (int32_t r = 0; r < g.rows && problem.ok(); ++r) {
     const float *row = g.logits + r * g.logits_stride;
     size_t token = begin + size_t(g.first + r);
@@ -131,6 +128,7 @@ void Scorer::take(const Group &g) {
     if (hidden.is_open() && problem.ok())
       problem = hidden.write_row(g.hidden + r * g.hidden_stride);
   }
+  return problem;
 }
 
 Status Scorer::run() {
@@ -143,13 +141,21 @@ Status Scorer::run() {
       Job job;
       job.rows = rows.data();
       job.count = int32_t(n);
-      job.output = Output::Logits;
-      job.sink = sink;
-      job.user = this;
+      job.ask.output = Output::Hidden;
       if (Status s = step(*program.engine, job); !s.ok())
         return s;
-      if (!problem.ok())
-        return problem;
+      Ask ask;
+      ask.output = Output::Logits;
+      for (size_t first = 0; first < n;) {
+        size_t rows = std::min(n - first, size_t(program.plan.outputs));
+        if (Status s =
+                head(*program.engine, ask, int32_t(first), int32_t(rows));
+            !s.ok())
+          return s;
+        if (Status s = take(results(*program.engine)); !s.ok())
+          return s;
+        first += rows;
+      }
       if (interrupted())
         return failure(RUN_ERROR, "interrupted after %zu of %zu tokens",
                        begin + n, ids.size());

@@ -1,5 +1,6 @@
 // See program.h.
 #include "runtime/app/program.h"
+#include "runtime/abi.h"
 #include "runtime/app/signals.h"
 #include "runtime/manifest_generated.h"
 
@@ -25,9 +26,11 @@ std::vector<Flag> machine_flags(Options &o) {
       // The tests' own. --rope-offset: positions of the rope tables alone move
       // by N. --test-nan: the arena is NaN before each step. --test-order: the
       // workers run one after another between barriers, in random orders.
+      // --test-pages: caches in pages at random places.
       {"--rope-offset", "", "N", "", &o.rope_offset, -1e9, 1e9, true},
       {"--test-nan", "", "", "", &o.poison, 0, 0, true},
       {"--test-order", "", "SEED", "", &o.shuffle, 0, 0, true},
+      {"--test-pages", "", "SEED", "", &o.scatter, 0, 0, true},
   };
 }
 
@@ -65,7 +68,7 @@ Status Program::start(const Options &options) {
     weights = weights.substr(0, weights.rfind('/') + 1) +
               manifest().external_name()->str();
   name_bus_errors(weights.c_str());
-  return gm::start(file, options, plan, engine);
+  return gm::start(file, gm_model, options, plan, engine);
 }
 
 Status Program::need_tokenizer() const {
@@ -165,10 +168,7 @@ void encode_raw(const Program &program, const std::string &text,
 
 void encode_prompt(const Program &program, const Prompt &prompt,
                    bool allow_special, std::vector<int32_t> &ids) {
-  if (allow_special)
-    program.tokenizer.encode(prompt.text, true, ids);
-  else
-    program.tokenizer.encode(prompt, ids);
+  program.tokenizer.encode(prompt, allow_special, ids);
 }
 
 Flag allow_special_flag(bool &allow) {

@@ -9,7 +9,7 @@ namespace gm {
 Extent extent_of(const gm_ctx &ctx, int64_t window) {
   Extent e = {ctx.rows, ctx.tiles, {ctx.splits[0], ctx.splits[1]}, {0, 0}};
   for (int32_t t = 0; t < ctx.tiles; ++t) {
-    const gm_tile &tile = ctx.tile[t];
+    const gm_tile &tile = static_cast<const gm_tile *>(ctx.io[GM_IO_tile])[t];
     e.keys[GM_GLOBAL] += tile.pos0 + tile.rows;
     e.keys[GM_LOCAL] +=
         tile.rows +

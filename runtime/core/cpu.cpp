@@ -1,0 +1,156 @@
+// The backend of CPU targets: weights mapped from the file, one anonymous
+// mapping for the rest, segments as SPMD functions on the workers.
+#include "runtime/core/backend.h"
+#include "runtime/core/threads.h"
+#include "runtime/manifest_generated.h"
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace gm {
+namespace mf = gemmac::manifest;
+
+namespace {
+
+enum : uint64_t { HUGE_PAGE = 2u << 20 };
+
+uint64_t up(uint64_t x, uint64_t to) { return (x + to - 1) / to * to; }
+uint64_t small_page() { return uint64_t(sysconf(_SC_PAGESIZE)); }
+
+// `bytes` of addresses that start `phase` bytes after a multiple of a huge
+// page.
+uint8_t *reserve(uint64_t bytes, int protection, int flags,
+                 uint64_t phase = 0) {
+  void *p = mmap(nullptr, bytes + HUGE_PAGE, protection,
+                 MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+  if (p == MAP_FAILED)
+    return nullptr;
+  uint8_t *start = static_cast<uint8_t *>(p);
+  uint8_t *aligned = reinterpret_cast<uint8_t *>(
+      up(uint64_t(start) - phase, HUGE_PAGE) + phase);
+  if (aligned > start)
+    munmap(start, size_t(aligned - start));
+  munmap(aligned + bytes, size_t(start + HUGE_PAGE - aligned));
+  return aligned;
+}
+
+void mark_nothing(gm_ctx *, int32_t, int32_t) {}
+
+class Cpu : public Backend {
+public:
+  ~Cpu() override {
+    threads.stop();
+    for (Span span : {arena, weights})
+      if (span.data)
+        munmap(const_cast<uint8_t *>(span.data), span.bytes);
+  }
+
+  Status allocate(const Plan &plan, uint8_t *&base) override {
+    base = reserve(plan.allocated, PROT_READ | PROT_WRITE, 0);
+    if (!base)
+      return failure(RESOURCES,
+                     "cannot allocate %llu bytes: %s; use a smaller context "
+                     "(-c) or batch (-b)",
+                     (unsigned long long)plan.allocated, strerror(errno));
+    arena = {base, plan.allocated};
+    // The caches come first.
+    uint64_t at = 0;
+    for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+      if (plan.term[kind].bytes >= HUGE_PAGE)
+        madvise(base + up(at, HUGE_PAGE), plan.term[kind].bytes, MADV_HUGEPAGE);
+      at += plan.term[kind].bytes;
+    }
+    return {};
+  }
+
+  // The pages that only the PLE table is in are not mapped: their addresses
+  // stay empty, so that nothing can make it resident. Addresses and file
+  // offsets agree modulo huge pages: only then can the kernel map large folios
+  // of its page cache as such, without which the streams miss the TLB (13 % of
+  // the bandwidth of one core).
+  Status load(const File &file, const uint8_t *&section) override {
+    const mf::Program &p = *file.manifest;
+    uint64_t bytes = p.weights_bytes(), page = small_page();
+    uint8_t *base = reserve(up(bytes, page), PROT_NONE, MAP_NORESERVE,
+                            file.weights_offset % HUGE_PAGE);
+    if (!base)
+      return failure(
+          RESOURCES,
+          "cannot reserve %llu bytes of addresses for the weights: %s",
+          (unsigned long long)bytes, strerror(errno));
+    section = base;
+    weights = {base, up(bytes, page)};
+    uint64_t hole = bytes, hole_end = bytes;
+    if (p.ple()) {
+      hole = up(p.ple()->offset(), page);
+      hole_end = (p.ple()->offset() + p.ple()->rows() * p.ple()->row_bytes()) /
+                 page * page;
+      if (hole >= hole_end)
+        hole = hole_end = bytes;
+    }
+    const uint64_t ranges[][2] = {{0, hole}, {hole_end, bytes}};
+    for (auto [from, to] : ranges)
+      if (from < to && mmap(base + from, to - from, PROT_READ,
+                            MAP_PRIVATE | MAP_FIXED, file.weights_fd,
+                            off_t(file.weights_offset + from)) == MAP_FAILED)
+        return failure(RESOURCES, "cannot map %llu bytes of weights: %s",
+                       (unsigned long long)(to - from), strerror(errno));
+    return {};
+  }
+
+  Status start(int workers, uint8_t *stacks, uint64_t shuffle) override {
+    for (int w = 0; w <= workers; ++w)
+      cut[w] = uint32_t(int64_t(w) * 65536 / workers);
+    return threads.start(workers, stacks, shuffle);
+  }
+
+  void prepare(gm_ctx &ctx) override {
+    ctx.cut = cut;
+    ctx.barrier = barrier;
+    ctx.mark = mark_nothing;
+  }
+
+  void run(const Call *calls, int count) override {
+    work = {this, calls, count};
+    threads.run(run_calls, &work);
+  }
+
+  void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) override {
+    memcpy(to, from, bytes);
+  }
+
+private:
+  struct Work {
+    Cpu *self;
+    const Call *calls;
+    int count;
+  };
+
+  static void barrier(gm_ctx *ctx, int32_t worker) {
+    Context *c = reinterpret_cast<Context *>(ctx);
+    static_cast<Cpu *>(c->backend)->threads.barrier(worker);
+  }
+
+  static void run_calls(void *data, int worker) {
+    const Work &w = *static_cast<const Work *>(data);
+    for (int i = 0; i < w.count; ++i) {
+      if (i > 0)
+        w.self->threads.barrier(worker);
+      w.calls[i].segment(w.calls[i].ctx, worker);
+    }
+  }
+
+  Threads threads;
+  Span arena, weights; // what is mapped
+  uint32_t cut[MAX_THREADS + 1];
+  Work work;
+};
+
+} // namespace
+
+Backend *make_cpu_backend() { return new (std::nothrow) Cpu; }
+
+} // namespace gm
