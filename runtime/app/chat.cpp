@@ -19,8 +19,8 @@ struct Request {
   SamplingFlags sampling;
   std::vector<std::string> first;
   std::optional<std::string> system;
-  int64_t most = -1;
-  bool allow_special = false, timings = false;
+  int64_t most = -1, checkpoints = 1;
+  bool allow_special = false, timings = false, ignore_stop = false;
 
   Syntax syntax();
   void explain(Syntax &s) { SamplingFlags::explain(s); }
@@ -39,8 +39,14 @@ Syntax Request::syntax() {
        "most tokens of an answer (default: until it stops or the context is "
        "full)",
        &most, -1, 1 << 30},
+      {"--ignore-eos", "", "", "go on after tokens that end an answer",
+       &ignore_stop},
       {"--system", "", "TEXT", "a system turn before the conversation",
        &system},
+      {"--checkpoints", "", "N",
+       "states of the conversation that are kept, so that a turn never "
+       "computes what an earlier one did (default: 1)",
+       &checkpoints, 0, 64},
       allow_special_flag(allow_special),
       {"--timings", "", "",
        "print after each answer how many tokens were read and generated, how "
@@ -85,7 +91,10 @@ public:
   Status turn(const std::string &text);
 
 private:
-  Status encode(std::vector<int32_t> &ids) const;
+  Status encode(const std::vector<Message> &messages,
+                std::vector<int32_t> &ids) const;
+  size_t lasting(const std::vector<int32_t> &ids) const;
+  Message answered(const std::string &answer) const;
   Status check_room(const std::vector<int32_t> &ids) const;
   Status generate(const std::vector<int32_t> &ids, std::string &answer,
                   End &end);
@@ -95,10 +104,12 @@ private:
   const uint64_t seed;
   Generator generator;
   std::vector<Message> messages;
-  std::vector<int32_t> held; // what the caches hold: generator.length() ids
+  std::vector<int32_t> held;    // what the caches hold: generator.length() ids
+  std::vector<int32_t> written; // of the last answer, outside of thoughts
 };
 
-Status Chat::encode(std::vector<int32_t> &ids) const {
+Status Chat::encode(const std::vector<Message> &messages,
+                    std::vector<int32_t> &ids) const {
   ChatOptions options;
   options.large = program.manifest().chat() == gemmac::manifest::Chat_Large;
   Prompt rendered;
@@ -125,7 +136,7 @@ Status Chat::drop() {
   size_t dropped = 0;
   for (;;) {
     std::vector<int32_t> ids;
-    if (Status s = encode(ids); !s.ok())
+    if (Status s = encode(messages, ids); !s.ok())
       return s;
     // A turn is a question and what follows it up to the next.
     size_t next = kept + 1;
@@ -143,17 +154,62 @@ Status Chat::drop() {
   }
 }
 
+size_t common(const std::vector<int32_t> &a, const std::vector<int32_t> &b) {
+  size_t most = std::min(a.size(), b.size());
+  return size_t(
+      std::mismatch(a.begin(), a.begin() + ptrdiff_t(most), b.begin()).first -
+      a.begin());
+}
+
+// How much of a prompt every later turn begins with, whatever the answer: the
+// large models' empty thought is not part of the history.
+size_t Chat::lasting(const std::vector<int32_t> &ids) const {
+  std::vector<Message> later = messages;
+  later.push_back(text_message("assistant", "."));
+  later.back().ids = {-1}; // like no id
+  std::vector<int32_t> next;
+  return encode(later, next).ok() ? common(ids, next) : 0;
+}
+
+// The answer as a message, with its tokens if they are what history shows of
+// it: the text without blanks around it.
+Message Chat::answered(const std::string &answer) const {
+  Message m = text_message("assistant", strip_thoughts(answer));
+  const Tokenizer &t = program.tokenizer;
+  // Stop ids that were passed over, and ends of thoughts that did not begin,
+  // are not shown, but the model goes on from them.
+  auto hidden = [&](int32_t id) {
+    return generator.is_stop(id) || id == t.named(GM_TOK_CHANNEL_CLOSE);
+  };
+  auto blank = [&](int32_t id) {
+    return hidden(id) || trim(t.decode(&id, 1, true)).empty();
+  };
+  auto begin = written.begin(), end = written.end();
+  while (begin != end && blank(*begin))
+    ++begin;
+  while (begin != end && blank(end[-1]))
+    --end;
+  m.ids.assign(begin, end);
+  std::vector<int32_t> shown;
+  std::copy_if(begin, end, std::back_inserter(shown),
+               [&](int32_t id) { return !hidden(id); });
+  if (t.decode(shown.data(), shown.size(), true) != m.content.text)
+    m.ids.clear();
+  return m;
+}
+
 // Streams the answer. Goes on after the longest beginning of `ids` that the
-// caches hold; at least the last token is computed, for its logits.
+// caches or the checkpoint hold; at least the last token is computed, for its
+// logits.
 Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
                       End &end) {
-  size_t most = std::min(held.size(), ids.size() - 1), same = 0;
-  while (same < most && held[same] == ids[same])
-    ++same;
-  if (!can_continue(*program.engine, 0, int64_t(same)))
-    same = 0;
-  generator.rewind(int64_t(same));
+  if (Status s = generator.rewind(
+          int64_t(std::min(common(held, ids), ids.size() - 1)));
+      !s.ok())
+    return s;
+  const size_t same = size_t(generator.length());
   held = ids;
+  written.clear();
 
   OutputSplitter splitter(program.tokenizer);
   std::string thought;
@@ -171,12 +227,18 @@ Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
       [&](int32_t id) {
         timings.token();
         held.push_back(id);
-        if (id < int32_t(program.tokenizer.vocab()) && !generator.is_stop(id))
+        bool known = id < int32_t(program.tokenizer.vocab()),
+             inside = splitter.in_thought();
+        if (known && !generator.is_stop(id))
           splitter.push(id, answer, thought);
+        if (known && !inside && !splitter.in_thought())
+          written.push_back(id);
         thought.clear();
         return show();
       },
-      end);
+      end, int64_t(lasting(ids)));
+  if (end == End::Stop && !written.empty() && written.back() == held.back())
+    written.pop_back(); // the stop id
   splitter.flush(answer, thought);
   thinking.show(false);
   write_model_text(answer.substr(shown) + "\n");
@@ -189,7 +251,7 @@ Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
 Status Chat::turn(const std::string &text) {
   messages.push_back(text_message("user", text));
   std::vector<int32_t> ids;
-  Status fits = encode(ids);
+  Status fits = encode(messages, ids);
   if (fits.ok())
     fits = check_room(ids);
   if (!fits.ok()) {
@@ -206,7 +268,7 @@ Status Chat::turn(const std::string &text) {
   if (answer.empty() && end == End::Interrupted)
     messages.pop_back(); // as if it had not been asked
   else
-    messages.push_back(text_message("assistant", answer));
+    messages.push_back(answered(answer));
   if (end == End::Context)
     return failure(RUN_ERROR,
                    "the answer is cut off: the context of %lld tokens is full; "
@@ -305,7 +367,9 @@ Status chat(Request &request) {
   GenerateOptions options;
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;
+  options.ignore_stop = request.ignore_stop;
   request.machine.all_logits = !top_is_enough(options.sampling);
+  request.machine.checkpoints = request.checkpoints;
   watch_signals();
   hold_signals(); // the workers are started with them held
   if (Status s = program.start(request.machine); !s.ok())

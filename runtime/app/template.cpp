@@ -199,7 +199,9 @@ private:
       else
         out += trim(text);
     };
-    if (m.content.kind == Content::Text)
+    if (m.content.kind == Content::Text && !m.ids.empty())
+      out.own(m.content.text, m.ids);
+    else if (m.content.kind == Content::Text)
       add(m.content.text);
     else if (m.content.kind == Content::Parts)
       for (const Part &part : m.content.parts) {

@@ -47,6 +47,9 @@ struct Message {
   std::vector<ToolCall> tool_calls;
   std::vector<ToolResponse> tool_responses;
   std::string tool_call_id, name; // role tool
+  // The model's own tokens of content.text, if that is what they say; empty:
+  // unknown.
+  std::vector<int32_t> ids;
 };
 
 // A message with plain text.

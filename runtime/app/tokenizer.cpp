@@ -324,18 +324,26 @@ void Tokenizer::encode(std::string_view text, bool specials,
   encode_meant(text, [&](size_t, size_t &) { return specials; }, ids);
 }
 
-void Tokenizer::encode(const Prompt &prompt, std::vector<int32_t> &ids) const {
+void Tokenizer::encode(const Prompt &prompt, bool specials,
+                       std::vector<int32_t> &ids) const {
   auto next = prompt.controls.begin(), last = prompt.controls.end();
+  size_t from = 0;
   auto meant = [&](size_t at, size_t &end) {
-    while (next != last && *next < at)
+    while (next != last && *next < from + at)
       ++next;
-    if (next != last && *next == at)
+    if (specials || (next != last && *next == from + at))
       return true;
     if (next != last)
-      end = std::min(end, *next);
+      end = std::min(end, *next - from);
     return false;
   };
-  encode_meant(prompt.text, meant, ids);
+  std::string_view text = prompt.text;
+  for (const Prompt::Span &span : prompt.known) {
+    encode_meant(text.substr(from, span.begin - from), meant, ids);
+    ids.insert(ids.end(), span.ids.begin(), span.ids.end());
+    from = span.end;
+  }
+  encode_meant(text.substr(from), meant, ids);
 }
 
 //===----------------------------------------------------------------------===//

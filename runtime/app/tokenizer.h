@@ -37,8 +37,10 @@ public:
   void encode(std::string_view text, bool specials,
               std::vector<int32_t> &ids) const;
   // The same, but special tokens count only where they are meant: at the
-  // prompt's control tokens. All others are plain text.
-  void encode(const Prompt &prompt, std::vector<int32_t> &ids) const;
+  // prompt's control tokens, unless `specials` says that all are. Known spans
+  // give their ids.
+  void encode(const Prompt &prompt, bool specials,
+              std::vector<int32_t> &ids) const;
 
   // The text of `ids` (each in 0 .. vocab()-1). A run of byte tokens that is
   // not UTF-8 as a whole gives one U+FFFD per byte. `specials`: show the text

@@ -188,7 +188,7 @@ TEST(Template, MarksControlTokens) {
           c.value("tools", Json()).dump().find("<|") != std::string::npos)
         continue;
       std::vector<int32_t> ids;
-      nano.tokenizer.encode(prompt, ids);
+      nano.tokenizer.encode(prompt, false, ids);
       EXPECT_EQ(ids, nano.encode(prompt.text, true)) << c["id"];
       ++count;
     }
@@ -226,7 +226,7 @@ TEST(Template, TextIsNoControl) {
                               {}, {}, prompt),
               "");
     std::vector<int32_t> ids;
-    nano.tokenizer.encode(prompt, ids);
+    nano.tokenizer.encode(prompt, false, ids);
     return controls(ids);
   };
   std::string expected = rendered("x");
