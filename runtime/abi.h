@@ -31,13 +31,13 @@ enum {
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 
-/* The segments of a step. X(name, mask, many): name as in gm_entry, mask as in
- * GM_IO_LIST; not many: computes few wanted rows, has no form `many`. */
+/* The segments of a step. X(name, mask): name as in gm_entry, mask as in
+ * GM_IO_LIST. */
 #define GM_SEGMENT_LIST(X)                                                     \
-  X(body, GM_BODY, 1)                                                          \
-  X(tail, GM_TAIL, 1)                                                          \
-  X(top, GM_HEAD, 0)                                                           \
-  X(logits, GM_LOGITS, 0)
+  X(body, GM_BODY)                                                             \
+  X(tail, GM_TAIL)                                                             \
+  X(top, GM_HEAD)                                                              \
+  X(logits, GM_LOGITS)
 enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
 
 /* The arrays that segments read and write. X(name, element, rank, inner,
@@ -166,11 +166,13 @@ typedef struct gm_call {
   int32_t on;   /* offset in gm_program::names: the weight or cache, or "" */
 } gm_call;
 
-/* One of GM_SEGMENT_LIST. `few` computes 1 to GM_FEW_ROWS rows, `many` any
- * number up to max_rows of the context; null where it has none. */
+/* One of GM_SEGMENT_LIST. `few` computes up to GM_FEW_ROWS rows and is the
+ * faster one up to few_rows; `many` any number up to the context's max_rows.
+ * Both give the same bits. */
 typedef struct gm_entry {
   const char *name;
   gm_segment *few, *many;
+  int32_t few_rows;
   int32_t few_calls[2], many_calls[2]; /* [first, end) in gm_program::call */
 } gm_entry;
 

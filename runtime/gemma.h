@@ -64,16 +64,23 @@ void close_file(File &file);
 
 //===- the memory plan ----------------------------------------------------===//
 
+// How weights come into memory: mapped from the file, copied into huge pages,
+// or copied if the page cache has them in small pages only, which costs a tenth
+// of the speed and more, and memory is left.
+enum class Load { Auto, Map, Copy };
+
 struct Options {
   int64_t context = 0;     // 0: min(model maximum, 8192)
   int64_t batch = 512;     // most rows of a step
   int64_t threads = 0;     // 0: default_threads()
   int64_t slots = 1;       // sequences
   int64_t slot_rows = 0;   // most rows of one slot in a step; 0: batch
-  int64_t outputs = 0;     // most rows with results of the head; 0: slots
+  int64_t outputs = 0;     // most rows with results of the head; 0: slots;
+                           // each costs a row of logits
   int64_t pages = 0;       // of global layers, 64 tokens each, for all slots;
                            // 0: enough for `context` in every slot
   int64_t checkpoints = 0; // states of slots that can be kept
+  Load load = Load::Auto;
   bool all_logits = false; // room to sort a row of all logits (sampling)
   bool unchecked = false;  // check_plan lets everything pass
 
@@ -187,6 +194,13 @@ Status step(Engine &engine, const Job &job);
 Status head(Engine &engine, const Ask &ask, int32_t first, int32_t rows);
 const Results &results(const Engine &engine);
 
+// Where the weights are and how they came there.
+struct Loaded {
+  const uint8_t *weights;
+  bool copied;
+  double seconds;
+};
+const Loaded &loaded(const Engine &engine);
 // What generated code calls (gm_ctx::barrier, gm_ctx::mark). `watch` replaces
 // both between steps and gives those before; a barrier must call the first one.
 struct Hooks {

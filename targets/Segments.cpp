@@ -23,7 +23,7 @@ std::optional<Io> findIo(std::string_view name) {
 }
 
 static std::vector<SegmentKind> makeSegments() {
-#define GM_SEGMENT(name, mask, many) {#name, mask, bool(many), {}, {}},
+#define GM_SEGMENT(name, mask) {#name, mask, {}, {}},
   std::vector<SegmentKind> list = {GM_SEGMENT_LIST(GM_SEGMENT)};
 #undef GM_SEGMENT
   for (SegmentKind &segment : list)

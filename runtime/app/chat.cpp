@@ -243,7 +243,7 @@ Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
   thinking.show(false);
   write_model_text(answer.substr(shown) + "\n");
   if (s.ok() && request.timings)
-    timings.print(seed);
+    timings.print(seed, loaded(*program.engine));
   held.resize(size_t(generator.length()));
   return s;
 }

@@ -65,6 +65,13 @@ Status assign(const std::string &name, const Flag &flag,
   } else if (auto *target =
                  std::get_if<std::optional<std::string> *>(&flag.target)) {
     **target = text;
+  } else if (auto *target = std::get_if<Load *>(&flag.target)) {
+    if (text != "auto" && text != "map" && text != "copy")
+      return failure(USAGE, "%s expects auto, map or copy, got '%.100s'",
+                     name.c_str(), text.c_str());
+    **target = text == "map"    ? Load::Map
+               : text == "copy" ? Load::Copy
+                                : Load::Auto;
   } else if (std::holds_alternative<std::optional<uint64_t> *>(flag.target) &&
              text == "-1") {
     std::get<std::optional<uint64_t> *>(flag.target)->reset();

@@ -23,6 +23,11 @@ std::vector<Flag> machine_flags(Options &o) {
        "most tokens computed at once (default: 512)", &o.batch, 1, 1 << 20},
       {"--no-memory-check", "", "",
        "start also if the memory plan does not seem to fit", &o.unchecked},
+      {"--load", "", "HOW",
+       "map: weights stay in the page cache; copy: into huge pages, about "
+       "0.3 s per GB; auto: copy if the page cache has them in small pages, "
+       "which slow every token, and memory is left (default: auto)",
+       &o.load},
       // The tests' own. --rope-offset: positions of the rope tables alone move
       // by N. --test-nan: the arena is NaN before each step. --test-order: the
       // workers run one after another between barriers, in random orders.

@@ -222,7 +222,7 @@ Status run(Request &request) {
     fprintf(stderr, "note: the context of %lld tokens is full\n",
             (long long)program.plan.context);
   if (s.ok() && request.timings)
-    timings.print(seed);
+    timings.print(seed, loaded(*program.engine));
   if (s.ok() && request.profile)
     s = profile.finish();
   return s.ok() ? finish_output() : s;

@@ -1,6 +1,7 @@
 // How long an answer took, for people: --timings of run and chat.
 #pragma once
 
+#include "runtime/gemma.h"
 #include "runtime/host/clock.h"
 
 #include <cstdint>
@@ -16,7 +17,7 @@ public:
     first = count++ ? first : last;
   }
   // On stderr. The first token comes with the prompt.
-  void print(uint64_t seed) const {
+  void print(uint64_t seed, const Loaded &loaded) const {
     auto rate = [](size_t tokens, int64_t ns) {
       return ns > 0 ? double(tokens) * 1e9 / double(ns) : 0;
     };
@@ -27,6 +28,9 @@ public:
             count, double(last - first) * 1e-6,
             rate(count ? count - 1 : 0, last - first),
             static_cast<unsigned long long>(seed));
+    if (loaded.copied)
+      fprintf(stderr, "timings: weights copied into memory in %.2f s\n",
+              loaded.seconds);
   }
 
 private:

@@ -53,9 +53,8 @@ Work work_of(const char *segment, const Extent &extent) {
     const gm_entry &entry = gm_model.entry[e];
     if (strcmp(entry.name, segment) != 0)
       continue;
-    const int32_t *range = extent.rows > GM_FEW_ROWS && entry.many
-                               ? entry.many_calls
-                               : entry.few_calls;
+    const int32_t *range =
+        extent.rows > entry.few_rows ? entry.many_calls : entry.few_calls;
     for (int32_t c = range[0]; c < range[1]; ++c) {
       const gm_work &facts = facts_of(gm_model.call[c]);
       work.bytes += bytes_of(facts, extent);

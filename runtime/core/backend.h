@@ -28,8 +28,10 @@ public:
   // Zeroed memory of plan.allocated bytes, aligned to huge pages.
   virtual Status allocate(const Plan &plan, uint8_t *&base) = 0;
   // Makes the weight section of `file` readable by segments, but for the rows
-  // of the PLE table.
-  virtual Status load(const File &file, const uint8_t *&weights) = 0;
+  // of the PLE table. Load::Auto may take `spare` bytes beyond the plan. Called
+  // after start.
+  virtual Status load(const File &file, Load mode, uint64_t spare,
+                      Loaded &loaded) = 0;
   // `stacks`: STACK_BYTES for each worker; `shuffle` as in Options.
   virtual Status start(int workers, uint8_t *stacks, uint64_t shuffle) = 0;
   // Fills in what only the backend knows of a context: hooks and shares.

@@ -2,8 +2,12 @@
 // mapping for the rest, segments as SPMD functions on the workers.
 #include "runtime/core/backend.h"
 #include "runtime/core/threads.h"
+#include "runtime/host/clock.h"
+#include "runtime/host/mapped.h"
 #include "runtime/manifest_generated.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -66,12 +70,14 @@ public:
     return {};
   }
 
-  // The pages that only the PLE table is in are not mapped: their addresses
-  // stay empty, so that nothing can make it resident. Addresses and file
-  // offsets agree modulo huge pages: only then can the kernel map large folios
-  // of its page cache as such, without which the streams miss the TLB (13 % of
-  // the bandwidth of one core).
-  Status load(const File &file, const uint8_t *&section) override {
+  // The pages that only the PLE table is in are left out: their addresses stay
+  // empty, so that nothing can make it resident. Addresses and file offsets
+  // agree modulo huge pages: only then can the kernel map large folios of its
+  // page cache as such, without which the streams miss the TLB (13 % of the
+  // bandwidth of one core).
+  Status load(const File &file, Load mode, uint64_t spare,
+              Loaded &loaded) override {
+    const int64_t begin = now_ns();
     const mf::Program &p = *file.manifest;
     uint64_t bytes = p.weights_bytes(), page = small_page();
     uint8_t *base = reserve(up(bytes, page), PROT_NONE, MAP_NORESERVE,
@@ -81,7 +87,6 @@ public:
           RESOURCES,
           "cannot reserve %llu bytes of addresses for the weights: %s",
           (unsigned long long)bytes, strerror(errno));
-    section = base;
     weights = {base, up(bytes, page)};
     uint64_t hole = bytes, hole_end = bytes;
     if (p.ple()) {
@@ -91,13 +96,21 @@ public:
       if (hole >= hole_end)
         hole = hole_end = bytes;
     }
-    const uint64_t ranges[][2] = {{0, hole}, {hole_end, bytes}};
-    for (auto [from, to] : ranges)
-      if (from < to && mmap(base + from, to - from, PROT_READ,
-                            MAP_PRIVATE | MAP_FIXED, file.weights_fd,
-                            off_t(file.weights_offset + from)) == MAP_FAILED)
-        return failure(RESOURCES, "cannot map %llu bytes of weights: %s",
-                       (unsigned long long)(to - from), strerror(errno));
+    part[0] = {base, hole};
+    part[1] = {base + hole_end, bytes - hole_end};
+    for (const Span &range : part)
+      if (Status s = map(file, range); !s.ok())
+        return s;
+    loaded = {base, false, 0};
+    if (mode == Load::Copy ||
+        (mode == Load::Auto && spare >= part[0].bytes + part[1].bytes &&
+         in_small_pages())) {
+      for (const Span &range : part)
+        if (Status s = copy_from(file, range); !s.ok())
+          return s;
+      loaded.copied = true;
+    }
+    loaded.seconds = double(now_ns() - begin) * 1e-9;
     return {};
   }
 
@@ -123,6 +136,108 @@ public:
   }
 
 private:
+  uint64_t offset_of(const File &file, const uint8_t *at) const {
+    return file.weights_offset + uint64_t(at - weights.data);
+  }
+
+  Status map(const File &file, const Span &range) {
+    if (range.bytes && mmap(const_cast<uint8_t *>(range.data), range.bytes,
+                            PROT_READ, MAP_PRIVATE | MAP_FIXED, file.weights_fd,
+                            off_t(offset_of(file, range.data))) == MAP_FAILED)
+      return failure(RESOURCES, "cannot map %llu bytes of weights: %s",
+                     (unsigned long long)range.bytes, strerror(errno));
+    return {};
+  }
+
+  // Whether the page cache holds the weights, but in pages so small that the
+  // kernel cannot map them as huge ones: so it is after the file was written or
+  // read while memory was short. What is not in the cache yet comes in large
+  // folios; nothing is read here.
+  bool in_small_pages() const {
+    uint64_t resident = 0, large = 0, all = 0;
+    for (const Span &range : part) {
+      if (range.bytes < HUGE_PAGE)
+        continue;
+      all += range.bytes;
+      if (!is_cached(range))
+        return false;
+      madvise(const_cast<uint8_t *>(range.data), range.bytes,
+              MADV_POPULATE_READ);
+      Mapped mapped = mapped_at(range.data);
+      resident += mapped.resident;
+      large += mapped.large;
+    }
+    return all && resident && large < resident / 10 * 9;
+  }
+
+  // Whether nearly all pages are in the page cache.
+  static bool is_cached(const Span &range) {
+    const uint64_t page = small_page(), step = 256 * page;
+    unsigned char present[256];
+    uint64_t found = 0, pages = (range.bytes + page - 1) / page;
+    for (uint64_t at = 0; at < range.bytes; at += step) {
+      uint64_t n = std::min(step, range.bytes - at);
+      if (mincore(const_cast<uint8_t *>(range.data) + at, n, present) != 0)
+        return false;
+      for (uint64_t i = 0; i < (n + page - 1) / page; ++i)
+        found += present[i] & 1;
+    }
+    return found >= pages / 100 * 95;
+  }
+
+  // Puts anonymous memory, in huge pages where there are any, in the place of
+  // a range and reads it in, in pieces that the workers share.
+  Status copy_from(const File &file, const Span &range) {
+    if (!range.bytes)
+      return {};
+    uint8_t *to = const_cast<uint8_t *>(range.data);
+    if (mmap(to, range.bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+      return failure(RESOURCES,
+                     "cannot allocate %llu bytes for a copy of the weights: "
+                     "%s; run with --load=map",
+                     (unsigned long long)range.bytes, strerror(errno));
+    madvise(to, range.bytes, MADV_HUGEPAGE);
+    Reading reading = {file.weights_fd,
+                       to,
+                       range.bytes,
+                       offset_of(file, range.data),
+                       {0},
+                       {0}};
+    threads.run(read_pieces, &reading);
+    mprotect(to, range.bytes, PROT_READ);
+    if (int problem = reading.problem)
+      return failure(RESOURCES, "cannot read the weights: %s",
+                     problem > 0 ? strerror(problem)
+                                 : "the file has become shorter");
+    return {};
+  }
+
+  struct Reading {
+    int fd;
+    uint8_t *to;
+    uint64_t bytes, offset;
+    std::atomic<uint64_t> next;
+    std::atomic<int> problem; // errno, or -1: end of file
+  };
+
+  static void read_pieces(void *data, int) {
+    Reading &r = *static_cast<Reading *>(data);
+    const uint64_t piece = 4 * HUGE_PAGE;
+    for (uint64_t at; (at = r.next.fetch_add(piece)) < r.bytes && !r.problem;)
+      for (uint64_t done = 0, n = std::min(piece, r.bytes - at); done < n;) {
+        ssize_t got = pread(r.fd, r.to + at + done, n - done,
+                            off_t(r.offset + at + done));
+        if (got < 0 && errno == EINTR)
+          continue;
+        if (got <= 0) {
+          r.problem = got < 0 ? errno : -1;
+          return;
+        }
+        done += uint64_t(got);
+      }
+  }
+
   struct Work {
     Cpu *self;
     const Call *calls;
@@ -145,6 +260,7 @@ private:
 
   Threads threads;
   Span arena, weights; // what is mapped
+  Span part[2];        // of the weights, beside the PLE table
   uint32_t cut[MAX_THREADS + 1];
   Work work;
 };

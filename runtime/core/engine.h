@@ -36,9 +36,9 @@ struct Engine {
   Options options;
   Plan plan;
   Backend *backend;
+  Loaded loaded;
   Step step[STEPS];
-  Context *head; // one for each group of GM_FEW_ROWS outputs
-  Call *calls;   // of a step
+  Context head;
   const gm_entry *entry[SEGMENTS];
   double *frequency[2]; // of each rotated pair; local, global
 

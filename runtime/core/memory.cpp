@@ -70,7 +70,8 @@ private:
 
 // Bytes per unit, over all segments.
 struct Units {
-  uint64_t worker = 0, row = 0, key = 0;
+  uint64_t worker = 0, key = 0;
+  uint64_t row = 0, head_row = 0; // body and tail; the head
   uint64_t page[2] = {0, 0};
   uint64_t ple[STEPS] = {0, 0};
 };
@@ -88,11 +89,19 @@ const mf::PleSlice *find_slice(const mf::Program &p, int segment) {
   return nullptr;
 }
 
+bool is_step(const flatbuffers::String *segment) {
+  for (int s = 0; s < STEPS; ++s)
+    if (segment && segment->str() == segment_names[s])
+      return true;
+  return false;
+}
+
 Units units_of(const mf::Program &p) {
   Units u;
   for (const mf::Memory *m : *p.memory()) {
     u.worker = std::max(u.worker, m->worker());
-    u.row = std::max(u.row, m->row());
+    uint64_t &row = is_step(m->segment()) ? u.row : u.head_row;
+    row = std::max(row, m->row());
     u.key = std::max(u.key, m->key());
   }
   if (p.caches())
@@ -151,7 +160,7 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
                    ? "keys and values of sliding layers: pages x bytes"
                    : "keys and values of global layers: pages x bytes");
   }
-  uint64_t row_bytes = mul(rows, u.row),
+  uint64_t row_bytes = std::max(mul(rows, u.row), mul(outputs, u.head_row)),
            key_bytes = mul(mul(u.key, GM_FEW_ROWS), uint64_t(plan.splits));
   c.worker_stride = int64_t(round_up(u.worker, 128));
   c.row = arena.take_bytes(row_bytes, SMALL_PAGE);
@@ -183,8 +192,6 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   arena.term("io", "residuals, hidden states, logits, candidates");
   for (Step &s : e.step)
     lay_out_step(arena, plan, m, s);
-  e.head = arena.take<Context>(outputs / GM_FEW_ROWS);
-  e.calls = arena.take<Call>(STEPS + 2 * outputs / GM_FEW_ROWS);
   e.frequency[GM_LOCAL] = arena.take<double>(uint64_t(m.local_rope()->pairs()));
   e.frequency[GM_GLOBAL] =
       arena.take<double>(uint64_t(m.global_rope()->pairs()));
@@ -323,9 +330,6 @@ Status open_ple(const File &file, Engine &e) {
 }
 
 Status find_entries(Engine &e) {
-#define GM_HAS_MANY(name, mask, many) many,
-  static const bool has_many[] = {GM_SEGMENT_LIST(GM_HAS_MANY)};
-#undef GM_HAS_MANY
   const gm_program &program = *e.program;
   if (program.abi != GM_ABI)
     return failure(
@@ -336,7 +340,7 @@ Status find_entries(Engine &e) {
     for (int32_t j = 0; j < program.entries; ++j)
       if (strcmp(program.entry[j].name, segment_names[i]) == 0)
         e.entry[i] = &program.entry[j];
-    if (!e.entry[i] || !e.entry[i]->few || (has_many[i] && !e.entry[i]->many))
+    if (!e.entry[i] || !e.entry[i]->few || !e.entry[i]->many)
       return failure(BAD_INPUT, "the generated code has no segment '%s'",
                      segment_names[i]);
   }
@@ -360,6 +364,7 @@ void fill_constants(Engine &e) {
 void fill_contexts(Engine &e) {
   gm_ctx &c = e.step[BODY].ctx;
   c.abi = GM_ABI;
+  c.weights = e.loaded.weights;
   c.workers = int32_t(e.plan.threads);
   c.max_rows = int32_t(e.plan.rows);
   c.max_splits = int32_t(e.plan.splits);
@@ -378,8 +383,8 @@ void fill_contexts(Engine &e) {
   tail.io[GM_IO_ple] = own[GM_IO_ple];
   for (Step &s : e.step)
     s.backend = e.backend;
-  for (int64_t i = 0; i < e.plan.outputs / GM_FEW_ROWS; ++i)
-    e.head[i] = e.step[TAIL];
+  e.head = e.step[TAIL];
+  e.head.ctx.max_rows = int32_t(e.plan.outputs);
 }
 
 Status begin(const File &file, Engine &e) {
@@ -387,8 +392,6 @@ Status begin(const File &file, Engine &e) {
     return s;
   if (!(e.backend = make_cpu_backend()))
     return failure(RESOURCES, "no memory");
-  if (Status s = e.backend->load(file, e.step[BODY].ctx.weights); !s.ok())
-    return s;
   uint8_t *base;
   if (Status s = e.backend->allocate(e.plan, base); !s.ok())
     return s;
@@ -397,21 +400,30 @@ Status begin(const File &file, Engine &e) {
   if (Status s = open_ple(file, e); !s.ok())
     return s;
   fill_constants(e);
+  if (Status s =
+          e.backend->start(int(e.plan.threads), e.stacks, e.options.shuffle);
+      !s.ok())
+    return s;
+  uint64_t have = available_memory();
+  uint64_t spare = have > e.plan.total ? have - e.plan.total : 0;
+  if (Status s = e.backend->load(file, e.options.load, spare, e.loaded);
+      !s.ok())
+    return s;
   fill_contexts(e);
-  return e.backend->start(int(e.plan.threads), e.stacks, e.options.shuffle);
+  return {};
 }
 
 } // namespace
 
 Status start(const File &file, const gm_program &program,
              const Options &options, const Plan &plan, Engine *&engine) {
-  engine = new (std::nothrow) Engine{.file = &file,
-                                     .program = &program,
-                                     .options = options,
-                                     .plan = plan,
-                                     .backend = nullptr};
+  engine = new (std::nothrow) Engine{};
   if (!engine)
     return failure(RESOURCES, "no memory");
+  engine->file = &file;
+  engine->program = &program;
+  engine->options = options;
+  engine->plan = plan;
   Status s = begin(file, *engine);
   if (!s.ok()) {
     stop(engine);
@@ -435,6 +447,8 @@ Hooks watch(Engine &e, const Hooks &hooks) {
     s.ctx.barrier = hooks.barrier, s.ctx.mark = hooks.mark;
   return old;
 }
+
+const Loaded &loaded(const Engine &engine) { return engine.loaded; }
 
 Candidate *candidates(Engine &engine) { return engine.candidates; }
 

@@ -59,7 +59,7 @@ Run run_at(const Job &job, int32_t first) {
   return {job.rows + first, end - first};
 }
 
-Status check_run(Engine &e, const Job &job, int32_t first, const Run &run) {
+Status check_run(Engine &e, int32_t first, const Run &run) {
   Sequence &s = e.sequence[run.first->slot];
   if (s.stamp == e.jobs)
     return failure(RUN_ERROR,
@@ -107,7 +107,7 @@ Status check_job(Engine &e, const Job &job) {
   int64_t pages = 0;
   for (int32_t r = 0; r < job.count;) {
     Run run = run_at(job, r);
-    if (Status s = check_run(e, job, r, run); !s.ok())
+    if (Status s = check_run(e, r, run); !s.ok())
       return s;
     pages += pages_wanted(e, run.first->slot, run.first->pos, run.rows);
     r += int32_t(run.rows);
@@ -287,44 +287,33 @@ public:
 
   void push(int segment, gm_ctx &ctx) {
     const gm_entry &entry = *e.entry[segment];
-    bool many = ctx.rows > GM_FEW_ROWS && entry.many;
-    e.calls[count++] = {many ? entry.many : entry.few, &ctx};
+    calls[count++] = {ctx.rows > entry.few_rows ? entry.many : entry.few, &ctx};
   }
 
-  // The head over rows [first, first + rows) of the tail; its results stand
-  // from row 0 of the result arrays on.
+  // The head over rows [first, first + rows) of the tail.
   void push_head(const Ask &ask, int32_t first, int32_t rows) {
-    const Step &tail = e.step[TAIL];
-    const int64_t words = (e.vocab + 31) / 32;
-    if (ask.output == Output::Hidden)
+    if (ask.output == Output::Hidden || !rows)
       return;
-    for (int32_t done = 0; done < rows; done += GM_FEW_ROWS) {
-      Context &group = e.head[done / GM_FEW_ROWS];
-      group = tail;
-      gm_ctx &c = group.ctx;
-      c.rows = std::min<int32_t>(GM_FEW_ROWS, rows - done);
-      // Rows of 4-byte elements, `stride` apart.
-      auto skip = [&](int io, int64_t from, int64_t stride) {
-        c.io[io] = tail.array<uint8_t>(io) + from * stride * 4;
-      };
-      skip(GM_IO_hidden, first + done, e.hidden_stride);
-      skip(GM_IO_logits, done, e.logits_stride);
-      skip(GM_IO_top_ids, done, GM_TOP);
-      skip(GM_IO_top_values, done, GM_TOP);
-      c.io[GM_IO_best] = const_cast<int32_t *>(&ask.best);
-      c.io[GM_IO_mask] =
-          ask.mask ? const_cast<uint32_t *>(ask.mask) + done * words : nullptr;
-      if (ask.output == Output::Top)
-        push(SEGMENT_top, c);
-      if (ask.output == Output::Logits || ask.logsumexp)
-        push(SEGMENT_logits, c);
-    }
+    gm_ctx &c = e.head.ctx;
+    const Step &tail = e.step[TAIL];
+    c.barrier = tail.ctx.barrier;
+    c.mark = tail.ctx.mark;
+    c.rows = rows;
+    c.io[GM_IO_hidden] =
+        tail.array<float>(GM_IO_hidden) + first * e.hidden_stride;
+    c.io[GM_IO_best] = const_cast<int32_t *>(&ask.best);
+    c.io[GM_IO_mask] = const_cast<uint32_t *>(ask.mask);
+    if (ask.output == Output::Top)
+      push(SEGMENT_top, c);
+    if (ask.output == Output::Logits || ask.logsumexp)
+      push(SEGMENT_logits, c);
   }
 
-  void run() { e.backend->run(e.calls, count); }
+  void run() { e.backend->run(calls, count); }
 
 private:
   Engine &e;
+  Call calls[4];
   int count = 0;
 };
 

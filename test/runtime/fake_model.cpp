@@ -204,7 +204,7 @@ void tail_many(gm_ctx *c, int32_t w) {
 }
 
 void logits(gm_ctx *c, int32_t w) {
-  check("rows of the head", c->rows <= GM_FEW_ROWS, true);
+  check("rows of the head", c->rows <= c->max_rows, true);
   for (int v = share(c, VOCAB, w); v < share(c, VOCAB, w + 1); ++v)
     for (int r = 0; r < c->rows; ++r)
       io<float>(c, GM_IO_logits)[r * 128 + v] =
@@ -238,10 +238,10 @@ void top(gm_ctx *c, int32_t w) {
   }
 }
 
-const gm_entry entries[] = {{"body", body, body, {0, 2}, {2, 3}},
-                            {"tail", tail_few, tail_many, {3, 4}, {0, 0}},
-                            {"top", top, nullptr, {4, 5}, {0, 0}},
-                            {"logits", logits, nullptr, {0, 0}, {0, 0}}};
+const gm_entry entries[] = {{"body", body, body, 8, {0, 2}, {2, 3}},
+                            {"tail", tail_few, tail_many, 8, {3, 4}, {0, 0}},
+                            {"top", top, top, 2, {4, 5}, {0, 0}},
+                            {"logits", logits, logits, 8, {0, 0}, {0, 0}}};
 
 const char names[] = "one\0two\0attend";
 // bytes, ops, family, row_bytes, key_bytes, units, axis
