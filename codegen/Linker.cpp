@@ -26,8 +26,8 @@ namespace gemmac {
 //===-- linking -----------------------------------------------------------===//
 
 // What a program is linked from besides its object, in order around it.
-static const char *const startFiles[] = {"crt1.o", "crti.o", "crtbeginT.o"};
-static const char *const endFiles[] = {"runtime.o", "crtend.o", "crtn.o"};
+static const char *const startFiles[] = {"rcrt1.o", "crti.o", "crtbeginS.o"};
+static const char *const endFiles[] = {"runtime.o", "crtendS.o", "crtn.o"};
 
 static std::vector<std::string> runtimeFiles(llvm::ArrayRef<const char *> names,
                                              const std::string &folder,
@@ -53,12 +53,9 @@ static Status linkElf(const ProgramInput &in, const std::string &objectPath,
                       const std::string &outputPath) {
   std::vector<std::string> args = {
       "ld.lld",
-      "-static",
-      "-o",
-      outputPath,
-      "--build-id=none",
-      "-z",
-      "noexecstack",
+      // Static, at an address that each start draws anew; nothing to load.
+      "-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z", "relro",
+      "-z", "now", "-o", outputPath, "--build-id=none", "-z", "noexecstack",
       "--gc-sections",
       "--threads=1", // more may not be given, and one object needs no more
       in.symbols ? "--strip-debug" : "--strip-all"};

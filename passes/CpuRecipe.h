@@ -54,7 +54,6 @@ private:
   void addNorm(Value h, Value y, FlatSymbolRefAttr post,
                std::optional<StringRef> scale, double eps, Value result);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
-  FailureOr<WeightRef> head(FlatSymbolRefAttr weight);
   FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap,
                           StringRef name);
 

@@ -261,17 +261,10 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
 
 //===-- output ------------------------------------------------------------===//
 
-FailureOr<WeightRef> CpuRecipe::head(FlatSymbolRefAttr weight) {
-  if (!c.few())
-    return op->emitError("unsupported: scores of the vocabulary in class many"),
-           failure();
-  return c.symbols.matrix(op, weight);
-}
-
 // Softcapped scores of the whole vocabulary (cap 0: no softcap).
 FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
                                    double cap, StringRef name) {
-  FailureOr<WeightRef> w = head(weight);
+  FailureOr<WeightRef> w = c.symbols.matrix(op, weight);
   if (failed(w))
     return failure();
   c.scores = call({.family = "logits",
@@ -297,19 +290,20 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
   return success();
 }
 
-// A head in format splitFormat is scanned; any other has all scores computed.
+// Few rows of a head in format splitFormat are scanned; else all scores are
+// computed.
 LogicalResult CpuRecipe::top(gemma::TopOp op) {
   if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
            << int64_t(GM_TOP) << ", got " << op.getCount();
-  FailureOr<WeightRef> w = head(op.getWeightAttr());
+  FailureOr<WeightRef> w = c.symbols.matrix(op, op.getWeightAttr());
   FailureOr<Value> mask = ioArg(Io::mask);
   if (failed(w) || failed(mask))
     return failure();
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
   const int64_t parts = std::clamp<int64_t>(w->rows / 16, 1, 64);
   Call what = {.family = "top", .name = "top_parts", .chosen = {parts}};
-  if (w->low) {
+  if (w->low && c.few()) {
     FailureOr<Value> best = ioArg(Io::best);
     if (failed(best))
       return failure();

@@ -215,8 +215,8 @@ void GemmaToKernel::runOnOperation() {
     }
     if (failed(
             lowerFunction(source, *segment, RowClass::Few, recipe, symbols)) ||
-        (segment->many && failed(lowerFunction(source, *segment, RowClass::Many,
-                                               recipe, symbols))))
+        failed(
+            lowerFunction(source, *segment, RowClass::Many, recipe, symbols)))
       return signalPassFailure();
   }
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))

@@ -68,9 +68,13 @@ void KernelToLLVM::runOnOperation() {
     SegmentEntry *entry = llvm::find_if(
         entries, [&](SegmentEntry &e) { return e.segment == segment; });
     if (entry == entries.end())
-      entry =
-          &entries.emplace_back(SegmentEntry{segment.getValue(), "", "", {}});
+      entry = &entries.emplace_back(
+          SegmentEntry{segment.getValue(), "", "", GM_FEW_ROWS, {}});
     bool isFew = rows == "few";
+    for (auto call : func.getOps<kernel::CallOp>())
+      if (isFew)
+        entry->fewRows = std::min(
+            entry->fewRows, kernels.lookup(call.getCallee()).family->fewRows);
     (isFew ? entry->few : entry->many) = lowered.getSymName();
     entry->calls[isFew ? 0 : 1][0] = first;
     entry->calls[isFew ? 0 : 1][1] = table.size();

@@ -65,8 +65,8 @@ void makeModelTable(ModuleOp module, ArrayRef<SegmentEntry> entries,
               entry.segment.str() + '\0');
 
   auto pair = LLVM::LLVMArrayType::get(i32, 2);
-  auto entryType =
-      LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr, pair, pair});
+  auto entryType = LLVM::LLVMStructType::getLiteral(
+      context, {ptr, ptr, ptr, i32, pair, pair});
   makeGlobal(b, loc, LLVM::LLVMArrayType::get(entryType, entries.size()),
              LLVM::Linkage::Internal, "gm_entries", [&](Value list) {
                for (auto [at, entry] : llvm::enumerate(entries)) {
@@ -75,9 +75,10 @@ void makeModelTable(ModuleOp module, ArrayRef<SegmentEntry> entries,
                  StringRef symbols[] = {name, entry.few, entry.many};
                  for (int64_t j = 0; j < 3; ++j)
                    set(list, addressOrNull(b, loc, symbols[j]), {i, j});
+                 set(list, number(entry.fewRows), {i, 3});
                  for (int64_t j = 0; j < 2; ++j)
                    for (int64_t k = 0; k < 2; ++k)
-                     set(list, number(entry.calls[j][k]), {i, 3 + j, k});
+                     set(list, number(entry.calls[j][k]), {i, 4 + j, k});
                }
                return list;
              });

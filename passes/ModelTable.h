@@ -11,6 +11,7 @@ namespace gemmac {
 struct SegmentEntry {
   llvm::StringRef segment;
   llvm::StringRef few, many; // empty: none
+  int32_t fewRows;           // up to which `few` is the faster one
   int32_t calls[2][2] = {};  // few, many: [first, end)
 };
 

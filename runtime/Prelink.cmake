@@ -4,10 +4,10 @@
 # gemmac needs no compiler, linker or cross package to make a program.
 # GNU ld makes it: LLD's -r output loses .eh_frame.
 set(GM_RUNTIME_FLAGS
-  -std=c++20 -O2 -DNDEBUG -fno-pic -ffp-contract=off -ffunction-sections -fdata-sections
+  -std=c++20 -O2 -DNDEBUG -fPIE -fstack-protector-strong -ffp-contract=off -ffunction-sections -fdata-sections
   -Wall -Wextra -Wno-unused-parameter)
 # What generated code and the start files may call.
-set(GM_RUNTIME_ROOTS __libc_start_main memcpy memmove memset memcmp bcmp)
+set(GM_RUNTIME_ROOTS __libc_start_main _dl_relocate_static_pie memcpy memmove memset memcmp bcmp)
 
 function(gemmac_prelink ARCH TRIPLE LD)
   find_program(GEMMAC_${ARCH}_LD ${LD} REQUIRED)
@@ -29,7 +29,7 @@ function(gemmac_prelink ARCH TRIPLE LD)
     list(APPEND OBJECTS ${OBJECT})
   endforeach()
 
-  foreach(FILE crt1.o crti.o crtn.o crtbeginT.o crtend.o libstdc++.a libgcc.a libgcc_eh.a libm.a libc.a)
+  foreach(FILE rcrt1.o crti.o crtn.o crtbeginS.o crtendS.o libstdc++.a libgcc.a libgcc_eh.a libm.a libc.a)
     execute_process(COMMAND ${CMAKE_CXX_COMPILER} --target=${TRIPLE} -print-file-name=${FILE}
       OUTPUT_VARIABLE FOUND OUTPUT_STRIP_TRAILING_WHITESPACE)
     if(NOT EXISTS ${FOUND})

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 4
+#define GM_ABI 5
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
@@ -31,38 +31,58 @@ enum {
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 
-/* The segments of a step. X(name, mask, many): name as in gm_entry, mask as in
- * GM_IO_LIST; not many: computes few wanted rows, has no form `many`. */
+/* The segments of a step. X(name, mask): name as in gm_entry, mask as in
+ * GM_IO_LIST. */
 #define GM_SEGMENT_LIST(X)                                                     \
-  X(body, GM_BODY, 1)                                                          \
-  X(tail, GM_TAIL, 1)                                                          \
-  X(top, GM_HEAD, 0)                                                           \
-  X(logits, GM_LOGITS, 0)
+  X(body, GM_BODY)                                                             \
+  X(tail, GM_TAIL)                                                             \
+  X(top, GM_HEAD)                                                              \
+  X(logits, GM_LOGITS)
 enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
 
-/* The arrays of gm_ctx that segments read and write. X(name, field, element,
- * rank, inner, readers, writers): `element` f32, i32 or any; dimension 0 is
- * rows of the step, `inner` the size of dimension 1 (0: the model's); readers
- * and writers are segments. Kernels get what a segment reads as inputs and
- * write what it writes as results. */
+/* The arrays that segments read and write. X(name, element, rank, inner,
+ * readers, writers): gm_ctx::io[GM_IO_<name>] is its address; `element` f32,
+ * i32 or any; dimension 0 is rows of the step, `inner` the size of dimension 1
+ * (0: the model's); readers and writers are segments. Kernels get what a
+ * segment reads as inputs and write what it writes as results.
+ *
+ * ids            token of each row
+ * rope_*         [rows][pairs][2] cos, sin
+ * ple            gathered per-layer-embedding rows of this segment's layers
+ * tile           the step's tiles (gm_tile)
+ * split_*        the splits (gm_split), for the class few only
+ * parts_*        per row: splits of its tile
+ * want           per row of the tail: its row in the body
+ * resid          [rows][D] residuals, rows rowStride(f32, D) apart
+ * hidden         [rows][D] after the final norm
+ * mask           [rows][ceil(V / 32)] allowed ids, or null: all
+ * best           one number: how many results are wanted, 1 .. GM_TOP
+ * top_ids        [rows][GM_TOP], -1 where there are fewer; more than `best` of
+ *                them may be given
+ * top_values     [rows][GM_TOP] softcapped logits, descending
+ * logits         [rows][V] softcapped, rows rowStride(f32, V) apart */
 #define GM_IO_LIST(X)                                                          \
-  X(ids, ids, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
-  X(rope_local, rope[GM_LOCAL], f32, 3, 0, GM_BODY | GM_TAIL, 0)               \
-  X(rope_global, rope[GM_GLOBAL], f32, 3, 0, GM_BODY | GM_TAIL, 0)             \
-  X(ple, ple, any, 2, 0, GM_BODY | GM_TAIL, 0)                                 \
-  X(tile, tile, i32, 2, 4, GM_BODY | GM_TAIL, 0)                               \
-  X(split_local, split[GM_LOCAL], i32, 2, 4, GM_BODY | GM_TAIL, 0)             \
-  X(split_global, split[GM_GLOBAL], i32, 2, 4, GM_BODY | GM_TAIL, 0)           \
-  X(parts_local, parts[GM_LOCAL], i32, 1, 0, GM_BODY | GM_TAIL, 0)             \
-  X(parts_global, parts[GM_GLOBAL], i32, 1, 0, GM_BODY | GM_TAIL, 0)           \
-  X(want, want, i32, 1, 0, GM_TAIL, 0)                                         \
-  X(resid, resid, f32, 2, 0, GM_TAIL, GM_BODY)                                 \
-  X(hidden, hidden, f32, 2, 0, GM_HEAD | GM_LOGITS, GM_TAIL)                   \
-  X(mask, mask, i32, 2, 0, GM_HEAD, 0)                                         \
-  X(best, best, i32, 1, 0, GM_HEAD, 0)                                         \
-  X(top_ids, top_ids, i32, 2, GM_TOP, 0, GM_HEAD)                              \
-  X(top_values, top_values, f32, 2, GM_TOP, 0, GM_HEAD)                        \
-  X(logits, logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)
+  X(ids, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                      \
+  X(rope_local, f32, 3, 0, GM_BODY | GM_TAIL, 0)                               \
+  X(rope_global, f32, 3, 0, GM_BODY | GM_TAIL, 0)                              \
+  X(ple, any, 2, 0, GM_BODY | GM_TAIL, 0)                                      \
+  X(tile, i32, 2, 4, GM_BODY | GM_TAIL, 0)                                     \
+  X(split_local, i32, 2, 4, GM_BODY | GM_TAIL, 0)                              \
+  X(split_global, i32, 2, 4, GM_BODY | GM_TAIL, 0)                             \
+  X(parts_local, i32, 1, 0, GM_BODY | GM_TAIL, 0)                              \
+  X(parts_global, i32, 1, 0, GM_BODY | GM_TAIL, 0)                             \
+  X(want, i32, 1, 0, GM_TAIL, 0)                                               \
+  X(resid, f32, 2, 0, GM_TAIL, GM_BODY)                                        \
+  X(hidden, f32, 2, 0, GM_HEAD | GM_LOGITS, GM_TAIL)                           \
+  X(mask, i32, 2, 0, GM_HEAD, 0)                                               \
+  X(best, i32, 1, 0, GM_HEAD, 0)                                               \
+  X(top_ids, i32, 2, GM_TOP, 0, GM_HEAD)                                       \
+  X(top_values, f32, 2, GM_TOP, 0, GM_HEAD)                                    \
+  X(logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)
+
+#define GM_IO_INDEX(name, ...) GM_IO_##name,
+enum { GM_IO_LIST(GM_IO_INDEX) GM_IOS };
+#undef GM_IO_INDEX
 
 /* Rows [row0, row0 + rows) of the step: one slot, consecutive positions from
  * pos0, not crossing a multiple of GM_TILE_ROWS. */
@@ -107,25 +127,7 @@ typedef struct gm_ctx {
   const int32_t *page[2];
   int32_t page_stride[2];
 
-  /* Step arrays, indexed by row. */
-  const int32_t *ids;
-  const int32_t *want;  /* tail: index of the row in the body's resid */
-  const float *rope[2]; /* [rows][pairs][2] cos, sin; local, global */
-  const uint8_t
-      *ple; /* gathered per-layer-embedding rows of this segment's layers */
-  const gm_tile *tile;
-  const gm_split *split[2];
-  const int32_t *parts[2]; /* per row: splits of its tile */
-  const uint32_t *mask;    /* [rows][ceil(V / 32)] allowed ids, or null: all */
-  const int32_t *best;     /* top: one number, how many are wanted, 1 .. 64 */
-
-  /* Inputs and outputs of segments. */
-  float *resid;  /* [max_rows][D] body -> tail; rows rowStride(f32, D) apart */
-  float *hidden; /* [max_rows][D] tail -> top, logits; after the final norm */
-  float *logits; /* [8][V] rows rowStride(f32, V) apart */
-  int32_t *top_ids;  /* [8][64], -1 where there are fewer; more than `best`
-                        of them may be given */
-  float *top_values; /* [8][64] softcapped logits, descending */
+  void *io[GM_IOS]; /* arrays of GM_IO_LIST */
 
   void (*barrier)(struct gm_ctx *, int32_t worker);
   /* Called in front of every kernel call with its index in gm_program::call,
@@ -164,10 +166,13 @@ typedef struct gm_call {
   int32_t on;   /* offset in gm_program::names: the weight or cache, or "" */
 } gm_call;
 
-/* One of GM_SEGMENT_LIST; `many` is null where it has none. */
+/* One of GM_SEGMENT_LIST. `few` computes up to GM_FEW_ROWS rows and is the
+ * faster one up to few_rows; `many` any number up to the context's max_rows.
+ * Both give the same bits. */
 typedef struct gm_entry {
   const char *name;
   gm_segment *few, *many;
+  int32_t few_rows;
   int32_t few_calls[2], many_calls[2]; /* [first, end) in gm_program::call */
 } gm_entry;
 

@@ -11,6 +11,7 @@ namespace gemmac::manifest {
 struct Program;
 }
 struct gm_ctx;
+struct gm_program;
 
 namespace gm {
 
@@ -56,24 +57,39 @@ struct File {
 };
 
 // `path` null: the file of the running program itself. An open file must be
-// closed before it is opened again.
-Status open_file(const char *path, File &file);
+// closed before it is opened again. Without `weights` an external weight file
+// is left alone (weights_fd = -1): enough for everything but start.
+Status open_file(const char *path, File &file, bool weights = true);
 void close_file(File &file);
 
 //===- the memory plan ----------------------------------------------------===//
+
+// How weights come into memory: mapped from the file, copied into huge pages,
+// or copied if the page cache has them in small pages only, which costs a tenth
+// of the speed and more, and memory is left.
+enum class Load { Auto, Map, Copy };
 
 struct Options {
   int64_t context = 0;     // 0: min(model maximum, 8192)
   int64_t batch = 512;     // most rows of a step
   int64_t threads = 0;     // 0: default_threads()
   int64_t slots = 1;       // sequences
+  int64_t slot_rows = 0;   // most rows of one slot in a step; 0: batch
+  int64_t outputs = 0;     // most rows with results of the head; 0: slots;
+                           // each costs a row of logits
+  int64_t pages = 0;       // of global layers, 64 tokens each, for all slots;
+                           // 0: enough for `context` in every slot
+  int64_t checkpoints = 0; // states of slots that can be kept
+  Load load = Load::Auto;
   bool all_logits = false; // room to sort a row of all logits (sampling)
+  bool unchecked = false;  // check_plan lets everything pass
 
   // Tests only.
   int64_t rope_offset = 0; // added to positions in the rope tables alone
   bool poison = false;     // fills the arena with NaN before each step
   uint64_t shuffle = 0;    // 0: threads; else workers run one after another
                            // between barriers, in orders drawn from this seed
+  uint64_t scatter = 0;    // 0: pages in runs; else pages drawn from this seed
 };
 
 struct Term {
@@ -87,8 +103,9 @@ enum { MAX_TERMS = 20 };
 struct Plan {
   int64_t context, batch, rows; // rows = round8(batch): the planner's C'
   int64_t threads, slots, splits;
-  int64_t ring;        // keys per slot of sliding layers
-  int64_t pages[2];    // per slot; local, global
+  int64_t slot_rows, outputs, checkpoints;
+  int64_t ring;        // most keys of sliding layers that a slot holds
+  int64_t pages[2];    // in the pools; local, global
   int64_t page_stride; // entries of a page table per slot
   int terms;
   Term term[MAX_TERMS];
@@ -105,8 +122,12 @@ Status check_plan(const File &file, const Options &options, const Plan &plan);
 
 //===- this machine (runtime/host) ----------------------------------------===//
 
-uint64_t available_memory();
-int64_t default_threads();
+// `root`: the folder that /proc and /sys stand in, for tests.
+uint64_t available_memory(const char *root = "");
+uint64_t available_addresses(); // within the limit of ulimit -v
+int64_t default_threads(const char *root = "");
+// CPUs that threads of this process may run on at this moment.
+int64_t usable_cpus();
 // The path of the running program; false if nothing says it.
 bool program_path(char *path, size_t size);
 
@@ -121,8 +142,29 @@ struct Row {
 
 enum class Output { Hidden, Top, Logits };
 
-// Up to 8 wanted rows, valid during the call. `first` counts wanted rows.
-struct Group {
+// What is wanted of the rows that are wanted.
+struct Ask {
+  Output output = Output::Top;
+  // How many of the best are wanted, 1 to 64: a program may leave out others.
+  int32_t best = 64;
+  // Allowed ids for Output::Top: [rows][ceil(V / 32)] bits, null: all.
+  const uint32_t *mask = nullptr;
+  // Also log(sum(exp(logits))) of each row, over all ids: costs all logits.
+  bool logsumexp = false;
+};
+
+struct Job {
+  const Row *rows = nullptr;
+  int32_t count = 0;
+  Ask ask;
+  // The last wanted row alone gets a result (`mask` has its row only); all
+  // layers still run for every wanted row.
+  bool last_only = false;
+};
+
+// Of wanted rows [first, first + rows) of the last step; valid until the next
+// step or head.
+struct Results {
   int32_t first, rows;
   const float *hidden; // after the final norm
   int64_t hidden_stride;
@@ -130,35 +172,35 @@ struct Group {
   int64_t logits_stride;
   const int32_t *top_ids; // Output::Top: [rows][64], descending, -1 = none
   const float *top_values;
-};
-
-struct Job {
-  const Row *rows = nullptr;
-  int32_t count = 0;
-  Output output = Output::Top;
-  // How many of the best are wanted, 1 to 64: a program may leave out others.
-  int32_t best = 64;
-  // Allowed ids for Output::Top: [wanted rows][ceil(V / 32)] bits, null: all.
-  const uint32_t *mask = nullptr;
-  // The last wanted row alone gets an output and is given to the sink (`mask`
-  // has its row only); all layers still run for every wanted row.
-  bool last_only = false;
-  // Called for the wanted rows in order, in groups of at most 8.
-  void (*sink)(void *user, const Group &group) = nullptr;
-  void *user = nullptr;
+  const float *logsumexp; // Ask::logsumexp: one per row
 };
 
 struct Engine; // allocated memory, threads, caches
 
-// Maps the weights, allocates exactly `plan`, starts the workers.
-Status start(const File &file, const Options &options, const Plan &plan,
-             Engine *&engine);
+// Maps the weights, allocates exactly `plan`, starts the workers. `program` is
+// the code made for `file`: gm_model of the program that runs.
+Status start(const File &file, const gm_program &program,
+             const Options &options, const Plan &plan, Engine *&engine);
 void stop(Engine *engine);
 
 // Runs one step. A slot continues at its length, or at an earlier position as
 // long as the sliding caches still hold what that position sees (at least
-// `batch` rows back), or anew at 0. Nothing is changed if the job is refused.
+// `slot_rows` rows back), or anew at 0. Nothing is changed if the job is
+// refused; RESOURCES if the pages left are too few. RUN_ERROR also if the state
+// of a row with results is not finite.
 Status step(Engine &engine, const Job &job);
+// Results of wanted rows [first, first + rows) of the last step, at most
+// Plan::outputs: for those who want more than one step gives.
+Status head(Engine &engine, const Ask &ask, int32_t first, int32_t rows);
+const Results &results(const Engine &engine);
+
+// Where the weights are and how they came there.
+struct Loaded {
+  const uint8_t *weights;
+  bool copied;
+  double seconds;
+};
+const Loaded &loaded(const Engine &engine);
 // What generated code calls (gm_ctx::barrier, gm_ctx::mark). `watch` replaces
 // both between steps and gives those before; a barrier must call the first one.
 struct Hooks {
@@ -166,11 +208,27 @@ struct Hooks {
   void (*mark)(gm_ctx *, int32_t worker, int32_t call);
 };
 Hooks watch(Engine &engine, const Hooks &hooks);
+
+//===- slots and checkpoints ----------------------------------------------===//
+
 // Whether slot `slot` may go on at position `pos`.
 bool can_continue(const Engine &engine, int32_t slot, int64_t pos);
-
-// Rows written to a slot so far.
+// Valid rows of a slot.
 int64_t slot_length(const Engine &engine, int32_t slot);
+// Forgets all rows from `length` on and gives back their pages.
+Status slot_truncate(Engine &engine, int32_t slot, int64_t length);
+// `to` becomes what `from` is now, at no cost but a page when one of them goes
+// on: both share the pages.
+Status slot_fork(Engine &engine, int32_t from, int32_t to);
+// Keeps what a slot is now in a checkpoint, makes a slot what a checkpoint
+// keeps, or empties the checkpoint. It holds pages until then.
+enum class Keep { Save, Restore, Drop };
+Status checkpoint(Engine &engine, Keep what, int32_t index, int32_t slot);
+// Rows that it keeps; 0: it is empty.
+int64_t checkpoint_length(const Engine &engine, int32_t index);
+// Pages of global layers that no slot or checkpoint holds.
+int64_t pages_left(const Engine &engine);
+
 // Scratch for sample_logits: V entries; null unless Options.all_logits.
 struct Candidate;
 Candidate *candidates(Engine &engine);
@@ -196,15 +254,17 @@ struct Candidate {
   int32_t id;
 };
 
+// Instead of a token: there is none to draw from; a logit is no finite number.
+enum : int32_t { NO_TOKEN = -1, NOT_FINITE = -2 };
 // Draws from descending (ties: ascending id) candidates, in HF's order:
-// temperature, top-k, top-p, then min-p. Changes them. -1 if there are none.
+// temperature, top-k, top-p, then min-p.
 int32_t sample(Candidate *sorted, int64_t count, const Sampling &sampling,
                Random &random);
 // From a row of top results.
 int32_t sample_top(const int32_t *ids, const float *values,
                    const Sampling &sampling, Random &random);
 // From a row of all logits; `mask` as in Job (one row), `scratch` holds
-// `vocab`.
+// `vocab`. -INFINITY is a logit that is never drawn.
 int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
                       const Sampling &sampling, Random &random,
                       Candidate *scratch);

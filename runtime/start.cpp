@@ -2,6 +2,5 @@
 // (Prelink.cmake): without these, libc.a would contribute what belongs to
 // programs without start files. Weak, so the real ones win in a program.
 extern "C" {
-[[gnu::weak]] void _dl_relocate_static_pie() {}
 [[gnu::weak, gnu::visibility("hidden")]] void *__dso_handle = nullptr;
 }

@@ -305,7 +305,7 @@ static std::vector<Family> makeFamilies() {
        .weights = {{"w", k}, {"low", k, isSplit}},
        .results = {{"y", "f32", matrixOutputs}},
        .scalars = {{"stride", resultStride0}},
-       .axes = {blocks, none},
+       .axes = {blocks, blocks},
        .unit = blockOutputs},
       {.name = "linear_geglu",
        .summary =
@@ -511,7 +511,7 @@ static std::vector<Family> makeFamilies() {
                   {"mask", any, "i32", nullptr, optional, Io::mask}},
        .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
        .scalars = {{"vocab", input0}, {"stride", inputStride0}, {"parts"}},
-       .axes = {blocks, none},
+       .axes = {blocks, blocks},
        .unit = fixed<GM_TOP>},
       {.name = "top_scan",
        .summary = "logits and top together, of format q8_0_split and act q8 "
@@ -529,6 +529,7 @@ static std::vector<Family> makeFamilies() {
        .results = {{"values", "f32", partColumns}, {"ids", "i32", partColumns}},
        .scalars = {{"vocab", matrixOutputs}, {"parts"}},
        .axes = {blocks, none},
+       .fewRows = 2, // a group of rows is entered for each of them
        .unit = fixed<GM_TOP>},
       {.name = "top_merge",
        .summary = "the 64 best of all parts, in the order of `top`: [r][64]",
@@ -537,7 +538,7 @@ static std::vector<Family> makeFamilies() {
        .results = {{"top_ids", "i32", fixed<GM_TOP>, any},
                    {"top_values", "f32", fixed<GM_TOP>, any}},
        .scalars = {{"parts", [](S s) { return s.inputs[0] / GM_TOP; }}},
-       .axes = {one, none}},
+       .axes = {one, rows}},
   };
 }
 

@@ -182,6 +182,8 @@ struct Family {
   std::vector<ResultOperand> results;
   std::vector<Scalar> scalars;
   std::vector<Axis> axes[2]; // allowed per RowClass; empty: no such class
+  // More rows are faster in class many, if a segment has the choice.
+  int32_t fewRows = GM_FEW_ROWS;
   // Of axis blocks: what a unit computes of the outputs, which are the columns
   // of result 0 unless said (and the rows of a matrix that is multiplied).
   Rule unit = nullptr, outputs = nullptr;

@@ -5,8 +5,11 @@ namespace gemmac {
 static_assert(sizeof(void *) == 8, "gm_ctx has the offsets of 64-bit machines");
 
 const std::vector<IoArray> &ioArrays() {
-#define GM_ARRAY(name, field, element, rank, inner, readers, writers)          \
-  {#name, offsetof(gm_ctx, field), #element, rank, inner, readers, writers},
+#define GM_ARRAY(name, element, rank, inner, readers, writers)                 \
+  {#name,    offsetof(gm_ctx, io) + GM_IO_##name * sizeof(void *),             \
+   #element, rank,                                                             \
+   inner,    readers,                                                          \
+   writers},
   static const std::vector<IoArray> arrays = {GM_IO_LIST(GM_ARRAY)};
 #undef GM_ARRAY
   return arrays;
@@ -20,7 +23,7 @@ std::optional<Io> findIo(std::string_view name) {
 }
 
 static std::vector<SegmentKind> makeSegments() {
-#define GM_SEGMENT(name, mask, many) {#name, mask, bool(many), {}, {}},
+#define GM_SEGMENT(name, mask) {#name, mask, {}, {}},
   std::vector<SegmentKind> list = {GM_SEGMENT_LIST(GM_SEGMENT)};
 #undef GM_SEGMENT
   for (SegmentKind &segment : list)

@@ -37,7 +37,6 @@ std::optional<Io> findIo(std::string_view name);
 struct SegmentKind {
   std::string_view name;
   unsigned mask;
-  bool many; // has a form of class many
   // What it reads and writes, in the order of Io.
   std::vector<Io> inputs, outputs;
 

@@ -25,10 +25,10 @@ GM_INLINE void scan(Best best, const float *logits, const uint32_t *mask,
 } // namespace
 
 // Unit = part of the vocabulary; all rows.
-extern "C" void gm_few(const float *logits, const uint32_t *mask, float *values,
-                       int32_t *ids, int32_t rows, int32_t vocab,
-                       int32_t stride, int32_t parts, int32_t begin,
-                       int32_t end) {
+extern "C" void gm_body(const float *logits, const uint32_t *mask,
+                        float *values, int32_t *ids, int32_t rows,
+                        int32_t vocab, int32_t stride, int32_t parts,
+                        int32_t begin, int32_t end) {
   for (int32_t part = begin; part < end; ++part)
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t to = (row * parts + part) * GM_TOP;

@@ -4,6 +4,7 @@
 #include "runtime/app/bench_report.h"
 #include "runtime/app/commands.h"
 #include "runtime/app/program.h"
+#include "runtime/app/signals.h"
 #include "runtime/app/work.h"
 #include "runtime/host/clock.h"
 #include "runtime/manifest_generated.h"
@@ -22,7 +23,8 @@ namespace {
 
 struct Request {
   Options machine;
-  std::string prompts = "512", generated = "128", depths = "0", threads;
+  std::string prompts = "512", generated = "128", depths = "0", threads,
+              sequences = "1";
   int64_t repetitions = 5;
   bool markdown = false, json = false, probe = false, no_probe = false,
        no_kv_skip = false, all_logits = false;
@@ -37,8 +39,10 @@ Syntax Request::syntax() {
       "N "
       "tokens,\ntgN generates N tokens one by one, each a whole step with the "
       "best token of the\nvocabulary, as a greedy 'run'; '@ dN' after N "
-      "tokens that are in the caches already.\n-p, -n, -d and -t take "
-      "several numbers: 0,4096.\nGB/token: weights and cached keys and values "
+      "tokens that are in the caches already, 'xN' N sequences that generate "
+      "at\n"
+      "once. -p, -n, -d, -t and -np take several numbers: 0,4096.\nGB/token: "
+      "weights and cached keys and values "
       "that a token reads, each once a step (of a\nhead that is scanned what "
       "all tokens read, without the rows that are computed "
       "exactly);\nGOP/token: multiplications and "
@@ -53,6 +57,9 @@ Syntax Request::syntax() {
        "tokens to generate, 0 = no such test (default: 128)", &generated},
       {"--n-depth", "-d", "N,...",
        "tokens in the caches before a test (default: 0)", &depths},
+      {"--parallel", "-np", "N,...",
+       "sequences that generate at once, a row of each in a step (default: 1)",
+       &sequences},
       {"--threads", "-t", "N,...", "worker threads (default: physical cores)",
        &threads},
       {"--repetitions", "-r", "N", "repetitions of a test (default: 5)",
@@ -103,11 +110,12 @@ Status parse_list(const char *flag, const std::string &text, int64_t low,
 }
 
 struct Tests {
-  std::vector<int64_t> prompts, generated, depths, threads;
+  std::vector<int64_t> prompts, generated, depths, threads, sequences;
 
   Status parse(const Request &request);
   size_t count() const {
-    return (prompts.size() + generated.size()) * depths.size() * threads.size();
+    return (prompts.size() + generated.size() * sequences.size()) *
+           depths.size() * threads.size();
   }
   // Tokens that the longest test needs.
   int64_t longest() const {
@@ -126,6 +134,8 @@ Status Tests::parse(const Request &r) {
   if (Status s = parse_list("-n", r.generated, 0, most, generated); !s.ok())
     return s;
   if (Status s = parse_list("-d", r.depths, 0, most, depths); !s.ok())
+    return s;
+  if (Status s = parse_list("-np", r.sequences, 1, 4096, sequences); !s.ok())
     return s;
   if (r.threads.empty())
     threads = {default_threads()};
@@ -189,10 +199,13 @@ public:
   size_t done = 0; // tests
 
 private:
-  Status feed(int64_t begin, int64_t end, bool wanted);
-  Status fill(int64_t depth);
-  Status once(bool prompt, int64_t n, int64_t depth, double *tok_s);
-  Status test(bool prompt, int64_t n, int64_t depth);
+  Status feed(int32_t slot, int64_t begin, int64_t end, bool wanted);
+  Status generate(int64_t sequences, int64_t at);
+  Status compute(int64_t count, bool result, bool last_only);
+  Status fill(int32_t slot, int64_t depth);
+  Status once(bool prompt, int64_t n, int64_t depth, int64_t sequences,
+              double *tok_s);
+  Status test(bool prompt, int64_t n, int64_t depth, int64_t sequences);
   void count_work(bool prompt, int64_t n, BenchResult &result) const;
 
   Program &program;
@@ -203,50 +216,66 @@ private:
   std::vector<Row> rows;
 };
 
+// `last_only` as in Job.
+Status Bench::compute(int64_t count, bool result, bool last_only) {
+  Job job;
+  job.rows = rows.data();
+  job.count = int32_t(count);
+  job.ask.output = !result              ? Output::Hidden
+                   : request.all_logits ? Output::Logits
+                                        : Output::Top;
+  job.ask.best = 1; // as a greedy 'run'
+  job.last_only = last_only;
+  return step(*program.engine, job);
+}
+
+// Position `at` of all sequences, each of other tokens.
+Status Bench::generate(int64_t sequences, int64_t at) {
+  for (int64_t s = 0; s < sequences; ++s)
+    rows[size_t(s)] = {ids[size_t(at + s * 17) % ids.size()], int32_t(s),
+                       int32_t(at), true};
+  return compute(sequences, true, false);
+}
+
 // Positions [begin, end) in steps of a batch; the last one's output is wanted.
-Status Bench::feed(int64_t begin, int64_t end, bool wanted) {
+Status Bench::feed(int32_t slot, int64_t begin, int64_t end, bool wanted) {
   bool all = wanted && request.no_kv_skip;
   for (int64_t at = begin; at < end && !interrupted();) {
     int64_t n = std::min(end - at, program.plan.batch);
     bool last = at + n == end;
     for (int64_t r = 0; r < n; ++r)
-      rows[size_t(r)] = {ids[size_t(at + r)], 0, int32_t(at + r),
+      rows[size_t(r)] = {ids[size_t(at + r + slot * 17) % ids.size()], slot,
+                         int32_t(at + r),
                          all || (wanted && last && r == n - 1)};
-    Job job;
-    job.rows = rows.data();
-    job.count = int32_t(n);
-    job.output = !last                ? Output::Hidden
-                 : request.all_logits ? Output::Logits
-                                      : Output::Top;
-    job.best = 1; // as a greedy 'run'
-    job.last_only = true;
-    if (Status s = step(*program.engine, job); !s.ok())
+    if (Status s = compute(n, last, true); !s.ok())
       return s;
     at += n;
   }
   return {};
 }
 
-// Makes slot 0 hold `depth` tokens: from what it holds, if the caches of
+// Makes a slot hold `depth` tokens: from what it holds, if the caches of
 // sliding layers allow it.
-Status Bench::fill(int64_t depth) {
-  int64_t from = std::min(slot_length(*program.engine, 0), depth);
-  if (!can_continue(*program.engine, 0, from))
+Status Bench::fill(int32_t slot, int64_t depth) {
+  int64_t from = std::min(slot_length(*program.engine, slot), depth);
+  if (!can_continue(*program.engine, slot, from))
     from = 0;
-  return feed(from, depth, false);
+  return feed(slot, from, depth, false);
 }
 
-Status Bench::once(bool prompt, int64_t n, int64_t depth, double *tok_s) {
-  if (Status s = fill(depth); !s.ok())
-    return s;
-  int64_t begin = now_ns();
-  for (int64_t at = 0; at < n && !interrupted();) {
-    int64_t count = prompt ? n : 1;
-    if (Status s = feed(depth + at, depth + at + count, true); !s.ok())
+Status Bench::once(bool prompt, int64_t n, int64_t depth, int64_t sequences,
+                   double *tok_s) {
+  for (int64_t slot = 0; slot < sequences; ++slot)
+    if (Status s = fill(int32_t(slot), depth); !s.ok())
       return s;
-    at += count;
-  }
-  *tok_s = double(n) / (double(now_ns() - begin) * 1e-9);
+  int64_t begin = now_ns();
+  if (prompt)
+    if (Status s = feed(0, depth, depth + n, true); !s.ok())
+      return s;
+  for (int64_t at = 0; !prompt && at < n && !interrupted(); ++at)
+    if (Status s = generate(sequences, depth + at); !s.ok())
+      return s;
+  *tok_s = double(n * sequences) / (double(now_ns() - begin) * 1e-9);
   return {};
 }
 
@@ -257,13 +286,13 @@ void Bench::count_work(bool prompt, int64_t n, BenchResult &r) const {
     int64_t keys = r.depth + (n + 1) / 2;
     int64_t window = program.manifest().model()->window();
     Extent extent;
-    extent.rows = 1;
-    extent.keys[GM_LOCAL] = std::min(window, keys);
-    extent.keys[GM_GLOBAL] = keys;
+    extent.rows = int32_t(r.sequences);
+    extent.keys[GM_LOCAL] = std::min(window, keys) * r.sequences;
+    extent.keys[GM_GLOBAL] = keys * r.sequences;
     for (const char *segment : {"body", "tail", head}) {
       Work w = work_of(segment, extent);
-      r.bytes_per_token += w.bytes;
-      r.ops_per_token += w.ops;
+      r.bytes_per_token += w.bytes / double(r.sequences);
+      r.ops_per_token += w.ops / double(r.sequences);
     }
     return;
   }
@@ -285,9 +314,12 @@ void Bench::count_work(bool prompt, int64_t n, BenchResult &r) const {
   }
 }
 
-Status Bench::test(bool prompt, int64_t n, int64_t depth) {
+Status Bench::test(bool prompt, int64_t n, int64_t depth, int64_t sequences) {
   BenchResult r;
   r.test = (prompt ? "pp" : "tg") + std::to_string(n);
+  if (sequences > 1)
+    r.test += " x" + std::to_string(sequences);
+  r.sequences = sequences;
   r.depth = depth;
   r.threads = program.plan.threads;
   r.batch = program.plan.batch;
@@ -298,7 +330,7 @@ Status Bench::test(bool prompt, int64_t n, int64_t depth) {
 
   double tok_s;
   int64_t warm = std::min<int64_t>(n, prompt ? program.plan.batch : 2);
-  if (Status s = once(prompt, warm, depth, &tok_s); !s.ok())
+  if (Status s = once(prompt, warm, depth, sequences, &tok_s); !s.ok())
     return s;
   auto measure = [&](Probe &to, const char *when) {
     if (!r.has_probe || interrupted())
@@ -310,7 +342,7 @@ Status Bench::test(bool prompt, int64_t n, int64_t depth) {
   };
   measure(r.before, "before");
   for (int64_t i = 0; i < request.repetitions && !interrupted(); ++i) {
-    if (Status s = once(prompt, n, depth, &tok_s); !s.ok())
+    if (Status s = once(prompt, n, depth, sequences, &tok_s); !s.ok())
       return s;
     r.tok_s.push_back(tok_s);
   }
@@ -319,12 +351,16 @@ Status Bench::test(bool prompt, int64_t n, int64_t depth) {
     return {};
   report.add(r);
   ++done;
-  return {};
+  return finish_output(); // the rest is for nobody if this fails
 }
 
 Status Bench::run(int64_t threads) {
   Options options = request.machine;
   options.threads = threads;
+  options.slots =
+      *std::max_element(tests.sequences.begin(), tests.sequences.end());
+  options.slot_rows = options.batch;
+  options.batch = std::max(options.batch, options.slots);
   stop(program.engine);
   program.engine = nullptr;
   if (Status s = program.start(options); !s.ok())
@@ -335,10 +371,13 @@ Status Bench::run(int64_t threads) {
   for (int64_t depth : tests.depths)
     for (bool prompt : {true, false})
       for (int64_t n : prompt ? tests.prompts : tests.generated) {
-        if (interrupted())
-          return {};
-        if (Status s = test(prompt, n, depth); !s.ok())
-          return s;
+        const std::vector<int64_t> one = {1};
+        for (int64_t sequences : prompt ? one : tests.sequences) {
+          if (interrupted())
+            return {};
+          if (Status s = test(prompt, n, depth, sequences); !s.ok())
+            return s;
+        }
       }
   return {};
 }

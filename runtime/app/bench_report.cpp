@@ -141,6 +141,7 @@ void BenchReport::json(const BenchResult &r) {
   };
   out += "{\"test\": " + json_string(r.test);
   whole("depth", uint64_t(r.depth));
+  whole("parallel", uint64_t(r.sequences));
   whole("threads", uint64_t(r.threads));
   out += ", \"tok_s\": [";
   for (size_t i = 0; i < r.tok_s.size(); ++i)

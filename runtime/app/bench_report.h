@@ -16,7 +16,7 @@ struct BenchModel {
 
 struct BenchResult {
   std::string test; // "pp512"
-  int64_t depth = 0, threads = 0, batch = 0;
+  int64_t depth = 0, threads = 0, batch = 0, sequences = 1;
   bool kv_skip = true;
   std::vector<double> tok_s;                // one per repetition
   double bytes_per_token = 0;               // read from memory

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -64,6 +65,16 @@ Status assign(const std::string &name, const Flag &flag,
   } else if (auto *target =
                  std::get_if<std::optional<std::string> *>(&flag.target)) {
     **target = text;
+  } else if (auto *target = std::get_if<Load *>(&flag.target)) {
+    if (text != "auto" && text != "map" && text != "copy")
+      return failure(USAGE, "%s expects auto, map or copy, got '%.100s'",
+                     name.c_str(), text.c_str());
+    **target = text == "map"    ? Load::Map
+               : text == "copy" ? Load::Copy
+                                : Load::Auto;
+  } else if (std::holds_alternative<std::optional<uint64_t> *>(flag.target) &&
+             text == "-1") {
+    std::get<std::optional<uint64_t> *>(flag.target)->reset();
   } else {
     unsigned long long x = strtoull(text.c_str(), &end, 10);
     if (!complete() || text[0] == '-')
@@ -83,14 +94,76 @@ const Flag *find(const Syntax &syntax, const std::string &name) {
   return nullptr;
 }
 
+bool is_help(const std::string &argument) {
+  return argument == "--help" || argument == "-h";
+}
+
+// Of "-n5" the flag is "-n". Null for what is no flag.
+const Flag *find_attached(const Syntax &syntax, const std::string &argument) {
+  const Flag *flag = argument.size() > 2 && argument[1] != '-'
+                         ? find(syntax, argument.substr(0, 2))
+                         : nullptr;
+  return flag && !is_switch(*flag) ? flag : nullptr;
+}
+
+bool asks_for_help(const Syntax &syntax,
+                   const std::vector<std::string> &arguments) {
+  for (size_t i = 0; i < arguments.size() && arguments[i] != "--"; ++i) {
+    if (is_help(arguments[i]))
+      return true;
+    const Flag *flag = find(syntax, arguments[i]);
+    i += flag && !is_switch(*flag); // its value
+  }
+  return false;
+}
+
+Status unknown_flag(const Syntax &syntax, const std::string &name) {
+  std::vector<std::string> names;
+  for (const Flag &flag : syntax.flags)
+    if (!flag.hidden)
+      names.push_back(flag.name);
+  std::string meant = closest(name, names);
+  return failure(USAGE, "unknown flag '%.100s' of '%s'%s%s%s; see '%s --help'",
+                 name.c_str(), syntax.command.c_str(),
+                 meant.empty() ? "" : "; did you mean '", meant.c_str(),
+                 meant.empty() ? "" : "'?", syntax.command.c_str());
+}
+
+// Letters to add, leave out, replace or swap with the next to make `a` of `b`.
+size_t distance(const std::string &a, const std::string &b) {
+  std::vector<std::vector<size_t>> d(a.size() + 1,
+                                     std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i)
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (!i || !j) {
+        d[i][j] = i + j;
+        continue;
+      }
+      bool same = a[i - 1] == b[j - 1];
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + !same});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  return d[a.size()][b.size()];
+}
+
 } // namespace
+
+std::string closest(const std::string &word,
+                    const std::vector<std::string> &names) {
+  std::string best;
+  size_t least = 3;
+  for (const std::string &name : names)
+    if (word.size() < name.size() + least)
+      if (size_t d = distance(word, name); d < least)
+        least = d, best = name;
+  return best;
+}
 
 Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
              bool &wants_help) {
-  wants_help =
-      std::any_of(arguments.begin(), arguments.end(), [](const std::string &a) {
-        return a == "--help" || a == "-h";
-      });
+  wants_help = asks_for_help(syntax, arguments);
   if (wants_help)
     return {};
   bool only_positional = false;
@@ -112,25 +185,28 @@ Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
     }
     size_t equal = argument.compare(0, 2, "--") == 0 ? argument.find('=')
                                                      : std::string::npos;
-    std::string name = argument.substr(0, equal);
+    std::string name = argument.substr(0, equal), text;
     const Flag *flag = find(syntax, name);
+    bool has_value = equal != std::string::npos;
+    if (has_value)
+      text = argument.substr(equal + 1);
+    if (!flag && (flag = find_attached(syntax, argument))) {
+      name = argument.substr(0, 2), text = argument.substr(2);
+      has_value = true;
+    }
     if (!flag)
-      return failure(USAGE, "unknown flag '%.100s' of '%s'; see '%s --help'",
-                     name.c_str(), syntax.command.c_str(),
-                     syntax.command.c_str());
+      return unknown_flag(syntax, name);
     if (is_switch(*flag)) {
-      if (equal != std::string::npos)
+      if (has_value)
         return failure(USAGE, "%s takes no value", name.c_str());
       *std::get<bool *>(flag->target) = true;
       continue;
     }
-    if (equal == std::string::npos && i + 1 == arguments.size())
+    if (!has_value && i + 1 == arguments.size())
       return failure(USAGE, "%s expects a value: %s %s", name.c_str(),
                      name.c_str(), flag->value.c_str());
-    const std::string text = equal == std::string::npos
-                                 ? arguments[++i]
-                                 : argument.substr(equal + 1);
-    if (Status s = assign(name, *flag, text); !s.ok())
+    if (Status s = assign(name, *flag, has_value ? text : arguments[++i]);
+        !s.ok())
       return s;
   }
   return {};
@@ -164,17 +240,20 @@ int report(const Status &status) {
   return status.code;
 }
 
-Status finish_output() {
-  if (fflush(stdout) != 0 || ferror(stdout))
-    return failure(RESOURCES, "cannot write to the standard output: %s",
-                   strerror(errno));
-  return {};
-}
-
-std::string exact(double x) {
+template <typename Float>
+static std::string shortest(Float x) {
   char text[40];
-  snprintf(text, sizeof text, "%.17g", x);
-  return text;
+  return {text, std::to_chars(text, text + sizeof text, x).ptr};
+}
+std::string exact(double x) { return shortest(x); }
+std::string exact(float x) { return shortest(x); }
+
+std::string count_of(uint64_t n, const std::string &one,
+                     const std::string &many) {
+  return std::to_string(n) + ' ' +
+         (n == 1         ? one
+          : many.empty() ? one + 's'
+                         : many);
 }
 
 std::string json_string(const std::string &text) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "runtime/app/commands.h"
+#include "runtime/app/output.h"
+#include "runtime/app/signals.h"
 #include "runtime/gemma.h"
 
 #include <cstdint>
@@ -17,7 +19,8 @@ namespace gm {
 // Where a flag's value goes; bool: a switch without a value.
 using Target =
     std::variant<bool *, int64_t *, uint64_t *, double *, std::string *,
-                 std::optional<std::string> *, std::optional<uint64_t> *>;
+                 std::optional<std::string> *, std::optional<uint64_t> *,
+                 Load *>;
 
 struct Flag {
   std::string name;  // "--ctx-size"
@@ -43,18 +46,25 @@ struct Syntax {
   Positional positional; // target null: none
 };
 
-// `wants_help` is set by --help and -h; then nothing else is checked.
+// `wants_help` is set by --help and -h in front of "--"; then nothing else is
+// checked. A flag's value is its own argument, or follows "=" (--flag=value) or
+// a short name (-n5).
 Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
              bool &wants_help);
 void print_help(const std::string &program, const Syntax &syntax);
 
 // Prints "error: ..." and gives its exit code.
 int report(const Status &status);
-// Flushes stdout; an error if the output could not be written.
-Status finish_output();
+
+// The name that `word` was most likely meant to be: at most two letters (added,
+// left out, replaced or swapped) away; empty if none is.
+std::string closest(const std::string &word,
+                    const std::vector<std::string> &names);
 
 // Parses the command line of a command into its Request, whose `syntax()` is
-// the table of flags; prints help or runs the command. Gives the exit code.
+// the table of flags, and `explain()`, if it has one, what help knows besides;
+// prints help or runs the command. Gives the exit code, or dies of the signal
+// that ended the command.
 template <typename Request>
 int run_command(const Invocation &call, Status (*command)(Request &)) {
   Request request;
@@ -62,13 +72,22 @@ int run_command(const Invocation &call, Status (*command)(Request &)) {
   bool help;
   if (Status s = parse(syntax, call.arguments, help); !s.ok())
     return report(s);
-  if (help)
+  if (help) {
+    if constexpr (requires { request.explain(syntax); })
+      request.explain(syntax);
     return print_help(call.program, syntax), report(finish_output());
-  return report(command(request));
+  }
+  int code = report(command(request)); // whose files and memory are gone by now
+  die_of_signal();
+  return code;
 }
 
-// A number as JSON and for people to read back exactly.
+// A number as JSON and for people to read back exactly: the shortest that does.
 std::string exact(double x);
+std::string exact(float x);
+// "1 token", "2 tokens"; `many` if that is another word than `one` with an s.
+std::string count_of(uint64_t n, const std::string &one,
+                     const std::string &many = "");
 // With quotes; bytes that are not UTF-8 become U+FFFD.
 std::string json_string(const std::string &text);
 

@@ -6,6 +6,7 @@
 #include "runtime/app/json.h"
 #include "runtime/app/program.h"
 #include "runtime/app/reference_file.h"
+#include "runtime/app/signals.h"
 #include "runtime/app/tensor_file.h"
 #include "runtime/manifest_generated.h"
 
@@ -19,7 +20,8 @@ namespace {
 
 struct Request {
   Options machine;
-  std::optional<std::string> text_file, token_file, split, logits, hidden, kl;
+  TextInput input;
+  std::optional<std::string> token_file, split, logits, hidden, kl;
   int64_t window = 0; // 0: one sequence
   bool json = false;
 
@@ -32,18 +34,15 @@ Syntax Request::syntax() {
               "prints the number of "
               "predicted\ntokens, the sum and mean of their negative "
               "log-likelihoods, and the "
-              "perplexity.",
-              {},
-              {}};
-  s.flags = {
-      {"--file", "-f", "FILE",
-       "a file with the text, - = standard input; <bos> is added", &text_file},
+              "perplexity. <bos> is added to a text.",
+              input.flags("the text"), input.argument("the text")};
+  std::vector<Flag> own = {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
       {"--split", "", "SEP",
-       "the file of -f holds several texts, separated by lines that hold only "
-       "SEP: score each on its own",
+       "the text is several texts, separated by lines that hold only SEP: "
+       "score each on its own",
        &split},
       {"--window", "", "N",
        "score pieces of at most N tokens, each on its own (<bos> in front of "
@@ -63,8 +62,8 @@ Syntax Request::syntax() {
        &kl},
       {"--json", "", "", "print JSON", &json},
   };
-  std::vector<Flag> more = machine_flags(machine);
-  s.flags.insert(s.flags.end(), more.begin(), more.end());
+  for (std::vector<Flag> more : {own, machine_flags(machine)})
+    s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
@@ -88,17 +87,13 @@ public:
   Divergence divergence;
 
 private:
-  static void sink(void *self, const Group &group) {
-    static_cast<Scorer *>(self)->take(group);
-  }
-  void take(const Group &group);
+  Status take(const Results &results);
   Status compare(const float *row, int32_t target);
 
   Program &program;
   const std::vector<int32_t> &ids;
   const std::vector<Window> &windows;
   size_t begin = 0, end = 0; // first token of this step, end of its window
-  Status problem;
 };
 
 Status Scorer::compare(const float *row, int32_t target) {
@@ -117,7 +112,8 @@ Status Scorer::compare(const float *row, int32_t target) {
                  size_t(divergence.rows()));
 }
 
-void Scorer::take(const Group &g) {
+Status Scorer::take(const Results &g) {
+  Status problem;
   for (int32_t r = 0; r < g.rows && problem.ok(); ++r) {
     const float *row = g.logits + r * g.logits_stride;
     size_t token = begin + size_t(g.first + r);
@@ -132,6 +128,7 @@ void Scorer::take(const Group &g) {
     if (hidden.is_open() && problem.ok())
       problem = hidden.write_row(g.hidden + r * g.hidden_stride);
   }
+  return problem;
 }
 
 Status Scorer::run() {
@@ -144,13 +141,21 @@ Status Scorer::run() {
       Job job;
       job.rows = rows.data();
       job.count = int32_t(n);
-      job.output = Output::Logits;
-      job.sink = sink;
-      job.user = this;
+      job.ask.output = Output::Hidden;
       if (Status s = step(*program.engine, job); !s.ok())
         return s;
-      if (!problem.ok())
-        return problem;
+      Ask ask;
+      ask.output = Output::Logits;
+      for (size_t first = 0; first < n;) {
+        size_t rows = std::min(n - first, size_t(program.plan.outputs));
+        if (Status s =
+                head(*program.engine, ask, int32_t(first), int32_t(rows));
+            !s.ok())
+          return s;
+        if (Status s = take(results(*program.engine)); !s.ok())
+          return s;
+        first += rows;
+      }
       if (interrupted())
         return failure(RUN_ERROR, "interrupted after %zu of %zu tokens",
                        begin + n, ids.size());
@@ -198,25 +203,30 @@ std::vector<std::string> split(std::string bytes,
   return texts;
 }
 
-Status read_ids(const Program &program, const Request &request,
-                std::vector<int32_t> &ids, std::vector<Window> &windows) {
+Status read_sequences(const Program &program, const Request &request,
+                      std::vector<int32_t> &ids, std::vector<Window> &windows) {
+  // One sequence is as long as the context at most; many may be any number.
+  const bool one = !request.window && !request.split;
+  const int64_t context =
+      request.machine.context ? request.machine.context : program.max_context();
   std::string bytes;
-  const std::string &path =
-      request.token_file ? *request.token_file : *request.text_file;
-  const std::string name = "'" + path + "'";
-  if (!request.token_file)
-    if (Status s = program.need_tokenizer(); !s.ok())
-      return s;
-  if (Status s = read_input(path, bytes); !s.ok())
-    return s;
   std::vector<int32_t> sequence;
   if (request.token_file) {
-    if (Status s = parse_ids(bytes, program.vocab(), name, sequence); !s.ok())
+    size_t count;
+    if (Status s = read_ids(*request.token_file, program.vocab(),
+                            one ? context : INT64_MAX, sequence, count);
+        !s.ok())
+      return s;
+    if (Status s = one ? check_length(count, context) : Status(); !s.ok())
       return s;
     add_sequence(program, sequence, request.window, ids, windows);
     return {};
   }
-  if (Status s = check_text(bytes, name); !s.ok())
+  if (Status s = program.need_tokenizer(); !s.ok())
+    return s;
+  if (Status s = request.input.read(bytes, one ? limit_for(program, context)
+                                               : InputLimit());
+      !s.ok())
     return s;
   for (const std::string &text :
        request.split ? split(bytes, *request.split) : std::vector{bytes}) {
@@ -257,22 +267,22 @@ void print(const Request &request, const Scorer &scorer) {
 }
 
 Status eval(Request &request) {
-  if (bool(request.text_file) == bool(request.token_file))
-    return failure(USAGE,
-                   "eval expects one of -f FILE and --tokens FILE, got %s",
-                   request.text_file ? "both" : "none");
-  if (request.split && !request.text_file)
-    return failure(USAGE, "--split needs -f FILE");
+  if (Status s = request.input.settle("eval", ", --tokens FILE",
+                                      bool(request.token_file));
+      !s.ok())
+    return s;
+  if (request.split && request.token_file)
+    return failure(USAGE, "--split needs a text: TEXT, -p TEXT or -f FILE");
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
   std::vector<int32_t> ids;
   if (request.kl == "-" &&
-      (request.text_file == "-" || request.token_file == "-"))
+      (request.input.is_standard_input() || request.token_file == "-"))
     return failure(USAGE, "the standard input cannot be both the input and "
                           "the reference of --kl");
   std::vector<Window> windows;
-  if (Status s = read_ids(program, request, ids, windows); !s.ok())
+  if (Status s = read_sequences(program, request, ids, windows); !s.ok())
     return s;
   size_t longest = 0;
   for (const Window &window : windows)

@@ -1,5 +1,8 @@
 // See generate.h.
 #include "runtime/app/generate.h"
+#include "runtime/app/output.h"
+#include "runtime/app/signals.h"
+#include "runtime/host/clock.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -7,6 +10,12 @@
 namespace gm {
 
 namespace mf = gemmac::manifest;
+
+// A prompt that takes longer says how far it is.
+enum : int64_t { SILENCE_NS = 1000000000 };
+
+enum : int64_t { FIRST_CHUNK = 64, LEAST_CHUNK = 8, CHUNK_STEP = 16 };
+constexpr double STEP_SECONDS = 0.25;
 
 Generator::Generator(Program &program, const GenerateOptions &options)
     : program(program), options(options) {
@@ -27,15 +36,14 @@ bool Generator::is_stop(int32_t id) const {
              s->stop()->end();
 }
 
-void Generator::sink(void *self, const Group &g) {
-  Generator &me = *static_cast<Generator *>(self);
-  GenerateOptions &o = me.options;
-  me.sampled =
-      g.top_ids
-          ? sample_top(g.top_ids, g.top_values, o.sampling, o.random)
-          : sample_logits(g.logits, me.program.vocab(),
-                          me.mask.empty() ? nullptr : me.mask.data(),
-                          o.sampling, o.random, candidates(*me.program.engine));
+int32_t Generator::sample_last() {
+  const Results &r = results(*program.engine);
+  if (r.top_ids)
+    return sample_top(r.top_ids, r.top_values, options.sampling,
+                      options.random);
+  return sample_logits(r.logits, program.vocab(),
+                       mask.empty() ? nullptr : mask.data(), options.sampling,
+                       options.random, candidates(*program.engine));
 }
 
 // One step of at most a batch; the last row's token is sampled if `next`.
@@ -46,27 +54,89 @@ Status Generator::feed(const int32_t *ids, int64_t count, int32_t *next) {
   Job job;
   job.rows = rows.data();
   job.count = int32_t(count);
-  job.output = !next                             ? Output::Hidden
-               : top_is_enough(options.sampling) ? Output::Top
-                                                 : Output::Logits;
-  job.best = top_wanted(options.sampling);
+  job.ask.output = !next                             ? Output::Hidden
+                   : top_is_enough(options.sampling) ? Output::Top
+                                                     : Output::Logits;
+  job.ask.best = top_wanted(options.sampling);
+  job.ask.mask = mask.empty() ? nullptr : mask.data();
   job.last_only = true;
-  job.mask = mask.empty() ? nullptr : mask.data();
-  job.sink = next ? sink : nullptr;
-  job.user = this;
   if (Status s = step(*program.engine, job); !s.ok())
     return s;
   position += count;
-  if (next && sampled < 0)
+  if (next)
+    *next = sample_last();
+  if (next && *next == NOT_FINITE)
+    return failure(RUN_ERROR,
+                   "the logits at position %lld are not finite numbers",
+                   (long long)position - 1);
+  if (next && *next < 0)
     return failure(RUN_ERROR,
                    "every token is suppressed, none can be generated");
-  if (next)
-    *next = sampled;
   return {};
 }
 
+Status Generator::rewind(int64_t tokens) {
+  Engine &e = *program.engine;
+  if (!can_continue(e, 0, tokens)) {
+    int64_t kept = checkpoint_length(e, 0);
+    tokens = kept <= tokens ? kept : 0;
+    if (tokens)
+      if (Status s = checkpoint(e, Keep::Restore, 0, 0); !s.ok())
+        return s;
+  }
+  // A checkpoint of other text would hold pages for nothing.
+  if (checkpoint_length(e, 0) > tokens)
+    if (Status s = checkpoint(e, Keep::Drop, 0, 0); !s.ok())
+      return s;
+  position = tokens;
+  return slot_truncate(e, 0, tokens);
+}
+
+// Rows of a step that takes a quarter of a second, so that nobody waits longer
+// for the next one.
+int64_t Generator::chunk() const {
+  int64_t most = program.plan.batch;
+  if (rate == 0)
+    return std::min<int64_t>(most, FIRST_CHUNK);
+  int64_t rows = int64_t(rate * STEP_SECONDS) / CHUNK_STEP * CHUNK_STEP;
+  return std::clamp<int64_t>(rows, std::min<int64_t>(most, LEAST_CHUNK), most);
+}
+
+// Reads the prompt; samples behind it.
+Status Generator::read(const std::vector<int32_t> &prompt, int64_t keep,
+                       int32_t &next) {
+  Notice progress("");
+  const int64_t begin = now_ns();
+  if (!program.plan.checkpoints)
+    keep = -1;
+  for (size_t at = 0; at < prompt.size() && !interrupted();) {
+    if (position == keep)
+      if (Status s = checkpoint(*program.engine, Keep::Save, 0, 0); !s.ok())
+        return s;
+    const int64_t started = now_ns();
+    if (at && started - begin > SILENCE_NS)
+      progress.change(
+          "reading the prompt: " + std::to_string(100 * at / prompt.size()) +
+          " % of " + std::to_string(prompt.size()) + " tokens");
+    int64_t n = std::min<int64_t>(int64_t(prompt.size() - at), chunk());
+    if (position < keep)
+      n = std::min(n, keep - position);
+    bool last = at + size_t(n) == prompt.size();
+    if (Status s = feed(prompt.data() + at, n, last ? &next : nullptr); !s.ok())
+      return s;
+    at += size_t(n);
+    if (n > LEAST_CHUNK)
+      rate = double(n) * 1e9 / double(std::max<int64_t>(1, now_ns() - started));
+  }
+  progress.show(false);
+  if (position != keep || next < 0)
+    return {};
+  return checkpoint(*program.engine, Keep::Save, 0, 0);
+}
+
 Status Generator::run(const std::vector<int32_t> &prompt,
-                      const std::function<void(int32_t)> &give, End &end) {
+                      const std::function<bool(int32_t)> &give, End &end,
+                      int64_t keep) {
   end = End::Length;
   if (Status s =
           check_length(size_t(position) + prompt.size(), program.plan.context);
@@ -75,18 +145,13 @@ Status Generator::run(const std::vector<int32_t> &prompt,
   if (options.most == 0 || prompt.empty())
     return {};
   int32_t next = -1;
-  for (size_t at = 0; at < prompt.size();) {
-    if (interrupted())
-      return end = End::Interrupted, Status{};
-    size_t n = std::min(prompt.size() - at, size_t(program.plan.batch));
-    bool last = at + n == prompt.size();
-    if (Status s = feed(prompt.data() + at, int64_t(n), last ? &next : nullptr);
-        !s.ok())
-      return s;
-    at += n;
-  }
+  if (Status s = read(prompt, keep, next); !s.ok())
+    return s;
+  if (next < 0)
+    return end = End::Interrupted, Status{};
   for (int64_t given = 1;; ++given) {
-    give(next);
+    if (!give(next))
+      return end = interrupted() ? End::Interrupted : End::Unread, Status{};
     if (!options.ignore_stop && is_stop(next))
       return end = End::Stop, Status{};
     if (given == options.most)

@@ -17,7 +17,7 @@ struct GenerateOptions {
   bool no_kv_skip = false; // compute all layers for all rows of the prompt
 };
 
-enum class End { Stop, Length, Context, Interrupted };
+enum class End { Stop, Length, Context, Interrupted, Unread };
 
 class Generator {
 public:
@@ -25,26 +25,32 @@ public:
   Generator(Program &program, const GenerateOptions &options);
 
   // Continues slot 0, which holds `length()` tokens, with `prompt` and
-  // generates. `give` receives every generated id, a stop id included.
+  // generates. `give` receives every generated id, a stop id included, and
+  // says whether anybody still reads (if not: End::Unread). Checkpoint 0 keeps
+  // the slot as it is when it holds `keep` tokens, if the prompt gets there.
   Status run(const std::vector<int32_t> &prompt,
-             const std::function<void(int32_t)> &give, End &end);
+             const std::function<bool(int32_t)> &give, End &end,
+             int64_t keep = -1);
 
   // Tokens that the slot holds; the last generated one is not among them.
   int64_t length() const { return position; }
-  // Forgets everything after the first `tokens`; 0 or a few rows back only.
-  void rewind(int64_t tokens) { position = tokens; }
+  // Forgets everything after the first `tokens`, or after those of checkpoint
+  // 0, or everything, whichever is the most that is not more than `tokens`.
+  Status rewind(int64_t tokens);
   bool is_stop(int32_t id) const;
 
 private:
   Status feed(const int32_t *ids, int64_t count, int32_t *next);
-  static void sink(void *self, const Group &group);
+  Status read(const std::vector<int32_t> &prompt, int64_t keep, int32_t &next);
+  int64_t chunk() const;
+  int32_t sample_last();
 
   Program &program;
   GenerateOptions options;
   std::vector<uint32_t> mask; // empty: nothing is suppressed
   std::vector<Row> rows;
   int64_t position = 0;
-  int32_t sampled = -1;
+  double rate = 0; // rows per second of the last long chunk
 };
 
 } // namespace gm

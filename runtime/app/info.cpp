@@ -222,8 +222,8 @@ void print_text(const Program &program, const Plan &plan) {
   for (const auto &[format, share] : shares)
     body += share.bytes;
   for (const auto &[format, share] : shares)
-    printf("%-13s %-5s %5" PRIu64 " matrices, %" PRIu64 " bytes (%.1f %%)\n",
-           "", format.c_str(), share.matrices, share.bytes,
+    printf("%-13s %-5s %14s, %" PRIu64 " bytes (%.1f %%)\n", "", format.c_str(),
+           count_of(share.matrices, "matrix", "matrices").c_str(), share.bytes,
            100 * double(share.bytes) / double(body));
   if (const mf::Weight *table = ple_table(p))
     line("per-layer", num(p.ple()->rows()) + " embeddings of " +
@@ -237,8 +237,8 @@ void print_text(const Program &program, const Plan &plan) {
                         : std::string("none: ids only"));
   line("chat", chat_name(p.chat()));
   if (const mf::Sampling *s = p.sampling())
-    line("sampling", "temperature " + num(s->temperature()) + ", top-k " +
-                         num(s->top_k()) + ", top-p " + num(s->top_p()) +
+    line("sampling", "temperature " + exact(s->temperature()) + ", top-k " +
+                         num(s->top_k()) + ", top-p " + exact(s->top_p()) +
                          ", stop " + ids_of(s->stop(), " ") +
                          (s->suppress() && s->suppress()->size()
                               ? ", suppressed " + ids_of(s->suppress(), " ")
@@ -254,10 +254,26 @@ void print_text(const Program &program, const Plan &plan) {
   printf("  %-13s %15" PRIu64 "  %.1f MiB; %.1f MiB are available%s\n", "total",
          plan.total, double(plan.total) / (1 << 20), double(have) / (1 << 20),
          plan.total > have ? ": does not fit" : "");
-  printf("\nsource tensors\n");
+}
+
+// How many tensors of the checkpoint are used, and why the others are not.
+void print_source_summary(const mf::Program &p) {
+  uint64_t used = 0;
+  std::map<std::string, uint64_t> ignored;
   if (p.sources())
     for (const mf::Source *s : *p.sources())
-      printf("  %s %s [%s] %s\n",
+      s->ignored() ? ++ignored[text_of(s->ignored())] : ++used;
+  printf("\n%-13s %s; --sources lists them\n", "sources",
+         (count_of(used, "tensor") + " used").c_str());
+  for (const auto &[reason, n] : ignored)
+    printf("%-13s %s not: %s\n", "", count_of(n, "tensor").c_str(),
+           reason.c_str());
+}
+
+void print_sources(const mf::Program &p) {
+  if (p.sources())
+    for (const mf::Source *s : *p.sources())
+      printf("%s %s [%s] %s\n",
              s->ignored() ? "ignored         " : hex(s->hash()).c_str(),
              text_of(s->dtype()).c_str(), shape_of(*s, ", ").c_str(),
              (text_of(s->tensor()) +
@@ -267,14 +283,11 @@ void print_text(const Program &program, const Plan &plan) {
 
 struct Request {
   Options options;
-  bool json = false, card = false, verify = false;
+  bool json = false, card = false, verify = false, sources = false;
 
   Syntax syntax() {
-    Syntax s = {"info",
-                "Shows model, target, formats, source hashes and the memory "
-                "plan.",
-                {},
-                {}};
+    Syntax s = {
+        "info", "Shows model, target, formats and the memory plan.", {}, {}};
     s.flags = machine_flags(options);
     s.flags.push_back({"--card", "", "",
                        "show instead what storing has changed: error per group "
@@ -285,7 +298,14 @@ struct Request {
                        "check instead the hash of every weight, of code and "
                        "tokenizer; exit code 3 on damage",
                        &verify});
-    s.flags.push_back({"--json", "", "", "print JSON", &json});
+    s.flags.push_back({"--sources", "", "",
+                       "show instead the checkpoint's tensors: hash, type, "
+                       "shape, name, and why one is not used",
+                       &sources});
+    s.flags.push_back(
+        {"--json", "", "",
+         "print JSON (with --card what that shows; else all but the card)",
+         &json});
     return s;
   }
 };
@@ -312,12 +332,12 @@ Status verify(const Request &request) {
 }
 
 Status info(Request &request) {
-  if (request.card && request.verify)
-    return failure(USAGE, "--card and --verify exclude each other");
+  if (request.card + request.verify + request.sources > 1)
+    return failure(USAGE, "--card, --verify and --sources exclude each other");
   if (request.verify)
     return verify(request);
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(false); !s.ok())
     return s;
   if (request.card) {
     if (!request.json) {
@@ -333,7 +353,14 @@ Status info(Request &request) {
   Plan plan;
   if (Status s = make_plan(program.file, request.options, plan); !s.ok())
     return s;
-  request.json ? print_json(program, plan) : print_text(program, plan);
+  if (request.json) {
+    print_json(program, plan);
+  } else if (request.sources) {
+    print_sources(program.manifest());
+  } else {
+    print_text(program, plan);
+    print_source_summary(program.manifest());
+  }
   return finish_output();
 }
 

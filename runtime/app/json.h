@@ -40,6 +40,9 @@ public:
   void add(const char *name, double value) {
     key(name), raw(std::isfinite(value) ? exact(value) : "null");
   }
+  void add(const char *name, float value) {
+    key(name), raw(std::isfinite(value) ? exact(value) : "null");
+  }
 
 private:
   void separate() {

@@ -1,11 +1,16 @@
 // The program's entry: finds the command. Text without a command is a prompt.
+#include "runtime/abi.h"
 #include "runtime/app/commands.h"
 #include "runtime/app/program.h"
 #include "runtime/manifest_generated.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <new>
+#include <sys/resource.h>
+#include <unistd.h>
 
 namespace gm {
 namespace {
@@ -20,22 +25,49 @@ const Command commands[] = {
     {"info", "show model, target and memory plan", info_main},
 };
 
+// Words that later versions take as commands, and that other programs do: no
+// prompt may come to mean something else.
+const char *const reserved[] = {"help", "serve", "server", "embed", "version"};
+
+// What to say to a first word that looks like a mistaken command; empty for
+// others, which are prompts.
+std::string mistaken(const std::string &word) {
+  if (word.empty() || word[0] == '-' ||
+      word.find_first_of(" \t\n\v\f\r") != word.npos)
+    return "";
+  std::string low = lower(word);
+  for (const char *name : reserved)
+    if (low == name)
+      return "--help lists the commands;";
+  std::vector<std::string> names(std::begin(reserved), std::end(reserved));
+  for (const Command &command : commands)
+    names.push_back(command.name);
+  std::string meant = closest(low, names);
+  return meant.empty() ? "" : "did you mean '" + meant + "'?";
+}
+
 void usage(FILE *to, const char *program) {
   fprintf(to,
           "usage: %s \"text\" [flags of run]\n"
-          "       %s COMMAND [flags]\n\n"
+          "       %s COMMAND [flags]\n"
+          "       ... | %s            text in a pipe: run\n"
+          "       %s                  on a terminal: chat\n\n"
           "A language model compiled by gemmac.\n\n"
           "commands (each has --help):\n",
-          program, program);
+          program, program, program, program);
   for (const Command &command : commands)
     fprintf(to, "  %-12s %s\n", command.name, command.summary);
   fprintf(to, "  %-12s %s\n  %-12s %s\n", "--help", "print this", "--version",
           "print versions and the model's name");
+  fprintf(to, "\nexit codes: 0 ok, 1 run error, 2 usage, 3 broken input file, "
+              "4 unsupported,\n5 not enough memory, disk or permission, 6 this "
+              "machine lacks what is needed;\nended by a signal: that signal's "
+              "(130 for Ctrl-C, 143 for SIGTERM)\n");
 }
 
 int version() {
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(false); !s.ok())
     return report(s);
   const gemmac::manifest::Program &p = program.manifest();
   auto text = [](const flatbuffers::String *s) { return s ? s->c_str() : ""; };
@@ -45,12 +77,52 @@ int version() {
   return report(finish_output());
 }
 
+// Without arguments: text in a pipe is a prompt, on a terminal begins a chat.
+int without_arguments(const char *program) {
+  if (!isatty(0))
+    return run_main({program, {}});
+  Program self;
+  if (Status s = self.open(false); !s.ok())
+    return report(s);
+  if (self.has_tokenizer() &&
+      self.manifest().chat() != gemmac::manifest::Chat_None)
+    return chat_main({program, {}});
+  usage(stderr, program);
+  return USAGE;
+}
+
+// A file that is opened next must not become what somebody reads or writes as
+// a standard stream.
+void open_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+      (void)!open("/", O_RDONLY); // a bare chroot: any file that is no input
+}
+
+// The main thread computes too, with frames of kernels as large as a worker's.
+Status need_stack() {
+  const rlim_t least = 2 * GM_STACK_BYTES;
+  rlimit limit;
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= least)
+    return {};
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, least);
+  if (limit.rlim_cur == least && setrlimit(RLIMIT_STACK, &limit) == 0)
+    return {};
+  return failure(
+      RESOURCES,
+      "the limit of the stack is %llu KiB, needed are %llu: raise it "
+      "with 'ulimit -s'",
+      (unsigned long long)limit.rlim_cur / 1024,
+      (unsigned long long)least / 1024);
+}
+
 int dispatch(int argc, char **argv) {
   const char *program = argc > 0 ? argv[0] : "program";
-  if (argc < 2) {
-    usage(stderr, program);
-    return USAGE;
-  }
+  open_standard_streams();
+  if (Status s = need_stack(); !s.ok())
+    return report(s);
+  if (argc < 2)
+    return without_arguments(program);
   std::string first = argv[1];
   if (first == "--help" || first == "-h")
     return usage(stdout, program), report(finish_output());
@@ -59,6 +131,10 @@ int dispatch(int argc, char **argv) {
   for (const Command &command : commands)
     if (first == command.name)
       return command.main({program, {argv + 2, argv + argc}});
+  if (std::string hint = mistaken(first); !hint.empty())
+    return report(failure(
+        USAGE, "unknown command '%.100s'; %s for a prompt: run '%.100s'",
+        first.c_str(), hint.c_str(), first.c_str()));
   return run_main({program, {argv + 1, argv + argc}});
 }
 

@@ -1,13 +1,13 @@
 // See program.h.
 #include "runtime/app/program.h"
+#include "runtime/abi.h"
+#include "runtime/app/signals.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
 #include <cmath>
-#include <csignal>
+#include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace gm {
 
@@ -21,12 +21,21 @@ std::vector<Flag> machine_flags(Options &o) {
        &o.context, 1, any},
       {"--batch-size", "-b", "ROWS",
        "most tokens computed at once (default: 512)", &o.batch, 1, 1 << 20},
+      {"--no-memory-check", "", "",
+       "start also if the memory plan does not seem to fit", &o.unchecked},
+      {"--load", "", "HOW",
+       "map: weights stay in the page cache; copy: into huge pages, about "
+       "0.3 s per GB; auto: copy if the page cache has them in small pages, "
+       "which slow every token, and memory is left (default: auto)",
+       &o.load},
       // The tests' own. --rope-offset: positions of the rope tables alone move
       // by N. --test-nan: the arena is NaN before each step. --test-order: the
       // workers run one after another between barriers, in random orders.
+      // --test-pages: caches in pages at random places.
       {"--rope-offset", "", "N", "", &o.rope_offset, -1e9, 1e9, true},
       {"--test-nan", "", "", "", &o.poison, 0, 0, true},
       {"--test-order", "", "SEED", "", &o.shuffle, 0, 0, true},
+      {"--test-pages", "", "SEED", "", &o.scatter, 0, 0, true},
   };
 }
 
@@ -35,8 +44,8 @@ Program::~Program() {
   close_file(file);
 }
 
-Status Program::open() {
-  if (Status s = open_file(nullptr, file); !s.ok())
+Status Program::open(bool weights) {
+  if (Status s = open_file(nullptr, file, weights); !s.ok())
     return s;
   if (!has_tokenizer())
     return {};
@@ -59,7 +68,12 @@ Status Program::start(const Options &options) {
     return s;
   if (Status s = check_plan(file, options, plan); !s.ok())
     return s;
-  return gm::start(file, options, plan, engine);
+  std::string weights = file.path;
+  if (manifest().external())
+    weights = weights.substr(0, weights.rfind('/') + 1) +
+              manifest().external_name()->str();
+  name_bus_errors(weights.c_str());
+  return gm::start(file, gm_model, options, plan, engine);
 }
 
 Status Program::need_tokenizer() const {
@@ -78,65 +92,75 @@ int64_t Program::max_context() const {
 
 //===- inputs -------------------------------------------------------------===//
 
-Status read_input(const std::string &path, std::string &bytes) {
-  enum : size_t { LIMIT = 256u << 20, STEP = 1u << 16 };
-  int fd = path == "-" ? 0 : open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : 0;
-  while (fd >= 0) {
-    size_t had = bytes.size();
-    bytes.resize(had + STEP);
-    n = read(fd, bytes.data() + had, STEP);
-    bytes.resize(had + size_t(n > 0 ? n : 0));
-    if (n < 0 && errno == EINTR && !interrupted())
-      continue;
-    if (n <= 0 || bytes.size() > LIMIT)
-      break;
-  }
-  int problem = errno;
-  if (fd > 0)
-    close(fd);
-  if (n < 0)
-    return failure(problem == EACCES ? RESOURCES : BAD_INPUT,
-                   "cannot read '%s': %s", path.c_str(), strerror(problem));
-  if (bytes.size() > LIMIT)
-    return failure(BAD_INPUT,
-                   "'%s' is larger than %d MiB, the most that is read",
-                   path.c_str(), int(LIMIT >> 20));
-  return {};
+static const char kIdSpace[] = " \t\n\v\f\r,[]";
+
+static Status no_ids(const std::string &source) {
+  return failure(USAGE, "%s holds no token ids", source.c_str());
 }
 
-Status parse_ids(const std::string &text, int64_t vocab,
-                 const std::string &source, std::vector<int32_t> &ids) {
-  const char *space = " \t\n\v\f\r";
-  for (size_t at = text.find_first_not_of(space); at != std::string::npos;) {
-    size_t end = std::min(text.find_first_of(space, at), text.size());
+// `before`: entries that stand in front of `text`.
+static Status parse_some(size_t before, const std::string &text, int64_t vocab,
+                         const std::string &source, std::vector<int32_t> &ids,
+                         Code code) {
+  for (size_t at = text.find_first_not_of(kIdSpace); at != std::string::npos;) {
+    size_t end = std::min(text.find_first_of(kIdSpace, at), text.size());
     std::string word = text.substr(at, std::min<size_t>(end - at, 40));
     char *rest;
     errno = 0;
     long long id = strtoll(word.c_str(), &rest, 10);
     if (end - at > 40 || *rest || errno || word[0] == '+')
-      return failure(BAD_INPUT, "%s: entry %zu is not a token id: '%s'",
-                     source.c_str(), ids.size(), word.c_str());
+      return failure(code, "%s: entry %zu is not a token id: '%s'",
+                     source.c_str(), before + ids.size(), word.c_str());
     if (id < 0 || id >= vocab)
-      return failure(BAD_INPUT,
-                     "%s: entry %zu is %lld, but token ids are 0 to %lld",
-                     source.c_str(), ids.size(), id, (long long)vocab - 1);
+      return failure(code, "%s: entry %zu is %lld, but token ids are 0 to %lld",
+                     source.c_str(), before + ids.size(), id,
+                     (long long)vocab - 1);
     ids.push_back(int32_t(id));
-    at = text.find_first_not_of(space, end);
+    at = text.find_first_not_of(kIdSpace, end);
   }
-  if (ids.empty())
-    return failure(USAGE, "%s holds no token ids", source.c_str());
   return {};
 }
 
-Status check_text(const std::string &text, const std::string &source) {
-  if (text.empty())
-    return failure(USAGE, "%s is empty", source.c_str());
-  size_t bad = first_bad_utf8(text);
-  if (bad != text.size())
-    return failure(BAD_INPUT, "%s is not UTF-8: byte 0x%02X at offset %zu",
-                   source.c_str(), (unsigned char)text[bad], bad);
-  return {};
+Status parse_ids(const std::string &text, int64_t vocab,
+                 const std::string &source, std::vector<int32_t> &ids,
+                 Code code) {
+  Status s = parse_some(0, text, vocab, source, ids, code);
+  return s.ok() && ids.empty() ? no_ids(source) : s;
+}
+
+Status read_ids(const std::string &path, int64_t vocab, int64_t most,
+                std::vector<int32_t> &ids, size_t &count) {
+  std::string rest; // the beginning of a number
+  count = 0;
+  auto take = [&](bool all) -> Status {
+    size_t end = all ? rest.size() : rest.find_last_of(kIdSpace) + 1;
+    std::vector<int32_t> more;
+    // What has no end within 64 bytes is no number.
+    if (rest.size() - end > 64)
+      end = rest.size();
+    if (Status s = parse_some(count, rest.substr(0, end), vocab,
+                              name_of_input(path), more, BAD_INPUT);
+        !s.ok())
+      return s;
+    count += more.size();
+    for (size_t i = 0; i < more.size() && int64_t(ids.size()) <= most; ++i)
+      ids.push_back(more[i]);
+    rest.erase(0, end);
+    return {};
+  };
+  Status s = read_pieces(path, [&](std::string_view piece) {
+    rest += piece;
+    return take(false);
+  });
+  if (s.ok())
+    s = take(true);
+  if (s.ok() && !count)
+    s = no_ids(name_of_input(path));
+  return s;
+}
+
+InputLimit limit_for(const Program &program, int64_t context) {
+  return {size_t(context + 1) * program.tokenizer.longest_piece(), context};
 }
 
 void encode_raw(const Program &program, const std::string &text,
@@ -147,6 +171,18 @@ void encode_raw(const Program &program, const std::string &text,
     ids.insert(ids.begin(), bos);
 }
 
+void encode_prompt(const Program &program, const Prompt &prompt,
+                   bool allow_special, std::vector<int32_t> &ids) {
+  program.tokenizer.encode(prompt, allow_special, ids);
+}
+
+Flag allow_special_flag(bool &allow) {
+  return {"--allow-special", "", "",
+          "control tokens like <turn|> written in a text count as such "
+          "(default: they are text)",
+          &allow};
+}
+
 Status check_length(size_t ids, int64_t context) {
   if (ids <= size_t(context))
     return {};
@@ -155,24 +191,6 @@ Status check_length(size_t ids, int64_t context) {
       "the prompt has %zu tokens, but the context holds %lld; shorten it or "
       "give a larger -c",
       ids, (long long)context);
-}
-
-//===- signals ------------------------------------------------------------===//
-
-static volatile sig_atomic_t caught = 0, ending = 0;
-
-bool interrupted() { return caught || ending; }
-void clear_interrupt() { caught = 0; }
-bool terminated() { return ending; }
-
-void watch_signals() {
-  struct sigaction action = {};
-  action.sa_handler = [](int number) {
-    (number == SIGTERM ? ending : caught) = 1;
-  };
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  signal(SIGXFSZ, SIG_IGN); // a file size limit is an error of write
 }
 
 } // namespace gm

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/app/cli.h"
+#include "runtime/app/text_input.h"
 #include "runtime/app/tokenizer.h"
 #include "runtime/gemma.h"
 
@@ -20,8 +21,9 @@ public:
   Program(const Program &) = delete;
   ~Program();
 
-  // Opens this program's own file, and its tokenizer if it has one.
-  Status open();
+  // Opens this program's own file, and its tokenizer if it has one. Without
+  // `weights` an external weight file is not needed.
+  Status open(bool weights = true);
   // Plans, checks that the plan fits, allocates, starts the workers.
   Status start(const Options &options);
 
@@ -39,25 +41,27 @@ public:
   Engine *engine = nullptr;
 };
 
-// A file's bytes; "-" is the standard input. Larger files than the limit (256
-// MiB) are errors, so that no input can take all memory.
-Status read_input(const std::string &path, std::string &bytes);
-// Whitespace-separated ids below `vocab`. The error names index and value.
+// Ids below `vocab`, separated by white space or as a JSON list. The error,
+// with code `code`, names index and value.
 Status parse_ids(const std::string &text, int64_t vocab,
-                 const std::string &source, std::vector<int32_t> &ids);
-// USAGE if empty, BAD_INPUT with the byte offset if not UTF-8.
-Status check_text(const std::string &text, const std::string &source);
+                 const std::string &source, std::vector<int32_t> &ids,
+                 Code code = BAD_INPUT);
+// Appends the ids of a file (parse_ids) as long as `ids` has at most `most`;
+// `count`: how many it holds.
+Status read_ids(const std::string &path, int64_t vocab, int64_t most,
+                std::vector<int32_t> &ids, size_t &count);
+// Of a text that `context` tokens may hold.
+InputLimit limit_for(const Program &program, int64_t context);
 // Ids of a text as it is, special tokens recognised, <bos> in front once.
 void encode_raw(const Program &program, const std::string &text,
                 std::vector<int32_t> &ids);
+// Ids of a rendered conversation. `allow_special`: control tokens that stand in
+// the messages' text count as such.
+void encode_prompt(const Program &program, const Prompt &prompt,
+                   bool allow_special, std::vector<int32_t> &ids);
+// --allow-special of run and chat.
+Flag allow_special_flag(bool &allow);
 // RUN_ERROR if `ids` do not fit into `context`.
 Status check_length(size_t ids, int64_t context);
-
-// True after SIGINT or SIGTERM; watch_signals makes them only set this.
-bool interrupted();
-void clear_interrupt();
-// True after SIGTERM, for ever.
-bool terminated();
-void watch_signals();
 
 } // namespace gm

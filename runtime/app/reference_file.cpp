@@ -186,7 +186,7 @@ Status ReferenceFile::seek(uint64_t offset) {
 }
 
 Status ReferenceFile::read_header(Tensor &logits, Tensor &tokens) {
-  enum : uint64_t { MOST = 64 << 20 };
+  enum : uint64_t { MOST = 1 << 20 };
   uint64_t length = 0;
   if (Status s = read(&length, sizeof length); !s.ok())
     return s;

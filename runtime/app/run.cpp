@@ -3,6 +3,7 @@
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/template.h"
+#include "runtime/app/timings.h"
 #include "runtime/manifest_generated.h"
 
 #include <cstdio>
@@ -13,25 +14,23 @@ namespace {
 struct Request {
   Options machine;
   SamplingFlags sampling;
-  std::optional<std::string> text, text_file, token_file, system, profile;
-  std::vector<std::string> positional;
+  TextInput input;
+  std::optional<std::string> token_file, system, profile;
   int64_t most = -1;
   bool ignore_eos = false, raw = false, print_tokens = false,
-       no_kv_skip = false;
+       allow_special = false, timings = false, no_kv_skip = false;
 
   Syntax syntax();
+  void explain(Syntax &s) { SamplingFlags::explain(s); }
   Status check();
 };
 
 Syntax Request::syntax() {
   Syntax s = {"run",
-              "Generates what follows a prompt.",
-              {},
-              {"TEXT", "the prompt", &positional, 1}};
-  s.flags = {
-      {"--prompt", "-p", "TEXT", "the prompt", &text},
-      {"--file", "-f", "FILE", "a file with the prompt, - = standard input",
-       &text_file},
+              "Generates what follows a prompt. Text in a pipe is the prompt, "
+              "or, after TEXT or -p TEXT\nand an empty line, its end.",
+              input.flags("the prompt"), input.argument("the prompt")};
+  std::vector<Flag> own = {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
@@ -40,32 +39,34 @@ Syntax Request::syntax() {
        "full)",
        &most, -1, 1 << 30},
       {"--system", "", "TEXT", "a system turn before the prompt", &system},
-      {"--raw", "", "", "no chat format around the prompt, only <bos>", &raw},
+      {"--raw", "", "",
+       "no chat format around the prompt, only <bos>; control tokens in it "
+       "count",
+       &raw},
+      allow_special_flag(allow_special),
       {"--ignore-eos", "", "", "go on after a stop token", &ignore_eos},
       {"--print-tokens", "", "", "print ids instead of text", &print_tokens},
       {"--profile", "", "FILE",
        "write a trace of all kernel calls for ui.perfetto.dev; print a summary",
        &profile},
+      {"--timings", "", "",
+       "print at the end how many tokens were read and generated, how fast, "
+       "and the seed",
+       &timings},
       // For tests: what `bench --no-kv-skip` measures computes the same.
       {"--no-kv-skip", "", "", "", &no_kv_skip, 0, 0, true},
   };
-  for (std::vector<Flag> more : {sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more : {own, sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
 Status Request::check() {
-  if (!positional.empty() && text)
-    return failure(USAGE, "the prompt is given twice: as '%.100s' and with -p",
-                   positional[0].c_str());
-  if (!positional.empty())
-    text = positional[0];
-  int sources = bool(text) + bool(text_file) + bool(token_file);
-  if (sources != 1)
-    return failure(
-        USAGE,
-        "run expects one of TEXT, -p TEXT, -f FILE, --tokens FILE, got %s",
-        sources ? "several" : "none");
+  if (Status s = input.settle("run", ", --tokens FILE", bool(token_file));
+      !s.ok())
+    return s;
+  if (system && system->empty())
+    system.reset(); // no turn, as an empty variable of a script means it
   if (system && (raw || token_file))
     return failure(
         USAGE,
@@ -74,8 +75,8 @@ Status Request::check() {
 }
 
 // The chat format around a text, or the text with <bos>.
-Status encode_prompt(const Program &program, const Request &request,
-                     const std::string &text, std::vector<int32_t> &ids) {
+Status encode_text(const Program &program, const Request &request,
+                   const std::string &text, std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
     if (request.system)
@@ -91,39 +92,36 @@ Status encode_prompt(const Program &program, const Request &request,
   messages.push_back(text_message("user", text));
   ChatOptions options;
   options.large = chat == gemmac::manifest::Chat_Large;
-  std::string rendered;
+  Prompt rendered;
   std::string problem = render_chat(messages, {}, options, rendered);
   if (!problem.empty())
     return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
                    problem.c_str());
-  program.tokenizer.encode(rendered, true, ids);
+  encode_prompt(program, rendered, request.allow_special, ids);
   return {};
 }
 
 Status read_prompt(const Program &program, const Request &request,
-                   std::vector<int32_t> &ids) {
+                   int64_t context, std::vector<int32_t> &ids) {
   if (request.token_file) {
-    std::string bytes;
-    if (Status s = read_input(*request.token_file, bytes); !s.ok())
-      return s;
-    return parse_ids(bytes, program.vocab(), "'" + *request.token_file + "'",
-                     ids);
+    size_t count;
+    Status s =
+        read_ids(*request.token_file, program.vocab(), context, ids, count);
+    return s.ok() ? check_length(count, context) : s;
   }
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
-  std::string text = request.text.value_or("");
-  std::string source =
-      request.text_file ? "'" + *request.text_file + "'" : "the prompt";
-  if (request.text_file)
-    if (Status s = read_input(*request.text_file, text); !s.ok())
-      return s;
-  if (Status s = check_text(text, source); !s.ok())
+  std::string text;
+  if (Status s = request.input.read(text, limit_for(program, context), true);
+      !s.ok())
     return s;
   if (request.system)
     if (size_t bad = first_bad_utf8(*request.system);
         bad != request.system->size())
       return failure(BAD_INPUT, "--system is not UTF-8 at offset %zu", bad);
-  return encode_prompt(program, request, text, ids);
+  if (Status s = encode_text(program, request, text, ids); !s.ok())
+    return s;
+  return check_length(ids.size(), context);
 }
 
 // Prints what is generated as it comes.
@@ -144,7 +142,7 @@ public:
     vocab = int32_t(program.tokenizer.vocab());
   }
 
-  void give(int32_t id) {
+  bool give(int32_t id) {
     std::string out, thought;
     if (ids)
       out = (count ? " " : "") + std::to_string(id);
@@ -155,31 +153,27 @@ public:
         decoder->push(id, out);
     }
     ++count;
-    write(out);
+    thinking.show(splitter && splitter->in_thought());
+    return write_model_text(out);
   }
 
   void finish() {
     std::string out, thought;
     if (splitter)
       splitter->flush(out, thought);
+    thinking.show(false);
     if (decoder)
       decoder->flush(out);
     if (count)
-      write(out + "\n");
+      write_model_text(out + "\n");
   }
 
 private:
-  void write(const std::string &out) {
-    if (out.empty())
-      return;
-    fwrite(out.data(), 1, out.size(), stdout);
-    fflush(stdout);
-  }
-
   const Generator &generator;
   bool ids;
   std::optional<OutputSplitter> splitter;
   std::optional<StreamDecoder> decoder;
+  Notice thinking{"(thinking)"};
   int32_t vocab = 0;
   int64_t count = 0;
 };
@@ -190,9 +184,6 @@ Status run(Request &request) {
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
-  std::vector<int32_t> prompt;
-  if (Status s = read_prompt(program, request, prompt); !s.ok())
-    return s;
   GenerateOptions options;
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;
@@ -202,11 +193,13 @@ Status run(Request &request) {
   Plan plan;
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
     return s;
-  if (Status s = check_length(prompt.size(), plan.context); !s.ok())
+  std::vector<int32_t> prompt;
+  if (Status s = read_prompt(program, request, plan.context, prompt); !s.ok())
     return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;
-  options.random = request.sampling.random(options.sampling);
+  options.random = request.sampling.random();
+  const uint64_t seed = options.random.state;
 
   watch_signals();
   Profile profile;
@@ -215,12 +208,21 @@ Status run(Request &request) {
       return s;
   Generator generator(program, options);
   Printer printer(program, generator, request);
+  Timings timings(prompt.size());
   End end;
-  Status s = generator.run(prompt, [&](int32_t id) { printer.give(id); }, end);
+  Status s = generator.run(
+      prompt,
+      [&](int32_t id) {
+        timings.token();
+        return printer.give(id);
+      },
+      end);
   printer.finish();
   if (s.ok() && end == End::Context)
     fprintf(stderr, "note: the context of %lld tokens is full\n",
             (long long)program.plan.context);
+  if (s.ok() && request.timings)
+    timings.print(seed, loaded(*program.engine));
   if (s.ok() && request.profile)
     s = profile.finish();
   return s.ok() ? finish_output() : s;

@@ -3,7 +3,6 @@
 #include "runtime/manifest_generated.h"
 
 #include <cmath>
-#include <cstdio>
 #include <ctime>
 #include <sys/random.h>
 
@@ -13,7 +12,9 @@ std::vector<Flag> SamplingFlags::flags() {
   const double any = HUGE_VAL;
   return {
       {"--seed", "-s", "SEED",
-       "of the random draws (default: random, printed to stderr)", &seed},
+       "of the random draws, -1 = a random one (the default; --timings shows "
+       "it)",
+       &seed},
       {"--temp", "", "T", "temperature, 0 = always the most likely token",
        &temperature, 0, any},
       {"--top-k", "", "K", "draw from the K most likely tokens, 0 = all",
@@ -22,7 +23,8 @@ std::vector<Flag> SamplingFlags::flags() {
        "draw from the most likely tokens that reach probability P", &top_p, 0,
        1},
       {"--min-p", "", "P",
-       "drop tokens below P times the best one's probability", &min_p, 0, 1},
+       "drop tokens below P times the best one's probability (default: 0)",
+       &min_p, 0, 1},
   };
 }
 
@@ -41,14 +43,27 @@ Sampling SamplingFlags::resolve(const Program &program) const {
   return s;
 }
 
-Random SamplingFlags::random(const Sampling &sampling) const {
+void SamplingFlags::explain(Syntax &syntax) {
+  Program program;
+  if (!program.open(false).ok())
+    return; // help is for programs that are broken too
+  Sampling s = SamplingFlags().resolve(program);
+  auto add = [&](const char *name, const std::string &value) {
+    for (Flag &flag : syntax.flags)
+      if (flag.name == name)
+        flag.help += " (default: " + value + ", the model's)";
+  };
+  add("--temp", exact(float(s.temperature)));
+  add("--top-k", std::to_string(s.top_k));
+  add("--top-p", exact(float(s.top_p)));
+}
+
+Random SamplingFlags::random() const {
   if (seed)
     return {*seed};
   uint64_t drawn = 0;
   if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn)
     drawn = uint64_t(time(nullptr)) * 0x9E3779B97F4A7C15ull;
-  if (sampling.temperature > 0)
-    fprintf(stderr, "seed: %llu\n", (unsigned long long)drawn);
   return {drawn};
 }
 

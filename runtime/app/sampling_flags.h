@@ -14,10 +14,12 @@ struct SamplingFlags {
   std::optional<uint64_t> seed;
 
   std::vector<Flag> flags();
+  // Adds the checkpoint's defaults to the help of `syntax`.
+  static void explain(Syntax &syntax);
   // Fills in the checkpoint's defaults.
   Sampling resolve(const Program &program) const;
-  // The given seed, or a random one that is printed to stderr.
-  Random random(const Sampling &sampling) const;
+  // From the given seed, or from a random one.
+  Random random() const;
 };
 
 } // namespace gm

@@ -27,7 +27,7 @@ bool is_system(const Message &message) {
 class Renderer {
 public:
   Renderer(const std::vector<Message> &messages, const ChatOptions &options,
-           std::string &out)
+           Prompt &out)
       : messages(messages), options(options), out(out) {}
 
   std::string run(const std::vector<Value> &tools) {
@@ -53,13 +53,13 @@ private:
   }
 
   void head(const std::vector<Value> &tools) {
-    out += "<bos>";
+    out.control("<bos>");
     bool system = !messages.empty() && is_system(messages[0]);
     if (!options.enable_thinking && tools.empty() && !system)
       return;
-    out += "<|turn>system\n";
+    out.control("<|turn>") += "system\n";
     if (options.enable_thinking)
-      out += "<|think|>\n";
+      out.control("<|think|>") += '\n';
     if (system) {
       const Content &content = messages[0].content;
       if (content.kind == Content::Text)
@@ -70,11 +70,10 @@ private:
       first = 1;
     }
     for (const Value &tool : tools) {
-      std::string text;
-      append_declaration(tool, text);
-      ((out += "<|tool>") += trim(text)) += "<tool|>";
+      append_declaration(tool, out.control("<|tool>"));
+      out.control("<tool|>");
     }
-    out += "<turn|>\n";
+    out.control("<turn|>") += '\n';
   }
 
   // The next message after `at` that is not a tool's, or nullptr.
@@ -90,24 +89,25 @@ private:
     bool model = m.role == "assistant" || m.role == "model";
     last = Last::Other;
     if (!(model && previous_role == "assistant"))
-      ((out += "<|turn>") += model ? "model" : m.role) += '\n';
+      (out.control("<|turn>") += model ? "model" : m.role) += '\n';
     bool after_user = last_user == messages.size() || at > last_user;
     if (!m.reasoning.empty() &&
         (after_user || (options.preserve_thinking && !m.tool_calls.empty())))
-      ((out += "<|channel>thought\n") += m.reasoning) += "\n<channel|>";
+      (((out.control("<|channel>") += "thought\n") += m.reasoning) += '\n')
+          .control("<channel|>");
     calls(m);
     responses(at);
-    size_t before = out.size();
+    size_t before = out.text.size();
     content(m, model);
-    bool empty = trim(std::string_view(out).substr(before)).empty();
+    bool empty = trim(std::string_view(out.text).substr(before)).empty();
 
     const Message *next = next_message(at);
     bool responded = last == Last::Response;
     if (last == Last::Call)
-      out += "<|tool_response>";
+      out.control("<|tool_response>");
     else if (!(model && next && next->role == "assistant") &&
              !(responded && empty && !next))
-      out += "<turn|>\n";
+      out.control("<turn|>") += '\n';
     previous_role = m.role;
   }
 
@@ -117,9 +117,9 @@ private:
           call.arguments.kind != Value::Null)
         fail("the arguments of tool call \"" + call.name +
              "\" are not a JSON object");
-      ((out += "<|tool_call>call:") += call.name) += '{';
+      ((out.control("<|tool_call>") += "call:") += call.name) += '{';
       fields(call.arguments);
-      out += "}<tool_call|>";
+      (out += '}').control("<tool_call|>");
       last = Last::Call;
     }
   }
@@ -135,12 +135,12 @@ private:
   }
 
   void response(const std::string &name, const Value &value) {
-    ((out += "<|tool_response>response:") += name) += '{';
+    ((out.control("<|tool_response>") += "response:") += name) += '{';
     if (value.kind == Value::Map)
       fields(value);
     else
       append_value(value, false, out += "value:");
-    out += "}<tool_response|>";
+    (out += '}').control("<tool_response|>");
     last = Last::Response;
   }
 
@@ -189,7 +189,7 @@ private:
     std::string_view tag;
     for (const Part &part : body.parts)
       if (is_media(part.type, tag))
-        out += tag;
+        out.control(tag);
   }
 
   void content(const Message &m, bool model) {
@@ -199,7 +199,9 @@ private:
       else
         out += trim(text);
     };
-    if (m.content.kind == Content::Text)
+    if (m.content.kind == Content::Text && !m.ids.empty())
+      out.own(m.content.text, m.ids);
+    else if (m.content.kind == Content::Text)
       add(m.content.text);
     else if (m.content.kind == Content::Parts)
       for (const Part &part : m.content.parts) {
@@ -207,7 +209,7 @@ private:
         if (part.type == "text")
           add(part.text);
         else if (is_media(part.type, tag))
-          out += tag;
+          out.control(tag);
       }
     else if (m.content.kind == Content::Other &&
              m.content.other.kind == Value::Map)
@@ -217,17 +219,17 @@ private:
   // After a call or a response the model's turn is still open.
   void generation_prompt() {
     if (last == Last::Other) {
-      out += "<|turn>model\n";
+      out.control("<|turn>") += "model\n";
       if (options.large && !options.enable_thinking)
-        out += "<|channel>thought\n<channel|>";
+        (out.control("<|channel>") += "thought\n").control("<channel|>");
     } else if (last == Last::Response && options.enable_thinking) {
-      out += "<|channel>thought\n";
+      out.control("<|channel>") += "thought\n";
     }
   }
 
   const std::vector<Message> &messages;
   const ChatOptions &options;
-  std::string &out;
+  Prompt &out;
   std::string problem;
   size_t first = 0;     // the first message after the head
   size_t last_user = 0; // messages.size(): none
@@ -249,7 +251,7 @@ Message text_message(std::string role, std::string text) {
 
 std::string render_chat(const std::vector<Message> &messages,
                         const std::vector<Value> &tools,
-                        const ChatOptions &options, std::string &out) {
+                        const ChatOptions &options, Prompt &out) {
   return Renderer(messages, options, out).run(tools);
 }
 

@@ -1,7 +1,8 @@
 // The chat protocol of Gemma 4 in C++: messages -> the text of the prompt, byte
 // for byte what the checkpoints' template of 2026-07-09 renders, and a model's
-// ids -> thought and answer. Knows no JSON, no tokenization of the prompt
-// (encode the whole rendered text with specials on) and no terminal.
+// ids -> thought and answer. What the template writes is control, what messages
+// hold is text, whatever it reads (see Prompt). Knows no JSON, no tokenization
+// of the prompt and no terminal.
 #pragma once
 
 #include "runtime/app/tokenizer.h"
@@ -46,6 +47,9 @@ struct Message {
   std::vector<ToolCall> tool_calls;
   std::vector<ToolResponse> tool_responses;
   std::string tool_call_id, name; // role tool
+  // The model's own tokens of content.text, if that is what they say; empty:
+  // unknown.
+  std::vector<int32_t> ids;
 };
 
 // A message with plain text.
@@ -64,7 +68,7 @@ struct ChatOptions {
 // ...).
 std::string render_chat(const std::vector<Message> &messages,
                         const std::vector<Value> &tools,
-                        const ChatOptions &options, std::string &out);
+                        const ChatOptions &options, Prompt &out);
 
 // Model text without its <|channel>...<channel|> spans, trimmed: what goes back
 // into the history.
@@ -82,6 +86,7 @@ public:
   // Appends the text that `id` completes to `answer` or `thought`.
   void push(int32_t id, std::string &answer, std::string &thought);
   void flush(std::string &answer, std::string &thought);
+  bool in_thought() const { return thinking; }
 
 private:
   void emit(std::string_view text, std::string &answer, std::string &thought);

@@ -1,10 +1,10 @@
 // `PROGRAM tokenize` and `PROGRAM detokenize`: text <-> ids. They map the
 // tokenizer and nothing of the model.
 #include "runtime/app/commands.h"
+#include "runtime/app/json.h"
 #include "runtime/app/program.h"
 
 #include <cstdint>
-#include <cstdio>
 #include <unistd.h>
 
 namespace gm {
@@ -18,73 +18,69 @@ std::vector<Flag> unused_machine_flags(Options &options) {
   return flags;
 }
 
-void write(const std::string &out) {
-  fwrite(out.data(), 1, out.size(), stdout);
-}
-
 //===- tokenize -----------------------------------------------------------===//
 
 struct TokenizeRequest {
   Options machine;
-  std::optional<std::string> text, file;
-  std::vector<std::string> positional;
-  bool no_special = false, pieces = false;
+  TextInput input;
+  bool no_special = false, pieces = false, json = false;
 
   Syntax syntax();
-  Status check();
 };
 
 Syntax TokenizeRequest::syntax() {
   Syntax s = {"tokenize",
               "Prints the token ids of a text on one line. Nothing is added, "
               "no <bos> either.",
-              {},
-              {"TEXT", "the text", &positional, 1}};
-  s.flags = {
-      {"--prompt", "-p", "TEXT", "the text", &text},
-      {"--file", "-f", "FILE", "a file with the text, - = standard input",
-       &file},
+              input.flags("the text"), input.argument("the text")};
+  std::vector<Flag> own = {
       {"--no-special", "", "",
        "special tokens written in the text are plain text", &no_special},
       {"--pieces", "", "",
        "a line per token: id, tab, piece as a JSON string (U+2581 = space, "
        "<0xHH> = a byte)",
        &pieces},
+      {"--json", "", "", "print JSON: lists of the ids and of their pieces",
+       &json},
   };
-  std::vector<Flag> more = unused_machine_flags(machine);
-  s.flags.insert(s.flags.end(), more.begin(), more.end());
+  for (std::vector<Flag> more : {own, unused_machine_flags(machine)})
+    s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
-Status TokenizeRequest::check() {
-  int sources = int(positional.size()) + bool(text) + bool(file);
-  if (sources != 1)
-    return failure(USAGE,
-                   "tokenize expects one of TEXT, -p TEXT, -f FILE, got %s",
-                   sources ? "several" : "none");
-  if (!positional.empty())
-    text = positional[0];
-  return {};
+std::string json_of(const Tokenizer &tokenizer,
+                    const std::vector<int32_t> &ids) {
+  Json j;
+  j.open("ids", '[');
+  for (int32_t id : ids)
+    j.raw(std::to_string(id));
+  j.close(']');
+  j.open("pieces", '[');
+  for (int32_t id : ids)
+    j.raw(json_string(std::string(tokenizer.piece(id))));
+  j.close(']');
+  return j.out + "}\n";
 }
 
 Status tokenize(TokenizeRequest &request) {
-  if (Status s = request.check(); !s.ok())
+  if (Status s = request.input.settle("tokenize"); !s.ok())
     return s;
+  if (request.pieces && request.json)
+    return failure(USAGE, "--pieces and --json exclude each other");
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(false); !s.ok())
     return s;
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
-  std::string text = request.text.value_or("");
-  if (request.file)
-    if (Status s = read_input(*request.file, text); !s.ok())
-      return s;
-  std::string source =
-      request.file ? "'" + *request.file + "'" : std::string("the text");
-  if (Status s = check_text(text, source); !s.ok())
+  std::string text;
+  if (Status s = request.input.read(text, {}); !s.ok())
     return s;
   std::vector<int32_t> ids;
   program.tokenizer.encode(text, !request.no_special, ids);
+  if (request.json) {
+    write_output(json_of(program.tokenizer, ids));
+    return finish_output();
+  }
   std::string out;
   for (int32_t id : ids) {
     if (request.pieces)
@@ -93,7 +89,7 @@ Status tokenize(TokenizeRequest &request) {
     else
       out += (out.empty() ? "" : " ") + std::to_string(id);
   }
-  write(request.pieces ? out : out + "\n");
+  write_output(request.pieces ? out : out + "\n");
   return finish_output();
 }
 
@@ -112,9 +108,11 @@ Syntax DetokenizeRequest::syntax() {
               "Prints the text of token ids, special tokens included. Nothing "
               "is added to it, except a\nline break on a terminal.",
               {},
-              {"IDS...", "token ids", &ids, SIZE_MAX}};
+              {"IDS...", "token ids, also as a JSON list", &ids, SIZE_MAX}};
   s.flags = {
-      {"--file", "-f", "FILE", "a file of token ids, - = standard input",
+      {"--file", "-f", "FILE",
+       "a file of token ids, - = standard input (default: what comes in a "
+       "pipe)",
        &file},
   };
   std::vector<Flag> more = unused_machine_flags(machine);
@@ -123,11 +121,15 @@ Syntax DetokenizeRequest::syntax() {
 }
 
 Status detokenize(DetokenizeRequest &request) {
+  if (request.ids.size() == 1 && request.ids[0] == "-")
+    request.ids.clear(), request.file = "-";
+  if (request.ids.empty() && !request.file && !isatty(0))
+    request.file = "-";
   if (request.ids.empty() == !request.file)
     return failure(USAGE, "detokenize expects IDS or -f FILE, got %s",
                    request.file ? "both" : "none");
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(false); !s.ok())
     return s;
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
@@ -138,14 +140,15 @@ Status detokenize(DetokenizeRequest &request) {
     if (Status s = read_input(*request.file, words); !s.ok())
       return s;
   std::string source =
-      request.file ? "'" + *request.file + "'" : "the command line";
+      request.file ? name_of_input(*request.file) : "the command line";
   std::vector<int32_t> ids;
-  if (Status s = parse_ids(words, program.tokenizer.vocab(), source, ids);
+  if (Status s = parse_ids(words, program.tokenizer.vocab(), source, ids,
+                           request.file ? BAD_INPUT : USAGE);
       !s.ok())
     return s;
-  write(program.tokenizer.decode(ids.data(), ids.size(), true));
+  write_model_text(program.tokenizer.decode(ids.data(), ids.size(), true));
   if (isatty(1))
-    write("\n");
+    write_output("\n");
   return finish_output();
 }
 

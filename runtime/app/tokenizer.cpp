@@ -118,6 +118,13 @@ uint8_t Tokenizer::flags(int32_t id) const {
              : 0;
 }
 
+size_t Tokenizer::longest_piece() const {
+  size_t longest = 1;
+  for (uint32_t id = 0; id < head->pieces; ++id)
+    longest = std::max(longest, piece(int32_t(id)).size());
+  return longest;
+}
+
 uint8_t Tokenizer::byte_of(int32_t id) const {
   std::string_view text = piece(id); // <0xHH>
   return text.size() == 6 ? hex_digit(text[3]) << 4 | hex_digit(text[4]) : 0;
@@ -283,8 +290,11 @@ void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
   finish();
 }
 
-void Tokenizer::encode(std::string_view text, bool specials,
-                       std::vector<int32_t> &ids) const {
+// `meant(at, end)`: whether a special token at `at` counts; else `end`, which
+// is behind its text, may be drawn nearer: the search goes on there.
+template <typename Meant>
+void Tokenizer::encode_meant(std::string_view text, const Meant &meant,
+                             std::vector<int32_t> &ids) const {
   Scratch scratch;
   size_t plain = 0; // start of the text not yet encoded
   if (head->added) {
@@ -298,7 +308,8 @@ void Tokenizer::encode(std::string_view text, bool specials,
       size_t from = at;
       at += std::max<size_t>(length, 1);
       if (!length || id >= head->pieces ||
-          (!specials && (flags(static_cast<int32_t>(id)) & GM_TOK_SPECIAL)))
+          ((flags(static_cast<int32_t>(id)) & GM_TOK_SPECIAL) &&
+           !meant(from, at)))
         continue;
       encode_plain(text.substr(plain, from - plain), scratch, ids);
       ids.push_back(static_cast<int32_t>(id));
@@ -306,6 +317,33 @@ void Tokenizer::encode(std::string_view text, bool specials,
     }
   }
   encode_plain(text.substr(plain), scratch, ids);
+}
+
+void Tokenizer::encode(std::string_view text, bool specials,
+                       std::vector<int32_t> &ids) const {
+  encode_meant(text, [&](size_t, size_t &) { return specials; }, ids);
+}
+
+void Tokenizer::encode(const Prompt &prompt, bool specials,
+                       std::vector<int32_t> &ids) const {
+  auto next = prompt.controls.begin(), last = prompt.controls.end();
+  size_t from = 0;
+  auto meant = [&](size_t at, size_t &end) {
+    while (next != last && *next < from + at)
+      ++next;
+    if (specials || (next != last && *next == from + at))
+      return true;
+    if (next != last)
+      end = std::min(end, *next - from);
+    return false;
+  };
+  std::string_view text = prompt.text;
+  for (const Prompt::Span &span : prompt.known) {
+    encode_meant(text.substr(from, span.begin - from), meant, ids);
+    ids.insert(ids.end(), span.ids.begin(), span.ids.end());
+    from = span.end;
+  }
+  encode_meant(text.substr(from), meant, ids);
 }
 
 //===----------------------------------------------------------------------===//

@@ -4,6 +4,7 @@
 // outside the vocabulary become byte tokens. Knows no chat format, no files.
 #pragma once
 
+#include "runtime/app/prompt.h"
 #include "runtime/app/unicode.h"
 #include "runtime/tokenizer_blob.h"
 
@@ -35,6 +36,11 @@ public:
   // O(n log n) at worst, linear on text with places where no piece crosses.
   void encode(std::string_view text, bool specials,
               std::vector<int32_t> &ids) const;
+  // The same, but special tokens count only where they are meant: at the
+  // prompt's control tokens, unless `specials` says that all are. Known spans
+  // give their ids.
+  void encode(const Prompt &prompt, bool specials,
+              std::vector<int32_t> &ids) const;
 
   // The text of `ids` (each in 0 .. vocab()-1). A run of byte tokens that is
   // not UTF-8 as a whole gives one U+FFFD per byte. `specials`: show the text
@@ -44,6 +50,9 @@ public:
   // The piece as the vocabulary spells it (U+2581 for space, <0xHH> for bytes).
   std::string_view piece(int32_t id) const;
   uint8_t flags(int32_t id) const;
+  // Bytes of the longest piece: no text of n bytes has fewer tokens than n by
+  // this.
+  size_t longest_piece() const;
 
 private:
   friend class StreamDecoder;
@@ -59,6 +68,9 @@ private:
   uint32_t char_id(uint32_t code) const;
   const gm_tok_merge *find_merge(uint32_t left, uint32_t right) const;
   bool may_join(uint32_t left, uint32_t right) const;
+  template <typename Meant>
+  void encode_meant(std::string_view text, const Meant &meant,
+                    std::vector<int32_t> &ids) const;
   void encode_plain(std::string_view text, Scratch &scratch,
                     std::vector<int32_t> &ids) const;
   void merge_word(Scratch &scratch, std::vector<int32_t> &ids) const;

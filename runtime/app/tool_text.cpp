@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::string_view kQuote = "<|\"|>";
 
-void append_quoted(std::string_view text, std::string &out) {
-  ((out += kQuote) += text) += kQuote;
+void append_quoted(std::string_view text, Prompt &out) {
+  (out.control(kQuote) += text).control(kQuote);
 }
 
 // What Python calls true; an absent field is false.
@@ -169,7 +169,7 @@ std::string upper(std::string text) {
   return text;
 }
 
-void append_list(const Value &list, std::string &out) {
+void append_list(const Value &list, Prompt &out) {
   out += '[';
   for (size_t i = 0; i < list.items.size(); ++i) {
     out += i ? "," : "";
@@ -181,8 +181,8 @@ void append_list(const Value &list, std::string &out) {
 // Writes a comma before every element but the first.
 class Commas {
 public:
-  explicit Commas(std::string &out) : out(out) {}
-  std::string &next() {
+  explicit Commas(Prompt &out) : out(out) {}
+  Prompt &next() {
     if (any)
       out += ',';
     any = true;
@@ -190,15 +190,15 @@ public:
   }
 
 private:
-  std::string &out;
+  Prompt &out;
   bool any = false;
 };
 
 void append_properties(const Value &properties, bool skip_standard,
-                       std::string &out);
+                       Prompt &out);
 
 // The description of an ARRAY's elements.
-void append_items(const Value &items, std::string &out) {
+void append_items(const Value &items, Prompt &out) {
   Commas commas(out);
   for (const auto *field : sorted_fields(items)) {
     const auto &[key, value] = *field;
@@ -229,7 +229,7 @@ void append_items(const Value &items, std::string &out) {
 }
 
 // One parameter: its fields in the protocol's order, the type last.
-void append_property(const Value &property, std::string &out) {
+void append_property(const Value &property, Prompt &out) {
   Commas commas(out);
   std::string type = upper(as_text(property.find("type")));
   const Value *inner = property.find("properties");
@@ -257,7 +257,7 @@ void append_property(const Value &property, std::string &out) {
 }
 
 void append_properties(const Value &properties, bool skip_standard,
-                       std::string &out) {
+                       Prompt &out) {
   constexpr std::string_view standard[] = {"description", "type", "properties",
                                            "required", "nullable"};
   Commas commas(out);
@@ -299,7 +299,7 @@ std::vector<const Field *> sorted_fields(const Value &v) {
   return out;
 }
 
-void append_value(const Value &value, bool quote_keys, std::string &out) {
+void append_value(const Value &value, bool quote_keys, Prompt &out) {
   Commas commas(out);
   switch (value.kind) {
   case Value::Null:
@@ -310,7 +310,7 @@ void append_value(const Value &value, bool quote_keys, std::string &out) {
     return;
   case Value::Integer:
   case Value::Float:
-    append_python(value, false, out);
+    out += as_text(&value);
     return;
   case Value::String:
     append_quoted(value.text, out);
@@ -336,7 +336,7 @@ void append_value(const Value &value, bool quote_keys, std::string &out) {
   }
 }
 
-void append_declaration(const Value &tool, std::string &out) {
+void append_declaration(const Value &tool, Prompt &out) {
   static const Value none;
   const Value *found = tool.find("function");
   const Value &function = found ? *found : none;

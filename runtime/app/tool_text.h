@@ -2,6 +2,8 @@
 // with bare keys, sorted fields and <|"|> for quotes. Knows no messages.
 #pragma once
 
+#include "runtime/app/prompt.h"
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,10 +36,10 @@ struct Field {
 std::vector<const Field *> sorted_fields(const Value &v);
 
 // Appends `value`; `quote_keys`: keys of maps between <|"|> (declarations).
-void append_value(const Value &value, bool quote_keys, std::string &out);
+void append_value(const Value &value, bool quote_keys, Prompt &out);
 
 // Appends "declaration:NAME{...}" for a tool given as in OpenAI's API,
 // {"type": "function", "function": {...}}.
-void append_declaration(const Value &tool, std::string &out);
+void append_declaration(const Value &tool, Prompt &out);
 
 } // namespace gm

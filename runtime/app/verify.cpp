@@ -154,7 +154,8 @@ private:
 Status damage(const File &file, const Part &part, size_t others) {
   char more[48] = "", what[80];
   if (others)
-    snprintf(more, sizeof more, ", and so are %zu more", others);
+    snprintf(more, sizeof more, ", and so %s %zu more",
+             others == 1 ? "is" : "are", others);
   if (part.problem)
     snprintf(what, sizeof what, "the file ends after %" PRIu64 " of them",
              part.read);

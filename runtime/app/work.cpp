@@ -9,7 +9,7 @@ namespace gm {
 Extent extent_of(const gm_ctx &ctx, int64_t window) {
   Extent e = {ctx.rows, ctx.tiles, {ctx.splits[0], ctx.splits[1]}, {0, 0}};
   for (int32_t t = 0; t < ctx.tiles; ++t) {
-    const gm_tile &tile = ctx.tile[t];
+    const gm_tile &tile = static_cast<const gm_tile *>(ctx.io[GM_IO_tile])[t];
     e.keys[GM_GLOBAL] += tile.pos0 + tile.rows;
     e.keys[GM_LOCAL] +=
         tile.rows +
@@ -53,9 +53,8 @@ Work work_of(const char *segment, const Extent &extent) {
     const gm_entry &entry = gm_model.entry[e];
     if (strcmp(entry.name, segment) != 0)
       continue;
-    const int32_t *range = extent.rows > GM_FEW_ROWS && entry.many
-                               ? entry.many_calls
-                               : entry.few_calls;
+    const int32_t *range =
+        extent.rows > entry.few_rows ? entry.many_calls : entry.few_calls;
     for (int32_t c = range[0]; c < range[1]; ++c) {
       const gm_work &facts = facts_of(gm_model.call[c]);
       work.bytes += bytes_of(facts, extent);

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
-#include <sys/mman.h>
 #include <unistd.h>
 
 namespace gm {
@@ -71,12 +70,13 @@ private:
 
 // Bytes per unit, over all segments.
 struct Units {
-  uint64_t worker = 0, row = 0, key = 0;
+  uint64_t worker = 0, key = 0;
+  uint64_t row = 0, head_row = 0; // body and tail; the head
   uint64_t page[2] = {0, 0};
-  uint64_t ple[SEGMENTS] = {0, 0};
+  uint64_t ple[STEPS] = {0, 0};
 };
 
-/* Names of all segments, in the order of Engine::entry. */
+// In the order of Engine::entry; the first are body and tail.
 #define GM_NAME(name, ...) #name,
 const char *const segment_names[] = {GM_SEGMENT_LIST(GM_NAME)};
 #undef GM_NAME
@@ -89,18 +89,26 @@ const mf::PleSlice *find_slice(const mf::Program &p, int segment) {
   return nullptr;
 }
 
+bool is_step(const flatbuffers::String *segment) {
+  for (int s = 0; s < STEPS; ++s)
+    if (segment && segment->str() == segment_names[s])
+      return true;
+  return false;
+}
+
 Units units_of(const mf::Program &p) {
   Units u;
   for (const mf::Memory *m : *p.memory()) {
     u.worker = std::max(u.worker, m->worker());
-    u.row = std::max(u.row, m->row());
+    uint64_t &row = is_step(m->segment()) ? u.row : u.head_row;
+    row = std::max(row, m->row());
     u.key = std::max(u.key, m->key());
   }
   if (p.caches())
     for (const mf::Cache *c : *p.caches())
       u.page[c->global()] =
           add(u.page[c->global()], add(c->k_page(), c->v_page()));
-  for (int s = 0; s < SEGMENTS; ++s)
+  for (int s = 0; s < STEPS; ++s)
     if (const mf::PleSlice *slice = find_slice(p, s))
       u.ple[s] = slice->bytes();
   return u;
@@ -113,17 +121,22 @@ uint64_t pool_align(uint64_t bytes) {
 void lay_out_step(Arena &arena, const Plan &plan, const mf::Model &m, Step &s) {
   uint64_t rows = uint64_t(plan.rows),
            splits = mul(GM_FEW_ROWS, uint64_t(plan.splits));
-  s.ids = arena.take<int32_t>(rows);
+  auto ints = [&](int io, uint64_t count) {
+    s.ctx.io[io] = arena.take<int32_t>(count);
+  };
   s.slot = arena.take<int32_t>(rows);
   s.pos = arena.take<int32_t>(rows);
-  s.want = arena.take<int32_t>(rows);
-  s.tile = arena.take<gm_tile>(rows);
-  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
-    const mf::Rope *rope = kind == GM_LOCAL ? m.local_rope() : m.global_rope();
-    s.rope[kind] = arena.take<float>(mul(rows, uint64_t(rope->pairs()) * 2));
-    s.split[kind] = arena.take<gm_split>(splits);
-    s.parts[kind] = arena.take<int32_t>(rows);
-  }
+  ints(GM_IO_ids, rows);
+  ints(GM_IO_want, rows);
+  ints(GM_IO_parts_local, rows);
+  ints(GM_IO_parts_global, rows);
+  s.ctx.io[GM_IO_tile] = arena.take<gm_tile>(rows);
+  s.ctx.io[GM_IO_split_local] = arena.take<gm_split>(splits);
+  s.ctx.io[GM_IO_split_global] = arena.take<gm_split>(splits);
+  s.ctx.io[GM_IO_rope_local] =
+      arena.take<float>(mul(rows, uint64_t(m.local_rope()->pairs()) * 2));
+  s.ctx.io[GM_IO_rope_global] =
+      arena.take<float>(mul(rows, uint64_t(m.global_rope()->pairs()) * 2));
 }
 
 // The whole allocation. `e` receives the pointers.
@@ -132,21 +145,22 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   const mf::Program &p = *file.manifest;
   const mf::Model &m = *p.model();
   const Units u = units_of(p);
-  uint64_t rows = uint64_t(plan.rows), slots = uint64_t(plan.slots),
-           workers = uint64_t(plan.threads);
+  const uint64_t rows = uint64_t(plan.rows), outputs = uint64_t(plan.outputs),
+                 workers = uint64_t(plan.threads),
+                 sequences = uint64_t(plan.slots + plan.checkpoints);
   Arena arena(base, plan);
   gm_ctx &c = e.step[BODY].ctx;
 
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
-    c.pool_pages[kind] = int64_t(mul(slots, uint64_t(plan.pages[kind])));
-    uint64_t bytes = mul(uint64_t(c.pool_pages[kind]), u.page[kind]);
+    c.pool_pages[kind] = plan.pages[kind];
+    uint64_t bytes = mul(uint64_t(plan.pages[kind]), u.page[kind]);
     c.cache[kind] = arena.take_bytes(bytes, pool_align(bytes));
     arena.term(kind == GM_LOCAL ? "cache_local" : "cache_global",
                kind == GM_LOCAL
-                   ? "keys and values of sliding layers: slots x ring"
-                   : "keys and values of global layers: slots x context");
+                   ? "keys and values of sliding layers: pages x bytes"
+                   : "keys and values of global layers: pages x bytes");
   }
-  uint64_t row_bytes = mul(rows, u.row),
+  uint64_t row_bytes = std::max(mul(rows, u.row), mul(outputs, u.head_row)),
            key_bytes = mul(mul(u.key, GM_FEW_ROWS), uint64_t(plan.splits));
   c.worker_stride = int64_t(round_up(u.worker, 128));
   c.row = arena.take_bytes(row_bytes, SMALL_PAGE);
@@ -160,16 +174,19 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   e.classes[1] = {c.worker, mul(workers, uint64_t(c.worker_stride))};
   e.classes[2] = {c.key, key_bytes};
 
-  for (int s = 0; s < SEGMENTS; ++s)
-    e.step[s].ple = u.ple[s] ? arena.take_bytes(mul(rows, u.ple[s])) : nullptr;
+  for (int s = 0; s < STEPS; ++s)
+    e.step[s].ctx.io[GM_IO_ple] =
+        u.ple[s] ? arena.take_bytes(mul(rows, u.ple[s])) : nullptr;
   arena.term("ple", "gathered per-layer embeddings: rows x bytes");
   e.hidden_stride = int64_t(round_up(uint64_t(m.hidden()), 32));
   e.logits_stride = int64_t(round_up(uint64_t(m.vocab()), 32));
-  c.resid = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
-  c.hidden = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
-  c.logits = arena.take<float>(mul(GM_FEW_ROWS, uint64_t(e.logits_stride)));
-  c.top_ids = arena.take<int32_t>(GM_FEW_ROWS * GM_TOP);
-  c.top_values = arena.take<float>(GM_FEW_ROWS * GM_TOP);
+  c.io[GM_IO_resid] = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
+  c.io[GM_IO_hidden] = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
+  c.io[GM_IO_logits] =
+      arena.take<float>(mul(outputs, uint64_t(e.logits_stride)));
+  c.io[GM_IO_top_ids] = arena.take<int32_t>(mul(outputs, GM_TOP));
+  c.io[GM_IO_top_values] = arena.take<float>(mul(outputs, GM_TOP));
+  e.logsumexp = arena.take<float>(outputs);
   e.candidates =
       options.all_logits ? arena.take<Candidate>(uint64_t(m.vocab())) : nullptr;
   arena.term("io", "residuals, hidden states, logits, candidates");
@@ -179,11 +196,16 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   e.frequency[GM_GLOBAL] =
       arena.take<double>(uint64_t(m.global_rope()->pairs()));
   arena.term("step", "rope tables, ids, tiles, splits of a step");
-  for (int kind : {GM_LOCAL, GM_GLOBAL})
-    e.page[kind] = arena.take<int32_t>(mul(slots, uint64_t(plan.page_stride)));
-  e.slots = arena.take<Slot>(slots);
-  arena.term("pages", "page tables and slots");
-  e.cut = arena.take<uint32_t>(workers + 1);
+  int32_t *holders[2];
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    e.page[kind] =
+        arena.take<int32_t>(mul(sequences, uint64_t(plan.page_stride)));
+    holders[kind] = arena.take<int32_t>(uint64_t(plan.pages[kind]));
+    if (base)
+      e.pool[kind].reset(holders[kind], plan.pages[kind], options.scatter);
+  }
+  e.sequence = arena.take<Sequence>(sequences);
+  arena.term("pages", "page tables, slots and checkpoints");
   e.stacks = arena.take_bytes(mul(workers, STACK_BYTES), SMALL_PAGE);
   arena.term("stacks", "stacks of the workers");
   return round_up(arena.size(), SMALL_PAGE);
@@ -215,21 +237,42 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   if (o.slots < 1 || o.slots > 4096)
     return failure(USAGE, "slots must be 1 to 4096, got %lld",
                    (long long)o.slots);
+  if (o.checkpoints < 0 || o.checkpoints > 4096)
+    return failure(USAGE, "checkpoints must be 0 to 4096, got %lld",
+                   (long long)o.checkpoints);
   plan.context =
       o.context ? o.context : std::min<int64_t>(m.max_context(), 8192);
   plan.batch = std::min(o.batch, plan.context * o.slots);
-  plan.rows = int64_t(round_up(uint64_t(plan.batch), 8));
+  plan.rows = int64_t(round_up(uint64_t(plan.batch), GM_FEW_ROWS));
+  plan.slot_rows = std::min(o.slot_rows ? o.slot_rows : plan.batch, plan.batch);
+  plan.outputs = int64_t(
+      round_up(uint64_t(std::min(o.outputs ? o.outputs : o.slots, plan.rows)),
+               GM_FEW_ROWS));
   plan.threads = o.threads ? o.threads : default_threads();
   plan.slots = o.slots;
+  plan.checkpoints = o.checkpoints;
   plan.splits = (plan.context + GM_SPLIT_KEYS - 1) / GM_SPLIT_KEYS;
   plan.page_stride = (plan.context + GM_PAGE_KEYS - 1) / GM_PAGE_KEYS;
-  // A key is overwritten by the one `ring` later, which no row of a step that
-  // still sees it, nor one `rows` before it, may have reached.
-  plan.ring = int64_t(
-      round_up(uint64_t(m.window()) - 1 + uint64_t(plan.rows), GM_PAGE_KEYS));
-  plan.pages[GM_LOCAL] = std::min(plan.ring / GM_PAGE_KEYS, plan.page_stride);
-  plan.ring = plan.pages[GM_LOCAL] * GM_PAGE_KEYS;
-  plan.pages[GM_GLOBAL] = plan.page_stride;
+  // The most pages that `keys` keys in a row touch.
+  auto touched = [&](int64_t keys) {
+    return std::min((keys + GM_PAGE_KEYS - 2) / GM_PAGE_KEYS + 1,
+                    plan.page_stride);
+  };
+  // The rows of a step in one slot see a window before the first of them, and
+  // a slot can go back as many rows, at least 8; a checkpoint holds what the
+  // row behind it sees.
+  int64_t window = m.window() - 1,
+          ring = touched(window + std::max<int64_t>(plan.slot_rows, 8));
+  plan.ring = ring * GM_PAGE_KEYS;
+  plan.pages[GM_LOCAL] = plan.slots * ring + plan.checkpoints * touched(window);
+  int64_t most = plan.slots * plan.page_stride + plan.checkpoints;
+  if (o.pages < 0 || o.pages > most)
+    return failure(USAGE,
+                   "the pool of global pages must be 1 to %lld, what %lld "
+                   "slots of %lld tokens fill, got %lld",
+                   (long long)most, (long long)plan.slots,
+                   (long long)plan.context, (long long)o.pages);
+  plan.pages[GM_GLOBAL] = o.pages ? o.pages : most;
   return {};
 }
 
@@ -261,63 +304,6 @@ Status make_plan(const File &file, const Options &options, Plan &plan) {
 
 namespace {
 
-uint64_t up_to_page(uint64_t x) {
-  return round_up(x, uint64_t(sysconf(_SC_PAGESIZE)));
-}
-uint64_t down_to_page(uint64_t x) {
-  return x & ~uint64_t(sysconf(_SC_PAGESIZE) - 1);
-}
-
-// `bytes` of addresses that start `phase` bytes after a multiple of a huge
-// page.
-uint8_t *reserve(uint64_t bytes, int protection, int flags,
-                 uint64_t phase = 0) {
-  void *p = mmap(nullptr, bytes + HUGE_PAGE, protection,
-                 MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-  if (p == MAP_FAILED)
-    return nullptr;
-  uint8_t *start = static_cast<uint8_t *>(p);
-  uint8_t *aligned = reinterpret_cast<uint8_t *>(
-      round_up(uint64_t(start) - phase, HUGE_PAGE) + phase);
-  if (aligned > start)
-    munmap(start, size_t(aligned - start));
-  munmap(aligned + bytes, size_t(start + HUGE_PAGE - aligned));
-  return aligned;
-}
-
-// Maps the weight section but for the pages that only the PLE table is in: its
-// addresses stay empty, so that nothing can make it resident. Addresses and
-// file offsets agree modulo huge pages: only then can the kernel map large
-// folios of its page cache as such, without which the streams miss the TLB (13
-// % of the bandwidth of one core).
-Status map_weights(const File &file, Engine &e) {
-  const mf::Program &p = *file.manifest;
-  uint64_t bytes = p.weights_bytes();
-  uint8_t *base = reserve(up_to_page(bytes), PROT_NONE, MAP_NORESERVE,
-                          file.weights_offset % HUGE_PAGE);
-  if (!base)
-    return failure(RESOURCES,
-                   "cannot reserve %llu bytes of addresses for the weights: %s",
-                   (unsigned long long)bytes, strerror(errno));
-  e.weights = {base, up_to_page(bytes)};
-  uint64_t hole = bytes, hole_end = bytes;
-  if (p.ple()) {
-    hole = up_to_page(p.ple()->offset());
-    hole_end = down_to_page(p.ple()->offset() +
-                            p.ple()->rows() * p.ple()->row_bytes());
-    if (hole >= hole_end)
-      hole = hole_end = bytes;
-  }
-  uint64_t ranges[][2] = {{0, hole}, {hole_end, bytes}};
-  for (auto [from, to] : ranges)
-    if (from < to &&
-        mmap(base + from, to - from, PROT_READ, MAP_PRIVATE | MAP_FIXED,
-             file.weights_fd, off_t(file.weights_offset + from)) == MAP_FAILED)
-      return failure(RESOURCES, "cannot map %llu bytes of weights: %s",
-                     (unsigned long long)(to - from), strerror(errno));
-  return {};
-}
-
 // A descriptor of its own for the table, read at random.
 Status open_ple(const File &file, Engine &e) {
   const mf::Ple *ple = file.manifest->ple();
@@ -335,7 +321,7 @@ Status open_ple(const File &file, Engine &e) {
   e.ple_row_bytes = ple->row_bytes();
   posix_fadvise(e.ple_fd, off_t(e.ple_table),
                 off_t(ple->rows() * ple->row_bytes()), POSIX_FADV_RANDOM);
-  for (int s = 0; s < SEGMENTS; ++s)
+  for (int s = 0; s < STEPS; ++s)
     if (const mf::PleSlice *slice = find_slice(*file.manifest, s)) {
       e.step[s].ple_offset = slice->offset();
       e.step[s].ple_bytes = slice->bytes();
@@ -344,39 +330,21 @@ Status open_ple(const File &file, Engine &e) {
 }
 
 Status find_entries(Engine &e) {
-#define GM_HAS_MANY(name, mask, many) many,
-  static const bool has_many[] = {GM_SEGMENT_LIST(GM_HAS_MANY)};
-#undef GM_HAS_MANY
-  if (gm_model.abi != GM_ABI)
+  const gm_program &program = *e.program;
+  if (program.abi != GM_ABI)
     return failure(
         BAD_INPUT,
         "the generated code has version %d, this runtime has version %d",
-        gm_model.abi, GM_ABI);
-  for (size_t i = 0; i < std::size(segment_names); ++i) {
-    for (int32_t j = 0; j < gm_model.entries; ++j)
-      if (strcmp(gm_model.entry[j].name, segment_names[i]) == 0)
-        e.entry[i] = &gm_model.entry[j];
-    if (!e.entry[i] || !e.entry[i]->few || (has_many[i] && !e.entry[i]->many))
+        program.abi, GM_ABI);
+  for (size_t i = 0; i < SEGMENTS; ++i) {
+    for (int32_t j = 0; j < program.entries; ++j)
+      if (strcmp(program.entry[j].name, segment_names[i]) == 0)
+        e.entry[i] = &program.entry[j];
+    if (!e.entry[i] || !e.entry[i]->few || !e.entry[i]->many)
       return failure(BAD_INPUT, "the generated code has no segment '%s'",
                      segment_names[i]);
   }
   return {};
-}
-
-void barrier(gm_ctx *ctx, int32_t worker) {
-  reinterpret_cast<Step *>(ctx)->threads->barrier(worker);
-}
-
-void mark_nothing(gm_ctx *, int32_t, int32_t) {}
-
-// Pages of a slot ascend and stand together, so every run of 4 (one split) is
-// contiguous; sliding layers come back to their first page after the last.
-void fill_pages(Engine &e) {
-  for (int kind : {GM_LOCAL, GM_GLOBAL})
-    for (int64_t slot = 0; slot < e.plan.slots; ++slot)
-      for (int64_t i = 0; i < e.plan.page_stride; ++i)
-        e.page[kind][slot * e.plan.page_stride + i] =
-            int32_t(slot * e.plan.pages[kind] + i % e.plan.pages[kind]);
 }
 
 void fill_constants(Engine &e) {
@@ -389,75 +357,73 @@ void fill_constants(Engine &e) {
     for (int i = 0; i < rope->pairs(); ++i)
       e.frequency[kind][i] = std::pow(rope->theta(), -2.0 * i / rope->dim());
   }
-  for (int64_t w = 0; w <= e.plan.threads; ++w)
-    e.cut[w] = uint32_t(w * 65536 / e.plan.threads);
-  fill_pages(e);
 }
 
-// The body's context has the addresses already; the others copy them.
+// The body's context has the addresses already; the tail has arrays of its own
+// beside them, and a group of the head reads the tail's.
 void fill_contexts(Engine &e) {
   gm_ctx &c = e.step[BODY].ctx;
   c.abi = GM_ABI;
+  c.weights = e.loaded.weights;
   c.workers = int32_t(e.plan.threads);
   c.max_rows = int32_t(e.plan.rows);
   c.max_splits = int32_t(e.plan.splits);
-  c.cut = e.cut;
-  c.weights = e.weights.data;
-  c.barrier = barrier;
-  c.mark = mark_nothing;
+  e.backend->prepare(c);
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     c.page[kind] = e.page[kind];
     c.page_stride[kind] = int32_t(e.plan.page_stride);
   }
-  for (Step &s : e.step) {
-    s.ctx = c;
-    s.threads = &e.threads;
-    s.ctx.ids = s.ids;
-    s.ctx.want = s.want;
-    s.ctx.ple = s.ple;
-    s.ctx.tile = s.tile;
-    for (int kind : {GM_LOCAL, GM_GLOBAL}) {
-      s.ctx.rope[kind] = s.rope[kind];
-      s.ctx.split[kind] = s.split[kind];
-      s.ctx.parts[kind] = s.parts[kind];
-    }
-  }
+  gm_ctx &tail = e.step[TAIL].ctx;
+  void *own[GM_IOS];
+  memcpy(own, tail.io, sizeof own);
+  tail = c;
+  for (int i = 0; i < GM_IOS; ++i)
+    if (own[i])
+      tail.io[i] = own[i];
+  tail.io[GM_IO_ple] = own[GM_IO_ple];
+  for (Step &s : e.step)
+    s.backend = e.backend;
+  e.head = e.step[TAIL];
+  e.head.ctx.max_rows = int32_t(e.plan.outputs);
 }
 
 Status begin(const File &file, Engine &e) {
   if (Status s = find_entries(e); !s.ok())
     return s;
-  if (Status s = map_weights(file, e); !s.ok())
+  if (!(e.backend = make_cpu_backend()))
+    return failure(RESOURCES, "no memory");
+  uint8_t *base;
+  if (Status s = e.backend->allocate(e.plan, base); !s.ok())
     return s;
-  uint8_t *base = reserve(e.plan.allocated, PROT_READ | PROT_WRITE, 0);
-  if (!base)
-    return failure(RESOURCES,
-                   "cannot allocate %llu bytes: %s; use a smaller context (-c) "
-                   "or batch (-b)",
-                   (unsigned long long)e.plan.allocated, strerror(errno));
-  e.arena = {base, e.plan.allocated};
   Plan same = e.plan;
   lay_out(file, e.options, same, base, e);
-  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
-    uint64_t bytes = same.term[kind].bytes;
-    if (bytes >= HUGE_PAGE)
-      madvise(e.step[BODY].ctx.cache[kind], bytes, MADV_HUGEPAGE);
-  }
   if (Status s = open_ple(file, e); !s.ok())
     return s;
   fill_constants(e);
+  if (Status s =
+          e.backend->start(int(e.plan.threads), e.stacks, e.options.shuffle);
+      !s.ok())
+    return s;
+  uint64_t have = available_memory();
+  uint64_t spare = have > e.plan.total ? have - e.plan.total : 0;
+  if (Status s = e.backend->load(file, e.options.load, spare, e.loaded);
+      !s.ok())
+    return s;
   fill_contexts(e);
-  return e.threads.start(int(e.plan.threads), e.stacks, e.options.shuffle);
+  return {};
 }
 
 } // namespace
 
-Status start(const File &file, const Options &options, const Plan &plan,
-             Engine *&engine) {
-  engine = new (std::nothrow)
-      Engine{.file = &file, .options = options, .plan = plan, .threads = {}};
+Status start(const File &file, const gm_program &program,
+             const Options &options, const Plan &plan, Engine *&engine) {
+  engine = new (std::nothrow) Engine{};
   if (!engine)
     return failure(RESOURCES, "no memory");
+  engine->file = &file;
+  engine->program = &program;
+  engine->options = options;
+  engine->plan = plan;
   Status s = begin(file, *engine);
   if (!s.ok()) {
     stop(engine);
@@ -469,10 +435,7 @@ Status start(const File &file, const Options &options, const Plan &plan,
 void stop(Engine *e) {
   if (!e)
     return;
-  e->threads.stop();
-  for (Span span : {e->arena, e->weights})
-    if (span.data)
-      munmap(const_cast<uint8_t *>(span.data), span.bytes);
+  delete e->backend;
   if (e->ple_fd >= 0)
     close(e->ple_fd);
   delete e;
@@ -485,10 +448,8 @@ Hooks watch(Engine &e, const Hooks &hooks) {
   return old;
 }
 
-Candidate *candidates(Engine &engine) { return engine.candidates; }
+const Loaded &loaded(const Engine &engine) { return engine.loaded; }
 
-int64_t slot_length(const Engine &engine, int32_t slot) {
-  return slot >= 0 && slot < engine.plan.slots ? engine.slots[slot].length : 0;
-}
+Candidate *candidates(Engine &engine) { return engine.candidates; }
 
 } // namespace gm

@@ -30,11 +30,14 @@ bool inside(uint64_t offset, uint64_t bytes, uint64_t size) {
 }
 
 Status open_for_reading(const char *path, int &fd, uint64_t &size) {
-  fd = open(path, O_RDONLY | O_CLOEXEC);
+  // A FIFO of that name must not be waited for.
+  fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat st;
   if (fd < 0 || fstat(fd, &st) != 0)
     return failure(errno == ENOENT ? BAD_INPUT : RESOURCES,
                    "cannot open '%s': %s", path, strerror(errno));
+  if (!S_ISREG(st.st_mode))
+    return failure(BAD_INPUT, "'%s' is not a file", path);
   size = uint64_t(st.st_size);
   return {};
 }
@@ -192,7 +195,8 @@ Status open_external(File &file) {
               sizeof trailer.weights_id) != 0)
     return failure(
         BAD_INPUT,
-        "'%s' holds the weights '%.40s', but '%s' was compiled for '%.40s'",
+        "'%s' holds the weights '%.40s', but '%s' was compiled for '%.40s': "
+        "put its own weight file there, or compile it again",
         path, trailer.weights_id, file.path, chars(p.weights_id()));
   if (trailer.weights_bytes != p.weights_bytes() ||
       !inside(trailer.weights_offset, trailer.weights_bytes,
@@ -219,7 +223,7 @@ Status check_cpu(const mf::Target &target) {
   return {};
 }
 
-Status read_file(const char *path, File &file) {
+Status read_file(const char *path, File &file, bool weights) {
   uint64_t size = 0;
   if (path)
     snprintf(file.path, sizeof file.path, "%s", path);
@@ -262,7 +266,7 @@ Status read_file(const char *path, File &file) {
                         ? t.weights_offset
                         : end - t.tokenizer_bytes - t.manifest_bytes;
   if (file.manifest->external())
-    return open_external(file);
+    return weights ? open_external(file) : Status();
   if (t.weights_bytes != file.manifest->weights_bytes())
     return bad_manifest(file, "size of the weights differs from the trailer's");
   file.weights_fd = file.fd;
@@ -272,9 +276,9 @@ Status read_file(const char *path, File &file) {
 
 } // namespace
 
-Status open_file(const char *path, File &file) {
+Status open_file(const char *path, File &file, bool weights) {
   file = File();
-  Status s = read_file(path, file);
+  Status s = read_file(path, file, weights);
   if (!s.ok())
     close_file(file);
   return s;

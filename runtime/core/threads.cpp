@@ -26,6 +26,11 @@ Status Threads::start(int n, uint8_t *memory, uint64_t shuffle) {
   finish.reset(n);
   if (shuffled)
     return {};
+  if (n > usable_cpus()) {
+    phase.always_sleep();
+    finish.always_sleep();
+    job.always_sleep();
+  }
   size_t guard = size_t(sysconf(_SC_PAGESIZE));
   for (int w = 1; w < n; ++w) {
     // A stack grows down to its guard page, never into its neighbour.

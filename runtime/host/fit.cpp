@@ -1,20 +1,75 @@
 // Whether a memory plan fits in what this machine has left, and what does.
 #include "runtime/gemma.h"
+#include "runtime/manifest_generated.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 namespace gm {
 
+namespace {
+
+namespace mf = gemmac::manifest;
+
+uint64_t add(uint64_t a, uint64_t b) {
+  return a > UINT64_MAX - b ? ~0ull : a + b;
+}
+
+// What there is, and what of the weights is there already.
+struct Room {
+  uint64_t memory, addresses;
+  bool in_memory; // the weight file is in a file system that is memory
+};
+
+Room room_for(const File &file) {
+  struct statfs fs;
+  bool in_memory = fstatfs(file.weights_fd, &fs) == 0 &&
+                   (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+  return {available_memory(), available_addresses(), in_memory};
+}
+
+uint64_t weights_of(const Plan &plan) {
+  for (int i = 0; i < plan.terms; ++i)
+    if (strcmp(plan.term[i].name, "weights") == 0)
+      return plan.term[i].bytes;
+  return 0;
+}
+
+// Weights are read in a circle, so a cache that is a little too small misses
+// nearly all of them: 2 % more than the plan. 8 bytes of page table per page.
+uint64_t memory_of(const Plan &plan, const Room &room) {
+  uint64_t need = plan.total - (room.in_memory ? weights_of(plan) : 0);
+  return add(need, plan.total / 50 + plan.total / 512);
+}
+
+// Addresses are reserved also where nothing is mapped (the table of per-layer
+// embeddings), and to align by huge pages.
+uint64_t addresses_of(const Plan &plan, const File &file) {
+  return add(add(plan.total, file.manifest->weights_bytes() -
+                                 std::min(file.manifest->weights_bytes(),
+                                          weights_of(plan))),
+             4u << 20);
+}
+
+} // namespace
+
 Status check_plan(const File &file, const Options &options, const Plan &plan) {
-  uint64_t have = available_memory();
-  if (plan.total <= have)
+  const Room room = room_for(file);
+  auto has_room = [&](const Plan &p) {
+    return memory_of(p, room) <= room.memory &&
+           addresses_of(p, file) <= room.addresses;
+  };
+  if (options.unchecked || has_room(plan))
     return {};
   auto fits = [&](int64_t context, int64_t batch) {
     Options o = options;
     o.context = context;
     o.batch = batch;
     Plan smaller;
-    return make_plan(file, o, smaller).ok() && smaller.total <= have;
+    return make_plan(file, o, smaller).ok() && has_room(smaller);
   };
   auto largest = [](int64_t high, auto good) {
     int64_t low = 0; // fits, or nothing does
@@ -48,12 +103,16 @@ Status check_plan(const File &file, const Options &options, const Plan &plan) {
         advice, sizeof advice,
         "no context fits with -b %lld; try a smaller batch, or free memory",
         (long long)plan.batch);
-  return failure(RESOURCES,
-                 "context %lld with batches of %lld rows needs %.1f MiB of "
-                 "memory, but %.1f MiB are "
-                 "available; %s",
-                 (long long)plan.context, (long long)plan.batch,
-                 double(plan.total) * mib, double(have) * mib, advice);
+  bool memory = memory_of(plan, room) > room.memory;
+  return failure(
+      RESOURCES,
+      "context %lld with batches of %lld rows needs %.1f MiB of "
+      "%s, but %.1f MiB are available; %s (--no-memory-check tries "
+      "it all the same)",
+      (long long)plan.context, (long long)plan.batch,
+      double(memory ? memory_of(plan, room) : addresses_of(plan, file)) * mib,
+      memory ? "memory" : "addresses (ulimit -v)",
+      double(memory ? room.memory : room.addresses) * mib, advice);
 }
 
 } // namespace gm

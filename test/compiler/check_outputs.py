@@ -358,7 +358,7 @@ def runtime_is_looked_for_first():
     os.makedirs("p/bin")
     shutil.copy(GEMMAC, "p/bin/gemmac")
     gemmac(4, "-o", "x", "--dump-to=d", program=os.path.abspath("p/bin/gemmac"),
-           words=["no runtime for 'x86_64'", "crt1.o"])
+           words=["no runtime for 'x86_64'", "rcrt1.o"])
     assert contents() == ["e", "p"] or not contents("d")
 
 

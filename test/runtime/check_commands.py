@@ -58,9 +58,7 @@ def check_refusals():
     write("empty", "")
     write("long", "1 " * 9000)
     write("latin1", b"caf\xe9")
-    rc, _, err = call([])
-    if rc != 2 or "usage:" not in err:
-        fail(f"no arguments: exit {rc}")
+    refused(2, ["the standard input is empty"], [])
     refused(2, ["--nope", "run --help"], ["run", "-p", "x", "--nope"])
     refused(2, ["--nope", "eval --help"], ["eval", "--nope"])
     refused(2, ["-n", "a value"], ["run", "-p", "x", "-n"])
@@ -72,14 +70,29 @@ def check_refusals():
     refused(2, ["-t", "from 1 to 256", "'0'"], ["run", "-p", "x", "-t", "0"])
     refused(2, ["-b", "'0'"], ["run", "-p", "x", "-b", "0"])
     refused(2, ["-s", "'-3'"], ["run", "-p", "x", "-s", "-3"])
+    refused(2, ["-n", "'5x'"], ["run", "-p", "x", "-n5x"])
+    refused(2, ["--tmp", "did you mean '--temp'?"], ["x", "--tmp", "0"])
+    refused(2, ["'--ctx-sizes'", "did you mean '--ctx-size'?"], ["bench", "--ctx-sizes=5"])
+    refused(2, ["unknown flag '--nothing' of 'run'; see 'run --help'"], ["x", "--nothing"])
+    for word, meant in (("chatt", "chat"), ("caht", "chat"), ("Info", "info"), ("tokenise", "tokenize"), ("serv", "serve"),
+                        ("evla", "eval")):
+        refused(2, [f"unknown command '{word}'; did you mean '{meant}'? for a prompt: run '{word}'"], [word, "-n", "1"])
+    for word in "help", "serve", "embed":
+        refused(2, [f"unknown command '{word}'; --help lists the commands; for a prompt: run '{word}'"], [word])
+    for prompt in ["run", "help"], ["-p", "serve"], ["Paris"], ["chat about"], ["run", "--", "--help"], ["--", "-hello"], ["-p", "--help"]:
+        good(prompt + ["-n", "0"] if "--" not in prompt else prompt[:1] + ["-n", "0"] + prompt[1:] if prompt[0] == "run"
+             else ["-n", "0"] + prompt)
     refused(2, ["8192", "9000"], ["run", "-p", "x", "-c", "9000"])
     refused(2, ["--json takes no value"], ["info", "--json=1"])
     refused(2, ["'more'"], ["info", "more"])
-    refused(2, ["got none"], ["run"])
+    refused(2, ["the standard input is empty"], ["run"])
+    refused(3, ["the standard input is not UTF-8", "offset 1"], ["run"], stdin=b"a\xff")
+    refused(2, ["--card", "--sources"], ["info", "--card", "--sources"])
     refused(2, ["got several"], ["run", "-p", "x", "-f", "letters"])
     refused(2, ["twice"], ["one", "-p", "two"])
-    refused(2, ["got none"], ["eval"])
-    refused(2, ["got both"], ["eval", "-f", "letters", "--tokens", "letters"])
+    refused(2, ["the standard input is empty"], ["eval"])
+    refused(2, ["got several"], ["eval", "-f", "letters", "--tokens", "letters"])
+    refused(2, ["got several"], ["eval", "some text", "--tokens", "letters"])
     refused(2, ["--split", "-f FILE"], ["eval", "--tokens", "letters", "--split", "x"])
     refused(2, ["empty"], [""])
     refused(2, ["'empty' is empty"], ["run", "-f", "empty"])
@@ -106,6 +119,16 @@ def check_memory_advice():
     good(["x", "--temp", "0", "-n", "1", "-b", "8192", "-c", str(context - 64)], limit=limit)
     good(["x", "--temp", "0", "-n", "1", "-b", str(batch - 64)], limit=limit)
     refused(5, ["largest"], ["x", "-b", str(batch + 64)], limit=limit)
+    # Addresses are reserved for more than the plan: at no limit does the check pass what start cannot have.
+    total = json.loads(good(["info", "--json"]))["total_bytes"] >> 10
+    for kib in range(total - 1024, total + 8192, 256):
+        rc, _, err = call(["x", "-n", "1"], limit=f"ulimit -v {kib}")
+        if rc and (rc != 5 or "fits" not in err or "--no-memory-check" not in err):
+            fail(f"ulimit -v {kib}: exit {rc}, {err!r}")
+    good(["x", "-n", "1", "-c", "64", "--no-memory-check"], limit="ulimit -v 60000")
+    rc, _, err = call(["x", "-b", "8192", "--no-memory-check"], limit=limit)
+    if rc != 5 or "fits" in err:
+        fail(f"--no-memory-check: exit {rc}, {err!r}")
 
 
 def check_files():
@@ -120,6 +143,18 @@ def check_files():
         fail(f"full standard output: exit {rc}")
     if set(os.listdir(".")) != before:
         fail(f"left behind: {set(os.listdir('.')) - before}")
+    # No name that somebody can prepare: links of the old pattern, for every process number.
+    os.mkdir("planted")
+    write("planted/victim", "precious")
+    most = int(open("/proc/sys/kernel/pid_max").read())
+    process = start(["x", "-n", "1", "--temp", "0"])
+    process.wait()
+    for number in range(process.pid, process.pid + 400):
+        os.symlink("victim", f"planted/out.tmp{number % most}")
+    good(["eval", "--tokens", "hundred", "--logits", "planted/out"])
+    if open("planted/victim").read() != "precious" or os.path.islink("planted/out"):
+        fail("a planted link was followed")
+    shutil.rmtree("planted")
     good(["eval", "--tokens", "hundred", "--logits", "logits", "--hidden", "hidden"])
     for name, columns in ("logits", 2048), ("hidden", 160):
         data = open(name, "rb").read()
@@ -149,14 +184,41 @@ def check_broken_programs():
     refused(3, ["version 99", f"version {abi_version()}"], ["x"], program="./version")
 
 
+def check_hardening():
+    """At an address that each start draws anew, without an interpreter, nothing both writable and executable, tables
+    with addresses read-only, frames of the runtime guarded."""
+    data = open(PROGRAM, "rb").read()
+    kind, entries, count = struct.unpack_from("<H", data, 16)[0], *struct.unpack_from("<Q", data, 32), struct.unpack_from("<H", data, 56)[0]
+    headers = [struct.unpack_from("<II", data, entries + 56 * i) for i in range(count)]
+    types = {t for t, _ in headers}
+    if kind != 3 or 3 in types or 0x6474E552 not in types or any(t == 1 and flags & 3 == 3 for t, flags in headers):
+        fail(f"ELF type {kind}, headers {headers}")
+    if b"stack smashing detected" not in data:
+        fail("no stack protector")
+
+
 def check_run():
     greedy = good(["run", "-p", "What is the capital of France?", "--temp", "0"])
     if "Paris" not in greedy or not greedy.endswith("\n"):
         fail(f"greedy: {greedy!r}")
     for same in (["What is the capital of France?", "--temp", "0", "-t", "1"],
-                 ["run", "-f", "-", "--temp=0", "-b", "3"]):
-        if good(same, stdin=b"What is the capital of France?") != greedy:
+                 ["run", "-f", "-", "--temp=0", "-b", "3"], ["--temp", "0"], ["run", "--temp", "0"],
+                 ["-", "--temp", "0"], ["run", "-", "--temp", "0"], ["run", "-p", "What is the capital of France?", "--temp", "0"],
+                 ["What is the capital of France?", "--temp", "0", "--system", ""]):
+        if "What is the capital of France?" in same:
+            same_input = b""
+        else:
+            same_input = b"What is the capital of France?"
+        if good(same, stdin=same_input) != greedy:
             fail(f"{same} differs")
+    # TEXT and a pipe: both, with an empty line between; what is neither pipe nor file is not read.
+    both = ["--temp", "0", "-n", "12", "--print-tokens", "--ignore-eos"]
+    if good(["Say it again:"] + both, stdin=b"One two.\n") != good(["Say it again:\n\nOne two.\n"] + both):
+        fail("TEXT and a pipe")
+    with open("/dev/null") as nothing:
+        if subprocess.run([PROGRAM, "Say it again:"] + both, stdin=nothing, capture_output=True, text=True).stdout != \
+                good(["Say it again:"] + both):
+            fail("TEXT and /dev/null")
     ids = good(["What is the capital of France?", "--temp", "0", "--print-tokens"])
     if not re.fullmatch(r"\d+( \d+)*\n", ids):
         fail(f"ids: {ids!r}")
@@ -169,9 +231,21 @@ def check_run():
         fail(f"does not end in a stop id: {ids}")
     if good(["x", "-n", "0"]) != "":
         fail("-n 0 printed something")
-    _, out, err = call(["x", "-n", "3"])
-    if not re.fullmatch(r"seed: \d+\n", err):
-        fail(f"random seed: {err!r}")
+    # Nothing but the answer, unless asked for; the seed that is named gives it again.
+    hot = ["x", "-n", "8", "--temp", "3", "--print-tokens", "--ignore-eos"]
+    for random in [], ["-s", "-1"]:
+        _, out, err = call(hot + random)
+        if err:
+            fail(f"on the standard error: {err!r}")
+        _, out, err = call(hot + random + ["--timings"])
+        found = re.fullmatch(r"timings: (\d+) tokens read, first token after [\d.]+ ms \([\d.]+ tok/s\); 8 generated in "
+                             r"[\d.]+ ms \([\d.]+ tok/s\); seed (\d+)\n", err)
+        if not found or int(found[1]) < 5:
+            fail(f"--timings: {err!r}")
+        elif good(hot + ["-s", found[2]]) != out:
+            fail(f"seed {found[2]} gives another answer")
+    if good(hot) == good(hot) or good(["x", "-n5", "-s1", "--temp", "3"]) != good(["x", "-n", "5", "-s", "1", "--temp", "3"]):
+        fail("-s -1, or -n5 -s1")
     tokens = ["x", "-n", "20", "--print-tokens", "--ignore-eos", "--temp", "2"]
     a, b, c = (good(tokens + ["-s", s, "--top-k", k]) for s, k in (("1", "0"), ("1", "0"), ("2", "0")))
     if a != b or a == c:
@@ -192,6 +266,10 @@ def check_eval():
         fail(f"eval printed {lines}")
     if json.loads(good(["eval", "-f", "text", "--json"])) != values:
         fail("eval --json differs")
+    for same in ["The capital of France is Paris."], ["-p", "The capital of France is Paris."], [], ["-"], ["-f", "-"]:
+        stdin = b"" if same and same[-1] != "-" else b"The capital of France is Paris."
+        if good(["eval"] + same, stdin=stdin).splitlines() != lines:
+            fail(f"eval {same} differs")
     if abs(values["mean"] * values["tokens"] - values["nll"]) > 1e-9:
         fail("mean")
     for same in ["-b", "1"], ["-t", "5"], ["--test-nan"], ["-t", "3", "--test-order", "4"]:
@@ -229,6 +307,17 @@ def check_info():
     for name, value in list(info["memory"].items()) + [("total", info["total_bytes"])]:
         if not re.search(rf"\b{name}\s+{value}\b", text):
             fail(f"info lacks {name} {value}")
+    # One screen; the tensors on request.
+    if len(text.splitlines()) > 40 or "--sources" not in text or " 1 matrices" in text:
+        fail(f"info is {len(text.splitlines())} lines")
+    if any(len(re.findall(r"\d{8,}", str(info["sampling"][name]))) for name in ("temperature", "top_p")):
+        fail(f"long floats: {info['sampling']}")
+    listed = good(["info", "--sources"]).splitlines()
+    if len(listed) != len(info["sources"]) or any(s["tensor"] not in line for s, line in zip(info["sources"], listed)):
+        fail("info --sources")
+    used = sum("hash" in s for s in info["sources"])
+    if f"{used} tensors used" not in text:
+        fail(f"info does not say that {used} tensors are used")
     table = info["per_layer_embeddings"] # a row is gathered whole, in two parts
     if info["memory"]["ple"] != 64 * table["row_bytes"]:
         fail(f"{info['memory']['ple']} bytes for 64 rows of {table}")
@@ -247,13 +336,139 @@ def check_info():
             fail(f"{args}: resident {used}, planned {total}")
 
 
+FOREVER = ["x", "--ignore-eos", "--temp", "0", "-n", "1000000", "-c", "3000", "-t", "1"]
+
+
+def start(args, **more):
+    return subprocess.Popen([PROGRAM] + args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, **more)
+
+
+def ended(what, process, code):
+    """Waits for the end; gives what was written."""
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        fail(f"{what}: it does not end")
+        return b"", b""
+    if process.returncode != code:
+        fail(f"{what}: exit {process.returncode}, expected {code}: {err!r}")
+    return out, err
+
+
+def check_large_inputs():
+    """No input takes memory beyond the plan."""
+    if not os.path.exists("/usr/bin/time"):
+        print("skipped: no /usr/bin/time")
+        return
+    total = json.loads(good(["info", "--json"]))["total_bytes"]
+    with open("ids", "w") as ids, open("text", "w") as text, open("letters", "w") as letters, open("blank", "w") as blank:
+        ids.write("1234 " * 12_000_000)
+        text.write("The quick brown fox jumps over the lazy dog. " * 1_300_000)
+        letters.write("a" * 60_000_000)
+        blank.write(" " * 60_000_000)
+    for args, stdin in ((["run", "--tokens", "ids"], None), (["run", "--tokens", "blank"], None), (["run", "-f", "text"], None),
+                        (["run", "-f", "letters"], None), (["run"], "letters"), (["Sum up:"], "text"), (["eval", "-f", "text"], None),
+                        (["eval", "--tokens", "ids"], None), (["chat"], "letters")):
+        with open(stdin or "/dev/null") as source:
+            done = subprocess.run(["/usr/bin/time", "-f", "%M", PROGRAM, *args], stdin=source, capture_output=True, text=True)
+        *err, used = done.stderr.splitlines()
+        if done.returncode not in (1, 2) or not any("error: " in line for line in err) or int(used) * 1024 > total:
+            fail(f"{args} {stdin}: exit {done.returncode}, {err}, {used} KiB of {total >> 10}")
+    # Up to the limit nothing changes: the longest text that fits, in the longest pieces.
+    longest = good(["tokenize", "-p", " " * 4000]).split()
+    if len(longest) > 1000:
+        fail("no long piece in this vocabulary: the check shows nothing")
+    write("fits", " " * 4000)
+    good(["run", "-f", "fits", "--raw", "-c", str(len(longest) + 2), "-n", "1", "--temp", "0"])
+    for name in "ids", "text", "letters", "blank":
+        os.remove(name)
+
+
 def check_interrupt():
-    process = subprocess.Popen([PROGRAM, "x", "--ignore-eos", "--temp", "0", "-n", "1000000"], stdout=subprocess.PIPE)
-    time.sleep(0.3)
+    """A program that a signal ends has written whole lines and dies of that signal."""
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        process = start(FOREVER)
+        begin = process.stdout.read(1)
+        process.send_signal(number)
+        out, err = ended(number.name, process, -number)
+        if not (begin + out).endswith(b"\n") or err:
+            fail(f"{number.name}: {out[-20:]!r}, {err!r}")
+    write("many", "5 " * 100000)
+    process = start(["eval", "--tokens", "many", "--window", "10", "-b", "1", "--logits", "out"])
+    while not any(name.startswith("out") for name in os.listdir(".")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = ended("eval", process, -signal.SIGTERM)
+    if b"interrupted after" not in err or any(name.startswith("out") for name in os.listdir(".")):
+        fail(f"eval: {err!r}, {os.listdir('.')}")
+    # The second one does not wait for anything, here for a reader of the FIFO.
+    os.mkfifo("fifo")
+    process = start(["x", "-n", "1", "--temp", "0", "--profile", "fifo"])
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
-    if process.returncode != 0 or not out.endswith(b"\n"):
-        fail(f"interrupt: exit {process.returncode}, {out[-20:]!r}")
+    time.sleep(0.3)
+    if process.poll() is not None:
+        fail(f"the first signal ended a program in the middle: {process.returncode}")
+    process.send_signal(signal.SIGINT)
+    ended("second signal", process, -signal.SIGINT)
+    # A reader that does not read does not hold it up; the text stays whole characters.
+    process = start(FOREVER, pipesize=4096)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = ended("full pipe", process, -signal.SIGINT)
+    if err:
+        fail(f"full pipe: {err!r}")
+    # What the parent ignores is not taken.
+    process = start(FOREVER + ["-n", "300", "--print-tokens"],
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    begin = process.stdout.read(1)
+    process.send_signal(signal.SIGINT)
+    out, _ = ended("ignored signal", process, 0)
+    if len((begin + out).split()) != 300:
+        fail(f"an ignored signal ended the answer: {len((begin + out).split())} of 300 tokens")
+
+
+def check_unread():
+    """The first failed write ends the work."""
+    def ignore():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    whole = time.time()
+    good(FOREVER)
+    whole = time.time() - whole
+    begin = time.time()
+    process = start(FOREVER, preexec_fn=ignore, restore_signals=False)
+    process.stdout.read(1)
+    process.stdout.close()
+    process.stdout = None
+    _, err = ended("ignored SIGPIPE", process, 5)
+    if b"standard output: Broken pipe" not in err or time.time() - begin > whole / 2:
+        fail(f"ignored SIGPIPE: {err!r} after {time.time() - begin:.1f} of {whole:.1f} s")
+    begin = time.time()
+    rc, _, err = call(FOREVER, limit="exec >/dev/full")
+    if rc != 5 or "No space" not in err or time.time() - begin > whole / 2:
+        fail(f"/dev/full: exit {rc}, {err!r} after {time.time() - begin:.1f} of {whole:.1f} s")
+    process = start(FOREVER)
+    process.stdout.read(1)
+    process.stdout.close()
+    process.stdout = None
+    ended("SIGPIPE", process, -signal.SIGPIPE)
+
+
+def check_closed_streams():
+    """A standard stream that is closed is none; no file takes its number."""
+    refused(2, ["the standard input is empty"], ["run", "-f", "-"], limit="exec <&-")
+    rc, out, err = call(["x", "-n", "3", "--profile", "trace"], limit="exec >&- 2>&-")
+    if rc != 0 or out or err or json.load(open("trace"))["displayTimeUnit"] != "ns":
+        fail(f"closed outputs: exit {rc}")
+
+
+def check_small_stack():
+    """Raised where that is allowed, refused otherwise; never a crash."""
+    good(["x", "-n", "3"], limit="ulimit -S -s 256")
+    refused(5, ["stack", "2048", "ulimit -s"], ["x", "-n", "3"], limit="ulimit -s 256")
 
 
 def check_help():
@@ -266,9 +481,18 @@ def check_help():
             fail(f"{command} --help shows hidden flags")
         if command not in good(["--help"]):
             fail(f"--help lacks {command}")
+    for command in "run", "chat":
+        text = good([command, "--help"])
+        sampling = json.loads(good(["info", "--json"]))["sampling"]
+        for flag, name in ("--temp", "temperature"), ("--top-k", "top_k"), ("--top-p", "top_p"):
+            if not re.search(rf"{flag} .*\(default: {sampling[name]}, the model's\)", text):
+                fail(f"{command} --help lacks the default of {flag}: {sampling[name]}")
+    if "5 not enough memory" not in good(["--help"]) or "130" not in good(["--help"]):
+        fail("--help lacks the exit codes")
     if "nano-e" not in good(["--version"]):
         fail("--version")
 
 
-checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_run, check_eval,
-            check_info, check_interrupt, check_help], sys.argv[1:])
+checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_hardening, check_run, check_eval,
+            check_info, check_large_inputs, check_interrupt, check_unread,
+            check_closed_streams, check_small_stack, check_help], sys.argv[1:])

@@ -5,7 +5,10 @@
 #include "runtime/abi.h"
 #include "runtime/file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <random>
@@ -50,6 +53,27 @@ std::string with_trailer(std::string bytes, const gm_trailer &t) {
   memcpy(bytes.data() + bytes.size() - sizeof t, &t, sizeof t);
   fake::seal(bytes);
   return bytes;
+}
+
+TEST(Failure, KeepsBothEndsOfALongMessage) {
+  std::string path;
+  while (path.size() < 4000)
+    path += "fold\u00E9r/";
+  Status s =
+      failure(BAD_INPUT, "'%s' is damaged: bytes are missing; make it again",
+              path.c_str());
+  EXPECT_EQ(strlen(s.text), sizeof s.text - 1) << s.text;
+  EXPECT_TRUE(std::string(s.text).starts_with("'fold\u00E9r/fold")) << s.text;
+  EXPECT_TRUE(std::string(s.text).ends_with(
+      "fold\u00E9r/' is damaged: bytes are missing; make it again"))
+      << s.text;
+  EXPECT_NE(strstr(s.text, "..."), nullptr);
+  for (size_t n = 0; n < 8; ++n) { // never half a character
+    Status t = failure(BAD_INPUT, "%s%s", path.c_str() + n, "x");
+    std::string text = t.text;
+    EXPECT_EQ(text.find("\xC3..."), std::string::npos) << text;
+    EXPECT_EQ(text.find("...\xA9"), std::string::npos) << text;
+  }
 }
 
 using Open = Folder;
@@ -203,12 +227,19 @@ TEST_F(Planning, TotalIsTheSumAndFollowsTheFormula) {
   EXPECT_EQ(p.total, sum);
   EXPECT_EQ(p.rows, 24);
   EXPECT_EQ(p.splits, 4);
-  EXPECT_EQ(p.ring, 64); // round64(40 - 1 + 24)
-  EXPECT_EQ(p.pages[GM_LOCAL], 1);
-  EXPECT_EQ(p.pages[GM_GLOBAL], 16);
-  EXPECT_EQ(p.term[0].bytes, 2u * 1 * 1024);
+  // 39 keys before 20 rows touch at most 2 pages.
+  EXPECT_EQ(p.ring, 128);
+  EXPECT_EQ(p.pages[GM_LOCAL], 2 * 2);
+  EXPECT_EQ(p.pages[GM_GLOBAL], 2 * 16);
+  EXPECT_EQ(p.term[0].bytes, 2u * 2 * 1024);
   EXPECT_EQ(p.term[1].bytes,
-            65536 - 2048 + 2u * 16 * 1024); // aligned to a page
+            65536 - 4096 + 2u * 16 * 1024); // aligned to a page
+  // A checkpoint holds a window of local pages and copies one global page.
+  o.checkpoints = 3;
+  o.slot_rows = 4;
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  EXPECT_EQ(p.pages[GM_LOCAL], 2 * 2 + 3 * 2);
+  EXPECT_EQ(p.pages[GM_GLOBAL], 2 * 16 + 3);
   // The table of per-layer embeddings is not counted.
   for (int i = 0; i < p.terms; ++i)
     if (!strcmp(p.term[i].name, "weights"))
@@ -223,7 +254,7 @@ TEST_F(Planning, RingIsLongEnoughForRollback) {
     Plan p;
     ASSERT_TRUE(make_plan(file, o, p).ok());
     EXPECT_GE(p.ring, fake::WINDOW - 1 + std::max(batch, 8));
-    EXPECT_LT(p.ring, fake::WINDOW - 1 + std::max(batch, 8) + 8 + 64);
+    EXPECT_LT(p.ring, fake::WINDOW - 1 + std::max(batch, 8) + 2 * 64);
   }
 }
 
@@ -336,6 +367,114 @@ TEST(Sampling, GreedyTakesTheLowestIdOfEqualOnes) {
   EXPECT_EQ(sample_logits(logits.data(), 4, &mask, {}, random, scratch), 2);
   mask = 0;
   EXPECT_EQ(sample_logits(logits.data(), 4, &mask, {}, random, scratch), -1);
+}
+
+// Of a vocabulary, no order in it: as many draws of each as of the sorted ones.
+TEST(Sampling, DrawsFromAVocabulary) {
+  std::mt19937 engine(3);
+  std::normal_distribution<float> normal(0, 3);
+  std::vector<float> logits(12000); // more than a block
+  for (float &x : logits)
+    x = normal(engine);
+  std::vector<Candidate> sorted(logits.size()), scratch(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i)
+    sorted[i] = {logits[i], int32_t(i)};
+  std::sort(sorted.begin(), sorted.end(),
+            [](auto &a, auto &b) { return a.value > b.value; });
+  for (Sampling s :
+       {Sampling{1, 0, 1, 0}, Sampling{0.7, 0, 0.9, 0}, Sampling{2, 0, 1, 0.05},
+        Sampling{1.5, 0, 0.5, 0.01}, Sampling{1, 2000, 0.95, 0}}) {
+    int64_t all = s.top_k ? s.top_k : int64_t(logits.size());
+    double sum = 0, kept = 0, before = 0;
+    auto w = [&](int64_t i) {
+      return std::exp(
+          (double(sorted[size_t(i)].value) - double(sorted[0].value)) /
+          s.temperature);
+    };
+    for (int64_t i = 0; i < all; ++i)
+      sum += w(i);
+    int64_t n = 0;
+    for (; n < all; ++n) {
+      if (n && ((s.top_p < 1 && before >= s.top_p * sum) || w(n) < s.min_p))
+        break;
+      before += w(n);
+    }
+    kept = before;
+    // Rank of each draw, in ten parts of equal probability.
+    std::vector<int> part(logits.size(), -1);
+    before = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      part[size_t(sorted[size_t(i)].id)] = int(before / kept * 10);
+      before += w(i);
+    }
+    double count[10] = {}, expected[10] = {};
+    for (int64_t i = 0; i < n; ++i)
+      expected[part[size_t(sorted[size_t(i)].id)]] += w(i) / kept;
+    Random random = {11};
+    const int draws = 3000;
+    for (int i = 0; i < draws; ++i) {
+      int32_t id = sample_logits(logits.data(), int64_t(logits.size()), nullptr,
+                                 s, random, scratch.data());
+      ASSERT_GE(part[size_t(id)], 0) << "not in the prefix: " << id;
+      count[part[size_t(id)]] += 1.0 / draws;
+    }
+    for (int i = 0; i < 10; ++i)
+      EXPECT_NEAR(count[i], expected[i], 0.03)
+          << s.temperature << " " << s.top_p << " " << s.min_p << " " << i;
+  }
+}
+
+// Heap sort of a vocabulary took 47 ms a token.
+TEST(Sampling, AllTokensOfAVocabularyAreFast) {
+  std::mt19937 engine(4);
+  std::normal_distribution<float> normal(0, 3);
+  std::vector<float> logits(262144);
+  for (float &x : logits)
+    x = normal(engine);
+  for (size_t i = 0; i < logits.size(); i += 5000)
+    logits[i] += 20; // as models have it, few are likely
+  std::vector<Candidate> scratch(logits.size());
+  auto cpu = [] {
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return 1e3 * double(t.tv_sec) + 1e-6 * double(t.tv_nsec);
+  };
+  for (double top_p : {1.0, 0.95}) {
+    double best = 1e9;
+    for (int i = 0; i < 5; ++i) {
+      Random random = {uint64_t(i)};
+      double begin = cpu();
+      sample_logits(logits.data(), int64_t(logits.size()), nullptr,
+                    {1, 0, top_p, 0}, random, scratch.data());
+      best = std::min(best, cpu() - begin);
+    }
+    RecordProperty(top_p < 1 ? "ms_top_p" : "ms", std::to_string(best));
+    EXPECT_LT(best, 12); // 1 to 3; debug builds and other machines are slower
+  }
+}
+
+TEST(Sampling, WhatIsNoNumberIsAnError) {
+  std::vector<float> logits(300, 0.5f);
+  std::vector<Candidate> scratch(logits.size());
+  Random random = {1};
+  for (float bad : {NAN, -NAN, INFINITY})
+    for (size_t at : {size_t(0), size_t(7), logits.size() - 1})
+      for (Sampling s : {Sampling{}, Sampling{1, 0, 1, 0},
+                         Sampling{1, 100, 0.9, 0}, Sampling{1, 0, 0.5, 0}}) {
+        std::vector<float> row = logits;
+        row[at] = bad;
+        EXPECT_EQ(sample_logits(row.data(), int64_t(row.size()), nullptr, s,
+                                random, scratch.data()),
+                  NOT_FINITE);
+      }
+  // Masked ones are not looked at; -INFINITY is never drawn.
+  std::vector<float> row = {NAN, 1, -INFINITY, 0};
+  uint32_t mask = 0b1110;
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(sample_logits(row.data(), 4, &mask, {1e3, 0, 1, 0}, random,
+                            scratch.data()) %
+                  2,
+              1);
 }
 
 TEST(Sampling, SeedsRepeat) {

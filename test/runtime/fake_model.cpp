@@ -54,6 +54,11 @@ void check(const char *what, int64_t got, int64_t expected) {
 
 //===- the "generated code" -----------------------------------------------===//
 
+template <typename T>
+T *io(const gm_ctx *c, int index) {
+  return static_cast<T *>(c->io[index]);
+}
+
 int share(const gm_ctx *c, int64_t n, int w) {
   return int(n * c->cut[w] >> 16);
 }
@@ -84,8 +89,11 @@ uint64_t *row_sum(const gm_ctx *c, int kind, int row) {
 // Position of a row, as its tile says it.
 int pos_of(const gm_ctx *c, int r) {
   for (int t = 0; t < c->tiles; ++t)
-    if (r >= c->tile[t].row0 && r < c->tile[t].row0 + c->tile[t].rows)
-      return c->tile[t].pos0 + r - c->tile[t].row0;
+    if (r >= io<const gm_tile>(c, GM_IO_tile)[t].row0 &&
+        r < io<const gm_tile>(c, GM_IO_tile)[t].row0 +
+                io<const gm_tile>(c, GM_IO_tile)[t].rows)
+      return io<const gm_tile>(c, GM_IO_tile)[t].pos0 + r -
+             io<const gm_tile>(c, GM_IO_tile)[t].row0;
   complain("row without tile", r, c->tiles);
   return 0;
 }
@@ -98,23 +106,26 @@ void check_row(const gm_ctx *c, int r, int ple_from, int ple_bytes) {
   for (int kind = 0; kind < 2; ++kind)
     for (int i = 0; i < pairs[kind]; ++i) {
       double angle = pos * std::pow(theta[kind], -2.0 * i / dim[kind]);
-      const float *rope = c->rope[kind] + (r * pairs[kind] + i) * 2;
+      const float *rope = io<const float>(c, GM_IO_rope_local + kind) +
+                          (r * pairs[kind] + i) * 2;
       if (rope[0] != float(std::cos(angle)) ||
           rope[1] != float(std::sin(angle)))
         complain("rope at position", pos, kind);
     }
   for (int i = 0; i < ple_bytes; ++i)
-    check("ple", c->ple[r * ple_bytes + i], ple_byte(c->ids[r], ple_from + i));
+    check("ple", io<const uint8_t>(c, GM_IO_ple)[r * ple_bytes + i],
+          ple_byte(io<const int32_t>(c, GM_IO_ids)[r], ple_from + i));
 }
 
 void body(gm_ctx *c, int32_t w) {
   c->mark(c, w, 0);
   for (int r = share(c, c->rows, w); r < share(c, c->rows, w + 1); ++r) {
     check_row(c, r, 0, 16);
-    c->resid[r * 32] = float(c->ids[r]);
+    io<float>(c, GM_IO_resid)[r * 32] =
+        float(io<const int32_t>(c, GM_IO_ids)[r]);
   }
   for (int t = share(c, c->tiles, w); t < share(c, c->tiles, w + 1); ++t) {
-    const gm_tile &tile = c->tile[t];
+    const gm_tile &tile = io<const gm_tile>(c, GM_IO_tile)[t];
     check("rows of a tile", tile.rows >= 1 && tile.rows <= GM_TILE_ROWS, true);
     check("tile crosses", tile.pos0 / GM_TILE_ROWS,
           (tile.pos0 + tile.rows - 1) / GM_TILE_ROWS);
@@ -122,7 +133,7 @@ void body(gm_ctx *c, int32_t w) {
       int r = tile.row0 + i;
       for (int kind = 0; kind < 2; ++kind)
         *cell(c, kind, tile.slot, pos_of(c, r)) =
-            key_of(c->ids[r], pos_of(c, r));
+            key_of(io<const int32_t>(c, GM_IO_ids)[r], pos_of(c, r));
     }
   }
   c->mark(c, w, -1);
@@ -142,10 +153,10 @@ uint64_t sum_keys(const gm_ctx *c, int kind, int slot, int pos, int64_t from,
 void attend_few(gm_ctx *c, int kind, int w) {
   int n = c->splits[kind];
   for (int s = share(c, n, w); s < share(c, n, w + 1); ++s) {
-    const gm_split &split = c->split[kind][s];
+    const gm_split &split = io<const gm_split>(c, GM_IO_split_local + kind)[s];
     check("split crosses", split.key0 / GM_SPLIT_KEYS,
           (split.key1 - 1) / GM_SPLIT_KEYS);
-    const gm_tile &tile = c->tile[split.tile];
+    const gm_tile &tile = io<const gm_tile>(c, GM_IO_tile)[split.tile];
     for (int r = tile.row0; r < tile.row0 + tile.rows; ++r)
       *partial(c, kind, r, split.part) =
           sum_keys(c, kind, tile.slot, pos_of(c, r), split.key0, split.key1);
@@ -154,10 +165,14 @@ void attend_few(gm_ctx *c, int kind, int w) {
 
 void finish_row(gm_ctx *c, int r, uint64_t local, uint64_t global) {
   check_row(c, r, 16, 8);
-  check("resid", int64_t(c->resid[c->want[r] * 32]), c->ids[r]);
+  check("resid",
+        int64_t(io<float>(
+            c, GM_IO_resid)[io<const int32_t>(c, GM_IO_want)[r] * 32]),
+        io<const int32_t>(c, GM_IO_ids)[r]);
   for (int i = 0; i < 4; ++i) {
-    c->hidden[r * 32 + i] = float(local >> (16 * i) & 0xFFFF);
-    c->hidden[r * 32 + 4 + i] = float(global >> (16 * i) & 0xFFFF);
+    io<float>(c, GM_IO_hidden)[r * 32 + i] = float(local >> (16 * i) & 0xFFFF);
+    io<float>(c, GM_IO_hidden)[r * 32 + 4 + i] =
+        float(global >> (16 * i) & 0xFFFF);
   }
 }
 
@@ -168,7 +183,8 @@ void tail_few(gm_ctx *c, int32_t w) {
   for (int r = share(c, c->rows, w); r < share(c, c->rows, w + 1); ++r) {
     uint64_t sum[2] = {0, 0};
     for (int kind = 0; kind < 2; ++kind)
-      for (int part = 0; part < c->parts[kind][r]; ++part)
+      for (int part = 0;
+           part < io<const int32_t>(c, GM_IO_parts_local + kind)[r]; ++part)
         sum[kind] += *partial(c, kind, r, part);
     finish_row(c, r, sum[0], sum[1]);
   }
@@ -176,7 +192,7 @@ void tail_few(gm_ctx *c, int32_t w) {
 
 void tail_many(gm_ctx *c, int32_t w) {
   for (int t = share(c, c->tiles, w); t < share(c, c->tiles, w + 1); ++t) {
-    const gm_tile &tile = c->tile[t];
+    const gm_tile &tile = io<const gm_tile>(c, GM_IO_tile)[t];
     for (int r = tile.row0; r < tile.row0 + tile.rows; ++r)
       for (int kind = 0; kind < 2; ++kind)
         *row_sum(c, kind, r) =
@@ -188,10 +204,11 @@ void tail_many(gm_ctx *c, int32_t w) {
 }
 
 void logits(gm_ctx *c, int32_t w) {
-  check("rows of the head", c->rows <= GM_FEW_ROWS, true);
+  check("rows of the head", c->rows <= c->max_rows, true);
   for (int v = share(c, VOCAB, w); v < share(c, VOCAB, w + 1); ++v)
     for (int r = 0; r < c->rows; ++r)
-      c->logits[r * 128 + v] = expected_logit(c->hidden + r * 32, v);
+      io<float>(c, GM_IO_logits)[r * 128 + v] =
+          expected_logit(io<float>(c, GM_IO_hidden) + r * 32, v);
 }
 
 void top(gm_ctx *c, int32_t w) {
@@ -202,25 +219,29 @@ void top(gm_ctx *c, int32_t w) {
   for (int r = 0; r < c->rows; ++r) {
     std::vector<int> ids;
     const uint32_t *mask =
-        c->mask ? c->mask + r * ((VOCAB + 31) / 32) : nullptr;
+        io<const uint32_t>(c, GM_IO_mask)
+            ? io<const uint32_t>(c, GM_IO_mask) + r * ((VOCAB + 31) / 32)
+            : nullptr;
     for (int v = 0; v < VOCAB; ++v)
       if (!mask || mask[v / 32] >> (v % 32) & 1)
         ids.push_back(v);
-    const float *l = c->logits + r * 128;
+    const float *l = io<float>(c, GM_IO_logits) + r * 128;
     std::sort(ids.begin(), ids.end(), [l](int a, int b) {
       return l[a] > l[b] || (l[a] == l[b] && a < b);
     });
     for (int i = 0; i < GM_TOP; ++i) {
-      c->top_ids[r * GM_TOP + i] = i < int(ids.size()) ? ids[i] : -1;
-      c->top_values[r * GM_TOP + i] = i < int(ids.size()) ? l[ids[i]] : -1e30f;
+      io<int32_t>(c, GM_IO_top_ids)[r * GM_TOP + i] =
+          i < int(ids.size()) ? ids[i] : -1;
+      io<float>(c, GM_IO_top_values)[r * GM_TOP + i] =
+          i < int(ids.size()) ? l[ids[i]] : -1e30f;
     }
   }
 }
 
-const gm_entry entries[] = {{"body", body, body, {0, 2}, {2, 3}},
-                            {"tail", tail_few, tail_many, {3, 4}, {0, 0}},
-                            {"top", top, nullptr, {4, 5}, {0, 0}},
-                            {"logits", logits, nullptr, {0, 0}, {0, 0}}};
+const gm_entry entries[] = {{"body", body, body, 8, {0, 2}, {2, 3}},
+                            {"tail", tail_few, tail_many, 8, {3, 4}, {0, 0}},
+                            {"top", top, top, 2, {4, 5}, {0, 0}},
+                            {"logits", logits, logits, 8, {0, 0}, {0, 0}}};
 
 const char names[] = "one\0two\0attend";
 // bytes, ops, family, row_bytes, key_bytes, units, axis

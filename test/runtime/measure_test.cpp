@@ -94,7 +94,7 @@ TEST(Work, KeysThatTilesSee) {
   gm_ctx ctx = {};
   ctx.rows = 21;
   ctx.tiles = 3;
-  ctx.tile = tiles;
+  ctx.io[GM_IO_tile] = tiles;
   Extent e = extent_of(ctx, 10);
   EXPECT_EQ(e.rows, 21);
   EXPECT_EQ(e.keys[GM_GLOBAL], 16 + 20 + 901);

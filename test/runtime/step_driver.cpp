@@ -30,9 +30,8 @@ class Session {
 public:
   Session(const File &file, const Options &options)
       : vocab(file.manifest->model()->vocab()) {
-    Plan plan;
     demand(make_plan(file, options, plan), "plan");
-    demand(start(file, options, plan, engine), "start");
+    demand(start(file, gm_model, options, plan, engine), "start");
   }
   ~Session() { stop(engine); }
 
@@ -41,20 +40,26 @@ public:
     Job job;
     job.rows = rows.data();
     job.count = int32_t(rows.size());
-    job.output = Output::Logits;
-    job.sink = [](void *self, const Group &g) {
-      Session &me = *static_cast<Session *>(self);
-      for (int32_t r = 0; r < g.rows; ++r)
-        me.got.emplace_back(g.logits + r * g.logits_stride,
-                            g.logits + r * g.logits_stride + me.vocab);
-    };
-    job.user = this;
+    job.ask.output = Output::Hidden;
     demand(step(*engine, job), "step");
+    const int32_t wanted = results(*engine).rows;
+    for (int32_t first = 0; first < wanted; first += int32_t(plan.outputs)) {
+      Ask ask;
+      ask.output = Output::Logits;
+      demand(head(*engine, ask, first,
+                  std::min(int32_t(plan.outputs), wanted - first)),
+             "head");
+      const Results &g = results(*engine);
+      for (int32_t r = 0; r < g.rows; ++r)
+        got.emplace_back(g.logits + r * g.logits_stride,
+                         g.logits + r * g.logits_stride + vocab);
+    }
     return got;
   }
 
 private:
   int64_t vocab;
+  Plan plan;
   Engine *engine = nullptr;
   std::vector<Logits> got;
 };

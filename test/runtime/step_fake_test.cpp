@@ -5,6 +5,7 @@
 #include "runtime/abi.h"
 
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -29,10 +30,8 @@ struct Collected {
   std::vector<std::vector<int32_t>> top;
 };
 
-void collect(void *user, const Group &g) {
-  Collected &c = *static_cast<Collected *>(user);
+void collect(Collected &c, const Results &g) {
   EXPECT_EQ(size_t(g.first), c.hidden.size());
-  EXPECT_LE(g.rows, 8);
   for (int r = 0; r < g.rows; ++r) {
     const float *h = g.hidden + r * g.hidden_stride;
     c.hidden.push_back({h, h + fake::HIDDEN});
@@ -60,9 +59,8 @@ protected:
   void begin(const Options &options) {
     stop(engine);
     engine = nullptr;
-    Plan plan;
     ASSERT_TRUE(make_plan(file, options, plan).ok());
-    Status s = start(file, options, plan, engine);
+    Status s = start(file, gm_model, options, plan, engine);
     ASSERT_TRUE(s.ok()) << s.text;
     text.assign(size_t(options.slots), {});
   }
@@ -83,14 +81,32 @@ protected:
     Job job;
     job.rows = rows.data();
     job.count = int32_t(rows.size());
-    job.output = output;
-    job.best = best;
-    job.mask = mask;
-    job.sink = collect;
-    job.user = &got;
+    job.ask.best = best;
     got = {};
+    int32_t wanted = 0;
+    for (const Row &row : rows)
+      wanted += row.want;
+    // More results than a step gives come from `head`.
+    const int32_t most =
+        output == Output::Hidden ? wanted : int32_t(plan.outputs);
+    job.ask.output = wanted > most ? Output::Hidden : output;
+    job.ask.mask = mask;
     Status s = step(*engine, job);
     rows.clear();
+    if (!s.ok() || wanted <= most) {
+      if (s.ok())
+        collect(got, results(*engine));
+      return s;
+    }
+    Ask ask = job.ask;
+    ask.output = output;
+    for (int32_t first = 0; first < wanted; first += most) {
+      ask.mask = mask ? mask + first * ((fake::VOCAB + 31) / 32) : nullptr;
+      s = head(*engine, ask, first, std::min(most, wanted - first));
+      if (!s.ok())
+        return s;
+      collect(got, results(*engine));
+    }
     return s;
   }
   void run_and_compare(Output output = Output::Hidden) {
@@ -102,6 +118,7 @@ protected:
 
   std::string path;
   File file;
+  Plan plan;
   Engine *engine = nullptr;
   std::mt19937 rng{5};
   std::vector<std::vector<int32_t>> text; // ids of each slot
@@ -118,33 +135,20 @@ TEST_F(Steps, LastOnly) {
     Job job;
     job.rows = rows.data();
     job.count = count;
-    job.output = Output::Top;
+    job.ask.output = Output::Top;
     job.last_only = true;
     // A mask of one row: id 77 alone is allowed.
     std::vector<uint32_t> mask((fake::VOCAB + 31) / 32);
     mask[77 / 32] = 1u << 77 % 32;
-    job.mask = mask.data();
-    struct Last {
-      int calls = 0;
-      Group group;
-      int32_t top[2];
-      std::vector<float> hidden;
-    } last;
-    job.user = &last;
-    job.sink = [](void *user, const Group &g) {
-      Last &l = *static_cast<Last *>(user);
-      ++l.calls;
-      l.group = g;
-      l.top[0] = g.top_ids[0], l.top[1] = g.top_ids[1];
-      l.hidden.assign(g.hidden, g.hidden + fake::HIDDEN);
-    };
+    job.ask.mask = mask.data();
     ASSERT_TRUE(step(*engine, job).ok());
-    EXPECT_EQ(last.calls, 1);
-    EXPECT_EQ(last.group.first, count - 1);
-    EXPECT_EQ(last.group.rows, 1);
-    EXPECT_EQ(last.hidden, expected.back());
-    EXPECT_EQ(last.top[0], 77);
-    EXPECT_EQ(last.top[1], -1);
+    const Results &last = results(*engine);
+    EXPECT_EQ(last.first, count - 1);
+    ASSERT_EQ(last.rows, 1);
+    EXPECT_EQ(std::vector<float>(last.hidden, last.hidden + fake::HIDDEN),
+              expected.back());
+    EXPECT_EQ(last.top_ids[0], 77);
+    EXPECT_EQ(last.top_ids[1], -1);
     rows.clear();
     expected.clear();
   }
@@ -250,7 +254,7 @@ TEST_F(Steps, RollbackOfThreeRowsAtEveryRingPosition) {
   o.context = 512;
   begin(o);
   int pos = 0;
-  while (pos < 400) { // the ring has 64 keys
+  while (pos < 400) { // the ring has 128 keys
     push(0, pos, 4, true);
     run_and_compare();
     push(0, pos + 1, 3, true); // three rows back, other tokens
@@ -270,13 +274,13 @@ TEST_F(Steps, RollbackBeyondTheRingIsRefused) {
   }
   push(0, 192, 1, true); // 8 rows back
   run_and_compare();
-  // written = 200, ring = 64: position 174 sees keys from 135 on, 136 is kept
+  // Pages 2 and 3 are held: position 166 sees keys from 127 on, 128 is kept.
   const std::vector<int32_t> kept = text[0];
-  push(0, 174, 1, true);
+  push(0, 166, 1, true);
   expected.clear();
   EXPECT_EQ(run().code, RUN_ERROR);
   text[0] = kept; // nothing happened
-  push(0, 175, 1, true);
+  push(0, 167, 1, true);
   run_and_compare();
   push(0, 0, 3, true);
   run_and_compare();
@@ -361,6 +365,180 @@ TEST_F(Steps, TheAllocationIsThePlan) {
       sum += plan.term[i].bytes;
   EXPECT_GE(plan.allocated, sum);
   EXPECT_LT(plan.allocated, sum + 65536);
+}
+
+// Random steps, truncations, forks and checkpoints in a pool that is too small
+// for all slots: every row sees what its own sequence says, whatever shares its
+// pages, and a refused step changes nothing.
+TEST_F(Steps, RandomSlotsPagesAndCheckpoints) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    Options o;
+    o.threads = 1 + int64_t(seed % 3);
+    o.context = 700;
+    o.batch = 132;
+    o.slots = 4;
+    o.slot_rows = 33;
+    o.outputs = 24;
+    o.checkpoints = 3;
+    o.pages = 13;
+    o.scatter = seed % 2 ? seed : 0;
+    begin(o);
+    rng.seed(uint32_t(seed));
+    std::vector<std::vector<int32_t>> kept(3);
+    int refused = 0, restored = 0;
+    for (int i = 0; i < LONG / 3; ++i) {
+      const int slot = int(rng() % 4), other = int(rng() % 4),
+                index = int(rng() % 3);
+      std::vector<int32_t> &mine = text[size_t(slot)];
+      switch (rng() % 8) {
+      case 0: {
+        int64_t length = int64_t(mine.size()) - int64_t(rng() % 30);
+        bool possible = length >= 0 && can_continue(*engine, slot, length);
+        EXPECT_EQ(slot_truncate(*engine, slot, length).ok(), possible);
+        if (possible)
+          mine.resize(size_t(length));
+        break;
+      }
+      case 1:
+        ASSERT_TRUE(slot_fork(*engine, slot, other).ok());
+        text[size_t(other)] = std::vector<int32_t>(mine);
+        break;
+      case 2:
+        ASSERT_TRUE(checkpoint(*engine, Keep::Save, index, slot).ok());
+        kept[size_t(index)] = mine;
+        EXPECT_EQ(checkpoint_length(*engine, index), int64_t(mine.size()));
+        break;
+      case 3:
+        ASSERT_TRUE(checkpoint(*engine, Keep::Restore, index, slot).ok());
+        restored += !kept[size_t(index)].empty();
+        mine = kept[size_t(index)];
+        break;
+      case 4:
+        if (rng() % 4 == 0) {
+          ASSERT_TRUE(checkpoint(*engine, Keep::Drop, index, slot).ok());
+          kept[size_t(index)].clear();
+        }
+        break;
+      default: {
+        const std::vector<std::vector<int32_t>> before = text;
+        int order[] = {0, 1, 2, 3};
+        std::shuffle(order, order + 4, rng);
+        for (int s : order) {
+          int n = int(rng() % 2 ? rng() % 3 : rng() % 33),
+              at = int(text[size_t(s)].size());
+          if (at + n > 600)
+            at = 0;
+          push(s, at, n, rng() % 3);
+        }
+        if (rows.empty())
+          break;
+        Status s = run(Output::Top);
+        ASSERT_TRUE(s.ok() || s.code == RESOURCES) << s.text;
+        if (s.ok()) {
+          ASSERT_EQ(got.hidden, expected);
+        } else { // make room
+          ++refused;
+          text = before;
+          ASSERT_TRUE(slot_truncate(*engine, slot, 0).ok());
+          text[size_t(slot)].clear();
+        }
+        expected.clear();
+      }
+      }
+      for (int s = 0; s < 4; ++s)
+        ASSERT_EQ(slot_length(*engine, s), int64_t(text[size_t(s)].size()));
+    }
+    EXPECT_GT(refused, 0);
+    EXPECT_GT(restored, 0);
+    // All is given back.
+    for (int s = 0; s < 4; ++s)
+      ASSERT_TRUE(slot_truncate(*engine, s, 0).ok());
+    for (int c = 0; c < 3; ++c)
+      ASSERT_TRUE(checkpoint(*engine, Keep::Drop, c, 0).ok());
+    EXPECT_EQ(pages_left(*engine), 13);
+  }
+}
+
+// Any checkpoint of any length can be restored, however far the slot has gone.
+TEST_F(Steps, CheckpointsOutliveTheRing) {
+  Options o;
+  o.batch = 16;
+  o.checkpoints = 1;
+  begin(o);
+  for (int length : {1, 39, 40, 63, 64, 65, 127, 128, 200}) {
+    while (int(text[0].size()) < length)
+      push(0, int(text[0].size()), 1, false), run_and_compare();
+    const std::vector<int32_t> kept = text[0];
+    ASSERT_TRUE(checkpoint(*engine, Keep::Save, 0, 0).ok());
+    for (int i = 0; i < 400; i += 16)
+      push(0, int(text[0].size()), 16, i % 3 == 0), run_and_compare();
+    ASSERT_TRUE(checkpoint(*engine, Keep::Restore, 0, 0).ok());
+    text[0] = kept;
+    ASSERT_EQ(slot_length(*engine, 0), length);
+    push(0, length, 9, true);
+    run_and_compare();
+    ASSERT_TRUE(checkpoint(*engine, Keep::Restore, 0, 0).ok());
+    text[0] = kept;
+  }
+  EXPECT_FALSE(checkpoint(*engine, Keep::Save, 1, 0).ok());
+  EXPECT_FALSE(checkpoint(*engine, Keep::Save, 0, 1).ok());
+}
+
+TEST_F(Steps, RowsOfOneSlotAreBounded) {
+  Options o;
+  o.batch = 64;
+  o.slots = 2;
+  o.slot_rows = 10;
+  begin(o);
+  push(0, 0, 11, false);
+  Status s = run();
+  EXPECT_EQ(s.code, RUN_ERROR);
+  EXPECT_NE(strstr(s.text, "11 rows in one step"), nullptr) << s.text;
+  push(0, 0, 10, true);
+  push(1, 0, 10, true);
+  run_and_compare();
+}
+
+TEST_F(Steps, ResultsOfMoreRowsThanPlannedAreRefused) {
+  Options o;
+  o.outputs = 16;
+  begin(o);
+  push(0, 0, 17, true);
+  Job job;
+  job.rows = rows.data();
+  job.count = 17;
+  Status s = step(*engine, job);
+  EXPECT_EQ(s.code, RUN_ERROR);
+  EXPECT_NE(strstr(s.text, "results of 16 rows"), nullptr) << s.text;
+  EXPECT_EQ(slot_length(*engine, 0), 0);
+  job.ask.output = Output::Hidden;
+  ASSERT_TRUE(step(*engine, job).ok());
+  EXPECT_EQ(results(*engine).rows, 17);
+  EXPECT_EQ(head(*engine, {}, 0, 17).code, RUN_ERROR);
+  EXPECT_EQ(head(*engine, {}, 2, 16).code, RUN_ERROR);
+  EXPECT_EQ(head(*engine, {}, -1, 2).code, RUN_ERROR);
+  EXPECT_TRUE(head(*engine, {}, 1, 16).ok());
+  EXPECT_EQ(results(*engine).first, 1);
+  EXPECT_EQ(results(*engine).rows, 16);
+  expected.clear();
+}
+
+TEST_F(Steps, LogSumExp) {
+  begin({});
+  push(0, 0, 3, true);
+  Job job;
+  job.rows = rows.data();
+  job.count = 3;
+  job.ask.logsumexp = true;
+  ASSERT_TRUE(step(*engine, job).ok());
+  for (int r = 0; r < 3; ++r) {
+    double sum = 0;
+    for (int v = 0; v < fake::VOCAB; ++v)
+      sum +=
+          std::exp(double(fake::expected_logit(expected[size_t(r)].data(), v)));
+    EXPECT_NEAR(results(*engine).logsumexp[r], std::log(sum), 1e-5);
+  }
+  expected.clear();
 }
 
 } // namespace

@@ -220,7 +220,7 @@ def check_hashes():
     expect(gaps <= 2, f"{gaps} places are in no weight")
     for offset in (int(begin + 0.3 * size), int(begin + 0.9 * size)):
         damaged("whole", offset)
-    refused(3, ["and so are 1 more"], ["./whole", "info", "--verify"])
+    refused(3, ["and so is 1 more"], ["./whole", "info", "--verify"])
     for offset in (int(begin + 0.3 * size), int(begin + 0.9 * size)):
         damaged("whole", offset)
     good(["./whole", "info", "--verify"])

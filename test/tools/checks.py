@@ -2,9 +2,13 @@
 those that the command line names, all of them whatever fails, and ends with 1 if
 a check called `fail` or raised something; every failure names its check."""
 
+import signal
 import sys
 import time
 import traceback
+
+# Programs under test respect an ignored Ctrl-C, which a background job inherits.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 current = ""
 failures = 0
