@@ -2,9 +2,14 @@
 those that the command line names, all of them whatever fails, and ends with 1 if
 a check called `fail` or raised something; every failure names its check."""
 
+import signal
 import sys
 import time
 import traceback
+
+# lit ignores Ctrl-C in its workers, and what a parent ignores its children's
+# programs leave alone.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 current = ""
 failures = 0
