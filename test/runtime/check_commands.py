@@ -126,6 +126,9 @@ def check_memory_advice():
         if rc and (rc != 5 or "fits" not in err or "--no-memory-check" not in err):
             fail(f"ulimit -v {kib}: exit {rc}, {err!r}")
     good(["x", "-n", "1", "-c", "64", "--no-memory-check"], limit="ulimit -v 60000")
+    for kib, fits in (total // 2, False), (total * 2, True):
+        if ("does not fit" in good(["info"], limit=f"ulimit -v {kib}")) == fits:
+            fail(f"info within ulimit -v {kib}")
     rc, _, err = call(["x", "-b", "8192", "--no-memory-check"], limit=limit)
     if rc != 5 or "fits" in err:
         fail(f"--no-memory-check: exit {rc}, {err!r}")
