@@ -118,7 +118,9 @@ struct Plan {
 Status make_plan(const File &file, const Options &options, Plan &plan);
 // Fails if the plan does not fit in what the machine or the control group has
 // left, naming the largest context and batch that do.
-Status check_plan(const File &file, const Options &options, const Plan &plan);
+// `root` as for available_memory.
+Status check_plan(const File &file, const Options &options, const Plan &plan,
+                  const char *root = "");
 
 //===- this machine (runtime/host) ----------------------------------------===//
 

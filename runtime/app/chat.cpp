@@ -30,8 +30,7 @@ Syntax Request::syntax() {
   Syntax s = {"chat",
               "Holds a conversation: each line of the standard input is a "
               "turn, or the lines between\n\"\"\" and \"\"\". Ctrl-C stops an "
-              "answer;\nlines that are commands: /help, "
-              "/drop, /reset, /quit.",
+              "answer; lines that are commands: /help, /drop, /reset, /quit.",
               {},
               {"TEXT", "the first turn", &first, 1}};
   s.flags = {
@@ -65,8 +64,7 @@ const char commands_help[] =
     "/help    print this\n"
     "Lines between \"\"\" and \"\"\" are one turn; so is what is pasted.\n"
     "Ctrl-C stops an answer; pressed again, or twice at the prompt, it ends "
-    "the "
-    "chat.\n";
+    "the chat.\n";
 
 const char ending_help[] = "press Ctrl-C again or type /quit to end\n";
 
@@ -314,15 +312,19 @@ Status converse(Chat &chat, const InputLimit &limit,
     Input kind = Input::Turn;
     if (begun < first.size())
       line = first[begun++];
-    else if (Status s = input.next(line, kind); !s.ok())
-      return s;
+    else if (Status s = input.next(line, kind); !s.ok()) {
+      if (!terminal || s.code != RUN_ERROR)
+        return s;
+      report(s);
+      continue;
+    }
     if (kind == Input::End) {
-      if (terminal && !isatty(1))
+      if (!input.breaks_lines())
         fputc('\n', stdout);
       break;
     }
     if (kind == Input::Signal) {
-      if (terminal && !isatty(1))
+      if (!input.breaks_lines())
         fputc('\n', stdout);
       if (terminated() || ++pressed > 1)
         break;
@@ -350,8 +352,7 @@ Status converse(Chat &chat, const InputLimit &limit,
 
 Status chat(Request &request) {
   if (request.system && request.system->empty())
-    request.system
-        .reset(); // no turn, as an empty variable of a script means it
+    request.system.reset(); // as an empty variable of a script means it
   if (request.system)
     if (Status s = check_text(*request.system, "--system"); !s.ok())
       return s;

@@ -214,8 +214,9 @@ Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
 
 void print_help(const std::string &program, const Syntax &syntax) {
   const Positional &p = syntax.positional;
+  const std::string optional = p.target ? "[" + p.value + "]" : "";
   printf("usage: %s %s [flags]%s%s\n\n%s\n\n", program.c_str(),
-         syntax.command.c_str(), p.target ? " " : "", p.value.c_str(),
+         syntax.command.c_str(), p.target ? " " : "", optional.c_str(),
          syntax.summary.c_str());
   auto line = [](const std::string &left, const std::string &help) {
     printf("  %-26s %s\n", left.c_str(), help.c_str());

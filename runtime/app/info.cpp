@@ -197,7 +197,8 @@ void print_json(const Program &program, const Plan &plan) {
   printf("%s}\n", j.out.c_str());
 }
 
-void print_text(const Program &program, const Plan &plan) {
+void print_text(const Program &program, const Options &options,
+                const Plan &plan) {
   const mf::Program &p = program.manifest();
   const mf::Model &m = *p.model();
   const mf::Target &t = *p.target();
@@ -253,7 +254,7 @@ void print_text(const Program &program, const Plan &plan) {
   uint64_t have = available_memory();
   printf("  %-13s %15" PRIu64 "  %.1f MiB; %.1f MiB are available%s\n", "total",
          plan.total, double(plan.total) / (1 << 20), double(have) / (1 << 20),
-         plan.total > have ? ": does not fit" : "");
+         check_plan(program.file, options, plan).ok() ? "" : ": does not fit");
 }
 
 // How many tensors of the checkpoint are used, and why the others are not.
@@ -266,7 +267,7 @@ void print_source_summary(const mf::Program &p) {
   printf("\n%-13s %s; --sources lists them\n", "sources",
          (count_of(used, "tensor") + " used").c_str());
   for (const auto &[reason, n] : ignored)
-    printf("%-13s %s not: %s\n", "", count_of(n, "tensor").c_str(),
+    printf("%-13s %s not used: %s\n", "", count_of(n, "tensor").c_str(),
            reason.c_str());
 }
 
@@ -358,7 +359,7 @@ Status info(Request &request) {
   } else if (request.sources) {
     print_sources(program.manifest());
   } else {
-    print_text(program, plan);
+    print_text(program, request.options, plan);
     print_source_summary(program.manifest());
   }
   return finish_output();

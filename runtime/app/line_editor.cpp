@@ -73,9 +73,10 @@ size_t LineEditor::after(size_t at) const {
 
 //===- keys ---------------------------------------------------------------===//
 
-void LineEditor::begin(std::string_view with, int width) {
+void LineEditor::begin(std::string_view with, int width, size_t limit) {
   prompt = with;
   columns = std::max(width, 8);
+  most = limit;
   line.clear();
   pending.clear();
   cursor = 0;
@@ -84,7 +85,10 @@ void LineEditor::begin(std::string_view with, int width) {
   recalled = history.size();
 }
 
-void LineEditor::insert(char byte) { line.insert(cursor++, 1, byte); }
+void LineEditor::insert(char byte) {
+  if (line.size() <= most)
+    line.insert(cursor++, 1, byte);
+}
 
 void LineEditor::erase(size_t from, size_t to) {
   line.erase(from, to - from);

@@ -19,8 +19,9 @@ public:
   // What a terminal has to be sent to tell pasted text from keys, and back.
   static constexpr std::string_view ON = "\033[?2004h", OFF = "\033[?2004l";
 
-  // Begins an empty line after `prompt`; `columns` of the terminal.
-  void begin(std::string_view prompt, int columns);
+  // Begins an empty line after `prompt`; `columns` of the terminal. What is
+  // typed behind `most` bytes and one more is dropped.
+  void begin(std::string_view prompt, int columns, size_t most = SIZE_MAX - 1);
   // Takes a byte. Line: the line is complete, text() is it. End: Ctrl-D.
   Key push(char byte);
   // What to print so that the terminal shows the line and the cursor.
@@ -47,6 +48,7 @@ private:
   std::string line, prompt;
   size_t cursor = 0; // bytes
   int columns = 80;
+  size_t most = SIZE_MAX - 1;
   int shown_row = 0; // of the cursor, as shown last
   bool pasting = false;
   std::string pending; // an escape sequence that is not complete

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -15,6 +15,12 @@
 namespace gm {
 
 namespace {
+
+// What the editor prints means something there.
+bool is_capable_terminal() {
+  const char *name = getenv("TERM");
+  return isatty(0) && isatty(1) && name && *name && strcmp(name, "dumb") != 0;
+}
 
 int columns_of_terminal() {
   winsize size;
@@ -50,7 +56,7 @@ private:
 
 LineInput::LineInput(const InputLimit &most)
     : most(most), terminal(isatty(0)),
-      edits(terminal && isatty(1) && tcgetattr(0, &before) == 0) {}
+      edits(is_capable_terminal() && tcgetattr(0, &before) == 0) {}
 
 Status LineInput::too_long() const {
   return failure(RUN_ERROR,
@@ -85,7 +91,7 @@ Status LineInput::fill(bool &read) {
 
 Status LineInput::edit(const char *prompt, std::string &line, Input &kind) {
   KeyMode mode(before);
-  editor.begin(prompt, columns_of_terminal());
+  editor.begin(prompt, columns_of_terminal(), most.bytes);
   write_output(editor.show());
   for (;;) {
     for (size_t i = 0; i < bytes.size(); ++i) {
@@ -95,14 +101,14 @@ Status LineInput::edit(const char *prompt, std::string &line, Input &kind) {
       bytes.erase(0, i + 1);
       write_output(editor.leave());
       line = editor.text();
+      if (line.size() > most.bytes) // all of it came, so it is not read as more
+        return too_long();
       kind = key == LineEditor::Key::End ? Input::End : Input::Turn;
       return {};
     }
     if (!bytes.empty())
       write_output(editor.show());
     bytes.clear();
-    if (editor.text().size() > most.bytes)
-      return too_long();
     bool read;
     if (Status s = fill(read); !s.ok())
       return s;

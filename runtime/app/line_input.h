@@ -23,6 +23,8 @@ public:
   // without its line break or quotes. Signals must be held; one that comes, or
   // came since they are, gives Input::Signal and drops what was typed.
   Status next(std::string &turn, Input &kind);
+  // The cursor stands on a new line after each turn, end and signal.
+  bool breaks_lines() const { return edits || !terminal; }
 
 private:
   Status next_line(const char *prompt, std::string &line, Input &kind);

@@ -25,9 +25,10 @@ const Command commands[] = {
     {"info", "show model, target and memory plan", info_main},
 };
 
-// Words that later versions take as commands, and that other programs do: no
-// prompt may come to mean something else.
-const char *const reserved[] = {"help", "serve", "server", "embed", "version"};
+// Commands of later versions: no prompt may come to mean something else.
+const char *const later[] = {"serve", "embed"};
+// What other programs have as commands.
+const char *const foreign[] = {"help", "version", "server"};
 
 // What to say to a first word that looks like a mistaken command; empty for
 // others, which are prompts.
@@ -35,14 +36,14 @@ std::string mistaken(const std::string &word) {
   if (word.empty() || word[0] == '-' ||
       word.find_first_of(" \t\n\v\f\r") != word.npos)
     return "";
-  std::string low = lower(word);
-  for (const char *name : reserved)
-    if (low == name)
-      return "--help lists the commands;";
-  std::vector<std::string> names(std::begin(reserved), std::end(reserved));
+  const std::string low = lower(word);
+  std::vector<std::string> names(std::begin(later), std::end(later));
+  if (std::count(std::begin(foreign), std::end(foreign), low) ||
+      std::count(names.begin(), names.end(), low))
+    return "--help lists the commands;";
   for (const Command &command : commands)
     names.push_back(command.name);
-  std::string meant = closest(low, names);
+  const std::string meant = closest(low, names);
   return meant.empty() ? "" : "did you mean '" + meant + "'?";
 }
 

@@ -24,11 +24,11 @@ struct Room {
   bool in_memory; // the weight file is in a file system that is memory
 };
 
-Room room_for(const File &file) {
+Room room_for(const File &file, const char *root) {
   struct statfs fs;
   bool in_memory = fstatfs(file.weights_fd, &fs) == 0 &&
                    (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
-  return {available_memory(), available_addresses(), in_memory};
+  return {available_memory(root), available_addresses(), in_memory};
 }
 
 uint64_t weights_of(const Plan &plan) {
@@ -56,8 +56,9 @@ uint64_t addresses_of(const Plan &plan, const File &file) {
 
 } // namespace
 
-Status check_plan(const File &file, const Options &options, const Plan &plan) {
-  const Room room = room_for(file);
+Status check_plan(const File &file, const Options &options, const Plan &plan,
+                  const char *root) {
+  const Room room = room_for(file, root);
   auto has_room = [&](const Plan &p) {
     return memory_of(p, room) <= room.memory &&
            addresses_of(p, file) <= room.addresses;

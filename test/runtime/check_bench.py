@@ -170,7 +170,7 @@ def check_interrupt():
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    if process.returncode != 1 or b"interrupted after" not in err:
+    if process.returncode != -signal.SIGINT or b"interrupted after" not in err:
         fail(f"interrupt: exit {process.returncode}, {err!r}")
     json.loads(out)
 

@@ -77,9 +77,9 @@ def check_refusals():
     for word, meant in (("chatt", "chat"), ("caht", "chat"), ("Info", "info"), ("tokenise", "tokenize"), ("serv", "serve"),
                         ("evla", "eval")):
         refused(2, [f"unknown command '{word}'; did you mean '{meant}'? for a prompt: run '{word}'"], [word, "-n", "1"])
-    for word in "help", "serve", "embed":
+    for word in "help", "serve", "embed", "Help":
         refused(2, [f"unknown command '{word}'; --help lists the commands; for a prompt: run '{word}'"], [word])
-    for prompt in ["run", "help"], ["-p", "serve"], ["Paris"], ["chat about"], ["run", "--", "--help"], ["--", "-hello"], ["-p", "--help"]:
+    for prompt in ["run", "help"], ["-p", "serve"], ["Hello"], ["Paris"], ["chat about"], ["run", "--", "--help"], ["--", "-hello"], ["-p", "--help"]:
         good(prompt + ["-n", "0"] if "--" not in prompt else prompt[:1] + ["-n", "0"] + prompt[1:] if prompt[0] == "run"
              else ["-n", "0"] + prompt)
     refused(2, ["8192", "9000"], ["run", "-p", "x", "-c", "9000"])
@@ -126,6 +126,9 @@ def check_memory_advice():
         if rc and (rc != 5 or "fits" not in err or "--no-memory-check" not in err):
             fail(f"ulimit -v {kib}: exit {rc}, {err!r}")
     good(["x", "-n", "1", "-c", "64", "--no-memory-check"], limit="ulimit -v 60000")
+    for kib, fits in (total // 2, False), (total * 2, True):
+        if ("does not fit" in good(["info"], limit=f"ulimit -v {kib}")) == fits:
+            fail(f"info within ulimit -v {kib}")
     rc, _, err = call(["x", "-b", "8192", "--no-memory-check"], limit=limit)
     if rc != 5 or "fits" in err:
         fail(f"--no-memory-check: exit {rc}, {err!r}")

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import random
+import re
 import select
 import shutil
 import signal
@@ -363,22 +364,28 @@ def check_thoughts():
     fail("no thought was generated: the check shows nothing")
 
 
-def on_terminal(args, keys=(), stdin=None):
+def on_terminal(args, keys=(), stdin=None, term="xterm"):
     """Runs nano-e with a terminal; `keys`: pairs of what to wait for and what to type then,
     or a signal. Gives what the terminal got."""
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     process = subprocess.Popen(["./nano-e"] + [str(a) for a in args], stdin=theirs if stdin is None else stdin,
-                               stdout=theirs, stderr=theirs)
-    out, at, until = b"", 0, time.time() + 30
+                               stdout=theirs, stderr=theirs, env={"TERM": term})
+    out, pending, at, until = b"", b"", 0, time.time() + 30
     keys = list(keys)
     while process.poll() is None or select.select([ours], [], [], 0)[0]:
         if keys and keys[0][0] in out[at:]:
             at = out.index(keys[0][0], at) + len(keys[0][0])
             typed = keys.pop(0)[1]
-            process.send_signal(typed) if isinstance(typed, signal.Signals) else os.write(ours, typed)
-        if select.select([ours], [], [], 0.05)[0]:
+            if isinstance(typed, signal.Signals):
+                process.send_signal(typed)
+            else:
+                pending += typed
+        readable, writable, _ = select.select([ours], [ours] if pending else [], [], 0.05)
+        if readable:
             out += os.read(ours, 1 << 16)
+        if writable:
+            pending = pending[os.write(ours, pending[:512]):]
         if time.time() > until:
             process.kill()
             fail(f"{args} on a terminal: waits for {keys[:1]} after {out[-300:]!r}")
@@ -420,8 +427,21 @@ def check_keys():
         (b"\x1b[?2004h", b"\"\"\"What is the capital\nof France?\"\"\"\n"),
         (b"... ", b""), (answer[lines], b""), (b"> ", b"half a line"), (b"half a line", signal.SIGINT), (b"press Ctrl-C again", b""), (b"> ", b"\x04")])
     expect("exit code", code, 0)
+    code, out = on_terminal(["chat"], [(b"> ", b"/quit\n")], term="dumb")
+    expect("a terminal without orders gets none", (code, b"\x1b" in out), (0, False))
+    write("many", "5 " * 4000)
+    begin = time.time()
+    code, out = on_terminal(["run", "--tokens", "many", "-b", 1, "-t", 16, "--test-order", 1, "-n", 1, *GREEDY])
+    if code or time.time() - begin > 2 and not re.search(rb"reading the prompt: \d+ % of 4000 tokens\r\x1b\[K", out):
+        fail(f"a prompt of {time.time() - begin:.1f} s does not say how far it is: {out!r}")
     code, out = on_terminal([], [(b"> ", b"/quit\n")])
     expect("no arguments on a terminal", (code, b"/help lists the commands" in out), (0, True))
+    # A paste of any size is one turn, here one that is refused.
+    huge = b"line\n" * 20000
+    code, out = on_terminal(["chat", *GREEDY, "-c", "64"], [
+        (b"\x1b[?2004h", b"\x1b[200~" + huge + b"\x1b[201~\n"), (b"more tokens than the 64", b""),
+        (b"\x1b[?2004h", b"What is the capital\n"), (b"\r\n", b""), (b"\x1b[?2004h", b"\x04")])
+    expect("a huge paste", (code, out.count(b"error: ")), (0, 1))
     # Nothing that a model writes gives the terminal orders.
     vocab = json.load(open(os.path.join(EXAMPLES, "nano-e", "tokenizer.json")))["model"]["vocab"]
     ids = [vocab[f"<0x{byte}>"] for byte in ("1B", "7F", "C2", "9B")]

@@ -11,7 +11,9 @@
 #include <ctime>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
 #include <random>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 using namespace gm;
@@ -303,6 +305,53 @@ TEST_F(Planning, TooLargeNamesTheLargestThatFits) {
   ASSERT_TRUE(make_plan(file, o, p).ok());
   EXPECT_EQ(p.total, UINT64_MAX);
   expect(check_plan(file, o, p), RESOURCES, "no context fits");
+}
+
+// What the plan has to leave free, and what a file system in memory has taken
+// already.
+TEST_F(Planning, Fits) {
+  auto leave = [&](uint64_t bytes) {
+    std::filesystem::create_directories(folder + "/proc");
+    fake::write_file(folder + "/proc/meminfo",
+                     "MemAvailable: " + std::to_string(bytes / 1024) + " kB\n");
+  };
+  Plan p;
+  Options o;
+  auto fits = [&] { return check_plan(file, o, p, folder.c_str()).ok(); };
+  ASSERT_TRUE(open(fake::program_bytes()).ok());
+  ASSERT_TRUE(make_plan(file, o, p).ok());
+  struct statfs here;
+  ASSERT_EQ(statfs(folder.c_str(), &here), 0);
+  const bool in_memory = here.f_type == TMPFS_MAGIC;
+  uint64_t weights = 0;
+  for (int i = 0; i < p.terms; ++i)
+    if (!strcmp(p.term[i].name, "weights"))
+      weights = p.term[i].bytes;
+  const uint64_t need = p.total - (in_memory ? weights : 0);
+  leave(need + p.total / 100);
+  EXPECT_FALSE(
+      fits()); // to the byte is too little for what is read in a circle
+  leave(need + p.total / 40);
+  EXPECT_TRUE(fits());
+  leave(1 << 20);
+  EXPECT_FALSE(fits());
+  o.unchecked = true;
+  EXPECT_TRUE(fits());
+  o.unchecked = false;
+
+  // The same file where its pages are memory that is used already.
+  struct statfs shm;
+  if (in_memory || statfs("/dev/shm", &shm) != 0 || shm.f_type != TMPFS_MAGIC)
+    GTEST_SKIP() << "/dev/shm and this folder are no two file systems";
+  const std::string path = "/dev/shm/gm_core_test." + std::to_string(getpid());
+  fake::write_file(path, fake::program_bytes());
+  close_file(file);
+  ASSERT_TRUE(open_file(path.c_str(), file).ok());
+  std::filesystem::remove(path);
+  leave(p.total - weights + p.total / 40);
+  EXPECT_TRUE(fits());
+  leave(p.total - weights + p.total / 100);
+  EXPECT_FALSE(fits());
 }
 
 //===- sampling -----------------------------------------------------------===//

@@ -162,6 +162,15 @@ TEST(LineEditor, LongPaste) {
   EXPECT_EQ(Typed().type(PASTE + text + PASTED).line(), text);
 }
 
+TEST(LineEditor, TooLongALine) {
+  Typed t;
+  t.editor.begin("> ", 80, 5);
+  t.type(PASTE + "12345\nabc\n" + PASTED);
+  EXPECT_EQ(t.line(), "12345\n"); // one more, which says that it is too long
+  EXPECT_EQ(t.last, LineEditor::Key::More);
+  EXPECT_EQ(t.type("\x7F\x7F!").line(), "1234!");
+}
+
 TEST(LineEditor, EarlierLines) {
   Typed t;
   for (std::string line : {"first", "second", "second", ""}) {

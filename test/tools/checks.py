@@ -7,8 +7,9 @@ import sys
 import time
 import traceback
 
-# Programs under test respect an ignored Ctrl-C, which a background job inherits.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+# lit ignores Ctrl-C in its workers, and what a parent ignores its children's
+# programs leave alone.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 current = ""
 failures = 0
