@@ -19,7 +19,7 @@ struct Request {
   SamplingFlags sampling;
   std::vector<std::string> first;
   std::optional<std::string> system;
-  int64_t most = -1, checkpoints = 1;
+  int64_t most = -1;
   bool allow_special = false, timings = false, ignore_stop = false;
 
   Syntax syntax();
@@ -42,10 +42,7 @@ Syntax Request::syntax() {
        &ignore_stop},
       {"--system", "", "TEXT", "a system turn before the conversation",
        &system},
-      {"--checkpoints", "", "N",
-       "states of the conversation that are kept, so that a turn never "
-       "computes what an earlier one did (default: 1)",
-       &checkpoints, 0, 64},
+      checkpoints_flag(machine, 1),
       allow_special_flag(allow_special),
       {"--timings", "", "",
        "print after each answer how many tokens were read and generated, how "
@@ -370,7 +367,6 @@ Status chat(Request &request) {
   options.most = request.most;
   options.ignore_stop = request.ignore_stop;
   request.machine.all_logits = !top_is_enough(options.sampling);
-  request.machine.checkpoints = request.checkpoints;
   watch_signals();
   hold_signals(); // the workers are started with them held
   if (Status s = program.start(request.machine); !s.ok())

@@ -184,7 +184,12 @@ void print_json(const Program &program, const Plan &plan) {
   j.add("batch", plan.batch);
   j.add("threads", plan.threads);
   j.add("slots", plan.slots);
+  j.add("slot_rows", plan.slot_rows);
+  j.add("checkpoints", plan.checkpoints);
+  j.add("outputs", plan.outputs);
   j.add("ring", plan.ring);
+  j.add("pages_local", plan.pages[0]);
+  j.add("pages_global", plan.pages[1]);
   j.close('}');
   j.open("memory", '{');
   for (int i = 0; i < plan.terms; ++i)
@@ -233,6 +238,12 @@ void print_text(const Program &program, const Options &options,
   line("weights",
        num(p.weights_bytes()) + " bytes, id " + text_of(p.weights_id()) +
            (p.external() ? ", in '" + text_of(p.external_name()) + "'" : ""));
+  line("",
+       options.load == Load::Map ? "mapped from the file"
+       : options.load == Load::Copy
+           ? "copied into memory (--load), about 0.3 s per GB"
+           : "mapped from the file; copied into memory where the page cache "
+             "holds them in small pages, about 0.3 s per GB (--load)");
   line("tokenizer", program.has_tokenizer()
                         ? num(program.tokenizer.vocab()) + " tokens"
                         : std::string("none: ids only"));
@@ -290,6 +301,10 @@ struct Request {
     Syntax s = {
         "info", "Shows model, target, formats and the memory plan.", {}, {}};
     s.flags = machine_flags(options);
+    s.flags.push_back({"--parallel", "-np", "N",
+                       "sequences that are held at once (default: 1)",
+                       &options.slots, 1, 4096});
+    s.flags.push_back(checkpoints_flag(options, 0));
     s.flags.push_back({"--card", "", "",
                        "show instead what storing has changed: error per group "
                        "of tensors, formats,\n"

@@ -39,6 +39,19 @@ std::vector<Flag> machine_flags(Options &o) {
   };
 }
 
+Flag checkpoints_flag(Options &o, int64_t otherwise) {
+  o.checkpoints = otherwise;
+  return {"--checkpoints",
+          "",
+          "N",
+          "states of a conversation that are kept, so that no turn computes "
+          "what an earlier one did (default: " +
+              std::to_string(otherwise) + ")",
+          &o.checkpoints,
+          0,
+          64};
+}
+
 Program::~Program() {
   stop(engine);
   close_file(file);

@@ -15,6 +15,9 @@ namespace gm {
 // -t, -c, -b, and the hidden flags of tests.
 std::vector<Flag> machine_flags(Options &options);
 
+// --checkpoints; `otherwise` is what a command has without it.
+Flag checkpoints_flag(Options &options, int64_t otherwise);
+
 class Program {
 public:
   Program() = default;
