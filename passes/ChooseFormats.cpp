@@ -1,11 +1,11 @@
 // Gives every weight and cache a storage format. A format is accuracy; layouts
 // and instructions are chosen later, per target.
+#include "passes/Packing.h"
 #include "passes/Passes.h"
 #include "passes/QuantMap.h"
-#include "targets/Layouts.h"
+#include "targets/Formats.h"
 
 #include "mlir/IR/Remarks.h"
-#include "llvm/ADT/EquivalenceClasses.h"
 
 #include <map>
 
@@ -33,15 +33,21 @@ using Groups = llvm::EquivalenceClasses<Operation *>;
 
 // What the ops demand of the formats of their matrices.
 struct Roles {
-  // Matrices that are stored as one; those that share a rounded activation.
-  Groups packed, rounded;
+  Packing packing;
   // Columns of a layer, per table; experts per token, per stack.
   llvm::DenseMap<Operation *, int64_t> counts;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
-  std::vector<WeightOp> weights;
+  SmallVector<WeightOp> weights;
 
-  explicit Roles(ModuleOp module);
+  explicit Roles(ModuleOp module)
+      : packing(module), weights(module.getOps<WeightOp>()) {
+    for (const Packing::Read &read : packing.reads) {
+      roles[read.matrix] |= bit(read.role);
+      if (read.count)
+        counts[read.matrix] = read.count;
+    }
+  }
   bool has(WeightOp weight, MatrixRole role) const {
     return roles.lookup(weight) & bit(role);
   }
@@ -53,36 +59,6 @@ private:
   llvm::DenseMap<Operation *, unsigned> roles; // sets of bits
 };
 } // namespace
-
-Roles::Roles(ModuleOp module) {
-  SymbolTable symbols(module);
-  for (auto weight : module.getOps<WeightOp>()) {
-    weights.push_back(weight);
-    packed.insert(weight);
-    rounded.insert(weight);
-  }
-  // Projections of one residual through one norm share it over ops: q, k and v.
-  std::map<std::pair<const void *, const void *>, WeightOp> activations;
-  auto join = [](Groups &groups, WeightOp &first, WeightOp weight) {
-    first = first ? first : weight;
-    groups.unionSets(first, weight);
-  };
-  module.walk([&](MatrixUser op) {
-    std::map<int, WeightOp> packs;
-    for (const MatrixRead &use : op.getMatrices()) {
-      if (!use.weight)
-        continue;
-      auto weight = symbols.lookup<WeightOp>(use.weight.getAttr());
-      roles[weight] |= bit(use.role);
-      if (use.count)
-        counts[weight] = use.count;
-      if (use.pack)
-        join(packed, packs[use.pack], weight);
-      if (use.activation.first)
-        join(rounded, activations[use.activation], weight);
-    }
-  });
-}
 
 bool Roles::smallKeys() const {
   int64_t all = 0, some = 0;
@@ -209,9 +185,9 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
 
     auto itself = [](const std::string &format) { return format; };
     for (bool changed = true; changed;) { // formats only rise, so this ends
-      changed = agree(roles.packed, matrices, wishes,
+      changed = agree(roles.packing.stored, matrices, wishes,
                       "stored as one matrix with", itself);
-      changed |= agree(roles.rounded, matrices, wishes,
+      changed |= agree(roles.packing.rounded, matrices, wishes,
                        "multiplying the same activations as", activationOf);
     }
     warnOfLost(matrices, wishes);

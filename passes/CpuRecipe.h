@@ -20,6 +20,7 @@ struct Call {
   SmallVector<WeightRef> weights = {};
   std::vector<int64_t> chosen = {}; // scalars that no shape says
   FlatSymbolRefAttr cache = {};
+  bool shared = false; // the same call is made once
 };
 
 class CpuRecipe {
@@ -50,13 +51,20 @@ private:
              StringRef name, std::optional<Axis> axis = {});
   Value quant(Value x, StringRef act, StringRef name);
   Value linear(Value x, const WeightRef &w, StringRef name);
+  WeightRef gateAndUp(FlatSymbolRefAttr gate, StringRef name);
   Value geglu(Value x, const WeightRef &w);
   void addNorm(Value h, Value y, FlatSymbolRefAttr post,
                std::optional<StringRef> scale, double eps, Value result);
+  // A product with the normed residual, and where in it is what.
+  struct Projection {
+    Value product;
+    std::vector<int64_t> columns; // where those of each matrix begin
+  };
+  FailureOr<Projection> project(Value h, FlatSymbolRefAttr norm, double eps,
+                                ArrayRef<FlatSymbolRefAttr> own,
+                                StringRef name);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
-  FailureOr<WeightRef> head(FlatSymbolRefAttr weight);
-  FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap,
-                          StringRef name);
+  Value capped(Value hidden, const WeightRef &w, double cap, StringRef name);
 
   // Types.
   RankedTensorType rowsOf(StringRef encoding, int64_t columns);

@@ -60,12 +60,17 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
         layer ? KernelSymbols::siblingName(layer, what.name) : what.name.str();
     where = NameLoc::get(b.getStringAttr(name), loc);
   }
-  auto callOp = kernel::CallOp::create(
-      b, where, results, c.symbols.body(spec, loc).getValue(), what.inputs,
-      weights.empty() ? ArrayAttr() : b.getArrayAttr(weights), what.cache,
-      kernel::scalarsAttr(b.getContext(), family, shape.scalars), shape.axis,
-      unitsOf(shape), ArrayAttr());
-  return callOp.getResults();
+  FlatSymbolRefAttr callee = c.symbols.body(spec, loc);
+  ArrayAttr read = weights.empty() ? ArrayAttr() : b.getArrayAttr(weights);
+  kernel::CallOp once;
+  kernel::CallOp &made =
+      what.shared ? c.shared[{callee, read, what.inputs[0]}] : once;
+  if (!made)
+    made = kernel::CallOp::create(
+        b, where, results, callee.getValue(), what.inputs, read, what.cache,
+        kernel::scalarsAttr(b.getContext(), family, shape.scalars), shape.axis,
+        unitsOf(shape), ArrayAttr());
+  return made.getResults();
 }
 
 // The constants of a product with `w`.
@@ -82,7 +87,8 @@ Value CpuRecipe::norm(Value x, const WeightRef &w, double eps, StringRef act,
                                 .set("eps", eps)
                                 .set("act", act.str()),
                .inputs = {x},
-               .weights = {w}},
+               .weights = {w},
+               .shared = !axis},
               axis)[0];
 }
 
@@ -101,7 +107,8 @@ Value CpuRecipe::linear(Value x, const WeightRef &w, StringRef name) {
                .name = name,
                .constants = productOf(w),
                .inputs = {x},
-               .weights = {w}})[0];
+               .weights = {w},
+               .shared = true})[0];
 }
 
 // `w` interleaves gate and up.
@@ -141,18 +148,16 @@ LogicalResult CpuRecipe::embed(gemma::EmbedOp op) {
   if (op.getSoft() || op.getColumns() || op.getSoftMode())
     return op.emitError(
         "unsupported: soft rows and column ranges of an embedding");
-  FailureOr<WeightRef> table = c.symbols.matrix(op, op.getTableAttr());
-  if (failed(table))
-    return failure();
+  WeightRef table = c.symbols.matrix(op.getTableAttr());
   c.values.map(
       op.getResult(),
       call({.family = "embed",
             .constants = Constants()
-                             .set("k", table->cols)
-                             .set("format", table->format)
+                             .set("k", table.cols)
+                             .set("format", table.format)
                              .set("scale", op.getScale().convertToDouble()),
             .inputs = {at(op.getIds())},
-            .weights = {*table}})[0]);
+            .weights = {table}})[0]);
   return success();
 }
 
@@ -188,30 +193,29 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
     return op.emitError("unsupported: soft rows in per-layer inputs");
   int64_t first = op.getLayers()[0], last = op.getLayers()[1],
           p = op.getWidth();
-  FailureOr<WeightRef> table = c.symbols.gathered(op, op.getTableAttr());
-  FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
+  WeightRef table = c.symbols.gathered(op.getTableAttr());
+  WeightRef proj = c.symbols.matrix(op.getProjAttr()), rows = proj;
   FailureOr<Value> token = ioArg(Io::ple);
-  if (failed(table) || failed(proj) || failed(token))
+  if (failed(token))
     return failure();
   if (c.pleColumns)
     return op.emitError("unsupported: a second ple_inputs in one segment");
-  if (const int block = formatOf(table->format).block; p % block)
+  if (const int block = formatOf(table.format).block; p % block)
     return op.emitError("expects a width of a multiple of ")
-           << block << " with a table in " << table->format << ", got " << p;
+           << block << " with a table in " << table.format << ", got " << p;
   c.pleColumns = {first * p, last * p};
-  token->setType(rowsOf(table->format, (last - first) * p));
+  token->setType(rowsOf(table.format, (last - first) * p));
 
-  WeightRef rows = *proj;
-  if (first != 0 || last * p != proj->rows) {
-    std::string name = (proj->name.getValue() + "_" + Twine(first)).str();
+  if (first != 0 || last * p != proj.rows) {
+    std::string name = (proj.name.getValue() + "_" + Twine(first)).str();
     FailureOr<WeightRef> part =
-        c.symbols.view(op, name, *proj, first * p, last * p);
+        c.symbols.view(op, name, proj, first * p, last * p);
     if (failed(part))
       return failure();
     rows = *part;
   }
   Value context =
-      linear(quant(at(op.getH0()), proj->act, "ple_in"), rows, "ple_context");
+      linear(quant(at(op.getH0()), proj.act, "ple_in"), rows, "ple_context");
   // rms(c x; eps) = rms(x; eps / c^2)
   double factor = op.getContextScale().convertToDouble();
   double eps = op.getEps().convertToDouble() / (factor * factor);
@@ -222,7 +226,7 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
                 Constants()
                     .set("p", p)
                     .set("eps", eps)
-                    .set("format", table->format)
+                    .set("format", table.format)
                     .set("token_scale", op.getTokenScale().convertToDouble())
                     .set("scale", op.getScale().convertToDouble()),
             .inputs = {context, *token},
@@ -232,10 +236,8 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
 
 LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
   layer = op.getGateAttr();
-  FailureOr<WeightRef> gate = c.symbols.matrix(op, op.getGateAttr());
-  FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
-  if (failed(gate) || failed(proj))
-    return failure();
+  WeightRef gate = c.symbols.matrix(op.getGateAttr());
+  WeightRef proj = c.symbols.matrix(op.getProjAttr());
   // A slice of the per-layer inputs is a column offset, not a kernel.
   Value ple = op.getPle();
   int64_t column = 0;
@@ -243,57 +245,48 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
     column = slice.getRange()[0];
     ple = slice.getX();
   }
-  if (gate->act != proj->act)
-    return op.emitError("unsupported: ")
-           << op.getGateAttr() << " multiplies " << gate->act
-           << " activations and " << op.getProjAttr() << " " << proj->act;
   Value h = at(op.getH());
   Value g = call({.family = "linear_ple",
                   .name = "ple_act",
-                  .constants = productOf(*gate),
-                  .inputs = {quant(h, gate->act, "ple_in"), at(ple)},
-                  .weights = {*gate},
+                  .constants = productOf(gate),
+                  .inputs = {quant(h, gate.act, "ple_in"), at(ple)},
+                  .weights = {gate},
                   .chosen = {column}})[0];
-  addNorm(h, linear(g, *proj, "ple_out"), op.getPostAttr(), op.getScale(),
+  addNorm(h, linear(g, proj, "ple_out"), op.getPostAttr(), op.getScale(),
           op.getEps().convertToDouble(), op.getResult());
   return success();
 }
 
 //===-- output ------------------------------------------------------------===//
 
-FailureOr<WeightRef> CpuRecipe::head(FlatSymbolRefAttr weight) {
-  if (!c.few())
-    return op->emitError("unsupported: scores of the vocabulary in class many"),
-           failure();
-  return c.symbols.matrix(op, weight);
+// Softcapped scores of the whole vocabulary (cap 0: no softcap).
+Value CpuRecipe::capped(Value hidden, const WeightRef &w, double cap,
+                        StringRef name) {
+  return c.scores = call({.family = "logits",
+                          .name = name,
+                          .constants = productOf(w).set("cap", cap),
+                          .inputs = {quant(hidden, w.act, "head_in")},
+                          .weights = {w}})[0];
 }
 
-// Softcapped scores of the whole vocabulary (cap 0: no softcap).
-FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
-                                   double cap, StringRef name) {
-  FailureOr<WeightRef> w = head(weight);
-  if (failed(w))
-    return failure();
-  c.scores = call({.family = "logits",
-                   .name = name,
-                   .constants = productOf(*w).set("cap", cap),
-                   .inputs = {quant(hidden, w->act, "head_in")},
-                   .weights = {*w}})[0];
-  return c.scores;
+static LogicalResult refuseMany(const RecipeContext &c, Operation *op) {
+  return c.few() ? success()
+                 : op->emitError(
+                       "unsupported: scores of the vocabulary in class many");
 }
 
 // A softcap that is the only user joins the product.
 LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
+  if (failed(refuseMany(c, op)))
+    return failure();
   gemma::SoftcapOp cap;
   if (op->hasOneUse())
     cap = dyn_cast<gemma::SoftcapOp>(*op->user_begin());
-  FailureOr<Value> y = capped(at(op.getHidden()), op.getWeightAttr(),
-                              cap ? cap.getCap().convertToDouble() : 0.0, "");
-  if (failed(y))
-    return failure();
-  c.values.map(op.getResult(), *y);
+  Value y = capped(at(op.getHidden()), c.symbols.matrix(op.getWeightAttr()),
+                   cap ? cap.getCap().convertToDouble() : 0.0, "");
+  c.values.map(op.getResult(), y);
   if (cap)
-    c.values.map(cap.getResult(), *y);
+    c.values.map(cap.getResult(), y);
   return success();
 }
 
@@ -302,27 +295,25 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
   if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
            << int64_t(GM_TOP) << ", got " << op.getCount();
-  FailureOr<WeightRef> w = head(op.getWeightAttr());
+  if (failed(refuseMany(c, op)))
+    return failure();
+  WeightRef w = c.symbols.matrix(op.getWeightAttr());
   FailureOr<Value> mask = ioArg(Io::mask);
-  if (failed(w) || failed(mask))
+  if (failed(mask))
     return failure();
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
-  const int64_t parts = std::clamp<int64_t>(w->rows / 16, 1, 64);
+  const int64_t parts = std::clamp<int64_t>(w.rows / 16, 1, 64);
   Call what = {.family = "top", .name = "top_parts", .chosen = {parts}};
-  if (w->low) {
+  if (w.low) {
     FailureOr<Value> best = ioArg(Io::best);
     if (failed(best))
       return failure();
     what.family = "top_scan";
-    what.constants = productOf(*w).set("cap", cap);
-    what.inputs = {quant(at(op.getHidden()), w->act, "head_in"), *mask, *best};
-    what.weights = {*w};
+    what.constants = productOf(w).set("cap", cap);
+    what.inputs = {quant(at(op.getHidden()), w.act, "head_in"), *mask, *best};
+    what.weights = {w};
   } else {
-    FailureOr<Value> y =
-        capped(at(op.getHidden()), op.getWeightAttr(), cap, "logits");
-    if (failed(y))
-      return failure();
-    what.inputs = {*y, *mask};
+    what.inputs = {capped(at(op.getHidden()), w, cap, "logits"), *mask};
   }
   ValueRange best = call(what);
   ValueRange merged =
