@@ -42,7 +42,7 @@ CpuRecipe::project(Value h, FlatSymbolRefAttr norm, double eps,
   return result;
 }
 
-LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::KvBlockOp op) {
   layer = op.getKAttr();
   SmallVector<FlatSymbolRefAttr> own = {op.getKAttr()};
   if (op.getV())
@@ -57,12 +57,11 @@ LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
   if (failed(kv))
     return failure();
   call({.family = "append",
-        .constants = Constants()
-                         .set("heads", int64_t(cache->getHeads()))
-                         .set("hd", int64_t(cache->getDim()))
-                         .set("pairs", int64_t(op.getPairs()))
-                         .set("eps", eps)
-                         .set("cache", cache->getFormat().str()),
+        .constants = {{"heads", int64_t(cache->getHeads())},
+                      {"hd", int64_t(cache->getDim())},
+                      {"pairs", int64_t(op.getPairs())},
+                      {"eps", eps},
+                      {"cache", cache->getFormat().str()}},
         .inputs = {kv->product, at(op.getTable()), *tile},
         .weights = {c.symbols.vector(op.getKNormAttr())},
         .chosen = {kv->columns.front(), kv->columns.back()},
@@ -70,7 +69,7 @@ LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
   return success();
 }
 
-LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
   layer = op.getQAttr();
   if (op.getEnd())
     return op.emitError("unsupported: attention to image blocks");
@@ -88,12 +87,11 @@ LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
     return failure();
   Value roped = call({.family = "rope_q",
                       .name = "q_roped",
-                      .constants = Constants()
-                                       .set("heads", heads)
-                                       .set("hd", hd)
-                                       .set("pairs", int64_t(op.getPairs()))
-                                       .set("eps", eps)
-                                       .set("cache", cache->getFormat().str()),
+                      .constants = {{"heads", heads},
+                                    {"hd", hd},
+                                    {"pairs", int64_t(op.getPairs())},
+                                    {"eps", eps},
+                                    {"cache", cache->getFormat().str()}},
                       .inputs = {q->product, at(op.getTable())},
                       .weights = {qNorm},
                       .chosen = q->columns})[0];
@@ -119,24 +117,21 @@ Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
   Call what = {.family = "attend",
                .name = c.few() ? "attn_parts" : "attn_out",
                // Partials are f32 whatever reads the merged result.
-               .constants = Constants()
-                                .set("heads", heads)
-                                .set("hd", hd)
-                                .set("group", heads / int64_t(cache.getHeads()))
-                                .set("window", int64_t(cache.getWindow()))
-                                .set("cache", cache.getFormat().str())
-                                .set("act", c.few() ? "f32" : act.str()),
+               .constants = {{"heads", heads},
+                             {"hd", hd},
+                             {"group", heads / int64_t(cache.getHeads())},
+                             {"window", int64_t(cache.getWindow())},
+                             {"cache", cache.getFormat().str()},
+                             {"act", c.few() ? "f32" : act.str()}},
                .inputs = {q, *tile},
                .cache = FlatSymbolRefAttr::get(cache.getSymNameAttr())};
   if (!c.few())
     return call(what)[0];
   what.inputs.push_back(*split);
-  return call(
-      {.family = "merge",
-       .name = "attn_out",
-       .constants =
-           Constants().set("heads", heads).set("hd", hd).set("act", act.str()),
-       .inputs = {call(what)[0], *parts}})[0];
+  return call({.family = "merge",
+               .name = "attn_out",
+               .constants = {{"heads", heads}, {"hd", hd}, {"act", act.str()}},
+               .inputs = {call(what)[0], *parts}})[0];
 }
 
 } // namespace gemmac::cpu

@@ -13,7 +13,7 @@ WeightRef CpuRecipe::gateAndUp(FlatSymbolRefAttr gate, StringRef name) {
                           interleave);
 }
 
-LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::FfnBlockOp op) {
   layer = op.getGateAttr();
   WeightRef pre = c.symbols.vector(op.getPreAttr());
   WeightRef gateUp = gateAndUp(op.getGateAttr(), "gate_up");
@@ -26,7 +26,7 @@ LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
   return success();
 }
 
-LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::MoeBlockOp op) {
   layer = op.getGateAttr();
   KernelSymbols &s = c.symbols;
   auto vector = [&](FlatSymbolRefAttr name) { return s.vector(name); };
@@ -57,16 +57,15 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
   ValueRange x =
       call({.family = "norms3",
             .name = "mlp_in",
-            .constants = Constants()
-                             .set("k", k)
-                             .set("eps", eps)
-                             .set("act", act)
-                             .set("factor", op.getFactor().convertToDouble()),
+            .constants = {{"k", k},
+                          {"eps", eps},
+                          {"act", act},
+                          {"factor", op.getFactor().convertToDouble()}},
             .inputs = {h},
             .weights = {pre, routerScale, preExperts}});
   Value scores = linear(x[1], router, "router");
   Value g = geglu(x[0], gateUp);
-  auto counts = Constants().set("experts", experts).set("top", chosen);
+  auto counts = Constants{{"experts", experts}, {"top", chosen}};
   auto ofExperts = [&](const WeightRef &w) {
     return Constants(counts)
         .set("k", w.cols)
@@ -95,11 +94,9 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
             .inputs = {e, choice[1], choice[0], order},
             .weights = {expertsDown}})[0];
   Call last = {.family = "add_norm3",
-               .constants =
-                   Constants()
-                       .set("k", k)
-                       .set("eps", eps)
-                       .set("scaled", int64_t(op.getScale().has_value())),
+               .constants = {{"k", k},
+                             {"eps", eps},
+                             {"scaled", int64_t(op.getScale().has_value())}},
                .inputs = {h, dense, sum},
                .weights = {postDense, postExperts, post}};
   if (op.getScale())

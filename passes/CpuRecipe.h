@@ -33,17 +33,17 @@ public:
 
 private:
   LogicalResult dispatch();
-  LogicalResult embed(gemma::EmbedOp op);
-  LogicalResult take(gemma::TakeOp op);
-  LogicalResult rmsNorm(gemma::RmsNormOp op);
-  LogicalResult pleInputs(gemma::PleInputsOp op);
-  LogicalResult kvBlock(gemma::KvBlockOp op);
-  LogicalResult attentionBlock(gemma::AttentionBlockOp op);
-  LogicalResult ffnBlock(gemma::FfnBlockOp op);
-  LogicalResult moeBlock(gemma::MoeBlockOp op);
-  LogicalResult pleBlock(gemma::PleBlockOp op);
-  LogicalResult top(gemma::TopOp op);
-  LogicalResult logits(gemma::LogitsOp op);
+  LogicalResult lower(gemma::EmbedOp op);
+  LogicalResult lower(gemma::TakeOp op);
+  LogicalResult lower(gemma::RmsNormOp op);
+  LogicalResult lower(gemma::PleInputsOp op);
+  LogicalResult lower(gemma::KvBlockOp op);
+  LogicalResult lower(gemma::AttentionBlockOp op);
+  LogicalResult lower(gemma::FfnBlockOp op);
+  LogicalResult lower(gemma::MoeBlockOp op);
+  LogicalResult lower(gemma::PleBlockOp op);
+  LogicalResult lower(gemma::TopOp op);
+  LogicalResult lower(gemma::LogitsOp op);
 
   // The first axis of the family unless said.
   ValueRange call(const Call &what, std::optional<Axis> axis = {});

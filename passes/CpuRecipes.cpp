@@ -75,31 +75,28 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
 
 // The constants of a product with `w`.
 static Constants productOf(const WeightRef &w) {
-  return Constants().set("k", w.cols).set("format", w.format).set("act", w.act);
+  return Constants{{"k", w.cols}, {"format", w.format}, {"act", w.act}};
 }
 
 Value CpuRecipe::norm(Value x, const WeightRef &w, double eps, StringRef act,
                       StringRef name, std::optional<Axis> axis) {
-  return call({.family = "norm",
-               .name = name,
-               .constants = Constants()
-                                .set("k", columns(x))
-                                .set("eps", eps)
-                                .set("act", act.str()),
-               .inputs = {x},
-               .weights = {w},
-               .shared = !axis},
-              axis)[0];
+  return call(
+      {.family = "norm",
+       .name = name,
+       .constants = {{"k", columns(x)}, {"eps", eps}, {"act", act.str()}},
+       .inputs = {x},
+       .weights = {w},
+       .shared = !axis},
+      axis)[0];
 }
 
 Value CpuRecipe::quant(Value x, StringRef act, StringRef name) {
   if (formatOf(act).code == Format::Code::F32)
     return x;
-  return call(
-      {.family = "quant",
-       .name = name,
-       .constants = Constants().set("k", columns(x)).set("act", act.str()),
-       .inputs = {x}})[0];
+  return call({.family = "quant",
+               .name = name,
+               .constants = {{"k", columns(x)}, {"act", act.str()}},
+               .inputs = {x}})[0];
 }
 
 Value CpuRecipe::linear(Value x, const WeightRef &w, StringRef name) {
@@ -124,10 +121,9 @@ void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
                         std::optional<StringRef> scale, double eps,
                         Value result) {
   Call what = {.family = "add_norm",
-               .constants = Constants()
-                                .set("k", columns(h))
-                                .set("eps", eps)
-                                .set("scaled", int64_t(scale.has_value())),
+               .constants = {{"k", columns(h)},
+                             {"eps", eps},
+                             {"scaled", int64_t(scale.has_value())}},
                .inputs = {h, y},
                .weights = {c.symbols.vector(post)}};
   if (scale)
@@ -138,40 +134,38 @@ void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
 Value CpuRecipe::copyOut(Location where, Value value) {
   loc = where;
   return call({.family = "copy",
-               .constants = Constants().set("k", columns(value)),
+               .constants = {{"k", columns(value)}},
                .inputs = {value}})[0];
 }
 
 //===-- rows in, rows out -------------------------------------------------===//
 
-LogicalResult CpuRecipe::embed(gemma::EmbedOp op) {
+LogicalResult CpuRecipe::lower(gemma::EmbedOp op) {
   if (op.getSoft() || op.getColumns() || op.getSoftMode())
     return op.emitError(
         "unsupported: soft rows and column ranges of an embedding");
   WeightRef table = c.symbols.matrix(op.getTableAttr());
-  c.values.map(
-      op.getResult(),
-      call({.family = "embed",
-            .constants = Constants()
-                             .set("k", table.cols)
-                             .set("format", table.format)
-                             .set("scale", op.getScale().convertToDouble()),
-            .inputs = {at(op.getIds())},
-            .weights = {table}})[0]);
+  c.values.map(op.getResult(),
+               call({.family = "embed",
+                     .constants = {{"k", table.cols},
+                                   {"format", table.format},
+                                   {"scale", op.getScale().convertToDouble()}},
+                     .inputs = {at(op.getIds())},
+                     .weights = {table}})[0]);
   return success();
 }
 
-LogicalResult CpuRecipe::take(gemma::TakeOp op) {
+LogicalResult CpuRecipe::lower(gemma::TakeOp op) {
   c.values.map(op.getResult(),
                call({.family = "take",
-                     .constants = Constants().set("k", columns(op.getX())),
+                     .constants = {{"k", columns(op.getX())}},
                      .inputs = {at(op.getX()), at(op.getIndex())}})[0]);
   return success();
 }
 
 // The norm that leaves the segment is shared by all workers: worker 0 writes
 // it.
-LogicalResult CpuRecipe::rmsNorm(gemma::RmsNormOp op) {
+LogicalResult CpuRecipe::lower(gemma::RmsNormOp op) {
   if (!op.getWeight() || int64_t(op.getSize()) != columns(op.getX()))
     return op.emitError(
         "unsupported: a norm outside the fused blocks needs a weight "
@@ -188,7 +182,7 @@ LogicalResult CpuRecipe::rmsNorm(gemma::RmsNormOp op) {
 
 //===-- per-layer embeddings ----------------------------------------------===//
 
-LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
+LogicalResult CpuRecipe::lower(gemma::PleInputsOp op) {
   if (op.getSoft())
     return op.emitError("unsupported: soft rows in per-layer inputs");
   int64_t first = op.getLayers()[0], last = op.getLayers()[1],
@@ -222,19 +216,17 @@ LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
   c.values.map(
       op.getResult(),
       call({.family = "ple_finish",
-            .constants =
-                Constants()
-                    .set("p", p)
-                    .set("eps", eps)
-                    .set("format", table.format)
-                    .set("token_scale", op.getTokenScale().convertToDouble())
-                    .set("scale", op.getScale().convertToDouble()),
+            .constants = {{"p", p},
+                          {"eps", eps},
+                          {"format", table.format},
+                          {"token_scale", op.getTokenScale().convertToDouble()},
+                          {"scale", op.getScale().convertToDouble()}},
             .inputs = {context, *token},
             .weights = {c.symbols.vector(op.getNormAttr())}})[0]);
   return success();
 }
 
-LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::PleBlockOp op) {
   layer = op.getGateAttr();
   WeightRef gate = c.symbols.matrix(op.getGateAttr());
   WeightRef proj = c.symbols.matrix(op.getProjAttr());
@@ -276,7 +268,7 @@ static LogicalResult refuseMany(const RecipeContext &c, Operation *op) {
 }
 
 // A softcap that is the only user joins the product.
-LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
+LogicalResult CpuRecipe::lower(gemma::LogitsOp op) {
   if (failed(refuseMany(c, op)))
     return failure();
   gemma::SoftcapOp cap;
@@ -291,7 +283,7 @@ LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
 }
 
 // A head in format splitFormat is scanned; any other has all scores computed.
-LogicalResult CpuRecipe::top(gemma::TopOp op) {
+LogicalResult CpuRecipe::lower(gemma::TopOp op) {
   if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
            << int64_t(GM_TOP) << ", got " << op.getCount();
@@ -325,17 +317,10 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
 
 LogicalResult CpuRecipe::dispatch() {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case([&](gemma::EmbedOp op) { return embed(op); })
-      .Case([&](gemma::TakeOp op) { return take(op); })
-      .Case([&](gemma::RmsNormOp op) { return rmsNorm(op); })
-      .Case([&](gemma::PleInputsOp op) { return pleInputs(op); })
-      .Case([&](gemma::KvBlockOp op) { return kvBlock(op); })
-      .Case([&](gemma::AttentionBlockOp op) { return attentionBlock(op); })
-      .Case([&](gemma::FfnBlockOp op) { return ffnBlock(op); })
-      .Case([&](gemma::MoeBlockOp op) { return moeBlock(op); })
-      .Case([&](gemma::PleBlockOp op) { return pleBlock(op); })
-      .Case([&](gemma::TopOp op) { return top(op); })
-      .Case([&](gemma::LogitsOp op) { return logits(op); })
+      .Case<gemma::EmbedOp, gemma::TakeOp, gemma::RmsNormOp, gemma::PleInputsOp,
+            gemma::KvBlockOp, gemma::AttentionBlockOp, gemma::FfnBlockOp,
+            gemma::MoeBlockOp, gemma::PleBlockOp, gemma::TopOp,
+            gemma::LogitsOp>([&](auto op) { return lower(op); })
       // Joined by their users: a column offset of ple_block, the cap of logits.
       .Case([&](gemma::ColumnsOp op) -> LogicalResult {
         if (llvm::all_of(op->getUsers(), llvm::IsaPred<gemma::PleBlockOp>))

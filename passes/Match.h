@@ -2,7 +2,7 @@
 // fused. Used by the gemma-fuse-* passes; must not know targets.
 #pragma once
 
-#include "dialects/Numbers.h"
+#include "targets/Numbers.h"
 #include "dialects/gemma/Gemma.h"
 
 #include "mlir/IR/Remarks.h"

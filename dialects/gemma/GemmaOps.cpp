@@ -1,6 +1,6 @@
 // Verifiers and folds of the gemma dialect. Shapes are checked against the
 // symbols that an op names; nothing here knows formats, targets or kernels.
-#include "dialects/Numbers.h"
+#include "targets/Numbers.h"
 #include "dialects/gemma/Gemma.h"
 #include "targets/Formats.h"
 
