@@ -5,6 +5,7 @@
 // touching its own part. Must not share liveness with kernel-assign-memory.
 #include "passes/VerifyPlan.h"
 
+#include "dialects/Check.h"
 #include "passes/Passes.h"
 #include "runtime/file.h"
 #include "targets/Layouts.h"
@@ -94,52 +95,49 @@ std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
 
 LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
                                          const Bytes &bytes) {
+  Check check(call);
   StringRef word = kernel::wordOf(bytes.place);
-  if (bytes.begin % slotAlign)
-    return call.emitOpError()
-           << "expects a place at a multiple of " << slotAlign << ", got "
-           << word << " + " << bytes.begin;
+  check.require(bytes.begin % slotAlign == 0,
+                "expects a place at a multiple of {0}, got {1} + {2}",
+                slotAlign, word, bytes.begin);
   auto memory = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
   int64_t size = bytes.place == Space::Worker ? memory.getWorker()
                  : bytes.place == Space::Row  ? memory.getRow()
                                               : memory.getKey();
-  if (size % slotAlign)
-    return call.emitOpError()
-           << "expects " << word << " memory of a multiple of " << slotAlign
-           << " bytes, got " << size;
-  if (bytes.end > size)
-    return call.emitOpError()
-           << "expects places within " << size << " bytes of " << word
-           << " memory, got [" << bytes.begin << ", " << bytes.end << ")";
-  return success();
+  check.require(size % slotAlign == 0,
+                "expects {0} memory of a multiple of {1} bytes, got {2}", word,
+                slotAlign, size);
+  check.require(bytes.end <= size,
+                "expects places within {0} bytes of {1} memory, got [{2}, {3})",
+                size, word, bytes.begin, bytes.end);
+  return check;
 }
 
 LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
                                         kernel::PlaceAttr place) {
+  Check check(call);
   Axis axis = call.getAxis();
+  std::string text = textOf(place);
   if (place.getSpace() == Space::Io) {
-    bool isReturned =
-        llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>);
-    if (!isReturned)
-      return call.emitOpError()
-             << "expects results at " << textOf(place) << " to be returned";
-    if (axis == Axis::All)
-      return call.emitOpError()
-             << "expects a private place for the result of axis all, got "
-             << textOf(place);
+    check.require(
+        llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>),
+        "expects results at {0} to be returned", text);
+    check.require(axis != Axis::All,
+                  "expects a private place for the result of axis all, got {0}",
+                  text);
     places[result] = {.io = place.getIo()};
-    return success();
+    return check;
   }
   Space legal = axis == Axis::All      ? Space::Worker
                 : axis == Axis::Splits ? Space::Key
                                        : Space::Row;
-  if (place.getSpace() != legal)
-    return call.emitOpError()
-           << "expects the result of axis " << stringifyAxis(axis) << " at "
-           << wordOf(legal) << " + o, got " << textOf(place);
-  if (place.getOffset() > (int64_t(1) << 50))
-    return call.emitOpError()
-           << "expects an offset below 2^50, got " << textOf(place);
+  check.require(place.getSpace() == legal,
+                "expects the result of axis {0} at {1} + o, got {2}",
+                stringifyAxis(axis), wordOf(legal), text);
+  check.require(place.getOffset() <= (int64_t(1) << 50),
+                "expects an offset below 2^50, got {0}", text);
+  if (failed(check))
+    return check;
   int64_t bytes = kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
   if (legal == Space::Worker)
     bytes *= fewRows;

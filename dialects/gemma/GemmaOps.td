@@ -42,6 +42,11 @@ def Gemma_Dialect : Dialect {
   let hasRegionArgAttrVerify = 1;
 }
 
+// One row per token; the number of columns is always known.
+def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
+                        CPred<"::llvm::cast<::mlir::ShapedType>($_self).getDimSize(1) > 0">]>,
+                   "rows of f32 with a static number of columns", "::mlir::RankedTensorType">;
+
 class Gemma_Op<string mnemonic, list<Trait> traits = []>
     : Op<Gemma_Dialect, mnemonic, traits>;
 // Ops that compute stand in functions of one block: there values dominate their
@@ -50,7 +55,9 @@ def Gemma_InOneBlock : PredOpTrait<"it stands in a func.func of one block",
     CPred<"::llvm::isa<::mlir::func::FuncOp>($_op.getParentOp()) && "
           "::llvm::hasSingleElement(*$_op.getParentRegion())">>;
 class Gemma_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Gemma_Op<mnemonic, !listconcat([Gemma_InOneBlock], traits)>;
+    : Gemma_Op<mnemonic, !listconcat([Gemma_InOneBlock], traits)> {
+  let results = (outs F32Rows:$result); // if not said otherwise
+}
 class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
     : Gemma_ComputeOp<mnemonic, !listconcat([Pure], traits)>;
 
@@ -98,10 +105,6 @@ class Gemma_FusedTraits<list<Trait> traits> {
 
 //===-- types and attributes ----------------------------------------------===//
 
-// One row per token; the number of columns is always known.
-def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
-                        CPred<"::llvm::cast<::mlir::ShapedType>($_self).getDimSize(1) > 0">]>,
-                   "rows of f32 with a static number of columns", "::mlir::RankedTensorType">;
 def I32Row : 1DTensorOf<[I32]>;
 def I32Rows : 2DTensorOf<[I32]>;
 def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
@@ -216,7 +219,6 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
   let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, FlatSymbolRefAttr:$table,
                        Finite:$scale, OptionalAttr<Range>:$columns,
                        OptionalAttr<SoftModeAttr>:$soft_mode);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $ids `,` $table (`soft` `` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)?
     (`columns` $columns^)? `scale` custom<Real>($scale) attr-dict
@@ -237,9 +239,7 @@ def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "re
     ```
   }];
   let arguments = (ins F32Rows:$x, OptSym:$weight, Positive:$eps, Count:$size);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x (`weight` $weight^)? `size` $size `eps` custom<Real>($eps) attr-dict `:` type($x)";
-  let hasVerifier = 1;
 }
 
 def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
@@ -253,7 +253,6 @@ def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
     ```
   }];
   let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$weight, OptionalAttr<Range>:$rows);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `,` $weight (`rows` $rows^)? attr-dict `:` type($x) `->` type($result)";
 }
 
@@ -270,7 +269,6 @@ def RopeOp : Gemma_PureOp<"rope", [Gemma_OnlyFused, AllTypesMatch<["x", "result"
     ```
   }];
   let arguments = (ins F32Rows:$x, RopeTable:$table, Count:$dim, Count:$pairs);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `,` $table `dim` $dim `pairs` $pairs attr-dict `:` type($x) `,` type($table)";
   let hasVerifier = 1;
 }
@@ -287,6 +285,7 @@ def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, Gemma_OnlyFused]> {
   }];
   let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos,
                        WriteCache:$cache);
+  let results = (outs);
   let assemblyFormat = [{
     $k `,` $v `at` `(` $slot `,` $pos `)` `to` $cache attr-dict
     `:` type($k) `,` type($v) `,` type($slot) `,` type($pos)
@@ -310,7 +309,6 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, Gemma_OnlyFused,
   }];
   let arguments = (ins F32Rows:$q, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
                        ReadCache:$cache);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $q `at` `(` $slot `,` $pos `)` `over` $cache (`end` `(` $end^ `:` type($end) `)`)? attr-dict
     `:` type($q) `,` type($slot) `,` type($pos)
@@ -329,7 +327,6 @@ def GegluOp : Gemma_PureOp<"geglu", [Gemma_OnlyFused, SameOperandsAndResultType]
     ```
   }];
   let arguments = (ins F32Rows:$g, F32Rows:$u);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$g `,` $u attr-dict `:` type($result)";
 }
 
@@ -343,7 +340,6 @@ def AddOp : Gemma_PureOp<"add", [Gemma_OnlyFused, SameOperandsAndResultType, Com
     ```
   }];
   let arguments = (ins F32Rows:$lhs, F32Rows:$rhs);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
 }
 
@@ -360,9 +356,7 @@ def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, Gemma_OnlyFused, SameOperand
     ```
   }];
   let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<Finite>:$factor);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x (`by` $weight^)? (`times` custom<Real>($factor)^)? attr-dict `:` type($result)";
-  let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizeMethod = 1;
 }
@@ -377,7 +371,6 @@ def ColumnsOp : Gemma_PureOp<"columns"> {
     ```
   }];
   let arguments = (ins F32Rows:$x, Range:$range);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x $range attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
@@ -394,7 +387,6 @@ def TakeOp : Gemma_PureOp<"take"> {
     ```
   }];
   let arguments = (ins F32Rows:$x, I32Row:$index);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `,` $index attr-dict `:` type($x) `,` type($index) `->` type($result)";
   let hasVerifier = 1;
 }
@@ -436,7 +428,6 @@ def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, Gemma_OnlyFused,
   let arguments = (ins F32Rows:$x, F32Rows:$weights, I32Rows:$ids,
                        FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$down,
                        FlatSymbolRefAttr:$per_expert);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $x `,` $weights `,` $ids `gate_up` `(` $gate_up `)` `down` `(` $down `)`
     `per_expert` `(` $per_expert `)` attr-dict
@@ -454,7 +445,6 @@ def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols, Gemma_Matrices]> {
     ```
   }];
   let arguments = (ins F32Rows:$hidden, FlatSymbolRefAttr:$weight);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$hidden `,` $weight attr-dict `:` type($hidden) `->` type($result)";
 }
 
@@ -468,7 +458,6 @@ def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
     ```
   }];
   let arguments = (ins F32Rows:$x, Positive:$cap);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `cap` custom<Real>($cap) attr-dict `:` type($x)";
 }
 
@@ -521,7 +510,6 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", Gemma_FusedTraits<[]>.all> {
                        FlatSymbolRefAttr:$norm, Range:$layers, Count:$width,
                        Positive:$eps, Finite:$token_scale, Positive:$context_scale,
                        Finite:$scale);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $ids `,` $h0 (`soft` `(` $soft^ `:` type($soft) `)`)? `table` `(` $table `)`
     `proj` `(` $proj `)` `norm` `(` $norm `)` `layers` $layers `width` $width
@@ -552,6 +540,7 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", Gemma_FusedTraits<[]>.all> {
                        FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$k, OptSym:$v,
                        FlatSymbolRefAttr:$k_norm, WriteCache:$cache,
                        Positive:$eps, Count:$pairs);
+  let results = (outs);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table `norm` `(` $norm `)` `k` `(` $k `)`
     (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)`
@@ -581,7 +570,6 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
                        FlatSymbolRefAttr:$q_norm, FlatSymbolRefAttr:$o,
                        FlatSymbolRefAttr:$post, ReadCache:$cache,
                        Positive:$eps, Count:$pairs);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table (`end` `(` $end^ `:` type($end) `)`)?
     `norm` `(` $norm `)` `q` `(` $q `)` `q_norm` `(` $q_norm `)` `o` `(` $o `)`
@@ -609,7 +597,6 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block",
   let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
                        FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
                        FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
     `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps)
@@ -643,7 +630,6 @@ def MoeBlockOp : Gemma_PureOp<"moe_block",
                        FlatSymbolRefAttr:$per_expert, FlatSymbolRefAttr:$post_experts,
                        FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps,
                        Positive:$factor, Count:$top);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
     `post_dense` `(` $post_dense `)` `router` `(` $router `)`
@@ -673,7 +659,6 @@ def PleBlockOp : Gemma_PureOp<"ple_block",
   let arguments = (ins F32Rows:$h, F32Rows:$ple, FlatSymbolRefAttr:$gate,
                        FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$post, OptSym:$scale,
                        Positive:$eps);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `,` $ple `gate` `(` $gate `)` `proj` `(` $proj `)` `post` `(` $post `)`
     (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps) attr-dict
