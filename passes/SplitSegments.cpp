@@ -163,9 +163,7 @@ LogicalResult SplitSegments::checkReads(ArrayRef<Operation *> tail) {
 
 // Restricts ple_inputs to the layers whose columns are read.
 static void narrowInputs(func::FuncOp function) {
-  SmallVector<PleInputsOp> all;
-  function.walk([&](PleInputsOp op) { all.push_back(op); });
-  for (PleInputsOp op : all) {
+  for (auto op : function.getBody().front().getOps<PleInputsOp>()) {
     int64_t width = op.getWidth(), first = INT64_MAX, last = 0;
     bool slices = true;
     for (Operation *user : op->getUsers()) {
