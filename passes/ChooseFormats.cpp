@@ -3,6 +3,7 @@
 #include "passes/Packing.h"
 #include "passes/Passes.h"
 #include "passes/QuantMap.h"
+#include "support/Result.h"
 #include "targets/Formats.h"
 
 #include "mlir/IR/Remarks.h"
@@ -74,11 +75,6 @@ bool Roles::smallKeys() const {
   return some * 16 <= all;
 }
 
-// What a matrix of a format multiplies.
-static std::string activationOf(const std::string &format) {
-  return formatOf(format).act;
-}
-
 // "l0.q, l1.q, l2.q, embed" -> "@l0..2.q, @embed".
 static std::string foldLayerNames(ArrayRef<StringRef> names) {
   struct Run {
@@ -102,16 +98,14 @@ static std::string foldLayerNames(ArrayRef<StringRef> names) {
     else
       before->last = layer;
   }
-  return llvm::join(llvm::map_range(runs,
-                                    [](const Run &run) {
-                                      std::string text = "@";
-                                      if (run.first >= 0)
-                                        text += "l" + std::to_string(run.first);
-                                      if (run.last > run.first)
-                                        text += ".." + std::to_string(run.last);
-                                      return text + run.rest;
-                                    }),
-                    ", ");
+  auto textOf = [](const Run &run) {
+    if (run.first < 0)
+      return "@" + run.rest;
+    return run.last > run.first
+               ? fmt::format("@l{}..{}{}", run.first, run.last, run.rest)
+               : fmt::format("@l{}{}", run.first, run.rest);
+  };
+  return llvm::join(llvm::map_range(runs, textOf), ", ");
 }
 
 namespace {
@@ -184,6 +178,9 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
           << "no matrix matches '" << line.pattern << "'";
 
     auto itself = [](const std::string &format) { return format; };
+    auto activationOf = [](const std::string &format) -> std::string {
+      return formatOf(format).act;
+    };
     for (bool changed = true; changed;) { // formats only rise, so this ends
       changed = agree(roles.packing.stored, matrices, wishes,
                       "stored as one matrix with", itself);
@@ -215,11 +212,9 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     for (auto &[choice, names] : said)
       remark::analysis(getOperation().getLoc(),
                        remark::RemarkOpts::name("format").category("formats"))
-          << (Twine(names.size()) +
-              (names.size() == 1 ? " matrix in " : " matrices in ") +
-              choice.first + ", " + choice.second + ": " +
-              foldLayerNames(names))
-                 .str();
+          << fmt::format("{} {} in {}, {}: {}", names.size(),
+                         names.size() == 1 ? "matrix" : "matrices",
+                         choice.first, choice.second, foldLayerNames(names));
   }
 
   // Gives every member of a group the most exact format of its members, where
@@ -242,9 +237,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       const std::string &format = wishes.at(decides).format;
       if (key(own.format) == key(format))
         continue;
-      own.reason = ("not " + own.format + " (" + own.reason + "): " + why +
-                    " @" + decides.getSymName())
-                       .str();
+      own.reason = fmt::format("not {} ({}): {} @{}", own.format, own.reason,
+                               why.str(), decides.getSymName().str());
       own.format = format;
       own.lost = why.str();
       own.decides = decides;
@@ -300,7 +294,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                   "model.language_model." + weight.getFrom().str()});
     std::string asked = line ? line->format : quant.getValue();
     std::string reason =
-        line ? quantMap + ":" + std::to_string(line->number) : "quant=" + asked;
+        line ? fmt::format("{}:{}", quantMap.getValue(), line->number)
+             : "quant=" + asked;
     auto instead = [&](const char *format, const std::string &why) {
       return Wish{format, why, line, why};
     };
@@ -308,7 +303,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     if (is(format, Format::Code::F32))
       return {"f32", reason, line};
     if (k % 2) // bf16 kernels take pairs of k
-      return instead("f32", "k = " + std::to_string(k) + " is odd");
+      return instead("f32", fmt::format("k = {} is odd", k));
     if (is(format, Format::Code::BF16))
       return {"bf16", reason, line};
     if (!format && (asked == "none" || !source || !source->isQuantized())) {
@@ -316,7 +311,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       bool wide =
           is(source, Format::Code::F32) || is(source, Format::Code::F16);
       return {wide ? "f32" : "bf16",
-              source ? std::string("the source is ") + source->name
+              source ? fmt::format("the source is {}", source->name)
                      : "no source is bound"};
     }
 
@@ -324,20 +319,21 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                        : storedWish(*source);
     wish.line = line;
     const int block = formatOf(wish.format).block;
-    std::string no = " no multiple of " + std::to_string(block);
     if (k % block)
-      return instead("bf16", "k = " + std::to_string(k) + " is" + no);
+      return instead("bf16",
+                     fmt::format("k = {} is no multiple of {}", k, block));
     int64_t columns = roles.counts.lookup(weight);
     if (roles.has(weight, MatrixRole::LayerTable) && columns % block)
       // Segments read rows from a layer on.
-      return instead("bf16", "per-layer embeddings of " +
-                                 std::to_string(columns) + " columns are" + no);
+      return instead("bf16", fmt::format("per-layer embeddings of {} columns "
+                                         "are no multiple of {}",
+                                         columns, block));
     return wish;
   }
 
   // The quantised format that keeps most of a quantised source.
   Wish storedWish(const Format &source) {
-    std::string is = std::string("the source is ") + source.name;
+    std::string is = fmt::format("the source is {}", source.name);
     if (source.may(Format::Weight))
       return {source.name, is};
     if (*source.within) // its codes and scales are among those
