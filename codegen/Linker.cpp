@@ -171,24 +171,20 @@ static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
 // The first `bytes` bytes of the file as the section "code".
 static Result<SectionFacts> codeSection(const TemporaryFile &file,
                                         uint64_t bytes) {
-  XXH3_state_t *state = XXH3_createState();
-  XXH3_64bits_reset(state);
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
   std::vector<uint8_t> buffer(1 << 20);
   for (uint64_t at = 0; at < bytes;) {
     ssize_t n = pread(file.fd, buffer.data(),
                       std::min<uint64_t>(buffer.size(), bytes - at), at);
     if (n < 0 && errno == EINTR)
       continue;
-    if (n <= 0) {
-      XXH3_freeState(state);
+    if (n <= 0)
       return cannotWrite("read", file.final, n < 0 ? errno : EIO);
-    }
-    XXH3_64bits_update(state, buffer.data(), n);
+    XXH3_64bits_update(&state, buffer.data(), n);
     at += n;
   }
-  SectionFacts section{"code", 0, bytes, XXH3_64bits_digest(state)};
-  XXH3_freeState(state);
-  return section;
+  return SectionFacts{"code", 0, bytes, XXH3_64bits_digest(&state)};
 }
 
 static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <mutex>
 #include <sys/mman.h>
 #include <thread>
@@ -51,18 +50,17 @@ namespace {
 // Hashes a tensor front to back while its rows are used in any order, so that
 // every source byte is read once from memory.
 struct TensorHash {
-  XXH3_state_t *state = XXH3_createState();
+  XXH3_state_t state;
   uint64_t done = 0;
-  TensorHash() { XXH3_64bits_reset(state); }
-  ~TensorHash() { XXH3_freeState(state); }
-  TensorHash(const TensorHash &) = delete;
+  TensorHash() { XXH3_64bits_reset(&state); }
   void extend(const SourceTensor &tensor, uint64_t end) {
     if (end > done) {
-      XXH3_64bits_update(state, tensor.data + done, end - done);
+      XXH3_64bits_update(&state, tensor.data + done, end - done);
       done = end;
     }
   }
 };
+using TensorHashes = std::map<std::string, TensorHash>;
 
 struct Shared {
   const ProgramPlan &plan;
@@ -89,20 +87,18 @@ class WeightPacker {
 public:
   WeightPacker(Shared &shared, size_t index)
       : shared(shared), weight(shared.plan.weights[index]),
-        layout(*findLayout(weight.layout)), output(XXH3_createState()),
-        pieceErrors(weight.pieces.size()) {
-    XXH3_64bits_reset(output);
+        layout(*findLayout(weight.layout)), pieceErrors(weight.pieces.size()) {
+    XXH3_64bits_reset(&output);
     for (const Piece &piece : weight.pieces)
       tensors.push_back(shared.source.find(piece.tensor));
   }
-  ~WeightPacker() { XXH3_freeState(output); }
 
   bool isF32() const {
     return formatOf(weight.format).code == Format::Code::F32;
   }
 
   // Packs all members slab by slab; false after an error.
-  bool run(std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
+  bool run(TensorHashes &tensorHashes) {
     int64_t memberRows = layout.paddedRows(weight.rows);
     int64_t rowBytes =
         layout.bytes(layout.rowGroup, weight.cols) / layout.rowGroup;
@@ -115,15 +111,18 @@ public:
           return false;
         int64_t rows = std::min(slab, memberRows - row);
         buffer.assign(rows * rowBytes, 0);
-        populate(member, row, std::min(row + rows, weight.rows));
+        // Read ahead in one call instead of a fault each, and given back once
+        // packed, so that memory stays small.
+        const int64_t end = std::min(row + rows, weight.rows);
+        advise(member, row, end, MADV_POPULATE_READ);
         for (int64_t r = 0; r < rows; r += layout.rowGroup)
           fillGroup(member, row, r);
-        hashSources(member, std::min(row + rows, weight.rows), tensorHashes);
-        XXH3_64bits_update(output, buffer.data(), buffer.size());
+        hashSources(member, end, tensorHashes);
+        XXH3_64bits_update(&output, buffer.data(), buffer.size());
         if (!write(shared.base + weight.offset +
                    member * memberRows * rowBytes + row * rowBytes))
           return false;
-        dropPages(member, row, std::min(row + rows, weight.rows));
+        advise(member, row, end, MADV_DONTNEED);
       }
     return true;
   }
@@ -135,7 +134,7 @@ public:
       notes.push_back({tensors[i]->fileName, tensors[i]->type,
                        tensors[i]->typeName, weight.format, pieceErrors[i]});
   }
-  uint64_t hash() const { return XXH3_64bits_digest(output); }
+  uint64_t hash() const { return XXH3_64bits_digest(&output); }
   // Adds the largest error of rounding quantised values to bf16.
   void addRounding(PackHashes &hashes) const {
     for (size_t i = 0; i < tensors.size(); ++i)
@@ -171,39 +170,39 @@ private:
     return {-1, 0};
   }
 
-  // Rows of one stack member and elements of one row of the tensor of `piece`.
-  int64_t tensorCols(int piece) const {
-    const SourceTensor &t = *tensors[piece];
-    return t.shape.empty() ? 1 : t.shape.back();
-  }
-  int64_t tensorRows(int piece) const {
-    const SourceTensor &t = *tensors[piece];
-    int64_t elements = 1;
-    for (int64_t dim : t.shape)
-      elements *= dim;
-    return elements / std::max<int64_t>(tensorCols(piece), 1) / weight.stack;
-  }
   uint64_t sourceOffset(int piece, int64_t member, int64_t row) const {
-    return uint64_t(member * tensorRows(piece) + row) *
-           sourceBytes(tensors[piece]->type, tensorCols(piece));
+    const SourceTensor &t = *tensors[piece];
+    const int64_t rows =
+        t.elements() / std::max<int64_t>(t.cols(), 1) / weight.stack;
+    return uint64_t(member * rows + row) * sourceBytes(t.type, t.cols());
   }
 
-  // The bytes of row `row` of a member in the weight's format: in the source
-  // itself or, converted, in `scratch`. Null: a padding row.
-  const uint8_t *rowData(int64_t member, int64_t row,
-                         std::vector<uint32_t> &scratch) {
+  // A row of a member where the checkpoint has it; null data: a padding row.
+  struct SourceRow {
+    const uint8_t *data = nullptr;
+    SourceType type = SourceType::F32;
+    int64_t values = 0;
+    StoredError *error = nullptr;
+  };
+  SourceRow sourceRow(int64_t member, int64_t row) {
     RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
     if (from.piece < 0)
-      return nullptr;
+      return {};
     const Piece &piece = weight.pieces[from.piece];
-    SourceType type = tensors[from.piece]->type;
-    const uint8_t *data = tensors[from.piece]->data +
-                          sourceOffset(from.piece, member, from.row) +
-                          sourceBytes(type, piece.col0);
-    int64_t n = piece.col1 - piece.col0;
-    StoredError &error = pieceErrors[from.piece];
+    const SourceTensor &tensor = *tensors[from.piece];
+    return {tensor.data + sourceOffset(from.piece, member, from.row) +
+                sourceBytes(tensor.type, piece.col0),
+            tensor.type, piece.col1 - piece.col0, &pieceErrors[from.piece]};
+  }
+
+  // Its bytes in the weight's format: in the source itself or, converted, in
+  // `scratch`.
+  const uint8_t *rowData(const SourceRow &row, std::vector<uint32_t> &scratch) {
+    const auto [data, type, n, error] = row;
+    if (!data)
+      return nullptr;
     if (isF32() || type == SourceType::BF16)
-      addExact(n, error);
+      addExact(n, *error);
     if (type == (isF32() ? SourceType::F32 : SourceType::BF16))
       return data;
     scratch.resize(n);
@@ -211,41 +210,30 @@ private:
       dequantizeRow(type, data, n, reinterpret_cast<float *>(scratch.data()));
     else
       toBf16(type, data, n, reinterpret_cast<uint16_t *>(scratch.data()),
-             error);
+             *error);
     return reinterpret_cast<uint8_t *>(scratch.data());
   }
 
-  // A row group of a quantised layout.
-  void fillBlocks(int64_t member, int64_t row, uint8_t *to) {
+  // A row group of a quantised layout: of each row its blocks, where the format
+  // keeps them, or its values.
+  void fillBlocks(int64_t member, int64_t first, uint8_t *to) {
     QuantRow rows[groupRows] = {};
-    StoredError errors[groupRows];
-    for (int64_t i = 0; i < layout.rowGroup; ++i)
-      rows[i] = quantRow(member, row + i, converted[i]);
+    StoredError errors[groupRows], *sums[groupRows] = {};
+    for (int64_t i = 0; i < layout.rowGroup; ++i) {
+      SourceRow row = sourceRow(member, first + i);
+      sums[i] = row.error;
+      rows[i] = {row.type, row.data};
+      if (!row.data || keepsBits(weight.format, row.type))
+        continue;
+      converted[i].resize(row.values);
+      float *values = reinterpret_cast<float *>(converted[i].data());
+      dequantizeRow(row.type, row.data, row.values, values);
+      rows[i] = {SourceType::F32, values};
+    }
     packQuantized(layout, rows, weight.cols, to, errors);
     for (int64_t i = 0; i < layout.rowGroup; ++i)
-      if (rows[i].data && isNoted())
-        pieceErrors[origin(row + i).piece].add(errors[i]);
-  }
-
-  // Row `row` of a member: its blocks, where the format keeps them, or its
-  // values in `scratch`.
-  QuantRow quantRow(int64_t member, int64_t row,
-                    std::vector<uint32_t> &scratch) {
-    RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
-    if (from.piece < 0)
-      return {};
-    const Piece &piece = weight.pieces[from.piece];
-    SourceType type = tensors[from.piece]->type;
-    const uint8_t *data = tensors[from.piece]->data +
-                          sourceOffset(from.piece, member, from.row) +
-                          sourceBytes(type, piece.col0);
-    if (keepsBits(weight.format, type))
-      return {type, data};
-    int64_t n = piece.col1 - piece.col0;
-    scratch.resize(n);
-    float *values = reinterpret_cast<float *>(scratch.data());
-    dequantizeRow(type, data, n, values);
-    return {SourceType::F32, values};
+      if (sums[i] && isNoted())
+        sums[i]->add(errors[i]);
   }
 
   // Stores the row group that starts at row `first + r` of a member into the
@@ -258,7 +246,7 @@ private:
     const uint8_t *rows[groupRows];
     assert(layout.rowGroup <= groupRows);
     for (int64_t i = 0; i < layout.rowGroup; ++i)
-      rows[i] = rowData(member, first + r + i, converted[i]);
+      rows[i] = rowData(sourceRow(member, first + r + i), converted[i]);
     if (layout.rowGroup == 1) {
       if (rows[0])
         memcpy(to, rows[0], bytes);
@@ -280,18 +268,14 @@ private:
   }
 
   // The source rows [0, row) of a member have been used; hashes up to there.
-  void hashSources(
-      int64_t member, int64_t row,
-      std::map<std::string, std::unique_ptr<TensorHash>> &tensorHashes) {
+  void hashSources(int64_t member, int64_t row, TensorHashes &tensorHashes) {
     for (size_t i = 0; i < tensors.size(); ++i) {
-      auto &hash = tensorHashes[tensors[i]->name];
-      if (!hash)
-        hash = std::make_unique<TensorHash>();
-      uint64_t before = hash->done;
-      hash->extend(*tensors[i],
-                   std::min(sourceOffset(i, member, usedRow(i, row)),
-                            tensors[i]->bytes));
-      addProgress(hash->done - before);
+      TensorHash &hash = tensorHashes[tensors[i]->name];
+      uint64_t before = hash.done;
+      hash.extend(*tensors[i],
+                  std::min(sourceOffset(i, member, usedRow(i, row)),
+                           tensors[i]->bytes));
+      addProgress(hash.done - before);
     }
   }
 
@@ -323,15 +307,7 @@ private:
     return false;
   }
 
-  // Source pages of rows [row0, row1) of a member: read ahead in one call
-  // instead of a fault each, and given back once packed, so that memory stays
-  // small.
-  void populate(int64_t member, int64_t row0, int64_t row1) {
-    advise(member, row0, row1, MADV_POPULATE_READ);
-  }
-  void dropPages(int64_t member, int64_t row0, int64_t row1) {
-    advise(member, row0, row1, MADV_DONTNEED);
-  }
+  // What is to become of the source pages of rows [row0, row1) of a member.
   void advise(int64_t member, int64_t row0, int64_t row1, int advice) {
     for (size_t i = 0; i < tensors.size(); ++i) {
       auto address = [&](int64_t row) {
@@ -355,7 +331,7 @@ private:
   Shared &shared;
   const PackedWeight &weight;
   const Layout &layout;
-  XXH3_state_t *output;
+  XXH3_state_t output;
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
   std::vector<uint32_t> converted[16]; // rows of a group that were converted
@@ -416,10 +392,7 @@ Status checkPieces(const ProgramPlan &plan, const TensorSource &source) {
       const SourceTensor *tensor = source.find(piece.tensor);
       if (!tensor)
         return bad("the checkpoint does not have");
-      int64_t cols = tensor->shape.empty() ? 1 : tensor->shape.back();
-      int64_t elements = 1;
-      for (int64_t dim : tensor->shape)
-        elements *= dim;
+      int64_t cols = tensor->cols(), elements = tensor->elements();
       int64_t rows = cols ? elements / cols / weight.stack : 0;
       if (rows * cols * weight.stack != elements || piece.row1 > rows ||
           piece.col1 > cols)
@@ -461,10 +434,7 @@ std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
     number(uint64_t(file.mtimeNs));
   }
   XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
-  char digits[33];
-  snprintf(digits, sizeof digits, "%016llx%016llx",
-           (unsigned long long)hash.high64, (unsigned long long)hash.low64);
-  return digits;
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
 Result<PackHashes> packWeights(const ProgramPlan &plan,
@@ -487,7 +457,7 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
   std::atomic<size_t> next = 0;
   auto work = [&] {
     for (size_t j = next++; j < jobs.size() && !shared.stop; j = next++) {
-      std::map<std::string, std::unique_ptr<TensorHash>> tensorHashes;
+      TensorHashes tensorHashes;
       for (size_t i : jobs[j]) {
         WeightPacker packer(shared, i);
         if (!packer.run(tensorHashes))
@@ -500,9 +470,9 @@ Result<PackHashes> packWeights(const ProgramPlan &plan,
       }
       for (auto &[name, hash] : tensorHashes) {
         const SourceTensor &tensor = *source.find(name);
-        hash->extend(tensor, tensor.bytes);
+        hash.extend(tensor, tensor.bytes);
         std::lock_guard lock(shared.mutex);
-        shared.hashes.sources[name] = XXH3_64bits_digest(hash->state);
+        shared.hashes.sources[name] = XXH3_64bits_digest(&hash.state);
       }
     }
   };

@@ -5,6 +5,8 @@
 #include "codegen/Dequantize.h"
 
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,12 @@ struct SourceTensor {
   const uint8_t *data = nullptr;
   uint64_t bytes = 0;
   int file = 0; // index into TensorSource::files
+
+  int64_t elements() const {
+    return std::reduce(shape.begin(), shape.end(), int64_t(1),
+                       std::multiplies<>());
+  }
+  int64_t cols() const { return shape.empty() ? 1 : shape.back(); }
 };
 
 struct SourceFile {
