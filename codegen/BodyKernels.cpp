@@ -1,19 +1,15 @@
-#include "codegen/BodyKernels.h"
-
+// The families written as plain C++: here the model's constants are filled in.
 #include "codegen/BodyBitcode.h"
+#include "codegen/KernelCompiler.h"
+#include "codegen/Optimize.h"
 #include "codegen/Sanitize.h"
 
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/Module.h"
-#include "llvm/IR/PassManager.h"
 #include "llvm/IR/Verifier.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Transforms/IPO/GlobalDCE.h"
-#include "llvm/Transforms/InstCombine/InstCombine.h"
-#include "llvm/Transforms/Scalar/SimplifyCFG.h"
 
 using namespace llvm;
 
@@ -82,29 +78,6 @@ static void fillConstants(Module &module, const Constants &constants) {
 #endif
 }
 
-// Branches on constants go before anything is inlined: the code for the other
-// cache format, say.
-static void dropDeadCode(Module &module) {
-  LoopAnalysisManager loops;
-  FunctionAnalysisManager functions;
-  CGSCCAnalysisManager graphs;
-  ModuleAnalysisManager modules;
-  PassBuilder builder;
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graphs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graphs, modules);
-  FunctionPassManager simplify;
-  simplify.addPass(InstCombinePass());
-  simplify.addPass(SimplifyCFGPass());
-  ModulePassManager passes;
-  passes.addPass(GlobalDCEPass());
-  passes.addPass(createModuleToFunctionPassAdaptor(std::move(simplify)));
-  passes.addPass(GlobalDCEPass());
-  passes.run(module, modules);
-}
-
 // Leaves one external function, the body of the row class.
 static Function *chooseEntry(Module &module, const KernelSpec &spec) {
   Function *entry =
@@ -127,10 +100,6 @@ static Function *chooseEntry(Module &module, const KernelSpec &spec) {
 Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
                                                   const Target &target,
                                                   LLVMContext &context) {
-  if (!hasBodyKernel(spec.family, target))
-    return Error{ExitCode::Unsupported, "kernel family '" + spec.family +
-                                            "' has no body for target '" +
-                                            target.name + "'"};
   Expected<std::unique_ptr<Module>> module = parseBitcodeFile(
       MemoryBufferRef(bodyBytes(spec.family, target), spec.family), context);
   if (!module)
@@ -144,7 +113,7 @@ Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
                      kernelSymbol(spec) + "'"};
   fillConstants(**module, spec.constants);
   sanitizeModule(**module, target);
-  dropDeadCode(**module);
+  dropDeadCode(**module); // the code for the other cache format, say
   if (NamedMDNode *ident = (*module)->getNamedMetadata("llvm.ident"))
     (*module)->eraseNamedMetadata(ident);
   assert(!verifyModule(**module, &errs()));

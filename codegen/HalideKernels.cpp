@@ -1,8 +1,6 @@
 // Links the tiles of a Halide kernel into one module, in which loops around
 // them (TileLoops.h) are the only function that is seen from outside.
-#include "codegen/HalideKernels.h"
-
-#include "codegen/BodyKernels.h"
+#include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "codegen/Sanitize.h"
 #include "codegen/TileLoops.h"
@@ -20,10 +18,6 @@
 using namespace llvm;
 
 namespace gemmac {
-
-bool hasHalideKernel(const std::string &family) {
-  return hasTileKernel(family);
-}
 
 // f32 to the bits of the nearest bf16, ties to even, in integers; NaN is quiet.
 static Value *roundByHand(IRBuilder<> &builder, Value *value) {

@@ -1,7 +1,6 @@
 #include "codegen/KernelCompiler.h"
 
-#include "codegen/BodyKernels.h"
-#include "codegen/HalideKernels.h"
+#include "codegen/kernels/Tile.h"
 
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
@@ -10,7 +9,7 @@
 namespace gemmac {
 
 bool hasKernel(const std::string &family, const Target &target) {
-  return hasHalideKernel(family) || hasBodyKernel(family, target);
+  return hasTileKernel(family) || hasBodyKernel(family, target);
 }
 
 Result<std::unique_ptr<llvm::Module>>
@@ -20,7 +19,7 @@ compileKernel(const KernelSpec &spec, const Target &target,
     return Error{ExitCode::Unsupported, "no body of kernel family '" +
                                             spec.family + "' for target " +
                                             target.name};
-  auto module = hasHalideKernel(spec.family)
+  auto module = hasTileKernel(spec.family)
                     ? compileHalideKernel(spec, target, context)
                     : compileBodyKernel(spec, target, context);
   assert((!module || !llvm::verifyModule(**module, &llvm::errs())) &&

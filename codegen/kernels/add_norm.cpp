@@ -10,25 +10,19 @@ namespace gemmac {
 static TileKernel finishAdd(TileBuilder &tile, const KernelSpec &spec,
                             Expr addend, Var j) {
   int64_t k = spec.constants.integer("k");
-  Index offset = Index::row() * rowBytes("f32", k);
-  ImageParam h = tile.input("h", Float(32), {{k, 1}}, offset);
-  Expr value = h(j) + addend;
+  Expr value = rowOf(tile, "h", k)(j) + addend;
   if (spec.constants.integer("scaled"))
-    value = value * tile.input("scale", Float(32), {{1, 1}}, 0)(0);
+    value = value * vectorOf(tile, "scale", 1)(0);
   Func out("out");
   out(j) = value;
-  vectorizeRow(tile, out, k);
-  tile.output(out, "out", {{k, 1}}, offset);
-  return {.rows = {Index::parameter("begin"), Index::parameter("end")},
-          .tiles = {tile.finish()}};
+  storeRow(tile, out, "out", k, rowOffset(k));
+  return rowKernel(tile);
 }
 
 TileKernel buildAddNorm(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
   TileBuilder tile(target);
-  ImageParam y =
-      tile.input("y", Float(32), {{k, 1}}, Index::row() * rowBytes("f32", k));
-  ImageParam w = tile.input("w", Float(32), {{k, 1}}, 0);
+  ImageParam y = rowOf(tile, "y", k), w = vectorOf(tile, "w", k);
   InverseRms rms = inverseRms(tile, y, k, spec.constants.real("eps"));
   Var j("j");
   return finishAdd(tile, spec, y(j) * rms() * w(j), j);
@@ -42,14 +36,12 @@ TileKernel buildAddNorm3(const KernelSpec &spec, const gemmac::Target &target) {
   Func sum("sum3");
   Expr total;
   for (std::string name : {"dense", "experts"}) {
-    ImageParam y = tile.input(name, Float(32), {{k, 1}},
-                              Index::row() * rowBytes("f32", k));
-    ImageParam w = tile.input("w_" + name, Float(32), {{k, 1}}, 0);
+    ImageParam y = rowOf(tile, name, k), w = vectorOf(tile, "w_" + name, k);
     Expr part = y(j) * inverseRms(tile, y, k, eps)() * w(j);
     total = total.defined() ? total + part : part;
   }
   sum(j) = total;
-  ImageParam w = tile.input("w", Float(32), {{k, 1}}, 0);
+  ImageParam w = vectorOf(tile, "w", k);
   InverseRms rms = inverseRms(tile, sum, k, eps);
   return finishAdd(tile, spec, sum(j) * rms() * w(j), j);
 }

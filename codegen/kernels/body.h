@@ -111,7 +111,7 @@ GM_INLINE float maxLanes(f32x16 x) {
 //            block's word; products of step G with all codes of the row's block
 //            at `a`. GM_WIDE_ROWS rows at a time
 //   GM_HAS_DOTS  if products of dots.body.cpp are made here; then FloatVector,
-//            DotsShape and shapeOf(rows), toFloat and blockSums
+//            shapeOf(rows), toFloat and blockSums
 #include GM_MACHINE
 
 GM_INLINE f32x16 fromBf16(u16x16 x) {

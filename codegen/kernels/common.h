@@ -87,8 +87,30 @@ struct InverseRms {
 };
 InverseRms inverseRms(TileBuilder &tile, Halide::Func f, int64_t k, double eps);
 
-// Vectorises the only dimension of an output of `k` elements.
-void vectorizeRow(TileBuilder &tile, Halide::Func f, int64_t k);
+// Rows of f32: one of `k` columns of an operand, the one of the loop unless
+// said, and a vector of them that all rows share.
+inline Index rowOffset(int64_t k, const Index &row = Index::row()) {
+  return row * rowBytes("f32", k);
+}
+inline Halide::ImageParam rowOf(TileBuilder &tile, const std::string &operand,
+                                int64_t k, const Index &row = Index::row()) {
+  return tile.input(operand, Halide::Float(32), {{k, 1}}, rowOffset(k, row));
+}
+inline Halide::ImageParam vectorOf(TileBuilder &tile,
+                                   const std::string &operand, int64_t k) {
+  return tile.input(operand, Halide::Float(32), {{k, 1}}, 0);
+}
+// Stores y(j), j < k, at `offset` of an operand and vectorises it.
+void storeRow(TileBuilder &tile, Halide::Func y, const std::string &operand,
+              int64_t k, const Index &offset);
+
+// The units [begin, end) of a call, and a kernel of one tile over those rows.
+inline LoopRange callUnits() {
+  return {Index::parameter("begin"), Index::parameter("end")};
+}
+inline TileKernel rowKernel(TileBuilder &tile) {
+  return {.rows = callUnits(), .tiles = {tile.finish()}};
+}
 
 //---- families
 

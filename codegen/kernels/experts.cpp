@@ -15,11 +15,10 @@ static Index pairNumber(int64_t i = 0) {
 static Index expert() { return Index::load("ids", pairNumber()); }
 
 static TileKernel groupLoops(const KernelSpec &spec) {
-  TileKernel kernel;
-  kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-  kernel.rows = {0, Index::parameter("rows") * spec.constants.integer("top")};
-  kernel.group = expert();
-  return kernel;
+  return {.units = callUnits(),
+          .rows = {0, Index::parameter("rows") * spec.constants.integer("top")},
+          .tiles = {},
+          .group = expert()};
 }
 
 // The first rows of an expert read its weights from memory.

@@ -4,10 +4,16 @@
 #include "codegen/kernels/dots.h"
 
 #include <bit>
+#include <functional>
 
 using namespace Halide;
 
 namespace gemmac {
+
+static TileKernel allRowsInside() {
+  return {
+      .units = callUnits(), .rows = {0, Index::parameter("rows")}, .tiles = {}};
+}
 
 // Finishes a tile whose epilogue may be made with `tail`.
 using Epilogue = Tile (*)(TileBuilder &tail, const KernelSpec &, Dots &);
@@ -57,9 +63,7 @@ static TileKernel buildBlocks(const KernelSpec &spec,
                               const gemmac::Target &target,
                               const std::string &resultEncoding,
                               Epilogue epilogue, bool several = true) {
-  TileKernel kernel;
-  kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-  kernel.rows = {0, Index::parameter("rows")};
+  TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most = several ? blocksOfTile(target, spec.constants.text("format"),
                                           spec.constants.text("act"), rows)
@@ -118,6 +122,22 @@ static ImageParam pleInput(TileBuilder &tail, int64_t outputs, int64_t units) {
       column * 4);
 }
 
+// gelu of the first parts times `factor`, rounded to a quantised block. After
+// `stored`.
+static Tile
+finishQuantized(Dots &dots, TileBuilder &tail,
+                const std::function<Expr(Var i, Var block, Var r)> &factor,
+                const Index &offset, const Dim &rowDim) {
+  Var i("i"), block("block"), r("r");
+  Func value("value");
+  value(i, block, r) =
+      gelu(dots.storedAt(i % 16, 0, i / 16, r)) * factor(i, block, r);
+  value.bound(i, 0, int(blockValues)).compute_root();
+  value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
+  outputQuantized(tail, value, 1, "y", offset, rowDim);
+  return dots.finish(tail);
+}
+
 // Unit = 32 outputs = two blocks of W, one quantised block of y.
 static Tile quantizedPleTile(const KernelSpec &spec,
                              const gemmac::Target &target, int64_t rows) {
@@ -133,26 +153,17 @@ static Tile quantizedPleTile(const KernelSpec &spec,
                    .w = Index::unit() * (2 * groupBytes(format, k))});
   dots.stored(tail, 0);
   ImageParam ple = pleInput(tail, blockValues, 1);
-  Var i("i"), block("block"), r("r");
-  Func value("value");
-  value(i, block, r) =
-      gelu(dots.storedAt(i % 16, 0, i / 16, r)) * ple(i, block, r);
-  value.bound(i, 0, int(blockValues)).compute_root();
-  value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
-  outputQuantized(
-      tail, value, 1, "y",
+  return finishQuantized(
+      dots, tail, [&](Var i, Var block, Var r) { return ple(i, block, r); },
       bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
               act),
       {rows, 0, "stride"});
-  return dots.finish(tail);
 }
 
 TileKernel buildLinearPle(const KernelSpec &spec,
                           const gemmac::Target &target) {
   if (isQuantized(spec.constants.text("act"))) {
-    TileKernel kernel;
-    kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-    kernel.rows = {0, Index::parameter("rows")};
+    TileKernel kernel = allRowsInside();
     for (int64_t rows : rowTiles(target, spec.rows))
       kernel.tiles.push_back(quantizedPleTile(spec, target, rows));
     return kernel;
@@ -178,9 +189,7 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
                             const gemmac::Target &target) {
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
-  TileKernel kernel;
-  kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-  kernel.rows = {0, Index::parameter("rows")};
+  TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows))
     kernel.tiles.push_back(
         gegluTile(spec, target,
@@ -213,15 +222,13 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
              .prefetchBytes = geglu.prefetchBytes});
   Func result("y");
   if (isQuantized(act)) {
-    Var i("i"), block("block"), r("r");
-    Func value("value");
     dots.stored(tail, 0);
-    value(i, block, r) = gelu(dots.storedAt(i % 16, 0, i / 16, r)) *
-                         dots.storedAt(i % 16, 1, i / 16, r);
-    value.bound(i, 0, blockValues).compute_root().store_in(MemoryType::Stack);
-    value.vectorize(i, tail.lanes());
-    outputQuantized(tail, value, 1, "y", geglu.y, geglu.yRows);
-    return dots.finish(tail);
+    return finishQuantized(
+        dots, tail,
+        [&](Var i, Var block, Var r) {
+          return dots.storedAt(i % 16, 1, i / 16, r);
+        },
+        geglu.y, geglu.yRows);
   }
   result(dots.o, dots.b, dots.r) =
       encode(gelu(dots.stored(tail, 0)) * dots.stored(tail, 1), act);
