@@ -192,8 +192,7 @@ static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
   trailer.manifest_offset = file.end = (file.end + 63) / 64 * 64;
   trailer.manifest_bytes = manifest.size();
   trailer.checksum = gm_checksum(trailer, manifest.data());
-  if (Status s = file.append(manifest.data(), manifest.size()); !s)
-    return s;
+  GM_RETURN_IF_ERROR(file.append(manifest.data(), manifest.size()));
   return file.append(&trailer, sizeof trailer);
 }
 
@@ -202,14 +201,12 @@ static Status appendManifestAndTrailer(TemporaryFile &file, gm_trailer trailer,
 static Status appendFidelity(TemporaryFile &file, ProgramInput &in,
                              gm_trailer trailer, uint64_t manifestAt) {
   // A program that is open for writing cannot be run.
-  if (Status s = file.closeFile(); !s)
-    return s;
+  GM_RETURN_IF_ERROR(file.closeFile());
   Result<FidelityFacts> facts = in.verify(file.path);
   if (!facts)
     return facts.error();
   in.manifest.fidelity = *facts;
-  if (Status s = file.open(O_RDWR, 0); !s)
-    return s;
+  GM_RETURN_IF_ERROR(file.open(O_RDWR, 0));
   file.end = manifestAt;
   if (ftruncate(file.fd, off_t(file.end)))
     return cannotWrite("write", file.final, errno);
@@ -225,8 +222,7 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
     return *hashes;
   }
   TemporaryFile file(path);
-  if (Status s = file.open(O_RDWR | O_CREAT | O_TRUNC, 0666); !s)
-    return s.error();
+  GM_RETURN_IF_ERROR(file.open(O_RDWR | O_CREAT | O_TRUNC, 0666));
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   trailer.weights_bytes = in.manifest.plan.weightBytes();
   Result<PackHashes> hashes = appendWeights(file, in);
@@ -234,24 +230,18 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
     return hashes;
   in.manifest.hashes = *hashes;
   std::vector<uint8_t> manifest = writeManifest(in.manifest);
-  if (Status s = appendManifestAndTrailer(file, trailer, manifest); !s)
-    return s.error();
-  if (Status s = file.keep(); !s)
-    return s.error();
+  GM_RETURN_IF_ERROR(appendManifestAndTrailer(file, trailer, manifest));
+  GM_RETURN_IF_ERROR(file.keep());
   return hashes;
 }
 
 Result<ProgramSizes> writeProgram(ProgramInput in) {
   ProgramSizes sizes;
   TemporaryFile object(in.output, ".o"), program(in.output);
-  if (Status s = object.open(O_RDWR | O_CREAT | O_TRUNC, 0666); !s)
-    return s.error();
-  if (Status s = object.append(in.object.data(), in.object.size()); !s)
-    return s.error();
-  if (Status s = linkElf(in, object.path, program.path); !s)
-    return s.error();
-  if (Status s = program.open(O_RDWR, 0); !s)
-    return s.error();
+  GM_RETURN_IF_ERROR(object.open(O_RDWR | O_CREAT | O_TRUNC, 0666));
+  GM_RETURN_IF_ERROR(object.append(in.object.data(), in.object.size()));
+  GM_RETURN_IF_ERROR(linkElf(in, object.path, program.path));
+  GM_RETURN_IF_ERROR(program.open(O_RDWR, 0));
   struct stat info;
   if (fstat(program.fd, &info))
     return cannotWrite("read", program.final, errno);
@@ -264,8 +254,7 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
     return code.error();
   in.manifest.sections = {*code};
   if (in.discard)
-    if (Status s = program.discard(); !s)
-      return s.error();
+    GM_RETURN_IF_ERROR(program.discard());
 
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   sizes.weights = in.manifest.plan.weightBytes();
@@ -291,20 +280,16 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
     in.manifest.sections.push_back(
         {"tokenizer", program.end, in.tokenizer.size(),
          XXH3_64bits(in.tokenizer.data(), in.tokenizer.size())});
-  if (Status s = program.append(in.tokenizer.data(), in.tokenizer.size()); !s)
-    return s.error();
+  GM_RETURN_IF_ERROR(program.append(in.tokenizer.data(), in.tokenizer.size()));
   in.manifest.hashes = std::move(*hashes);
   std::vector<uint8_t> manifest = writeManifest(in.manifest);
   sizes.manifest = manifest.size();
   const uint64_t manifestAt = program.end;
-  if (Status s = appendManifestAndTrailer(program, trailer, manifest); !s)
-    return s.error();
+  GM_RETURN_IF_ERROR(appendManifestAndTrailer(program, trailer, manifest));
   if (in.verify)
-    if (Status s = appendFidelity(program, in, trailer, manifestAt); !s)
-      return s.error();
+    GM_RETURN_IF_ERROR(appendFidelity(program, in, trailer, manifestAt));
   if (!in.discard)
-    if (Status s = program.keep(); !s)
-      return s.error();
+    GM_RETURN_IF_ERROR(program.keep());
   return sizes;
 }
 

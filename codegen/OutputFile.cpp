@@ -102,8 +102,7 @@ Status TemporaryFile::closeFile() {
 }
 
 Status TemporaryFile::keep() {
-  if (Status s = closeFile(); !s)
-    return s;
+  GM_RETURN_IF_ERROR(closeFile());
   if (rename(path.c_str(), final.c_str()))
     return cannotWrite("create", final, errno);
   llvm::sys::DontRemoveFileOnSignal(path);
