@@ -49,8 +49,7 @@ LogicalResult CpuRecipe::lower(gemma::KvBlockOp op) {
     own.push_back(op.getVAttr());
   double eps = op.getEps().convertToDouble();
   FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
-  FailureOr<Value> tile = ioArg(Io::tile);
-  if (failed(cache) || failed(tile))
+  if (failed(cache))
     return failure();
   FailureOr<Projection> kv =
       project(at(op.getH()), op.getNormAttr(), eps, own, "kv");
@@ -62,7 +61,7 @@ LogicalResult CpuRecipe::lower(gemma::KvBlockOp op) {
                       {"pairs", int64_t(op.getPairs())},
                       {"eps", eps},
                       {"cache", cache->getFormat().str()}},
-        .inputs = {kv->product, at(op.getTable()), *tile},
+        .inputs = {kv->product, at(op.getTable()), ioArg(Io::tile)},
         .weights = {c.symbols.vector(op.getKNormAttr())},
         .chosen = {kv->columns.front(), kv->columns.back()},
         .cache = op.getCacheAttr()});
@@ -96,23 +95,16 @@ LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
                       .weights = {qNorm},
                       .chosen = q->columns})[0];
   Value a = attend(roped, *cache, heads, o.act);
-  if (!a)
-    return failure();
   addNorm(h, linear(a, o, "attn_proj"), op.getPostAttr(), std::nullopt, eps,
           op.getResult());
   return success();
 }
 
 // The attention itself, rounded to `act`, whose blocks of 32 columns lie in one
-// head; null after an error.
+// head.
 Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                         StringRef act) {
   bool isLocal = cache.isLocal();
-  FailureOr<Value> tile = ioArg(Io::tile);
-  FailureOr<Value> split = ioArg(isLocal ? Io::split_local : Io::split_global),
-                   parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
-  if (failed(tile) || failed(split) || failed(parts))
-    return {};
   int64_t hd = cache.getDim();
   Call what = {.family = "attend",
                .name = c.few() ? "attn_parts" : "attn_out",
@@ -123,15 +115,16 @@ Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                              {"window", int64_t(cache.getWindow())},
                              {"cache", cache.getFormat().str()},
                              {"act", c.few() ? "f32" : act.str()}},
-               .inputs = {q, *tile},
+               .inputs = {q, ioArg(Io::tile)},
                .cache = FlatSymbolRefAttr::get(cache.getSymNameAttr())};
   if (!c.few())
     return call(what)[0];
-  what.inputs.push_back(*split);
+  what.inputs.push_back(ioArg(isLocal ? Io::split_local : Io::split_global));
+  Value parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
   return call({.family = "merge",
                .name = "attn_out",
                .constants = {{"heads", heads}, {"hd", hd}, {"act", act.str()}},
-               .inputs = {call(what)[0], *parts}})[0];
+               .inputs = {call(what)[0], parts}})[0];
 }
 
 } // namespace gemmac::cpu

@@ -70,7 +70,7 @@ private:
   RankedTensorType rowsOf(StringRef encoding, int64_t columns);
   int64_t columns(Value v) { return kernel::columnsOf(v.getType()); }
   Value at(Value gemmaValue) { return c.values.lookup(gemmaValue); }
-  FailureOr<Value> ioArg(Io io);
+  Value ioArg(Io io);
   FlatSymbolRefAttr symbol(StringRef name) {
     return FlatSymbolRefAttr::get(c.builder.getContext(), name);
   }
@@ -79,7 +79,7 @@ private:
   Operation *op;
   FlatSymbolRefAttr layer = {}; // a weight of the op's layer, if it has one
   Location loc;
-  bool isRefused = false; // a call for which there is no kernel
+  bool isRefused = false; // a call has no kernel, or no step array
 };
 
 } // namespace gemmac::cpu

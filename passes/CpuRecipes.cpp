@@ -23,11 +23,16 @@ RankedTensorType CpuRecipe::rowsOf(StringRef encoding, int64_t columns) {
   return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
 }
 
-FailureOr<Value> CpuRecipe::ioArg(Io io) {
+Value CpuRecipe::ioArg(Io io) {
   if (auto found = c.io.find(io); found != c.io.end())
     return found->second;
-  return op->emitError() << "needs the step array '" << arrayOf(io).name
-                         << "', which this segment has not";
+  op->emitError() << "needs the step array '" << arrayOf(io).name
+                  << "', which this segment has not";
+  isRefused = true;
+  // Something in its place, to go on.
+  return UnrealizedConversionCastOp::create(c.builder, loc, rowsOf("i32", 1),
+                                            ValueRange())
+      .getResult(0);
 }
 
 ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
@@ -189,16 +194,14 @@ LogicalResult CpuRecipe::lower(gemma::PleInputsOp op) {
           p = op.getWidth();
   WeightRef table = c.symbols.gathered(op.getTableAttr());
   WeightRef proj = c.symbols.matrix(op.getProjAttr()), rows = proj;
-  FailureOr<Value> token = ioArg(Io::ple);
-  if (failed(token))
-    return failure();
+  Value token = ioArg(Io::ple);
   if (c.pleColumns)
     return op.emitError("unsupported: a second ple_inputs in one segment");
   if (const int block = formatOf(table.format).block; p % block)
     return op.emitError("expects a width of a multiple of ")
            << block << " with a table in " << table.format << ", got " << p;
   c.pleColumns = {first * p, last * p};
-  token->setType(rowsOf(table.format, (last - first) * p));
+  token.setType(rowsOf(table.format, (last - first) * p));
 
   if (first != 0 || last * p != proj.rows) {
     std::string name = (proj.name.getValue() + "_" + Twine(first)).str();
@@ -221,7 +224,7 @@ LogicalResult CpuRecipe::lower(gemma::PleInputsOp op) {
                           {"format", table.format},
                           {"token_scale", op.getTokenScale().convertToDouble()},
                           {"scale", op.getScale().convertToDouble()}},
-            .inputs = {context, *token},
+            .inputs = {context, token},
             .weights = {c.symbols.vector(op.getNormAttr())}})[0]);
   return success();
 }
@@ -290,22 +293,18 @@ LogicalResult CpuRecipe::lower(gemma::TopOp op) {
   if (failed(refuseMany(c, op)))
     return failure();
   WeightRef w = c.symbols.matrix(op.getWeightAttr());
-  FailureOr<Value> mask = ioArg(Io::mask);
-  if (failed(mask))
-    return failure();
+  Value mask = ioArg(Io::mask);
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
   const int64_t parts = std::clamp<int64_t>(w.rows / 16, 1, 64);
   Call what = {.family = "top", .name = "top_parts", .chosen = {parts}};
   if (w.low) {
-    FailureOr<Value> best = ioArg(Io::best);
-    if (failed(best))
-      return failure();
     what.family = "top_scan";
     what.constants = productOf(w).set("cap", cap);
-    what.inputs = {quant(at(op.getHidden()), w.act, "head_in"), *mask, *best};
+    what.inputs = {quant(at(op.getHidden()), w.act, "head_in"), mask,
+                   ioArg(Io::best)};
     what.weights = {w};
   } else {
-    what.inputs = {capped(at(op.getHidden()), w, cap, "logits"), *mask};
+    what.inputs = {capped(at(op.getHidden()), w, cap, "logits"), mask};
   }
   ValueRange best = call(what);
   ValueRange merged =

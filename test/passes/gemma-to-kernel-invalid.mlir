@@ -362,3 +362,14 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {g
   %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) pairs 16 eps 1.0e-6 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
   return %y : tensor<?x64xf32>
 }
+
+// -----
+
+// Scores in a segment that gets no mask.
+gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  // expected-error @+1 {{needs the step array 'mask', which this segment has not}}
+  %i, %v = gemma.top %h, @e count 64 : tensor<?x64xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+  return %h : tensor<?x64xf32>
+}
