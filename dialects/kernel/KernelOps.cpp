@@ -305,7 +305,7 @@ LogicalResult kernel::CacheOp::verify() {
           llvm::join(gemmac::formatNames(gemmac::Format::Cache), " or "),
           getFormat()))
     return check;
-  int64_t lanes = known->bits == 32 ? 16 : 32; // of a V page (targets/blocks.h)
+  int64_t lanes = gemmac::cacheShapeOf(known->name).group; // of a V page
   check.require(getDim() % lanes == 0,
                 "expects dim to be a multiple of {0}, got {1}", lanes,
                 getDim());
