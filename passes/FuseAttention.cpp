@@ -107,7 +107,6 @@ static bool fuseAttention(AttentionOp attention) {
 
 namespace {
 struct FuseAttention : impl::FuseAttentionBase<FuseAttention> {
-  using Base::Base;
   void runOnOperation() override {
     forEach<AppendOp>(getOperation(),
                       [&](AppendOp op) { ++(fuseKv(op) ? fused : declined); });

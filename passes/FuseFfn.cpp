@@ -148,7 +148,6 @@ static bool fuseMoe(ExpertsOp experts) {
 
 namespace {
 struct FuseFfn : impl::FuseFfnBase<FuseFfn> {
-  using Base::Base;
   void runOnOperation() override {
     forEach<ExpertsOp>(getOperation(), [&](ExpertsOp op) {
       ++(fuseMoe(op) ? fused : declined);

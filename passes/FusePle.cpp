@@ -116,7 +116,6 @@ static bool fuseBlock(GegluOp geglu) {
 
 namespace {
 struct FusePle : impl::FusePleBase<FusePle> {
-  using Base::Base;
   void runOnOperation() override {
     forEach<AddOp>(getOperation(), [&](AddOp op) {
       if (std::optional<bool> done = fuseInputs(op))

@@ -71,7 +71,7 @@ private:
   LogicalResult checkInside(kernel::CallOp call, const Bytes &bytes);
   LogicalResult checkSelf(kernel::CallOp call, const Family &family);
   LogicalResult checkRaces(kernel::CallOp call, const Family &family);
-  LogicalResult checkAlive(kernel::CallOp call, Value value);
+  Value overwriterOf(Value value);
   LogicalResult checkOutputs();
   std::optional<Bytes> bytesOf(Value value);
 
@@ -169,24 +169,23 @@ LogicalResult MemoryChecker::placeResults(kernel::CallOp call) {
 // One call may get the same bytes twice only for an update declared in place.
 LogicalResult MemoryChecker::checkSelf(kernel::CallOp call,
                                        const Family &family) {
+  Check check(call);
   for (auto [r, result] : llvm::enumerate(call.getResults())) {
     const Bytes &out = places[result];
     for (auto [i, input] : llvm::enumerate(call.getInputs())) {
       std::optional<Bytes> in = bytesOf(input);
-      if (!in || !in->overlaps(out))
-        continue;
-      bool isDeclared = family.results[r].inPlaceWith == int(i);
-      if (!isDeclared || in->begin != out.begin ||
-          input.getType() != result.getType())
-        return call.emitOpError()
-               << "expects result " << r << " apart from input " << i << " ("
-               << family.inputs[i].name << ")";
+      if (in && in->overlaps(out))
+        check.require(family.results[r].inPlaceWith == int(i) &&
+                          in->begin == out.begin &&
+                          input.getType() == result.getType(),
+                      "expects result {0} apart from input {1} ({2})", r, i,
+                      family.inputs[i].name);
     }
     for (Value other : call.getResults().drop_front(r + 1))
-      if (places[other].overlaps(out))
-        return call.emitOpError("expects results at different bytes");
+      check.require(!places[other].overlaps(out),
+                    "expects results at different bytes");
   }
-  return success();
+  return check;
 }
 
 LogicalResult MemoryChecker::checkRaces(kernel::CallOp call,
@@ -221,17 +220,14 @@ LogicalResult MemoryChecker::checkRaces(kernel::CallOp call,
   return success();
 }
 
-// No write since the definition of `value` has hit its bytes.
-LogicalResult MemoryChecker::checkAlive(kernel::CallOp call, Value value) {
+// What has written to the bytes of `value` since its definition; null: nothing.
+Value MemoryChecker::overwriterOf(Value value) {
   std::optional<Bytes> bytes = bytesOf(value);
   assert(bytes && "arguments have kernel.io, results have places");
   for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
     if (writes[i].first != value && writes[i].second.overlaps(*bytes))
-      return call.emitOpError()
-             << "reads a value that @"
-             << writes[i].first.getDefiningOp<kernel::CallOp>().getCallee()
-             << " has overwritten";
-  return success();
+      return writes[i].first;
+  return {};
 }
 
 LogicalResult MemoryChecker::checkOutputs() {
@@ -244,10 +240,9 @@ LogicalResult MemoryChecker::checkOutputs() {
     if (!io || !bytes || bytes->io != io || !value.getDefiningOp())
       return returned.emitOpError() << "expects result " << index << " at io "
                                     << (io ? arrayOf(*io).name : "?");
-    for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
-      if (writes[i].first != value && writes[i].second.overlaps(*bytes))
-        return returned.emitOpError() << "returns io " << arrayOf(*io).name
-                                      << ", which is overwritten";
+    if (overwriterOf(value))
+      return returned.emitOpError()
+             << "returns io " << arrayOf(*io).name << ", which is overwritten";
   }
   return success();
 }
@@ -265,8 +260,11 @@ LogicalResult MemoryChecker::run() {
     if (failed(placeResults(call)))
       return failure();
     for (Value input : call.getInputs())
-      if (failed(checkAlive(call, input)))
-        return failure();
+      if (Value other = overwriterOf(input))
+        return call.emitOpError()
+               << "reads a value that @"
+               << other.getDefiningOp<kernel::CallOp>().getCallee()
+               << " has overwritten";
     if (failed(checkSelf(call, family)) || failed(checkRaces(call, family)))
       return failure();
     for (Value result : call.getResults()) {
@@ -355,13 +353,11 @@ LogicalResult verifyPlan(ModuleOp module) {
 }
 
 namespace {
-
 struct VerifyPlan : impl::VerifyPlanBase<VerifyPlan> {
   void runOnOperation() override {
     if (failed(verifyPlan(getOperation())))
       signalPassFailure();
   }
 };
-
 } // namespace
 } // namespace gemmac
