@@ -1,7 +1,7 @@
 // What the plain C++ bodies (*.body.cpp) share: vector types, multiply-add of
 // one word, exp, rounding, the constants' names and the merge of partial
 // softmaxes. Freestanding: compiled by the build's clang to bitcode per triple
-// and kept inside the compiler (codegen/BodyKernels.cpp). Must not include
+// and kept inside the compiler (codegen/KernelCompiler.cpp). Must not include
 // anything of the C library, nor of MLIR, Halide or LLVM.
 //
 // `extern const` symbols gm_<name> are the constants of the KernelSpec (text

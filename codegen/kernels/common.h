@@ -20,11 +20,17 @@ public:
   // become facts that Halide may use.
   Halide::ImageParam input(const std::string &operand, Halide::Type type,
                            const std::vector<Dim> &dims, const Index &offset);
-  // An i32 whose value is known when the tile is called.
-  Halide::Param<int32_t> scalar(const Index &value);
-  // A u8 constant that Halide knows nothing about: a mask whose value it knew
-  // would keep it from the instruction that multiplies u8 by i8.
-  Halide::Param<uint8_t> hidden(uint8_t value);
+  // A number whose value is known when the tile is called, at the earliest.
+  template <typename T>
+  Halide::Param<T> scalar(const Index &value) {
+    const Halide::Type type = Halide::type_of<T>();
+    Halide::Param<T> param("scalar" + std::to_string(inputArguments.size()));
+    inputs.push_back(param);
+    inputArguments.push_back({.offset = value,
+                              .typeCode = int(type.code()),
+                              .typeBits = type.bits()});
+    return param;
+  }
   // The buffer that `func` is written to. Order of outputs = order of calls.
   void output(Halide::Func func, const std::string &operand,
               const std::vector<Dim> &dims, const Index &offset);

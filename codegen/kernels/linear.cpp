@@ -25,6 +25,12 @@ static Index blockOffset(int64_t bytes) {
          bytes;
 }
 
+// Results of units of 32 outputs.
+static Index wideOffset(const std::string &act) {
+  return bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
+                 act);
+}
+
 static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
   tile.output(
       y, "y",
@@ -33,8 +39,7 @@ static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
 }
 
 static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
-                      int64_t rows, int64_t blocks,
-                      const std::string &resultEncoding, Epilogue epilogue) {
+                      int64_t rows, int64_t blocks, Epilogue epilogue) {
   const std::string &format = spec.constants.text("format");
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
@@ -53,16 +58,15 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
   Func y("y");
   y(dots.o, dots.b, dots.r) = dots.sum(0);
   dots.schedule(y);
-  storeBlocks(tile, y, elementBytes(resultEncoding));
+  storeBlocks(tile, y, elementBytes("f32"));
   return tile.finish();
 }
 
 // Units are blocks of 16 outputs, several per tile where they fit and `several`
 // is set.
 static TileKernel buildBlocks(const KernelSpec &spec,
-                              const gemmac::Target &target,
-                              const std::string &resultEncoding,
-                              Epilogue epilogue, bool several = true) {
+                              const gemmac::Target &target, Epilogue epilogue,
+                              bool several = true) {
   TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most = several ? blocksOfTile(target, spec.constants.text("format"),
@@ -70,14 +74,13 @@ static TileKernel buildBlocks(const KernelSpec &spec,
                            : 1;
     for (int64_t blocks :
          most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
-      kernel.tiles.push_back(
-          buildTile(spec, target, rows, blocks, resultEncoding, epilogue));
+      kernel.tiles.push_back(buildTile(spec, target, rows, blocks, epilogue));
   }
   return kernel;
 }
 
 TileKernel buildLinear(const KernelSpec &spec, const gemmac::Target &target) {
-  return buildBlocks(spec, target, "f32", nullptr);
+  return buildBlocks(spec, target, nullptr);
 }
 
 // In C++ (softcap.body.cpp), so that family top_scan has the same bits.
@@ -101,15 +104,12 @@ static Tile softcapEpilogue(int64_t rows, int64_t blocks, float cap) {
 }
 
 TileKernel buildLogits(const KernelSpec &spec, const gemmac::Target &target) {
-  const float cap = float(spec.constants.real("cap"));
-  return buildBlocks(
-      spec, target, "f32",
-      cap > 0
-          ? Epilogue([](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
-              return dots.finish(softcapEpilogue(
-                  tail.rows, tail.units, float(spec.constants.real("cap"))));
-            })
-          : nullptr);
+  Epilogue capped = [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
+    return dots.finish(softcapEpilogue(tail.rows, tail.units,
+                                       float(spec.constants.real("cap"))));
+  };
+  return buildBlocks(spec, target,
+                     float(spec.constants.real("cap")) > 0 ? capped : nullptr);
 }
 
 // Columns of the per-layer inputs beside `outputs` outputs of a unit.
@@ -155,9 +155,7 @@ static Tile quantizedPleTile(const KernelSpec &spec,
   ImageParam ple = pleInput(tail, blockValues, 1);
   return finishQuantized(
       dots, tail, [&](Var i, Var block, Var r) { return ple(i, block, r); },
-      bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
-              act),
-      {rows, 0, "stride"});
+      wideOffset(act), {rows, 0, "stride"});
 }
 
 TileKernel buildLinearPle(const KernelSpec &spec,
@@ -179,8 +177,7 @@ TileKernel buildLinearPle(const KernelSpec &spec,
     storeBlocks(tail, y, elementBytes(act));
     return dots.finish(tail);
   };
-  return buildBlocks(spec, target, spec.constants.text("act"), gated,
-                     /*several=*/false);
+  return buildBlocks(spec, target, gated, /*several=*/false);
 }
 
 // Unit = 32 outputs = two blocks; their gate groups are 4u and 4u + 1 of W, up
@@ -191,14 +188,11 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
   int64_t k = spec.constants.integer("k");
   TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows))
-    kernel.tiles.push_back(
-        gegluTile(spec, target,
-                  {.rows = rows,
-                   .x = Index::row() * rowBytes(act, k),
-                   .y = bytesOf(Index::row() * Index::parameter("stride") +
-                                    Index::unit() * 32,
-                                act),
-                   .yRows = {rows, 0, "stride"}}));
+    kernel.tiles.push_back(gegluTile(spec, target,
+                                     {.rows = rows,
+                                      .x = Index::row() * rowBytes(act, k),
+                                      .y = wideOffset(act),
+                                      .yRows = {rows, 0, "stride"}}));
   return kernel;
 }
 
