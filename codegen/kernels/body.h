@@ -73,14 +73,8 @@ GM_INLINE i32x16 counting() {
 }
 
 // Sum and maximum of the lanes, in one fixed order.
-GM_INLINE float sumLanes(f32x16 x) {
-  auto a = x.lo + x.hi;
-  auto b = a.lo + a.hi;
-  auto c = b.lo + b.hi;
-  return c.lo + c.hi;
-}
-
-GM_INLINE int32_t sumLanes(i32x16 x) {
+template <class V>
+GM_INLINE auto sumLanes(V x) {
   auto a = x.lo + x.hi;
   auto b = a.lo + a.hi;
   auto c = b.lo + b.hi;
@@ -113,6 +107,11 @@ GM_INLINE float maxLanes(f32x16 x) {
 //   GM_HAS_DOTS  if products of dots.body.cpp are made here; then FloatVector,
 //            shapeOf(rows), toFloat and blockSums
 #include GM_MACHINE
+
+// 16 outputs of a product as vectors of the machine.
+enum { Lanes = GM_LANES, Vectors = 16 / Lanes };
+using f32v = float __attribute__((ext_vector_type(Lanes)));
+using f16v = _Float16 __attribute__((ext_vector_type(Lanes)));
 
 GM_INLINE f32x16 fromBf16(u16x16 x) {
   return __builtin_bit_cast(f32x16, __builtin_convertvector(x, u32x16) << 16);
