@@ -6,6 +6,7 @@
 #include <bit>
 #include <cassert>
 #include <cstring>
+#include <iterator>
 
 // A product that meets a sum must be rounded on its own.
 #pragma STDC FP_CONTRACT OFF
@@ -34,79 +35,20 @@ uint16_t floatToBf16(float x) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-const char *sourceWord(SourceType type) {
-  switch (type) {
-  case SourceType::F32:
-    return "f32";
-  case SourceType::F16:
-    return "f16";
-  case SourceType::BF16:
-    return "bf16";
-  case SourceType::Q8_0:
-    return "q8_0";
-  case SourceType::Q4_0:
-    return "q4_0";
-  case SourceType::Q4_1:
-    return "q4_1";
-  case SourceType::Q5_0:
-    return "q5_0";
-  case SourceType::Q5_1:
-    return "q5_1";
-  case SourceType::Q4_K:
-    return "q4_k";
-  case SourceType::Q5_K:
-    return "q5_k";
-  case SourceType::Q6_K:
-    return "q6_k";
-  case SourceType::I64:
-  case SourceType::Other:
-    break;
-  }
-  return nullptr;
-}
-
 namespace {
-
-struct Sizes {
-  int64_t elements, bytes;
-};
-
-Sizes sizes(SourceType type) {
-  switch (type) {
-  case SourceType::F32:
-    return {1, 4};
-  case SourceType::F16:
-  case SourceType::BF16:
-    return {1, 2};
-  case SourceType::I64:
-    return {1, 8};
-  case SourceType::Q8_0:
-    return {32, 34};
-  case SourceType::Q4_0:
-    return {32, 18};
-  case SourceType::Q4_1:
-    return {32, 20};
-  case SourceType::Q5_0:
-    return {32, 22};
-  case SourceType::Q5_1:
-    return {32, 24};
-  case SourceType::Q4_K:
-    return {256, 144};
-  case SourceType::Q5_K:
-    return {256, 176};
-  case SourceType::Q6_K:
-    return {256, 210};
-  case SourceType::Other:
-    break;
-  }
-  assert(false && "a type without values");
-  return {1, 1};
-}
 
 float half(const uint8_t *at) {
   uint16_t bits;
   memcpy(&bits, at, 2);
   return halfToFloat(bits);
+}
+
+void f32(const uint8_t *b, float *to) { memcpy(to, b, 4); }
+void f16(const uint8_t *b, float *to) { *to = half(b); }
+void bf16(const uint8_t *b, float *to) {
+  uint16_t bits;
+  memcpy(&bits, b, 2);
+  *to = bf16ToFloat(bits);
 }
 
 // d, int8[32].
@@ -214,65 +156,55 @@ void q6_k(const uint8_t *b, float *to) {
   }
 }
 
-template <void block(const uint8_t *, float *)>
-void blocks(SourceType type, const uint8_t *from, int64_t n, float *to) {
-  Sizes size = sizes(type);
-  assert(n % size.elements == 0);
-  for (int64_t i = 0; i < n; i += size.elements, from += size.bytes)
-    block(from, to + i);
+// `n` blocks one after the other.
+using Decoder = void (*)(const uint8_t *from, int64_t n, float *to);
+template <void block(const uint8_t *, float *), int values, int bytes>
+void each(const uint8_t *from, int64_t n, float *to) {
+  for (int64_t i = 0; i < n; ++i)
+    block(from + i * bytes, to + i * values);
+}
+
+struct Type {
+  const char *word;  // null: no weights
+  int values, bytes; // of a block
+  Decoder decode;
+};
+template <void block(const uint8_t *, float *), int values, int bytes>
+constexpr Type weights(const char *word) {
+  return {word, values, bytes, each<block, values, bytes>};
+}
+
+const Type &typeOf(SourceType type) {
+  static const Type all[] = {
+      weights<f32, 1, 4>("f32"),       weights<f16, 1, 2>("f16"),
+      weights<bf16, 1, 2>("bf16"),     {nullptr, 1, 8, nullptr}, // I64
+      weights<q8_0, 32, 34>("q8_0"),   weights<q4_0, 32, 18>("q4_0"),
+      weights<q4_1, 32, 20>("q4_1"),   weights<q5_0, 32, 22>("q5_0"),
+      weights<q5_1, 32, 24>("q5_1"),   weights<q4_k, 256, 144>("q4_k"),
+      weights<q5_k, 256, 176>("q5_k"), weights<q6_k, 256, 210>("q6_k"),
+      {nullptr, 1, 1, nullptr}}; // Other
+  static_assert(std::size(all) == size_t(SourceType::Other) + 1);
+  return all[size_t(type)];
 }
 
 } // namespace
 
-bool isBlockType(SourceType type) {
-  return type >= SourceType::Q8_0 && type <= SourceType::Q6_K;
-}
+const char *sourceWord(SourceType type) { return typeOf(type).word; }
 
-int64_t blockElements(SourceType type) { return sizes(type).elements; }
+bool isBlockType(SourceType type) { return typeOf(type).values > 1; }
+
+int64_t blockElements(SourceType type) { return typeOf(type).values; }
 
 int64_t sourceBytes(SourceType type, int64_t n) {
-  Sizes size = sizes(type);
-  assert(n % size.elements == 0);
-  return n / size.elements * size.bytes;
+  assert(type != SourceType::Other && "a type without values");
+  assert(n % typeOf(type).values == 0);
+  return n / typeOf(type).values * typeOf(type).bytes;
 }
 
 void dequantizeRow(SourceType type, const uint8_t *from, int64_t n, float *to) {
-  switch (type) {
-  case SourceType::F32:
-    memcpy(to, from, n * 4);
-    return;
-  case SourceType::F16:
-    for (int64_t i = 0; i < n; ++i)
-      to[i] = half(from + 2 * i);
-    return;
-  case SourceType::BF16:
-    for (int64_t i = 0; i < n; ++i) {
-      uint16_t bits;
-      memcpy(&bits, from + 2 * i, 2);
-      to[i] = bf16ToFloat(bits);
-    }
-    return;
-  case SourceType::Q8_0:
-    return blocks<q8_0>(type, from, n, to);
-  case SourceType::Q4_0:
-    return blocks<q4_0>(type, from, n, to);
-  case SourceType::Q4_1:
-    return blocks<q4_1>(type, from, n, to);
-  case SourceType::Q5_0:
-    return blocks<q5_0>(type, from, n, to);
-  case SourceType::Q5_1:
-    return blocks<q5_1>(type, from, n, to);
-  case SourceType::Q4_K:
-    return blocks<q4_k>(type, from, n, to);
-  case SourceType::Q5_K:
-    return blocks<q5_k>(type, from, n, to);
-  case SourceType::Q6_K:
-    return blocks<q6_k>(type, from, n, to);
-  case SourceType::I64:
-  case SourceType::Other:
-    break;
-  }
-  assert(false && "a type without f32 values");
+  assert(typeOf(type).decode && "a type without f32 values");
+  assert(n % typeOf(type).values == 0);
+  typeOf(type).decode(from, n / typeOf(type).values, to);
 }
 
 // Of `n` numbers, `stride` bytes apart, the first whose `exponent` is all ones.

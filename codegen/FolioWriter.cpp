@@ -1,27 +1,12 @@
 #include "codegen/FolioWriter.h"
 
+#include "codegen/OutputFile.h"
+
 #include <algorithm>
-#include <cerrno>
-#include <unistd.h>
 
 namespace gemmac {
 
 static constexpr uint64_t window = 2 << 20;
-
-static bool writeAll(int fd, const uint8_t *data, size_t bytes,
-                     uint64_t offset) {
-  while (bytes) {
-    ssize_t n = pwrite(fd, data, bytes, off_t(offset));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n == 0)
-      errno = ENOSPC;
-    if (n <= 0)
-      return false;
-    data += n, bytes -= size_t(n), offset += uint64_t(n);
-  }
-  return true;
-}
 
 FolioWriter::FolioWriter(int fd, uint64_t begin, uint64_t end)
     : fd(fd), begin(begin), end(end),
@@ -36,7 +21,7 @@ bool FolioWriter::touch(uint64_t offset) {
   done = true;
   const uint64_t from = std::max(number * window, begin),
                  to = std::min((number + 1) * window, end);
-  return writeAll(fd, zeros.data(), size_t(to - from), from);
+  return writeAt(fd, zeros.data(), size_t(to - from), from);
 }
 
 bool FolioWriter::write(const uint8_t *data, size_t bytes, uint64_t offset) {
@@ -45,7 +30,7 @@ bool FolioWriter::write(const uint8_t *data, size_t bytes, uint64_t offset) {
     return false;
   if (last % window && !touch(last - 1))
     return false;
-  return writeAll(fd, data, bytes, offset);
+  return writeAt(fd, data, bytes, offset);
 }
 
 } // namespace gemmac

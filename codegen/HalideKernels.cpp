@@ -1,8 +1,6 @@
 // Links the tiles of a Halide kernel into one module, in which loops around
 // them (TileLoops.h) are the only function that is seen from outside.
-#include "codegen/HalideKernels.h"
-
-#include "codegen/BodyKernels.h"
+#include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "codegen/Sanitize.h"
 #include "codegen/TileLoops.h"
@@ -20,10 +18,6 @@
 using namespace llvm;
 
 namespace gemmac {
-
-bool hasHalideKernel(const std::string &family) {
-  return hasTileKernel(family);
-}
 
 // f32 to the bits of the nearest bf16, ties to even, in integers; NaN is quiet.
 static Value *roundByHand(IRBuilder<> &builder, Value *value) {
@@ -58,19 +52,17 @@ static void defineRounding(Module &module, const gemmac::Target &target) {
   round->addFnAttr(Attribute::AlwaysInline);
 }
 
-static bool linkTile(Module &module, Linker &linker, const Tile &tile,
-                     const gemmac::Target &target, LLVMContext &context) {
+static void linkTile(Module &module, Linker &linker, const Tile &tile,
+                     const gemmac::Target &target) {
   if (module.getFunction(tile.symbol))
-    return true; // of a body that another tile needed
+    return; // of a body that another tile needed
   StringRef bytes =
       tile.body.empty() ? tile.bitcode : bodyBytes(tile.body, target);
-  auto parsed = parseBitcodeFile(MemoryBufferRef(bytes, tile.symbol), context);
-  if (!parsed)
-    return consumeError(parsed.takeError()), false;
-  sanitizeModule(**parsed, target);
-  bool failed = linker.linkInModule(std::move(*parsed));
+  std::unique_ptr<Module> part = cantFail(parseBitcodeFile(
+      MemoryBufferRef(bytes, tile.symbol), module.getContext()));
+  sanitizeModule(*part, target);
+  [[maybe_unused]] bool failed = linker.linkInModule(std::move(part));
   assert(!failed && "tiles define the same symbol");
-  return !failed;
 }
 
 // Halide prefetches as if nothing were used twice, and in a loop over the
@@ -126,10 +118,8 @@ Result<std::unique_ptr<Module>> compileHalideKernel(const KernelSpec &spec,
   for (const Tile &tile : kernel->tiles)
     for (const Tile *part :
          {tile.product.get(), &tile, (const Tile *)tile.epilogue.get()})
-      if (part && !linkTile(*module, linker, *part, target, context))
-        return Error{ExitCode::Unsupported,
-                     "cannot read the bitcode of kernel '" +
-                         kernelSymbol(spec) + "'"};
+      if (part)
+        linkTile(*module, linker, *part, target);
   defineRounding(*module, target);
   straightenPrefetches(*module);
   internalizeTiles(*module, *kernel);

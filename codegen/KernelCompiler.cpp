@@ -1,29 +1,136 @@
 #include "codegen/KernelCompiler.h"
 
-#include "codegen/BodyKernels.h"
-#include "codegen/HalideKernels.h"
+#include "codegen/BodyBitcode.h"
+#include "codegen/Optimize.h"
+#include "codegen/Sanitize.h"
+#include "codegen/kernels/Tile.h"
 
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/Instructions.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Verifier.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
 
 namespace gemmac {
 
-bool hasKernel(const std::string &family, const Target &target) {
-  return hasHalideKernel(family) || hasBodyKernel(family, target);
+//===-- C++ bodies: the model's constants are filled in -------------------===//
+
+static const BodyBitcode *findBitcode(const std::string &family,
+                                      const Target &target) {
+  for (const BodyBitcode *b = bodyBitcode(); b->family; ++b)
+    if (family == b->family && target.name == b->target)
+      return b;
+  return nullptr;
 }
 
-Result<std::unique_ptr<llvm::Module>>
-compileKernel(const KernelSpec &spec, const Target &target,
-              llvm::LLVMContext &context) {
+std::string_view bodyBytes(const std::string &family, const Target &target) {
+  const BodyBitcode *bitcode = findBitcode(family, target);
+  assert(bitcode && "no body of that name");
+  return {reinterpret_cast<const char *>(bitcode->data), bitcode->size};
+}
+
+bool hasBodyKernel(const std::string &family, const Target &target) {
+  return findBitcode(family, target);
+}
+
+// Names and values of the symbols that stand for a constant in a body.
+static std::vector<std::pair<std::string, Constant *>>
+symbolsOf(const std::string &name, const Constants::Value &value,
+          LLVMContext &context) {
+  Type *i32 = Type::getInt32Ty(context);
+  if (auto *integer = std::get_if<int64_t>(&value))
+    return {{"gm_" + name, ConstantInt::getSigned(i32, *integer)}};
+  if (auto *real = std::get_if<double>(&value))
+    return {{"gm_" + name,
+             ConstantFP::get(Type::getFloatTy(context), float(*real))}};
+  std::vector<std::pair<std::string, Constant *>> symbols;
+  for (const char *text : {"bf16", "q8"})
+    symbols.emplace_back(
+        "gm_" + name + "_" + text,
+        ConstantInt::get(i32, std::get<std::string>(value) == text));
+  return symbols;
+}
+
+static void fillConstant(GlobalVariable &variable, Constant *constant) {
+  assert(variable.getValueType() == constant->getType() &&
+         "a body's constant has another type");
+  variable.setInitializer(constant);
+  variable.setConstant(true);
+  variable.setLinkage(GlobalValue::InternalLinkage);
+  for (User *user : make_early_inc_range(variable.users()))
+    if (auto *load = dyn_cast<LoadInst>(user)) {
+      load->replaceAllUsesWith(constant);
+      load->eraseFromParent();
+    }
+}
+
+// Replaces every load of a constant by its value.
+static void fillConstants(Module &module, const Constants &constants) {
+  for (const auto &[name, value] : constants.all())
+    for (const auto &[symbol, constant] :
+         symbolsOf(name, value, module.getContext()))
+      if (GlobalVariable *variable = module.getNamedGlobal(symbol))
+        fillConstant(*variable, constant);
+#ifndef NDEBUG
+  for (GlobalVariable &variable : module.globals())
+    assert(!variable.isDeclaration() &&
+           "a body uses a constant that its family lacks");
+#endif
+}
+
+// Leaves one external function, the body of the row class.
+static void chooseEntry(Module &module, const KernelSpec &spec) {
+  Function *entry =
+      module.getFunction(spec.rows == RowClass::Few ? "gm_few" : "gm_many");
+  if (!entry)
+    entry = module.getFunction("gm_body");
+  assert(entry && "the family has no body for the row class");
+  for (Function &function : module)
+    if (&function != entry && !function.isDeclaration())
+      function.setLinkage(GlobalValue::InternalLinkage);
+  entry->setName(kernelSymbol(spec));
+  entry->setLinkage(GlobalValue::ExternalLinkage);
+  entry->setDSOLocal(true);
+  entry->addFnAttr(Attribute::NoInline);
+  entry->addFnAttr(Attribute::NoUnwind);
+}
+
+Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
+                                                  const Target &target,
+                                                  LLVMContext &context) {
+  // Embedded by the build: it can be read.
+  std::unique_ptr<Module> module = cantFail(parseBitcodeFile(
+      MemoryBufferRef(bodyBytes(spec.family, target), spec.family), context));
+  chooseEntry(*module, spec);
+  fillConstants(*module, spec.constants);
+  sanitizeModule(*module, target);
+  dropDeadCode(*module); // the code for the other cache format, say
+  if (NamedMDNode *ident = module->getNamedMetadata("llvm.ident"))
+    module->eraseNamedMetadata(ident);
+  return module;
+}
+
+//===-- either ------------------------------------------------------------===//
+
+bool hasKernel(const std::string &family, const Target &target) {
+  return hasTileKernel(family) || hasBodyKernel(family, target);
+}
+
+Result<std::unique_ptr<Module>> compileKernel(const KernelSpec &spec,
+                                              const Target &target,
+                                              LLVMContext &context) {
   if (!hasKernel(spec.family, target))
     return Error{ExitCode::Unsupported, "no body of kernel family '" +
                                             spec.family + "' for target " +
                                             target.name};
-  auto module = hasHalideKernel(spec.family)
+  auto module = hasTileKernel(spec.family)
                     ? compileHalideKernel(spec, target, context)
                     : compileBodyKernel(spec, target, context);
-  assert((!module || !llvm::verifyModule(**module, &llvm::errs())) &&
+  assert((!module || !verifyModule(**module, &errs())) &&
          "a kernel is broken IR");
   return module;
 }

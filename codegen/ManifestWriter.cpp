@@ -10,51 +10,33 @@ namespace gemmac {
 
 namespace fb = gemmac::manifest;
 using Builder = flatbuffers::FlatBufferBuilder;
+using flatbuffers::Offset;
 
 static std::vector<int32_t> narrow(const std::vector<int64_t> &ids) {
   return {ids.begin(), ids.end()};
 }
 
-static flatbuffers::Offset<fb::Model> writeModel(Builder &b,
-                                                 const ManifestInput &in) {
+static Offset<fb::Model> writeModel(Builder &b, const ManifestInput &in) {
   const ModelFacts &m = in.model;
-  auto type = b.CreateString(m.type), variant = b.CreateString(m.variant),
-       name = b.CreateString(m.name);
   uint64_t parameters = 0;
-  for (const auto &[tensor, hash] : in.hashes.sources) {
-    uint64_t elements = 1;
-    for (int64_t dim : in.source.find(tensor)->shape)
-      elements *= dim;
-    parameters += elements;
-  }
+  for (const auto &[tensor, hash] : in.hashes.sources)
+    parameters += uint64_t(in.source.find(tensor)->elements());
   fb::Rope local(m.localRope.theta, m.localRope.dim, m.localRope.pairs);
   fb::Rope global(m.globalRope.theta, m.globalRope.dim, m.globalRope.pairs);
-  fb::ModelBuilder model(b);
-  model.add_type(type);
-  model.add_variant(variant);
-  model.add_name(name);
-  model.add_layers(m.layers);
-  model.add_hidden(m.hidden);
-  model.add_vocab(m.vocab);
-  model.add_window(m.window);
-  model.add_max_context(m.maxContext);
-  model.add_ple_width(m.pleWidth);
-  model.add_local_rope(&local);
-  model.add_global_rope(&global);
-  model.add_parameters(parameters);
-  return model.Finish();
+  return fb::CreateModel(b, b.CreateString(m.type), b.CreateString(m.variant),
+                         b.CreateString(m.name), m.layers, m.hidden, m.vocab,
+                         m.window, m.maxContext, m.pleWidth, &local, &global,
+                         parameters);
 }
 
-static flatbuffers::Offset<fb::Target> writeTarget(Builder &b,
-                                                   const Target &target) {
+static Offset<fb::Target> writeTarget(Builder &b, const Target &target) {
   return fb::CreateTarget(
       b, b.CreateString(target.name), b.CreateString(target.triple),
       b.CreateString(target.tune), b.CreateVectorOfStrings(target.features));
 }
 
 // The PLE table and what each segment reads of its rows.
-static flatbuffers::Offset<fb::Ple> writePle(Builder &b,
-                                             const ProgramPlan &plan) {
+static Offset<fb::Ple> writePle(Builder &b, const ProgramPlan &plan) {
   for (const PackedWeight &weight : plan.weights) {
     if (!weight.ple)
       continue;
@@ -62,7 +44,7 @@ static flatbuffers::Offset<fb::Ple> writePle(Builder &b,
     auto at = [&](int64_t column) {
       return layout.address(0, column, weight.cols);
     };
-    std::vector<flatbuffers::Offset<fb::PleSlice>> slices;
+    std::vector<Offset<fb::PleSlice>> slices;
     for (const PlannedFunction &f : plan.functions)
       if (f.pleColumn1 > f.pleColumn0 && !f.many)
         slices.push_back(
@@ -75,11 +57,11 @@ static flatbuffers::Offset<fb::Ple> writePle(Builder &b,
   return 0;
 }
 
-static flatbuffers::Offset<fb::Weight>
-writeWeight(Builder &b, const ManifestInput &in, size_t index) {
+static Offset<fb::Weight> writeWeight(Builder &b, const ManifestInput &in,
+                                      size_t index) {
   const PackedWeight &weight = in.plan.weights[index];
   const std::vector<SourceTensor> &tensors = in.source.tensors();
-  std::vector<flatbuffers::Offset<fb::Piece>> pieces;
+  std::vector<Offset<fb::Piece>> pieces;
   for (size_t i = 0; i < weight.pieces.size(); ++i) {
     const Piece &p = weight.pieces[i];
     const StoredError &error = in.hashes.errors[index][i];
@@ -104,12 +86,11 @@ tensorErrors(const ManifestInput &in) {
   return errors;
 }
 
-static flatbuffers::Offset<fb::Source> writeSource(Builder &b,
-                                                   const SourceTensor &tensor,
-                                                   const ManifestInput &in,
-                                                   const StoredError &error) {
+static Offset<fb::Source> writeSource(Builder &b, const SourceTensor &tensor,
+                                      const ManifestInput &in,
+                                      const StoredError &error) {
   auto hash = in.hashes.sources.find(tensor.name);
-  flatbuffers::Offset<flatbuffers::String> ignored;
+  Offset<flatbuffers::String> ignored;
   for (const IgnoredTensor &i : in.ignored)
     if (i.name == tensor.fileName)
       ignored = b.CreateSharedString(i.reason);
@@ -120,82 +101,58 @@ static flatbuffers::Offset<fb::Source> writeSource(Builder &b,
       ignored, error.largest, error.rms(), error.relative());
 }
 
-static flatbuffers::Offset<fb::Fidelity> writeFidelity(Builder &b,
-                                                       const FidelityFacts &f) {
-  return fb::CreateFidelity(b, b.CreateString(f.text), f.textHash,
-                            int32_t(f.window), f.tokens, f.klMean, f.klMedian,
-                            f.klP99, f.klMax, f.sameTop, f.ppl, f.pplRatio);
-}
-
-static flatbuffers::Offset<fb::Sampling> writeSampling(Builder &b,
-                                                       const SamplingFacts &g) {
+static Offset<fb::Sampling> writeSampling(Builder &b, const SamplingFacts &g) {
   return fb::CreateSampling(b, g.temperature, g.topP, g.topK,
                             b.CreateVector(narrow(g.stop)),
                             b.CreateVector(narrow(g.suppress)));
 }
 
+// One table per element of `list`.
+template <typename List, typename Write>
+static auto writeEach(Builder &b, const List &list, Write write) {
+  std::vector<decltype(write(list[0]))> tables;
+  for (const auto &element : list)
+    tables.push_back(write(element));
+  return b.CreateVector(tables);
+}
+
 std::vector<uint8_t> writeManifest(const ManifestInput &in) {
   Builder b;
-  std::vector<flatbuffers::Offset<fb::Memory>> memory;
-  for (const PlannedFunction &f : in.plan.functions)
-    memory.push_back(fb::CreateMemory(b, b.CreateString(f.segment), f.many,
-                                      f.worker, f.row, f.key));
-  std::vector<flatbuffers::Offset<fb::Cache>> caches;
-  for (const PlannedCache &c : in.plan.caches)
-    caches.push_back(
-        fb::CreateCache(b, b.CreateString(c.name), c.global, c.heads, c.dim,
-                        b.CreateSharedString(c.format), c.kPage, c.vPage));
-  std::vector<flatbuffers::Offset<fb::Weight>> weights;
-  for (size_t i = 0; i < in.plan.weights.size(); ++i)
-    weights.push_back(writeWeight(b, in, i));
-  std::vector<flatbuffers::Offset<fb::Source>> sources;
+  auto memory = writeEach(b, in.plan.functions, [&](const PlannedFunction &f) {
+    return fb::CreateMemory(b, b.CreateString(f.segment), f.many, f.worker,
+                            f.row, f.key);
+  });
+  auto caches = writeEach(b, in.plan.caches, [&](const PlannedCache &c) {
+    return fb::CreateCache(b, b.CreateString(c.name), c.global, c.heads, c.dim,
+                           b.CreateSharedString(c.format), c.kPage, c.vPage);
+  });
+  auto weights = writeEach(b, in.plan.weights, [&](const PackedWeight &weight) {
+    return writeWeight(b, in, size_t(&weight - in.plan.weights.data()));
+  });
   std::map<std::string, StoredError> errors = tensorErrors(in);
-  for (const SourceTensor &tensor : in.source.tensors())
-    sources.push_back(writeSource(b, tensor, in, errors[tensor.name]));
-  std::vector<flatbuffers::Offset<fb::Section>> sections;
-  for (const SectionFacts &s : in.sections)
-    sections.push_back(fb::CreateSection(b, b.CreateString(s.name), s.offset,
-                                         s.bytes, s.hash));
-  flatbuffers::Offset<fb::Fidelity> fidelity;
-  if (in.fidelity)
-    fidelity = writeFidelity(b, *in.fidelity);
-  auto model = writeModel(b, in);
-  auto target = writeTarget(b, in.target);
-  auto ple = writePle(b, in.plan);
-  auto sampling = writeSampling(b, in.sampling);
-  auto compiler = b.CreateString(GEMMAC_VERSION);
-  auto weightFormat = b.CreateString(in.weightFormat),
-       cacheFormat = b.CreateString(in.cacheFormat),
-       id = b.CreateString(in.weightsId),
-       external = b.CreateString(in.externalName);
-  auto memoryVector = b.CreateVector(memory);
-  auto cacheVector = b.CreateVector(caches);
-  auto weightVector = b.CreateVector(weights);
-  auto sourceVector = b.CreateVector(sources);
-  auto sectionVector = b.CreateVector(sections);
-  fb::ProgramBuilder program(b);
-  program.add_abi(GM_ABI);
-  program.add_compiler(compiler);
-  program.add_model(model);
-  program.add_target(target);
-  program.add_weight_format(weightFormat);
-  program.add_cache_format(cacheFormat);
-  program.add_memory(memoryVector);
-  program.add_caches(cacheVector);
-  if (ple.o)
-    program.add_ple(ple);
-  program.add_weights(weightVector);
-  program.add_sources(sourceVector);
-  program.add_weights_bytes(in.plan.weightBytes());
-  program.add_weights_id(id);
-  program.add_external(!in.externalName.empty());
-  program.add_external_name(external);
-  program.add_chat(fb::Chat(in.model.chat));
-  program.add_sampling(sampling);
-  program.add_sections(sectionVector);
-  if (fidelity.o)
-    program.add_fidelity(fidelity);
-  fb::FinishProgramBuffer(b, program.Finish());
+  auto sources =
+      writeEach(b, in.source.tensors(), [&](const SourceTensor &tensor) {
+        return writeSource(b, tensor, in, errors[tensor.name]);
+      });
+  auto sections = writeEach(b, in.sections, [&](const SectionFacts &s) {
+    return fb::CreateSection(b, b.CreateString(s.name), s.offset, s.bytes,
+                             s.hash);
+  });
+  Offset<fb::Fidelity> fidelity; // null: none
+  if (const auto &f = in.fidelity)
+    fidelity = fb::CreateFidelity(b, b.CreateString(f->text), f->textHash,
+                                  int32_t(f->window), f->tokens, f->klMean,
+                                  f->klMedian, f->klP99, f->klMax, f->sameTop,
+                                  f->ppl, f->pplRatio);
+  fb::FinishProgramBuffer(
+      b, fb::CreateProgram(
+             b, GM_ABI, b.CreateString(GEMMAC_VERSION), writeModel(b, in),
+             writeTarget(b, in.target), b.CreateString(in.weightFormat),
+             b.CreateString(in.cacheFormat), memory, caches,
+             writePle(b, in.plan), weights, sources, in.plan.weightBytes(),
+             b.CreateString(in.weightsId), !in.externalName.empty(),
+             b.CreateString(in.externalName), fb::Chat(in.model.chat),
+             writeSampling(b, in.sampling), sections, fidelity));
   return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
 }
 

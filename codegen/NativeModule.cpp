@@ -38,41 +38,46 @@ static std::vector<Piece> readPieces(kernel::WeightOp weight) {
 }
 
 static PlannedFunction readFunction(func::FuncOp function) {
-  PlannedFunction f;
-  f.segment = function->getAttrOfType<StringAttr>(kernel::segmentAttr).str();
-  f.many = function->getAttrOfType<StringAttr>(kernel::rowsAttr).getValue() ==
-           "many";
   auto memory = function->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
-  f.worker = memory.getWorker(), f.row = memory.getRow(),
-  f.key = memory.getKey();
-  if (auto ple = function->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr))
-    f.pleColumn0 = ple[0], f.pleColumn1 = ple[1];
-  return f;
+  auto ple = function->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr);
+  return {.segment =
+              function->getAttrOfType<StringAttr>(kernel::segmentAttr).str(),
+          .many = function->getAttrOfType<StringAttr>(kernel::rowsAttr) ==
+                  rowClassName(RowClass::Many),
+          .worker = memory.getWorker(),
+          .row = memory.getRow(),
+          .key = memory.getKey(),
+          .pleColumn0 = ple ? ple[0] : 0,
+          .pleColumn1 = ple ? ple[1] : 0};
+}
+
+static PackedWeight readWeight(kernel::WeightOp weight) {
+  PackedWeight w = {.name = weight.getSymName().str(),
+                    .format = weight.getFormat().str(),
+                    .layout = weight.getLayout().str(),
+                    .rows = weight.getRows(),
+                    .cols = weight.getCols(),
+                    .stack = weight.getStack(),
+                    .interleave = weight.getInterleave(),
+                    .bytes = weight.getBytes(),
+                    .offset = weight.getOffset().value_or(0),
+                    .pieces = readPieces(weight),
+                    .ple = weight->hasAttr(kernel::pleMark)};
+  // Interleaved pieces are padded to whole blocks, each on its own.
+  if (w.interleave) {
+    w.rows = 0;
+    for (const Piece &piece : w.pieces)
+      w.rows += roundUp(piece.row1 - piece.row0, w.interleave);
+  }
+  return w;
 }
 
 ProgramPlan readPlan(ModuleOp planned) {
   ProgramPlan plan;
   for (Operation &op : planned.getOps()) {
     if (auto weight = dyn_cast<kernel::WeightOp>(op)) {
-      if (weight.getViewOf())
-        continue;
-      PackedWeight w;
-      w.name = weight.getSymName().str();
-      w.format = weight.getFormat().str();
-      w.layout = weight.getLayout().str();
-      w.rows = weight.getRows(), w.cols = weight.getCols(),
-      w.stack = weight.getStack();
-      w.interleave = weight.getInterleave(), w.bytes = weight.getBytes();
-      w.offset = weight.getOffset().value_or(0);
-      w.pieces = readPieces(weight);
-      // Interleaved pieces are padded to whole blocks, each on its own.
-      if (w.interleave) {
-        w.rows = 0;
-        for (const Piece &piece : w.pieces)
-          w.rows += roundUp(piece.row1 - piece.row0, w.interleave);
-      }
-      w.ple = weight->hasAttr(kernel::pleMark);
-      plan.weights.push_back(std::move(w));
+      if (!weight.getViewOf())
+        plan.weights.push_back(readWeight(weight));
     } else if (auto cache = dyn_cast<kernel::CacheOp>(op)) {
       plan.caches.push_back({cache.getSymName().str(), cache.getFormat().str(),
                              !cache.isLocal(), cache.getHeads(), cache.getDim(),

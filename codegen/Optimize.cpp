@@ -46,13 +46,8 @@ void setTarget(Module &module, const Target &target) {
   module.setDataLayout(createTargetMachine(target)->createDataLayout());
 }
 
-void optimizeModule(Module &module, const Target &target) {
-  std::unique_ptr<TargetMachine> machine = createTargetMachine(target);
-  module.setTargetTriple(Triple(target.triple));
-  module.setDataLayout(machine->createDataLayout());
-  for (Function &function : module)
-    function.addFnAttr("tune-cpu", target.tune);
-
+static void run(Module &module, const char *pipeline,
+                std::unique_ptr<TargetMachine> machine = nullptr) {
   PipelineTuningOptions tuning;
   tuning.SLPVectorization = true;
   tuning.LoopUnrolling = false;
@@ -71,8 +66,21 @@ void optimizeModule(Module &module, const Target &target) {
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, graphs, modules);
-  builder.buildPerModuleDefaultPipeline(OptimizationLevel::O3)
-      .run(module, modules);
+  ModulePassManager passes;
+  cantFail(builder.parsePassPipeline(passes, pipeline));
+  passes.run(module, modules);
+}
+
+void optimizeModule(Module &module, const Target &target) {
+  setTarget(module, target);
+  for (Function &function : module)
+    function.addFnAttr("tune-cpu", target.tune);
+  run(module, "default<O3>", createTargetMachine(target));
+}
+
+void dropDeadCode(Module &module) {
+  run(module, "globaldce,function(instcombine<no-verify-fixpoint>,simplifycfg),"
+              "globaldce");
 }
 
 // Frames are as large as a model's constants make them. Calls below a kernel,
@@ -117,8 +125,7 @@ static std::optional<uint64_t> bytesBesideFrame(const Function &function) {
 static Result<std::string> emit(Module &module, const Target &target,
                                 CodeGenFileType type) {
   std::unique_ptr<TargetMachine> machine = createTargetMachine(target);
-  module.setTargetTriple(Triple(target.triple));
-  module.setDataLayout(machine->createDataLayout());
+  setTarget(module, target);
   std::string problem;
   for (Function &function : module) {
     const uint64_t other = bytesBesideFrame(function).value_or(mostFrame + 1);

@@ -26,6 +26,9 @@ void setTarget(llvm::Module &module, const Target &target);
 // without LLVM's unroller (schedules say what is unrolled).
 void optimizeModule(llvm::Module &module, const Target &target);
 
+// Branches on constants, and what nothing calls.
+void dropDeadCode(llvm::Module &module);
+
 // The bytes of an object file, or assembly text. May change the module. Error:
 // a function whose frame a worker's stack does not hold, or of unknown size.
 Result<std::string> emitObject(llvm::Module &module, const Target &target);

@@ -79,16 +79,25 @@ Status TemporaryFile::discard() {
   return done ? Status(Done{}) : cannotWrite("open", "/dev/null", error);
 }
 
-Status TemporaryFile::append(const void *data, size_t bytes) {
+bool writeAt(int fd, const void *data, size_t bytes, uint64_t offset) {
   const char *from = static_cast<const char *>(data);
   while (bytes) {
-    ssize_t n = pwrite(fd, from, bytes, off_t(end));
+    ssize_t n = pwrite(fd, from, bytes, off_t(offset));
     if (n < 0 && errno == EINTR)
       continue;
+    if (n == 0)
+      errno = ENOSPC;
     if (n <= 0)
-      return cannotWrite("write", final, n < 0 ? errno : ENOSPC);
-    from += n, bytes -= size_t(n), end += uint64_t(n);
+      return false;
+    from += n, bytes -= size_t(n), offset += uint64_t(n);
   }
+  return true;
+}
+
+Status TemporaryFile::append(const void *data, size_t bytes) {
+  if (!writeAt(fd, data, bytes, end))
+    return cannotWrite("write", final, errno);
+  end += bytes;
   return Done{};
 }
 

@@ -34,6 +34,9 @@ Error cannotWrite(const char *what, const std::string &named, int error);
 // of the same process id in another container.
 std::string temporaryName(const std::string &final);
 
+// All of it; false and errno if the file system refuses.
+bool writeAt(int fd, const void *data, size_t bytes, uint64_t offset);
+
 // A file under a temporary name beside its final one; removed unless kept, also
 // when a signal ends the process. Messages name the final one.
 class TemporaryFile {

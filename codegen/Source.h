@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,12 @@ struct SourceTensor {
   const uint8_t *data = nullptr;
   uint64_t bytes = 0;
   int file = 0; // index into TensorSource::files
+
+  int64_t elements() const {
+    return std::reduce(shape.begin(), shape.end(), int64_t(1),
+                       std::multiplies<>());
+  }
+  int64_t cols() const { return shape.empty() ? 1 : shape.back(); }
 };
 
 // Both are there, of one type and the same bytes.

@@ -89,33 +89,32 @@ TileLoops::TileLoops(Module &module, const KernelSpec &spec,
 }
 
 Value *TileLoops::evaluate(const Index &index) {
-  auto child = [&](const std::shared_ptr<const Index::Node> &node) {
-    return evaluate(Index::of(node));
-  };
-  const Index::Node &node = index.get();
-  switch (node.op) {
-  case Index::Op::Constant:
-    return constant(node.value);
-  case Index::Op::Row:
+  SmallVector<Value *, 2> of;
+  for (const Index &operand : index.of)
+    of.push_back(evaluate(operand));
+  switch (index.op) {
+  case Index::Constant:
+    return constant(index.value);
+  case Index::Row:
     return row;
-  case Index::Op::Unit:
+  case Index::Unit:
     return unit;
-  case Index::Op::Parameter:
-    return integers.at(node.name);
-  case Index::Op::Load: {
-    Value *place = builder.CreateGEP(builder.getInt32Ty(),
-                                     pointers.at(node.name), child(node.a));
+  case Index::Parameter:
+    return integers.at(index.name);
+  case Index::Load: {
+    Value *place =
+        builder.CreateGEP(builder.getInt32Ty(), pointers.at(index.name), of[0]);
     return builder.CreateSExt(builder.CreateLoad(builder.getInt32Ty(), place),
                               builder.getInt64Ty());
   }
-  case Index::Op::Add:
-    return builder.CreateAdd(child(node.a), child(node.b));
-  case Index::Op::Mul:
-    return builder.CreateMul(child(node.a), child(node.b));
-  case Index::Op::Div:
-    return builder.CreateUDiv(child(node.a), child(node.b));
-  case Index::Op::Mod:
-    return builder.CreateURem(child(node.a), child(node.b));
+  case Index::Add:
+    return builder.CreateAdd(of[0], of[1]);
+  case Index::Mul:
+    return builder.CreateMul(of[0], of[1]);
+  case Index::Div:
+    return builder.CreateUDiv(of[0], of[1]);
+  case Index::Mod:
+    return builder.CreateURem(of[0], of[1]);
   }
   llvm_unreachable("all operations are handled");
 }

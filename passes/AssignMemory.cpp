@@ -16,10 +16,6 @@ namespace gemmac {
 
 namespace {
 
-struct AssignMemory : impl::AssignMemoryBase<AssignMemory> {
-  void runOnOperation() override;
-};
-
 using kernel::Space;
 
 // Bytes that one value, or a chain of values updated in place, occupies.
@@ -244,16 +240,17 @@ void placeCaches(ModuleOp module) {
   }
 }
 
+struct AssignMemory : impl::AssignMemoryBase<AssignMemory> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    kernel::Symbols symbols(module);
+    placeWeights(module, symbols);
+    placeCaches(module);
+    for (auto func : module.getOps<func::FuncOp>())
+      if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
+        FunctionPlanner(func, symbols).run();
+  }
+};
+
 } // namespace
-
-void AssignMemory::runOnOperation() {
-  ModuleOp module = getOperation();
-  kernel::Symbols symbols(module);
-  placeWeights(module, symbols);
-  placeCaches(module);
-  for (auto func : module.getOps<func::FuncOp>())
-    if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
-      FunctionPlanner(func, symbols).run();
-}
-
 } // namespace gemmac

@@ -10,6 +10,11 @@ using namespace mlir;
 
 namespace gemmac {
 
+// Bytes as gm_work holds them: what is larger is the largest.
+static int32_t saturated(int64_t bytes) {
+  return int32_t(std::min<int64_t>(bytes, INT32_MAX));
+}
+
 int32_t CallTable::nameOf(StringRef name) {
   auto [at, isNew] = offsets.try_emplace(name, int32_t(names.size()));
   if (isNew)
@@ -40,14 +45,14 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
         continue;
       facts.bytes += bytes;
       if (family.matrix == MatrixUse::Lookup)
-        facts.row_bytes += int32_t(bytes / rows);
+        facts.row_bytes = saturated(facts.row_bytes + bytes / rows);
       else if (family.stack)
-        facts.row_bytes = int32_t(bytes / stack * members);
+        facts.row_bytes = saturated(bytes / stack * members);
     }
   if (kernel::CacheOp cache = symbols.cache(call)) {
     if (!family.writesCache)
       facts.key_bytes[cache.isLocal() ? GM_LOCAL : GM_GLOBAL] =
-          int32_t((cache.getKPage() + cache.getVPage()) / pageKeys);
+          saturated((cache.getKPage() + cache.getVPage()) / pageKeys);
     if (!call.getWeightsAttr())
       on = cache.getSymName().str();
   }

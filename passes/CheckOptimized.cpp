@@ -28,7 +28,6 @@ static bool checkFunction(func::FuncOp function) {
 
 namespace {
 struct CheckOptimized : impl::CheckOptimizedBase<CheckOptimized> {
-  using Base::Base;
   void runOnOperation() override {
     bool good = true;
     for (auto function : getOperation().getOps<func::FuncOp>()) {

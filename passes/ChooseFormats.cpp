@@ -1,11 +1,12 @@
 // Gives every weight and cache a storage format. A format is accuracy; layouts
 // and instructions are chosen later, per target.
+#include "passes/Packing.h"
 #include "passes/Passes.h"
 #include "passes/QuantMap.h"
-#include "targets/Layouts.h"
+#include "support/Result.h"
+#include "targets/Formats.h"
 
 #include "mlir/IR/Remarks.h"
-#include "llvm/ADT/EquivalenceClasses.h"
 
 #include <map>
 
@@ -33,15 +34,21 @@ using Groups = llvm::EquivalenceClasses<Operation *>;
 
 // What the ops demand of the formats of their matrices.
 struct Roles {
-  // Matrices that are stored as one; those that share a rounded activation.
-  Groups packed, rounded;
+  Packing packing;
   // Columns of a layer, per table; experts per token, per stack.
   llvm::DenseMap<Operation *, int64_t> counts;
   // Members of a group in the order of the module, so that choices and messages
   // do not depend on addresses.
-  std::vector<WeightOp> weights;
+  SmallVector<WeightOp> weights;
 
-  explicit Roles(ModuleOp module);
+  explicit Roles(ModuleOp module)
+      : packing(module), weights(module.getOps<WeightOp>()) {
+    for (const Packing::Read &read : packing.reads) {
+      roles[read.matrix] |= bit(read.role);
+      if (read.count)
+        counts[read.matrix] = read.count;
+    }
+  }
   bool has(WeightOp weight, MatrixRole role) const {
     return roles.lookup(weight) & bit(role);
   }
@@ -53,36 +60,6 @@ private:
   llvm::DenseMap<Operation *, unsigned> roles; // sets of bits
 };
 } // namespace
-
-Roles::Roles(ModuleOp module) {
-  SymbolTable symbols(module);
-  for (auto weight : module.getOps<WeightOp>()) {
-    weights.push_back(weight);
-    packed.insert(weight);
-    rounded.insert(weight);
-  }
-  // Projections of one residual through one norm share it over ops: q, k and v.
-  std::map<std::pair<const void *, const void *>, WeightOp> activations;
-  auto join = [](Groups &groups, WeightOp &first, WeightOp weight) {
-    first = first ? first : weight;
-    groups.unionSets(first, weight);
-  };
-  module.walk([&](MatrixUser op) {
-    std::map<int, WeightOp> packs;
-    for (const MatrixRead &use : op.getMatrices()) {
-      if (!use.weight)
-        continue;
-      auto weight = symbols.lookup<WeightOp>(use.weight.getAttr());
-      roles[weight] |= bit(use.role);
-      if (use.count)
-        counts[weight] = use.count;
-      if (use.pack)
-        join(packed, packs[use.pack], weight);
-      if (use.activation.first)
-        join(rounded, activations[use.activation], weight);
-    }
-  });
-}
 
 bool Roles::smallKeys() const {
   int64_t all = 0, some = 0;
@@ -96,11 +73,6 @@ bool Roles::smallKeys() const {
     some += has(weight, MatrixRole::Keys) ? read : 0;
   }
   return some * 16 <= all;
-}
-
-// What a matrix of a format multiplies.
-static std::string activationOf(const std::string &format) {
-  return formatOf(format).act;
 }
 
 // "l0.q, l1.q, l2.q, embed" -> "@l0..2.q, @embed".
@@ -126,16 +98,14 @@ static std::string foldLayerNames(ArrayRef<StringRef> names) {
     else
       before->last = layer;
   }
-  return llvm::join(llvm::map_range(runs,
-                                    [](const Run &run) {
-                                      std::string text = "@";
-                                      if (run.first >= 0)
-                                        text += "l" + std::to_string(run.first);
-                                      if (run.last > run.first)
-                                        text += ".." + std::to_string(run.last);
-                                      return text + run.rest;
-                                    }),
-                    ", ");
+  auto textOf = [](const Run &run) {
+    if (run.first < 0)
+      return "@" + run.rest;
+    return run.last > run.first
+               ? fmt::format("@l{}..{}{}", run.first, run.last, run.rest)
+               : fmt::format("@l{}{}", run.first, run.rest);
+  };
+  return llvm::join(llvm::map_range(runs, textOf), ", ");
 }
 
 namespace {
@@ -208,10 +178,13 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
           << "no matrix matches '" << line.pattern << "'";
 
     auto itself = [](const std::string &format) { return format; };
+    auto activationOf = [](const std::string &format) -> std::string {
+      return formatOf(format).act;
+    };
     for (bool changed = true; changed;) { // formats only rise, so this ends
-      changed = agree(roles.packed, matrices, wishes,
+      changed = agree(roles.packing.stored, matrices, wishes,
                       "stored as one matrix with", itself);
-      changed |= agree(roles.rounded, matrices, wishes,
+      changed |= agree(roles.packing.rounded, matrices, wishes,
                        "multiplying the same activations as", activationOf);
     }
     warnOfLost(matrices, wishes);
@@ -239,11 +212,9 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     for (auto &[choice, names] : said)
       remark::analysis(getOperation().getLoc(),
                        remark::RemarkOpts::name("format").category("formats"))
-          << (Twine(names.size()) +
-              (names.size() == 1 ? " matrix in " : " matrices in ") +
-              choice.first + ", " + choice.second + ": " +
-              foldLayerNames(names))
-                 .str();
+          << fmt::format("{} {} in {}, {}: {}", names.size(),
+                         names.size() == 1 ? "matrix" : "matrices",
+                         choice.first, choice.second, foldLayerNames(names));
   }
 
   // Gives every member of a group the most exact format of its members, where
@@ -266,9 +237,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       const std::string &format = wishes.at(decides).format;
       if (key(own.format) == key(format))
         continue;
-      own.reason = ("not " + own.format + " (" + own.reason + "): " + why +
-                    " @" + decides.getSymName())
-                       .str();
+      own.reason = fmt::format("not {} ({}): {} @{}", own.format, own.reason,
+                               why.str(), decides.getSymName().str());
       own.format = format;
       own.lost = why.str();
       own.decides = decides;
@@ -324,7 +294,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                   "model.language_model." + weight.getFrom().str()});
     std::string asked = line ? line->format : quant.getValue();
     std::string reason =
-        line ? quantMap + ":" + std::to_string(line->number) : "quant=" + asked;
+        line ? fmt::format("{}:{}", quantMap.getValue(), line->number)
+             : "quant=" + asked;
     auto instead = [&](const char *format, const std::string &why) {
       return Wish{format, why, line, why};
     };
@@ -332,7 +303,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     if (is(format, Format::Code::F32))
       return {"f32", reason, line};
     if (k % 2) // bf16 kernels take pairs of k
-      return instead("f32", "k = " + std::to_string(k) + " is odd");
+      return instead("f32", fmt::format("k = {} is odd", k));
     if (is(format, Format::Code::BF16))
       return {"bf16", reason, line};
     if (!format && (asked == "none" || !source || !source->isQuantized())) {
@@ -340,7 +311,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       bool wide =
           is(source, Format::Code::F32) || is(source, Format::Code::F16);
       return {wide ? "f32" : "bf16",
-              source ? std::string("the source is ") + source->name
+              source ? fmt::format("the source is {}", source->name)
                      : "no source is bound"};
     }
 
@@ -348,20 +319,21 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                        : storedWish(*source);
     wish.line = line;
     const int block = formatOf(wish.format).block;
-    std::string no = " no multiple of " + std::to_string(block);
     if (k % block)
-      return instead("bf16", "k = " + std::to_string(k) + " is" + no);
+      return instead("bf16",
+                     fmt::format("k = {} is no multiple of {}", k, block));
     int64_t columns = roles.counts.lookup(weight);
     if (roles.has(weight, MatrixRole::LayerTable) && columns % block)
       // Segments read rows from a layer on.
-      return instead("bf16", "per-layer embeddings of " +
-                                 std::to_string(columns) + " columns are" + no);
+      return instead("bf16", fmt::format("per-layer embeddings of {} columns "
+                                         "are no multiple of {}",
+                                         columns, block));
     return wish;
   }
 
   // The quantised format that keeps most of a quantised source.
   Wish storedWish(const Format &source) {
-    std::string is = std::string("the source is ") + source.name;
+    std::string is = fmt::format("the source is {}", source.name);
     if (source.may(Format::Weight))
       return {source.name, is};
     if (*source.within) // its codes and scales are among those

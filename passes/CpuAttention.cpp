@@ -5,189 +5,126 @@
 
 namespace gemmac::cpu {
 
-// The attention_block of the same layer, which shares the norm and the cache;
-// null if another layer owns the queries' input.
-static gemma::AttentionBlockOp queriesOf(gemma::KvBlockOp kv) {
-  gemma::AttentionBlockOp found;
-  kv->getParentOfType<ModuleOp>().walk([&](gemma::AttentionBlockOp block) {
-    if (block.getNorm() == kv.getNorm() && block.getCache() == kv.getCache())
-      found = block;
-  });
-  return found;
-}
-
-static gemma::KvBlockOp keysOf(gemma::AttentionBlockOp block) {
-  gemma::KvBlockOp found;
-  block->getParentOfType<ModuleOp>().walk([&](gemma::KvBlockOp kv) {
-    if (block.getNorm() == kv.getNorm() && block.getCache() == kv.getCache())
-      found = kv;
-  });
-  return found;
-}
-
-// Both read one residual in one function: one product serves them.
-static bool together(gemma::KvBlockOp kv, gemma::AttentionBlockOp block) {
-  return kv && block && kv->getBlock() == block->getBlock() &&
-         kv.getH() == block.getH() && kv.getEps() == block.getEps();
-}
-
-// q | k | v below each other; v is absent where K = V.
-static FailureOr<WeightRef> packedQkv(KernelSymbols &symbols, Operation *user,
-                                      gemma::AttentionBlockOp block,
-                                      gemma::KvBlockOp kv) {
-  SmallVector<FlatSymbolRefAttr> parts;
-  if (block)
-    parts.push_back(block.getQAttr());
-  parts.push_back(kv.getKAttr());
-  if (kv.getV())
-    parts.push_back(kv.getVAttr());
-  if (parts.size() == 1)
-    return symbols.matrix(user, parts.front());
-  std::string last =
-      std::string(block ? "q" : "") + "k" + (kv.getV() ? "v" : "");
-  return symbols.merged(user, KernelSymbols::siblingName(parts.front(), last),
-                        parts);
-}
-
-// Queries in another format than keys and values are a matrix of their own.
-static bool agree(KernelSymbols &symbols, gemma::KvBlockOp kv,
-                  gemma::AttentionBlockOp block) {
-  FailureOr<WeightRef> q = symbols.describe(block, block.getQAttr());
-  FailureOr<WeightRef> k = symbols.describe(kv, kv.getKAttr());
-  return failed(q) || failed(k) || (q->format == k->format && q->act == k->act);
-}
-
-LogicalResult CpuRecipe::kvBlock(gemma::KvBlockOp op) {
-  layer = op.getKAttr();
-  gemma::AttentionBlockOp queries = queriesOf(op), block;
-  if (queries && agree(c.symbols, op, queries))
-    block = queries;
-  FailureOr<WeightRef> packed = packedQkv(c.symbols, op, block, op);
-  FailureOr<WeightRef> k = c.symbols.describe(op, op.getKAttr());
-  FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
-  FailureOr<Value> tile = ioArg(Io::tile);
-  if (failed(packed) || failed(k) || failed(cache) || failed(tile))
-    return failure();
-  int64_t heads = cache->getHeads(), hd = cache->getDim();
-  int64_t column = 0; // of k in the product
-  WeightRef w = *packed;
-  if (block) {
-    int64_t queries = packed->rows - k->rows * (op.getV() ? 2 : 1);
-    if (together(op, block)) {
-      column = queries;
-    } else {
-      std::string name = (w.name.getValue() + "_kv").str();
-      FailureOr<WeightRef> part = c.symbols.view(op, name, w, queries, w.rows);
-      if (failed(part))
-        return failure();
-      w = *part;
-    }
+// `own` are neighbours in one matrix of the file. Where all of its readers
+// stand together one product serves them; else each multiplies its own rows.
+FailureOr<CpuRecipe::Projection>
+CpuRecipe::project(Value h, FlatSymbolRefAttr norm, double eps,
+                   ArrayRef<FlatSymbolRefAttr> own, StringRef name) {
+  const Pack pack = c.packing.of(cast<gemma::MatrixUser>(op), own.front());
+  WeightRef w = pack.parts.size() == 1 ? c.symbols.matrix(own.front()) : [&] {
+    StringRef last = StringRef("qkv").substr(!pack.joined, pack.parts.size());
+    return c.symbols.merged(
+        KernelSymbols::siblingName(pack.parts.front(), last), pack.parts);
+  }();
+  Projection result;
+  int64_t begin = w.rows, end = 0;
+  for (FlatSymbolRefAttr matrix : own) {
+    int64_t row = 0;
+    for (const FlatSymbolRefAttr *part = pack.parts.begin(); *part != matrix;
+         ++part)
+      row += c.symbols.describe(*part).rows;
+    result.columns.push_back(row);
+    begin = std::min(begin, row);
+    end = std::max(end, row + c.symbols.describe(matrix).rows);
   }
+  const bool isShared = pack.joined && pack.together;
+  if (!isShared && end - begin < w.rows) {
+    FailureOr<WeightRef> part = c.symbols.view(
+        op, (w.name.getValue() + "_" + name).str(), w, begin, end);
+    if (failed(part))
+      return failure();
+    w = *part;
+    for (int64_t &column : result.columns)
+      column -= begin;
+  }
+  Value x = this->norm(h, c.symbols.vector(norm), eps, w.act, "attn_in");
+  result.product = linear(x, w, isShared ? "qkv" : name);
+  return result;
+}
+
+LogicalResult CpuRecipe::lower(gemma::KvBlockOp op) {
+  layer = op.getKAttr();
+  SmallVector<FlatSymbolRefAttr> own = {op.getKAttr()};
+  if (op.getV())
+    own.push_back(op.getVAttr());
   double eps = op.getEps().convertToDouble();
-  Value x = norm(at(op.getH()), c.symbols.vector(op.getNormAttr()), eps, w.act,
-                 "attn_in");
-  Value product = linear(x, w, together(op, block) ? "qkv" : "kv");
-  if (together(op, block))
-    c.products[block] = product;
-  else if (together(op, queries))
-    c.norms[queries] = {x, w.act};
+  FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
+  if (failed(cache))
+    return failure();
+  FailureOr<Projection> kv =
+      project(at(op.getH()), op.getNormAttr(), eps, own, "kv");
+  if (failed(kv))
+    return failure();
   call({.family = "append",
-        .constants = Constants()
-                         .set("heads", heads)
-                         .set("hd", hd)
-                         .set("pairs", int64_t(op.getPairs()))
-                         .set("eps", eps)
-                         .set("cache", cache->getFormat().str()),
-        .inputs = {product, at(op.getTable()), *tile},
+        .constants = {{"heads", int64_t(cache->getHeads())},
+                      {"hd", int64_t(cache->getDim())},
+                      {"pairs", int64_t(op.getPairs())},
+                      {"eps", eps},
+                      {"cache", cache->getFormat().str()}},
+        .inputs = {kv->product, at(op.getTable()), ioArg(Io::tile)},
         .weights = {c.symbols.vector(op.getKNormAttr())},
-        .chosen = {column, op.getV() ? column + k->rows : column},
+        .chosen = {kv->columns.front(), kv->columns.back()},
         .cache = op.getCacheAttr()});
   return success();
 }
 
-LogicalResult CpuRecipe::attentionBlock(gemma::AttentionBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
   layer = op.getQAttr();
   if (op.getEnd())
     return op.emitError("unsupported: attention to image blocks");
   FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
-  FailureOr<WeightRef> q = c.symbols.describe(op, op.getQAttr());
-  FailureOr<WeightRef> o = c.symbols.matrix(op, op.getOAttr());
-  WeightRef qNorm = c.symbols.vector(op.getQNormAttr());
-  if (failed(cache) || failed(q) || failed(o))
+  if (failed(cache))
     return failure();
-  int64_t hd = cache->getDim(), heads = q->rows / hd;
+  WeightRef o = c.symbols.matrix(op.getOAttr());
+  WeightRef qNorm = c.symbols.vector(op.getQNormAttr());
+  int64_t hd = cache->getDim(), heads = o.cols / hd;
   double eps = op.getEps().convertToDouble();
-  Value h = at(op.getH()), product = c.products.lookup(op);
-  if (!product) {
-    FailureOr<WeightRef> w = failure();
-    gemma::KvBlockOp kv = keysOf(op);
-    if (kv && agree(c.symbols, kv, op)) {
-      // The cut layer: keys in body, queries in tail, one packed matrix.
-      w = packedQkv(c.symbols, op, op, kv);
-      if (succeeded(w))
-        w = c.symbols.view(op, (w->name.getValue() + "_q").str(), *w, 0,
-                           q->rows);
-    } else {
-      w = c.symbols.matrix(op, op.getQAttr());
-    }
-    if (failed(w))
-      return failure();
-    auto [x, act] = c.norms.lookup(op);
-    if (!x || act != w->act)
-      x = norm(h, c.symbols.vector(op.getNormAttr()), eps, w->act, "attn_in");
-    product = linear(x, *w, "q");
-  }
+  Value h = at(op.getH());
+  FailureOr<Projection> q =
+      project(h, op.getNormAttr(), eps, op.getQAttr(), "q");
+  if (failed(q))
+    return failure();
   Value roped = call({.family = "rope_q",
                       .name = "q_roped",
-                      .constants = Constants()
-                                       .set("heads", heads)
-                                       .set("hd", hd)
-                                       .set("pairs", int64_t(op.getPairs()))
-                                       .set("eps", eps)
-                                       .set("cache", cache->getFormat().str()),
-                      .inputs = {product, at(op.getTable())},
+                      .constants = {{"heads", heads},
+                                    {"hd", hd},
+                                    {"pairs", int64_t(op.getPairs())},
+                                    {"eps", eps},
+                                    {"cache", cache->getFormat().str()}},
+                      .inputs = {q->product, at(op.getTable())},
                       .weights = {qNorm},
-                      .chosen = {0}})[0];
-  Value a = attend(roped, *cache, heads, o->act);
-  if (!a)
-    return failure();
-  addNorm(h, linear(a, *o, "attn_proj"), op.getPostAttr(), std::nullopt, eps,
+                      .chosen = q->columns})[0];
+  Value a = attend(roped, *cache, heads, o.act);
+  addNorm(h, linear(a, o, "attn_proj"), op.getPostAttr(), std::nullopt, eps,
           op.getResult());
   return success();
 }
 
 // The attention itself, rounded to `act`, whose blocks of 32 columns lie in one
-// head; null after an error.
+// head.
 Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                         StringRef act) {
   bool isLocal = cache.isLocal();
-  FailureOr<Value> tile = ioArg(Io::tile);
-  FailureOr<Value> split = ioArg(isLocal ? Io::split_local : Io::split_global),
-                   parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
-  if (failed(tile) || failed(split) || failed(parts))
-    return {};
   int64_t hd = cache.getDim();
   Call what = {.family = "attend",
                .name = c.few() ? "attn_parts" : "attn_out",
                // Partials are f32 whatever reads the merged result.
-               .constants = Constants()
-                                .set("heads", heads)
-                                .set("hd", hd)
-                                .set("group", heads / int64_t(cache.getHeads()))
-                                .set("window", int64_t(cache.getWindow()))
-                                .set("cache", cache.getFormat().str())
-                                .set("act", c.few() ? "f32" : act.str()),
-               .inputs = {q, *tile},
+               .constants = {{"heads", heads},
+                             {"hd", hd},
+                             {"group", heads / int64_t(cache.getHeads())},
+                             {"window", int64_t(cache.getWindow())},
+                             {"cache", cache.getFormat().str()},
+                             {"act", c.few() ? "f32" : act.str()}},
+               .inputs = {q, ioArg(Io::tile)},
                .cache = FlatSymbolRefAttr::get(cache.getSymNameAttr())};
   if (!c.few())
     return call(what)[0];
-  what.inputs.push_back(*split);
-  return call(
-      {.family = "merge",
-       .name = "attn_out",
-       .constants =
-           Constants().set("heads", heads).set("hd", hd).set("act", act.str()),
-       .inputs = {call(what)[0], *parts}})[0];
+  what.inputs.push_back(ioArg(isLocal ? Io::split_local : Io::split_global));
+  Value parts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
+  return call({.family = "merge",
+               .name = "attn_out",
+               .constants = {{"heads", heads}, {"hd", hd}, {"act", act.str()}},
+               .inputs = {call(what)[0], parts}})[0];
 }
 
 } // namespace gemmac::cpu

@@ -5,29 +5,28 @@
 namespace gemmac::cpu {
 
 constexpr int64_t maxExperts = 1024, maxTop = 64;
+constexpr int64_t interleave = 32; // rows of gate and up, in turn
 
-LogicalResult CpuRecipe::ffnBlock(gemma::FfnBlockOp op) {
+WeightRef CpuRecipe::gateAndUp(FlatSymbolRefAttr gate, StringRef name) {
+  return c.symbols.merged(KernelSymbols::siblingName(gate, name),
+                          c.packing.of(cast<gemma::MatrixUser>(op), gate).parts,
+                          interleave);
+}
+
+LogicalResult CpuRecipe::lower(gemma::FfnBlockOp op) {
   layer = op.getGateAttr();
   WeightRef pre = c.symbols.vector(op.getPreAttr());
-  FailureOr<WeightRef> gateUp = c.symbols.interleaved(
-      op, KernelSymbols::siblingName(op.getGateAttr(), "gate_up"),
-      {op.getGateAttr(), op.getUpAttr()});
-  FailureOr<WeightRef> down = c.symbols.matrix(op, op.getDownAttr());
-  if (failed(gateUp) || failed(down))
-    return failure();
-  if (gateUp->act != down->act)
-    return op.emitError("unsupported: ")
-           << op.getGateAttr() << " multiplies " << gateUp->act
-           << " activations and " << op.getDownAttr() << " " << down->act;
+  WeightRef gateUp = gateAndUp(op.getGateAttr(), "gate_up");
+  WeightRef down = c.symbols.matrix(op.getDownAttr());
   double eps = op.getEps().convertToDouble();
   Value h = at(op.getH());
-  Value x = norm(h, pre, eps, gateUp->act, "mlp_in");
-  Value y = linear(geglu(x, *gateUp), *down, "mlp_out");
+  Value x = norm(h, pre, eps, gateUp.act, "mlp_in");
+  Value y = linear(geglu(x, gateUp), down, "mlp_out");
   addNorm(h, y, op.getPostAttr(), op.getScale(), eps, op.getResult());
   return success();
 }
 
-LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::MoeBlockOp op) {
   layer = op.getGateAttr();
   KernelSymbols &s = c.symbols;
   auto vector = [&](FlatSymbolRefAttr name) { return s.vector(name); };
@@ -38,46 +37,35 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
        postDense = vector(op.getPostDenseAttr()),
        postExperts = vector(op.getPostExpertsAttr()),
        post = vector(op.getPostAttr());
-  auto gateUp = s.interleaved(
-      op, KernelSymbols::siblingName(op.getGateAttr(), "dense_gate_up"),
-      {op.getGateAttr(), op.getUpAttr()});
-  auto down = s.matrix(op, op.getDownAttr()),
-       router = s.matrix(op, op.getRouterAttr());
-  auto up = s.interleaved(op, op.getGateUp(), {op.getGateUpAttr()});
-  auto expertsDown = s.matrix(op, op.getExpertsDownAttr());
-  if (failed(gateUp) || failed(down) || failed(router) || failed(up) ||
-      failed(expertsDown))
-    return failure();
-  int64_t k = columns(op.getH()), experts = router->rows, chosen = op.getTop();
+  WeightRef gateUp = gateAndUp(op.getGateAttr(), "dense_gate_up");
+  WeightRef down = s.matrix(op.getDownAttr()),
+            router = s.matrix(op.getRouterAttr()),
+            up = s.merged(op.getGateUp(), op.getGateUpAttr(), interleave),
+            expertsDown = s.matrix(op.getExpertsDownAttr());
+  int64_t k = columns(op.getH()), experts = router.rows, chosen = op.getTop();
   if (experts > maxExperts || chosen < 1 || chosen > std::min(experts, maxTop))
     return op.emitError("unsupported: ")
            << chosen << " of " << experts << " experts; at most " << maxTop
            << " of " << maxExperts << " are";
-  const Format &plain = formatOf(router->format);
-  if (plain.code != Format::Code::F32 || router->act != plain.act)
+  const Format &plain = formatOf(router.format);
+  if (plain.code != Format::Code::F32 || router.act != plain.act)
     return op.emitError("expects router ")
-           << op.getRouterAttr() << " in f32, got " << router->format;
-  std::string act = gateUp->act;
-  if (down->act != act || up->act != act || expertsDown->act != act)
-    return op.emitError(
-        "unsupported: the experts' and the dense matrices multiply "
-        "activations of different formats (--quant=bf16 or --quant=f32 "
-        "makes them equal)");
+           << op.getRouterAttr() << " in f32, got " << router.format;
+  const std::string &act = gateUp.act; // of all but the router
   double eps = op.getEps().convertToDouble();
   Value h = at(op.getH());
   ValueRange x =
       call({.family = "norms3",
             .name = "mlp_in",
-            .constants = Constants()
-                             .set("k", k)
-                             .set("eps", eps)
-                             .set("act", act)
-                             .set("factor", op.getFactor().convertToDouble()),
+            .constants = {{"k", k},
+                          {"eps", eps},
+                          {"act", act},
+                          {"factor", op.getFactor().convertToDouble()}},
             .inputs = {h},
             .weights = {pre, routerScale, preExperts}});
-  Value scores = linear(x[1], *router, "router");
-  Value g = geglu(x[0], *gateUp);
-  auto counts = Constants().set("experts", experts).set("top", chosen);
+  Value scores = linear(x[1], router, "router");
+  Value g = geglu(x[0], gateUp);
+  auto counts = Constants{{"experts", experts}, {"top", chosen}};
   auto ofExperts = [&](const WeightRef &w) {
     return Constants(counts)
         .set("k", w.cols)
@@ -95,22 +83,20 @@ LogicalResult CpuRecipe::moeBlock(gemma::MoeBlockOp op) {
                       .inputs = {choice[1]}})[0];
   Value e = call({.family = "experts_up",
                   .name = "experts_act",
-                  .constants = ofExperts(*up).set("f", up->rows / 2),
+                  .constants = ofExperts(up).set("f", up.rows / 2),
                   .inputs = {x[2], choice[1], order},
-                  .weights = {*up}})[0];
-  Value dense = linear(g, *down, "mlp_out");
+                  .weights = {up}})[0];
+  Value dense = linear(g, down, "mlp_out");
   Value sum =
       call({.family = "experts_down",
             .name = "experts_out",
-            .constants = ofExperts(*expertsDown).set("n", expertsDown->rows),
+            .constants = ofExperts(expertsDown).set("n", expertsDown.rows),
             .inputs = {e, choice[1], choice[0], order},
-            .weights = {*expertsDown}})[0];
+            .weights = {expertsDown}})[0];
   Call last = {.family = "add_norm3",
-               .constants =
-                   Constants()
-                       .set("k", k)
-                       .set("eps", eps)
-                       .set("scaled", int64_t(op.getScale().has_value())),
+               .constants = {{"k", k},
+                             {"eps", eps},
+                             {"scaled", int64_t(op.getScale().has_value())}},
                .inputs = {h, dense, sum},
                .weights = {postDense, postExperts, post}};
   if (op.getScale())

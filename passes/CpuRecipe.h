@@ -20,6 +20,7 @@ struct Call {
   SmallVector<WeightRef> weights = {};
   std::vector<int64_t> chosen = {}; // scalars that no shape says
   FlatSymbolRefAttr cache = {};
+  bool shared = false; // the same call is made once
 };
 
 class CpuRecipe {
@@ -32,17 +33,17 @@ public:
 
 private:
   LogicalResult dispatch();
-  LogicalResult embed(gemma::EmbedOp op);
-  LogicalResult take(gemma::TakeOp op);
-  LogicalResult rmsNorm(gemma::RmsNormOp op);
-  LogicalResult pleInputs(gemma::PleInputsOp op);
-  LogicalResult kvBlock(gemma::KvBlockOp op);
-  LogicalResult attentionBlock(gemma::AttentionBlockOp op);
-  LogicalResult ffnBlock(gemma::FfnBlockOp op);
-  LogicalResult moeBlock(gemma::MoeBlockOp op);
-  LogicalResult pleBlock(gemma::PleBlockOp op);
-  LogicalResult top(gemma::TopOp op);
-  LogicalResult logits(gemma::LogitsOp op);
+  LogicalResult lower(gemma::EmbedOp op);
+  LogicalResult lower(gemma::TakeOp op);
+  LogicalResult lower(gemma::RmsNormOp op);
+  LogicalResult lower(gemma::PleInputsOp op);
+  LogicalResult lower(gemma::KvBlockOp op);
+  LogicalResult lower(gemma::AttentionBlockOp op);
+  LogicalResult lower(gemma::FfnBlockOp op);
+  LogicalResult lower(gemma::MoeBlockOp op);
+  LogicalResult lower(gemma::PleBlockOp op);
+  LogicalResult lower(gemma::TopOp op);
+  LogicalResult lower(gemma::LogitsOp op);
 
   // The first axis of the family unless said.
   ValueRange call(const Call &what, std::optional<Axis> axis = {});
@@ -50,18 +51,26 @@ private:
              StringRef name, std::optional<Axis> axis = {});
   Value quant(Value x, StringRef act, StringRef name);
   Value linear(Value x, const WeightRef &w, StringRef name);
+  WeightRef gateAndUp(FlatSymbolRefAttr gate, StringRef name);
   Value geglu(Value x, const WeightRef &w);
   void addNorm(Value h, Value y, FlatSymbolRefAttr post,
                std::optional<StringRef> scale, double eps, Value result);
+  // A product with the normed residual, and where in it is what.
+  struct Projection {
+    Value product;
+    std::vector<int64_t> columns; // where those of each matrix begin
+  };
+  FailureOr<Projection> project(Value h, FlatSymbolRefAttr norm, double eps,
+                                ArrayRef<FlatSymbolRefAttr> own,
+                                StringRef name);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
-  FailureOr<Value> capped(Value hidden, FlatSymbolRefAttr weight, double cap,
-                          StringRef name);
+  Value capped(Value hidden, const WeightRef &w, double cap, StringRef name);
 
   // Types.
   RankedTensorType rowsOf(StringRef encoding, int64_t columns);
   int64_t columns(Value v) { return kernel::columnsOf(v.getType()); }
   Value at(Value gemmaValue) { return c.values.lookup(gemmaValue); }
-  FailureOr<Value> ioArg(Io io);
+  Value ioArg(Io io);
   FlatSymbolRefAttr symbol(StringRef name) {
     return FlatSymbolRefAttr::get(c.builder.getContext(), name);
   }
@@ -70,7 +79,7 @@ private:
   Operation *op;
   FlatSymbolRefAttr layer = {}; // a weight of the op's layer, if it has one
   Location loc;
-  bool isRefused = false; // a call for which there is no kernel
+  bool isRefused = false; // a call has no kernel, or no step array
 };
 
 } // namespace gemmac::cpu

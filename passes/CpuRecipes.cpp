@@ -23,11 +23,16 @@ RankedTensorType CpuRecipe::rowsOf(StringRef encoding, int64_t columns) {
   return RankedTensorType::get({ShapedType::kDynamic, columns}, element);
 }
 
-FailureOr<Value> CpuRecipe::ioArg(Io io) {
+Value CpuRecipe::ioArg(Io io) {
   if (auto found = c.io.find(io); found != c.io.end())
     return found->second;
-  return op->emitError() << "needs the step array '" << arrayOf(io).name
-                         << "', which this segment has not";
+  op->emitError() << "needs the step array '" << arrayOf(io).name
+                  << "', which this segment has not";
+  isRefused = true;
+  // Something in its place, to go on.
+  return UnrealizedConversionCastOp::create(c.builder, loc, rowsOf("i32", 1),
+                                            ValueRange())
+      .getResult(0);
 }
 
 ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
@@ -60,40 +65,43 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
         layer ? KernelSymbols::siblingName(layer, what.name) : what.name.str();
     where = NameLoc::get(b.getStringAttr(name), loc);
   }
-  auto callOp = kernel::CallOp::create(
-      b, where, results, c.symbols.body(spec, loc).getValue(), what.inputs,
-      weights.empty() ? ArrayAttr() : b.getArrayAttr(weights), what.cache,
-      kernel::scalarsAttr(b.getContext(), family, shape.scalars), shape.axis,
-      unitsOf(shape), ArrayAttr());
-  return callOp.getResults();
+  FlatSymbolRefAttr callee = c.symbols.body(spec, loc);
+  ArrayAttr read = weights.empty() ? ArrayAttr() : b.getArrayAttr(weights);
+  kernel::CallOp once;
+  kernel::CallOp &made =
+      what.shared ? c.shared[{callee, read, what.inputs[0]}] : once;
+  if (!made)
+    made = kernel::CallOp::create(
+        b, where, results, callee.getValue(), what.inputs, read, what.cache,
+        kernel::scalarsAttr(b.getContext(), family, shape.scalars), shape.axis,
+        unitsOf(shape), ArrayAttr());
+  return made.getResults();
 }
 
 // The constants of a product with `w`.
 static Constants productOf(const WeightRef &w) {
-  return Constants().set("k", w.cols).set("format", w.format).set("act", w.act);
+  return Constants{{"k", w.cols}, {"format", w.format}, {"act", w.act}};
 }
 
 Value CpuRecipe::norm(Value x, const WeightRef &w, double eps, StringRef act,
                       StringRef name, std::optional<Axis> axis) {
-  return call({.family = "norm",
-               .name = name,
-               .constants = Constants()
-                                .set("k", columns(x))
-                                .set("eps", eps)
-                                .set("act", act.str()),
-               .inputs = {x},
-               .weights = {w}},
-              axis)[0];
+  return call(
+      {.family = "norm",
+       .name = name,
+       .constants = {{"k", columns(x)}, {"eps", eps}, {"act", act.str()}},
+       .inputs = {x},
+       .weights = {w},
+       .shared = !axis},
+      axis)[0];
 }
 
 Value CpuRecipe::quant(Value x, StringRef act, StringRef name) {
   if (formatOf(act).code == Format::Code::F32)
     return x;
-  return call(
-      {.family = "quant",
-       .name = name,
-       .constants = Constants().set("k", columns(x)).set("act", act.str()),
-       .inputs = {x}})[0];
+  return call({.family = "quant",
+               .name = name,
+               .constants = {{"k", columns(x)}, {"act", act.str()}},
+               .inputs = {x}})[0];
 }
 
 Value CpuRecipe::linear(Value x, const WeightRef &w, StringRef name) {
@@ -101,7 +109,8 @@ Value CpuRecipe::linear(Value x, const WeightRef &w, StringRef name) {
                .name = name,
                .constants = productOf(w),
                .inputs = {x},
-               .weights = {w}})[0];
+               .weights = {w},
+               .shared = true})[0];
 }
 
 // `w` interleaves gate and up.
@@ -117,10 +126,9 @@ void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
                         std::optional<StringRef> scale, double eps,
                         Value result) {
   Call what = {.family = "add_norm",
-               .constants = Constants()
-                                .set("k", columns(h))
-                                .set("eps", eps)
-                                .set("scaled", int64_t(scale.has_value())),
+               .constants = {{"k", columns(h)},
+                             {"eps", eps},
+                             {"scaled", int64_t(scale.has_value())}},
                .inputs = {h, y},
                .weights = {c.symbols.vector(post)}};
   if (scale)
@@ -131,42 +139,38 @@ void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
 Value CpuRecipe::copyOut(Location where, Value value) {
   loc = where;
   return call({.family = "copy",
-               .constants = Constants().set("k", columns(value)),
+               .constants = {{"k", columns(value)}},
                .inputs = {value}})[0];
 }
 
 //===-- rows in, rows out -------------------------------------------------===//
 
-LogicalResult CpuRecipe::embed(gemma::EmbedOp op) {
+LogicalResult CpuRecipe::lower(gemma::EmbedOp op) {
   if (op.getSoft() || op.getColumns() || op.getSoftMode())
     return op.emitError(
         "unsupported: soft rows and column ranges of an embedding");
-  FailureOr<WeightRef> table = c.symbols.matrix(op, op.getTableAttr());
-  if (failed(table))
-    return failure();
-  c.values.map(
-      op.getResult(),
-      call({.family = "embed",
-            .constants = Constants()
-                             .set("k", table->cols)
-                             .set("format", table->format)
-                             .set("scale", op.getScale().convertToDouble()),
-            .inputs = {at(op.getIds())},
-            .weights = {*table}})[0]);
+  WeightRef table = c.symbols.matrix(op.getTableAttr());
+  c.values.map(op.getResult(),
+               call({.family = "embed",
+                     .constants = {{"k", table.cols},
+                                   {"format", table.format},
+                                   {"scale", op.getScale().convertToDouble()}},
+                     .inputs = {at(op.getIds())},
+                     .weights = {table}})[0]);
   return success();
 }
 
-LogicalResult CpuRecipe::take(gemma::TakeOp op) {
+LogicalResult CpuRecipe::lower(gemma::TakeOp op) {
   c.values.map(op.getResult(),
                call({.family = "take",
-                     .constants = Constants().set("k", columns(op.getX())),
+                     .constants = {{"k", columns(op.getX())}},
                      .inputs = {at(op.getX()), at(op.getIndex())}})[0]);
   return success();
 }
 
 // The norm that leaves the segment is shared by all workers: worker 0 writes
 // it.
-LogicalResult CpuRecipe::rmsNorm(gemma::RmsNormOp op) {
+LogicalResult CpuRecipe::lower(gemma::RmsNormOp op) {
   if (!op.getWeight() || int64_t(op.getSize()) != columns(op.getX()))
     return op.emitError(
         "unsupported: a norm outside the fused blocks needs a weight "
@@ -183,59 +187,52 @@ LogicalResult CpuRecipe::rmsNorm(gemma::RmsNormOp op) {
 
 //===-- per-layer embeddings ----------------------------------------------===//
 
-LogicalResult CpuRecipe::pleInputs(gemma::PleInputsOp op) {
+LogicalResult CpuRecipe::lower(gemma::PleInputsOp op) {
   if (op.getSoft())
     return op.emitError("unsupported: soft rows in per-layer inputs");
   int64_t first = op.getLayers()[0], last = op.getLayers()[1],
           p = op.getWidth();
-  FailureOr<WeightRef> table = c.symbols.gathered(op, op.getTableAttr());
-  FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
-  FailureOr<Value> token = ioArg(Io::ple);
-  if (failed(table) || failed(proj) || failed(token))
-    return failure();
+  WeightRef table = c.symbols.gathered(op.getTableAttr());
+  WeightRef proj = c.symbols.matrix(op.getProjAttr()), rows = proj;
+  Value token = ioArg(Io::ple);
   if (c.pleColumns)
     return op.emitError("unsupported: a second ple_inputs in one segment");
-  if (const int block = formatOf(table->format).block; p % block)
+  if (const int block = formatOf(table.format).block; p % block)
     return op.emitError("expects a width of a multiple of ")
-           << block << " with a table in " << table->format << ", got " << p;
+           << block << " with a table in " << table.format << ", got " << p;
   c.pleColumns = {first * p, last * p};
-  token->setType(rowsOf(table->format, (last - first) * p));
+  token.setType(rowsOf(table.format, (last - first) * p));
 
-  WeightRef rows = *proj;
-  if (first != 0 || last * p != proj->rows) {
-    std::string name = (proj->name.getValue() + "_" + Twine(first)).str();
+  if (first != 0 || last * p != proj.rows) {
+    std::string name = (proj.name.getValue() + "_" + Twine(first)).str();
     FailureOr<WeightRef> part =
-        c.symbols.view(op, name, *proj, first * p, last * p);
+        c.symbols.view(op, name, proj, first * p, last * p);
     if (failed(part))
       return failure();
     rows = *part;
   }
   Value context =
-      linear(quant(at(op.getH0()), proj->act, "ple_in"), rows, "ple_context");
+      linear(quant(at(op.getH0()), proj.act, "ple_in"), rows, "ple_context");
   // rms(c x; eps) = rms(x; eps / c^2)
   double factor = op.getContextScale().convertToDouble();
   double eps = op.getEps().convertToDouble() / (factor * factor);
   c.values.map(
       op.getResult(),
       call({.family = "ple_finish",
-            .constants =
-                Constants()
-                    .set("p", p)
-                    .set("eps", eps)
-                    .set("format", table->format)
-                    .set("token_scale", op.getTokenScale().convertToDouble())
-                    .set("scale", op.getScale().convertToDouble()),
-            .inputs = {context, *token},
+            .constants = {{"p", p},
+                          {"eps", eps},
+                          {"format", table.format},
+                          {"token_scale", op.getTokenScale().convertToDouble()},
+                          {"scale", op.getScale().convertToDouble()}},
+            .inputs = {context, token},
             .weights = {c.symbols.vector(op.getNormAttr())}})[0]);
   return success();
 }
 
-LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
+LogicalResult CpuRecipe::lower(gemma::PleBlockOp op) {
   layer = op.getGateAttr();
-  FailureOr<WeightRef> gate = c.symbols.matrix(op, op.getGateAttr());
-  FailureOr<WeightRef> proj = c.symbols.matrix(op, op.getProjAttr());
-  if (failed(gate) || failed(proj))
-    return failure();
+  WeightRef gate = c.symbols.matrix(op.getGateAttr());
+  WeightRef proj = c.symbols.matrix(op.getProjAttr());
   // A slice of the per-layer inputs is a column offset, not a kernel.
   Value ple = op.getPle();
   int64_t column = 0;
@@ -243,18 +240,14 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
     column = slice.getRange()[0];
     ple = slice.getX();
   }
-  if (gate->act != proj->act)
-    return op.emitError("unsupported: ")
-           << op.getGateAttr() << " multiplies " << gate->act
-           << " activations and " << op.getProjAttr() << " " << proj->act;
   Value h = at(op.getH());
   Value g = call({.family = "linear_ple",
                   .name = "ple_act",
-                  .constants = productOf(*gate),
-                  .inputs = {quant(h, gate->act, "ple_in"), at(ple)},
-                  .weights = {*gate},
+                  .constants = productOf(gate),
+                  .inputs = {quant(h, gate.act, "ple_in"), at(ple)},
+                  .weights = {gate},
                   .chosen = {column}})[0];
-  addNorm(h, linear(g, *proj, "ple_out"), op.getPostAttr(), op.getScale(),
+  addNorm(h, linear(g, proj, "ple_out"), op.getPostAttr(), op.getScale(),
           op.getEps().convertToDouble(), op.getResult());
   return success();
 }
@@ -262,61 +255,47 @@ LogicalResult CpuRecipe::pleBlock(gemma::PleBlockOp op) {
 //===-- output ------------------------------------------------------------===//
 
 // Softcapped scores of the whole vocabulary (cap 0: no softcap).
-FailureOr<Value> CpuRecipe::capped(Value hidden, FlatSymbolRefAttr weight,
-                                   double cap, StringRef name) {
-  FailureOr<WeightRef> w = c.symbols.matrix(op, weight);
-  if (failed(w))
-    return failure();
-  c.scores = call({.family = "logits",
-                   .name = name,
-                   .constants = productOf(*w).set("cap", cap),
-                   .inputs = {quant(hidden, w->act, "head_in")},
-                   .weights = {*w}})[0];
-  return c.scores;
+Value CpuRecipe::capped(Value hidden, const WeightRef &w, double cap,
+                        StringRef name) {
+  return c.scores = call({.family = "logits",
+                          .name = name,
+                          .constants = productOf(w).set("cap", cap),
+                          .inputs = {quant(hidden, w.act, "head_in")},
+                          .weights = {w}})[0];
 }
 
 // A softcap that is the only user joins the product.
-LogicalResult CpuRecipe::logits(gemma::LogitsOp op) {
+LogicalResult CpuRecipe::lower(gemma::LogitsOp op) {
   gemma::SoftcapOp cap;
   if (op->hasOneUse())
     cap = dyn_cast<gemma::SoftcapOp>(*op->user_begin());
-  FailureOr<Value> y = capped(at(op.getHidden()), op.getWeightAttr(),
-                              cap ? cap.getCap().convertToDouble() : 0.0, "");
-  if (failed(y))
-    return failure();
-  c.values.map(op.getResult(), *y);
+  Value y = capped(at(op.getHidden()), c.symbols.matrix(op.getWeightAttr()),
+                   cap ? cap.getCap().convertToDouble() : 0.0, "");
+  c.values.map(op.getResult(), y);
   if (cap)
-    c.values.map(cap.getResult(), *y);
+    c.values.map(cap.getResult(), y);
   return success();
 }
 
 // Few rows of a head in format splitFormat are scanned; else all scores are
 // computed.
-LogicalResult CpuRecipe::top(gemma::TopOp op) {
+LogicalResult CpuRecipe::lower(gemma::TopOp op) {
   if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
            << int64_t(GM_TOP) << ", got " << op.getCount();
-  FailureOr<WeightRef> w = c.symbols.matrix(op, op.getWeightAttr());
-  FailureOr<Value> mask = ioArg(Io::mask);
-  if (failed(w) || failed(mask))
-    return failure();
+  WeightRef w = c.symbols.matrix(op.getWeightAttr());
+  Value mask = ioArg(Io::mask);
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
-  const int64_t parts = std::clamp<int64_t>(w->rows / 16, 1, 64);
+  const int64_t parts = std::clamp<int64_t>(w.rows / 16, 1, 64);
   Call what = {.family = "top", .name = "top_parts", .chosen = {parts}};
-  if (w->low && c.few()) {
-    FailureOr<Value> best = ioArg(Io::best);
-    if (failed(best))
-      return failure();
+  if (w.low && c.few()) {
     what.family = "top_scan";
-    what.constants = productOf(*w).set("cap", cap);
-    what.inputs = {quant(at(op.getHidden()), w->act, "head_in"), *mask, *best};
-    what.weights = {*w};
+    what.constants = productOf(w).set("cap", cap);
+    what.inputs = {quant(at(op.getHidden()), w.act, "head_in"), mask,
+                   ioArg(Io::best)};
+    what.weights = {w};
   } else {
-    FailureOr<Value> y =
-        capped(at(op.getHidden()), op.getWeightAttr(), cap, "logits");
-    if (failed(y))
-      return failure();
-    what.inputs = {*y, *mask};
+    what.inputs = {capped(at(op.getHidden()), w, cap, "logits"), mask};
   }
   ValueRange best = call(what);
   ValueRange merged =
@@ -328,17 +307,10 @@ LogicalResult CpuRecipe::top(gemma::TopOp op) {
 
 LogicalResult CpuRecipe::dispatch() {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case([&](gemma::EmbedOp op) { return embed(op); })
-      .Case([&](gemma::TakeOp op) { return take(op); })
-      .Case([&](gemma::RmsNormOp op) { return rmsNorm(op); })
-      .Case([&](gemma::PleInputsOp op) { return pleInputs(op); })
-      .Case([&](gemma::KvBlockOp op) { return kvBlock(op); })
-      .Case([&](gemma::AttentionBlockOp op) { return attentionBlock(op); })
-      .Case([&](gemma::FfnBlockOp op) { return ffnBlock(op); })
-      .Case([&](gemma::MoeBlockOp op) { return moeBlock(op); })
-      .Case([&](gemma::PleBlockOp op) { return pleBlock(op); })
-      .Case([&](gemma::TopOp op) { return top(op); })
-      .Case([&](gemma::LogitsOp op) { return logits(op); })
+      .Case<gemma::EmbedOp, gemma::TakeOp, gemma::RmsNormOp, gemma::PleInputsOp,
+            gemma::KvBlockOp, gemma::AttentionBlockOp, gemma::FfnBlockOp,
+            gemma::MoeBlockOp, gemma::PleBlockOp, gemma::TopOp,
+            gemma::LogitsOp>([&](auto op) { return lower(op); })
       // Joined by their users: a column offset of ple_block, the cap of logits.
       .Case([&](gemma::ColumnsOp op) -> LogicalResult {
         if (llvm::all_of(op->getUsers(), llvm::IsaPred<gemma::PleBlockOp>))

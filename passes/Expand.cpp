@@ -9,7 +9,6 @@ namespace gemmac {
 
 namespace {
 struct Expand : impl::ExpandBase<Expand> {
-  using Base::Base;
   void runOnOperation() override {
     getOperation().walk([&](gemma::FusedOp op) {
       ++expanded;

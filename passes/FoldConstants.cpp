@@ -96,7 +96,6 @@ static void decline(ScaleOp scale) {
 
 namespace {
 struct FoldConstants : impl::FoldConstantsBase<FoldConstants> {
-  using Base::Base;
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     patterns.add<FoldIntoEps, FoldContextScale, JoinScalar>(&getContext());

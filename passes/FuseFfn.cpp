@@ -20,38 +20,23 @@ struct Dense {
 };
 } // namespace
 
-static std::optional<Dense> matchDense(Match &match, GegluOp geglu) {
+static Dense matchDense(Match &match, GegluOp geglu) {
   Dense d;
   d.gate = match.linear(geglu.getG(), "the gate");
-  d.up = d.gate ? match.linear(geglu.getU(), "the up projection") : LinearOp();
-  if (!d.up || !match.single(geglu.getG(), "the gate") ||
-      !match.single(geglu.getU(), "the up projection") ||
-      !match.same(d.up.getX(), d.gate.getX(), "the input of up",
-                  "the input of gate") ||
-      !match.single(d.gate.getX(), "the pre-norm", 2))
-    return std::nullopt;
-  d.pre = match.producer<RmsNormOp>(d.gate.getX(), "the input of gate");
-  d.pre =
-      match.norm(d.pre, "the pre-norm", d.pre ? columnsOf(d.pre.getX()) : 0);
-  d.down = d.pre ? match.linearUser(geglu.getResult(), "the gated product")
-                 : LinearOp();
+  d.up = match.linear(geglu.getU(), "the up projection");
+  match.single(geglu.getG(), "the gate");
+  match.single(geglu.getU(), "the up projection");
+  match.same(inputOf(d.up), inputOf(d.gate), "the input of up",
+             "the input of gate");
+  match.single(inputOf(d.gate), "the pre-norm", 2);
+  d.pre = match.norm(
+      match.producer<RmsNormOp>(inputOf(d.gate), "the input of gate"),
+      "the pre-norm");
+  d.down = match.linearUser(geglu.getResult(), "the gated product");
   d.post =
-      d.down ? match.user<RmsNormOp>(d.down.getResult(), "the down projection")
-             : RmsNormOp();
-  d.post = match.norm(d.post, "the post-norm",
-                      d.post ? columnsOf(d.post.getX()) : 0);
-  if (!d.post)
-    return std::nullopt;
+      match.norm(match.user<RmsNormOp>(resultOf(d.down), "the down projection"),
+                 "the post-norm");
   return d;
-}
-
-// The sum that uses `norm` and its other operand; null and a reason otherwise.
-static AddOp matchSum(Match &match, RmsNormOp norm, StringRef what,
-                      Value &other) {
-  auto add = match.user<AddOp>(norm.getResult(), what);
-  if (add)
-    other = add.getLhs() == norm.getResult() ? add.getRhs() : add.getLhs();
-  return add;
 }
 
 // Whether the branch of `geglu` meets experts: then the experts are the root.
@@ -65,7 +50,7 @@ static bool meetsExperts(GegluOp geglu) {
       return false;
   }
   if (auto add = dyn_cast<AddOp>(op))
-    for (Value operand : add->getOperands())
+    for (Value operand : add.getOperands())
       if (auto norm = operand.getDefiningOp<RmsNormOp>())
         if (norm.getX().getDefiningOp<ExpertsOp>())
           return true;
@@ -74,19 +59,18 @@ static bool meetsExperts(GegluOp geglu) {
 
 static bool fuseFfn(GegluOp geglu) {
   Match match(geglu);
-  std::optional<Dense> d = matchDense(match, geglu);
-  Value residual;
-  AddOp add = d ? matchSum(match, d->post, "the post-norm", residual) : AddOp();
-  if (!add || !match.same(residual, d->pre.getX(), "the residual",
-                          "the input of the pre-norm"))
+  Dense d = matchDense(match, geglu);
+  AddOp add = match.sum(d.post, "the post-norm", inputOf(d.pre),
+                        "the input of the pre-norm");
+  if (!match.fits())
     return match.decline();
 
   OpBuilder b(add);
-  auto block = FfnBlockOp::create(
-      b, add.getLoc(), add.getType(), residual, d->pre.getWeightAttr(),
-      d->gate.getWeightAttr(), d->up.getWeightAttr(), d->down.getWeightAttr(),
-      d->post.getWeightAttr(), FlatSymbolRefAttr(),
-      b.getF64FloatAttr(*match.eps));
+  auto block = FfnBlockOp::create(b, add.getLoc(), add.getType(), d.pre.getX(),
+                                  d.pre.getWeightAttr(), d.gate.getWeightAttr(),
+                                  d.up.getWeightAttr(), d.down.getWeightAttr(),
+                                  d.post.getWeightAttr(), FlatSymbolRefAttr(),
+                                  b.getF64FloatAttr(*match.eps));
   add.replaceAllUsesWith(block.getResult());
   eraseDead(add);
   return true;
@@ -101,72 +85,62 @@ struct Sparse {
 };
 } // namespace
 
-static std::optional<Sparse> matchSparse(Match &match, ExpertsOp experts) {
+static Sparse matchSparse(Match &match, ExpertsOp experts) {
   Sparse s;
   s.router = match.producer<RouterOp>(experts.getWeights(),
                                       "the weights of the experts");
-  if (!s.router ||
-      !match.same(experts.getIds(), s.router.getIds(), "the ids of the experts",
-                  "the router's") ||
-      !match.same(experts.getWeights(), s.router.getWeights(),
-                  "the weights of the experts", "the router's") ||
-      !match.single(s.router.getIds(), "the router's ids") ||
-      !match.single(s.router.getWeights(), "the router's weights") ||
-      !match.single(experts.getX(), "the experts' input"))
-    return std::nullopt;
-  int64_t hidden = columnsOf(experts.getX());
+  if (!s.router)
+    return s;
+  match.same(experts.getIds(), s.router.getIds(), "the ids of the experts",
+             "the router's");
+  match.same(experts.getWeights(), s.router.getWeights(),
+             "the weights of the experts", "the router's");
+  match.single(s.router.getIds(), "the router's ids");
+  match.single(s.router.getWeights(), "the router's weights");
+  match.single(experts.getX(), "the experts' input");
   s.pre = match.norm(
       match.producer<RmsNormOp>(experts.getX(), "the experts' input"),
-      "the experts' pre-norm", hidden);
-  if (!s.pre ||
-      !match.sameEps(s.router.getEps().convertToDouble(), "the router") ||
-      !match.same(s.router.getX(), s.pre.getX(), "the router's input",
-                  "the input of the experts' pre-norm"))
-    return std::nullopt;
+      "the experts' pre-norm");
+  match.sameEps(s.router.getEps().convertToDouble(), "the router");
+  match.same(s.router.getX(), inputOf(s.pre), "the router's input",
+             "the input of the experts' pre-norm");
   s.post = match.norm(match.user<RmsNormOp>(experts.getResult(), "the experts"),
-                      "the experts' post-norm", hidden);
-  if (!s.post)
-    return std::nullopt;
+                      "the experts' post-norm");
   return s;
 }
 
 static bool fuseMoe(ExpertsOp experts) {
   Match match(experts);
-  std::optional<Sparse> s = matchSparse(match, experts);
-  Value dense;
-  AddOp sum =
-      s ? matchSum(match, s->post, "the experts' post-norm", dense) : AddOp();
-  auto postDense =
-      sum ? match.producer<RmsNormOp>(dense, "the sum with the experts")
-          : RmsNormOp();
-  auto down = postDense ? match.linear(postDense.getX(), "the dense branch")
-                        : LinearOp();
-  auto geglu = down ? match.producer<GegluOp>(down.getX(), "the dense branch")
-                    : GegluOp();
-  std::optional<Dense> d = geglu ? matchDense(match, geglu) : std::nullopt;
-  if (!d || !match.single(d->post.getResult(), "the dense post-norm") ||
-      !match.same(d->pre.getX(), s->pre.getX(), "the input of the dense branch",
-                  "the input of the experts' pre-norm"))
+  Sparse s = matchSparse(match, experts);
+  auto sum = match.user<AddOp>(resultOf(s.post), "the experts' post-norm");
+  auto postDense = match.producer<RmsNormOp>(
+      sum ? Match::otherOf(sum, s.post.getResult()) : Value(),
+      "the sum with the experts");
+  auto down = match.linear(inputOf(postDense), "the dense branch");
+  auto geglu = match.producer<GegluOp>(inputOf(down), "the dense branch");
+  if (!geglu || !match.fits())
     return match.decline();
-  auto post =
-      match.user<RmsNormOp>(sum.getResult(), "the sum of both branches");
-  post = match.norm(post, "the post-norm", columnsOf(experts.getX()));
-  Value residual;
-  AddOp add = post ? matchSum(match, post, "the post-norm", residual) : AddOp();
-  if (!add || !match.same(residual, s->pre.getX(), "the residual",
-                          "the input of the norms"))
+  Dense d = matchDense(match, geglu);
+  match.single(resultOf(d.post), "the dense post-norm");
+  match.same(inputOf(d.pre), inputOf(s.pre), "the input of the dense branch",
+             "the input of the experts' pre-norm");
+  auto post = match.norm(
+      match.user<RmsNormOp>(sum.getResult(), "the sum of both branches"),
+      "the post-norm");
+  AddOp add = match.sum(post, "the post-norm", inputOf(s.pre),
+                        "the input of the norms");
+  if (!match.fits())
     return match.decline();
 
   OpBuilder b(add);
   auto block = MoeBlockOp::create(
-      b, add.getLoc(), add.getType(), residual, d->pre.getWeightAttr(),
-      d->gate.getWeightAttr(), d->up.getWeightAttr(), d->down.getWeightAttr(),
-      d->post.getWeightAttr(), s->router.getProjAttr(),
-      s->router.getScaleAttr(), s->pre.getWeightAttr(), experts.getGateUpAttr(),
-      experts.getDownAttr(), experts.getPerExpertAttr(),
-      s->post.getWeightAttr(), post.getWeightAttr(), FlatSymbolRefAttr(),
-      b.getF64FloatAttr(*match.eps), s->router.getFactorAttr(),
-      s->router.getTopAttr());
+      b, add.getLoc(), add.getType(), s.pre.getX(), d.pre.getWeightAttr(),
+      d.gate.getWeightAttr(), d.up.getWeightAttr(), d.down.getWeightAttr(),
+      d.post.getWeightAttr(), s.router.getProjAttr(), s.router.getScaleAttr(),
+      s.pre.getWeightAttr(), experts.getGateUpAttr(), experts.getDownAttr(),
+      experts.getPerExpertAttr(), s.post.getWeightAttr(), post.getWeightAttr(),
+      FlatSymbolRefAttr(), b.getF64FloatAttr(*match.eps),
+      s.router.getFactorAttr(), s.router.getTopAttr());
   add.replaceAllUsesWith(block.getResult());
   eraseDead(add);
   return true;
@@ -174,30 +148,18 @@ static bool fuseMoe(ExpertsOp experts) {
 
 namespace {
 struct FuseFfn : impl::FuseFfnBase<FuseFfn> {
-  using Base::Base;
   void runOnOperation() override {
-    SmallVector<ExpertsOp> experts;
-    getOperation().walk([&](ExpertsOp op) { experts.push_back(op); });
-    for (ExpertsOp op : experts)
+    forEach<ExpertsOp>(getOperation(), [&](ExpertsOp op) {
       ++(fuseMoe(op) ? fused : declined);
-    SmallVector<GegluOp> geglus;
-    getOperation().walk([&](GegluOp op) {
-      // One linear operand: a per-layer branch, which gemma-fuse-ple forms.
-      bool ple = !!op.getG().getDefiningOp<LinearOp>() !=
-                 !!op.getU().getDefiningOp<LinearOp>();
-      if (!ple)
-        geglus.push_back(op);
     });
-    for (GegluOp op : geglus) {
-      if (!meetsExperts(op)) {
-        ++(fuseFfn(op) ? fused : declined);
-        continue;
-      }
-      Match match(op);
-      match.fail("the experts beside it are not fused");
-      match.decline();
-      ++declined;
-    }
+    forEach<GegluOp>(getOperation(), [&](GegluOp op) {
+      if (isPerLayer(op))
+        return;
+      bool isFused = meetsExperts(op) ? Match(op).decline("the experts beside "
+                                                          "it are not fused")
+                                      : fuseFfn(op);
+      ++(isFused ? fused : declined);
+    });
   }
 };
 } // namespace

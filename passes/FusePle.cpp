@@ -48,20 +48,16 @@ static std::optional<bool> fuseInputs(AddOp add) {
       !match.single(norm.getResult(), "the context norm") ||
       !match.single(token.getResult(), "the token part"))
     return match.decline();
-  if (token.getSoftMode() == SoftMode::Row) {
-    match.fail("expects soft zero of the token part, got soft row");
-    return match.decline();
-  }
+  if (token.getSoftMode() == SoftMode::Row)
+    return match.decline("expects soft zero of the token part, got soft row");
   Value context = norm.getX();
   double contextScale = stripFactor(match, context);
   auto proj = match.producer<LinearOp>(context, "the context");
   if (!proj || !match.single(context, "the context"))
     return match.decline();
-  if (!(contextScale > 0)) {
-    match.fail("expects a positive factor of the context, got " +
-               shortest(contextScale));
-    return match.decline();
-  }
+  if (!(contextScale > 0))
+    return match.decline("expects a positive factor of the context, got " +
+                         shortest(contextScale));
   int64_t rows = lookupWeight(proj, proj.getWeightAttr()).dim(0);
   int64_t columns = lookupWeight(token, token.getTableAttr()).dim(1);
   auto layers =
@@ -70,10 +66,8 @@ static std::optional<bool> fuseInputs(AddOp add) {
                          "columns of the table");
   if (!layers || !slices)
     return match.decline();
-  if (*layers != *slices || rows != columns) {
-    match.fail("expects table and projection of the same layers");
-    return match.decline();
-  }
+  if (*layers != *slices || rows != columns)
+    return match.decline("expects table and projection of the same layers");
 
   Operation *last = add;
   double factor = 1.0;
@@ -100,26 +94,19 @@ static bool fuseBlock(GegluOp geglu) {
   Match match(geglu);
   // The gate is the linear operand and goes through gelu.
   LinearOp gate = match.linear(geglu.getG(), "the per-layer gate");
-  if (!gate || !match.single(geglu.getG(), "the per-layer gate"))
-    return match.decline();
+  match.single(geglu.getG(), "the per-layer gate");
   LinearOp proj = match.linearUser(geglu.getResult(), "the gated input");
-  auto post =
-      proj ? match.user<RmsNormOp>(proj.getResult(), "the per-layer projection")
-           : RmsNormOp();
-  post = match.norm(post, "the post-norm", post ? columnsOf(post.getX()) : 0);
-  auto add =
-      post ? match.user<AddOp>(post.getResult(), "the post-norm") : AddOp();
-  if (!add)
-    return match.decline();
-  Value residual =
-      add.getLhs() == post.getResult() ? add.getRhs() : add.getLhs();
-  if (!match.same(residual, gate.getX(), "the residual",
-                  "the input of the gate"))
+  auto post = match.norm(
+      match.user<RmsNormOp>(resultOf(proj), "the per-layer projection"),
+      "the post-norm");
+  AddOp add =
+      match.sum(post, "the post-norm", inputOf(gate), "the input of the gate");
+  if (!match.fits())
     return match.decline();
 
   OpBuilder b(add);
   auto block = PleBlockOp::create(
-      b, add.getLoc(), add.getType(), residual, geglu.getU(),
+      b, add.getLoc(), add.getType(), gate.getX(), geglu.getU(),
       gate.getWeightAttr(), proj.getWeightAttr(), post.getWeightAttr(),
       FlatSymbolRefAttr(), b.getF64FloatAttr(*match.eps));
   add.replaceAllUsesWith(block.getResult());
@@ -129,22 +116,15 @@ static bool fuseBlock(GegluOp geglu) {
 
 namespace {
 struct FusePle : impl::FusePleBase<FusePle> {
-  using Base::Base;
   void runOnOperation() override {
-    SmallVector<AddOp> adds;
-    SmallVector<GegluOp> geglus;
-    getOperation().walk([&](AddOp op) { adds.push_back(op); });
-    for (AddOp op : adds)
+    forEach<AddOp>(getOperation(), [&](AddOp op) {
       if (std::optional<bool> done = fuseInputs(op))
         ++(*done ? fused : declined);
-    getOperation().walk([&](GegluOp op) {
-      // Two linear operands: a gated MLP, which gemma-fuse-ffn forms.
-      if (!!op.getG().getDefiningOp<LinearOp>() !=
-          !!op.getU().getDefiningOp<LinearOp>())
-        geglus.push_back(op);
     });
-    for (GegluOp op : geglus)
-      ++(fuseBlock(op) ? fused : declined);
+    forEach<GegluOp>(getOperation(), [&](GegluOp op) {
+      if (isPerLayer(op))
+        ++(fuseBlock(op) ? fused : declined);
+    });
   }
 };
 } // namespace

@@ -22,7 +22,7 @@ struct GemmaToKernel : impl::GemmaToKernelBase<GemmaToKernel> {
 private:
   LogicalResult lowerFunction(func::FuncOp source, const SegmentKind &segment,
                               RowClass rows, const Recipe &recipe,
-                              KernelSymbols &symbols);
+                              const Packing &packing, KernelSymbols &symbols);
   LogicalResult finish(RecipeContext &context, func::FuncOp target,
                        const SegmentKind &segment);
 };
@@ -154,7 +154,7 @@ LogicalResult GemmaToKernel::finish(RecipeContext &context, func::FuncOp target,
     return failure();
   target->setAttr(kernel::segmentAttr, b.getStringAttr(segment.name));
   target->setAttr(kernel::rowsAttr,
-                  b.getStringAttr(context.few() ? "few" : "many"));
+                  b.getStringAttr(rowClassName(context.rows)));
   if (context.pleColumns)
     target->setAttr(kernel::pleAttr,
                     b.getDenseI64ArrayAttr({context.pleColumns->first,
@@ -165,15 +165,15 @@ LogicalResult GemmaToKernel::finish(RecipeContext &context, func::FuncOp target,
 LogicalResult GemmaToKernel::lowerFunction(func::FuncOp source,
                                            const SegmentKind &segment,
                                            RowClass rows, const Recipe &recipe,
+                                           const Packing &packing,
                                            KernelSymbols &symbols) {
   OpBuilder b(source);
-  std::string name =
-      (source.getSymName() + (rows == RowClass::Few ? "_few" : "_many")).str();
+  std::string name = (source.getSymName() + "_" + rowClassName(rows)).str();
   auto target =
       func::FuncOp::create(b, source.getLoc(), name, b.getFunctionType({}, {}));
   Block *entry = target.addEntryBlock();
-  RecipeContext context(recipe, symbols, rows, OpBuilder::atBlockEnd(entry),
-                        source);
+  RecipeContext context = {
+      recipe, packing, symbols, rows, OpBuilder::atBlockEnd(entry), source};
   addArguments(context, entry, segment);
   target.setFunctionType(b.getFunctionType(entry->getArgumentTypes(), {}));
   for (auto [io, value] : context.io)
@@ -202,6 +202,9 @@ void GemmaToKernel::runOnOperation() {
     return signalPassFailure();
   }
   const Recipe &recipe = recipeFor(*chosen);
+  Packing packing(module);
+  if (failed(packing.check()))
+    return signalPassFailure();
   KernelSymbols symbols(module, *chosen);
   for (auto source :
        llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
@@ -213,11 +216,10 @@ void GemmaToKernel::runOnOperation() {
           << (name ? name.getValue() : "none");
       return signalPassFailure();
     }
-    if (failed(
-            lowerFunction(source, *segment, RowClass::Few, recipe, symbols)) ||
-        failed(
-            lowerFunction(source, *segment, RowClass::Many, recipe, symbols)))
-      return signalPassFailure();
+    for (RowClass rows : {RowClass::Few, RowClass::Many})
+      if (failed(
+              lowerFunction(source, *segment, rows, recipe, packing, symbols)))
+        return signalPassFailure();
   }
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<gemma::WeightOp, gemma::CacheOp>(op) ||

@@ -12,10 +12,6 @@ namespace gemmac {
 
 namespace {
 
-struct InsertBarriers : impl::InsertBarriersBase<InsertBarriers> {
-  void runOnOperation() override;
-};
-
 // A call and its family.
 struct Access {
   kernel::CallOp call;
@@ -105,13 +101,14 @@ private:
   SmallVector<Access> phase; // calls since the last barrier
 };
 
+struct InsertBarriers : impl::InsertBarriersBase<InsertBarriers> {
+  void runOnOperation() override {
+    kernel::Symbols symbols(getOperation());
+    for (auto func : getOperation().getOps<func::FuncOp>())
+      if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
+        BarrierFinder(func, symbols).run();
+  }
+};
+
 } // namespace
-
-void InsertBarriers::runOnOperation() {
-  kernel::Symbols symbols(getOperation());
-  for (auto func : getOperation().getOps<func::FuncOp>())
-    if (func->hasAttr(kernel::segmentAttr) && !func.isExternal())
-      BarrierFinder(func, symbols).run();
-}
-
 } // namespace gemmac

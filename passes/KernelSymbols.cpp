@@ -8,8 +8,7 @@ using namespace mlir;
 namespace gemmac {
 
 KernelSymbols::KernelSymbols(ModuleOp module, const Target &target)
-    : target(target), module(module),
-      builder(OpBuilder::atBlockBegin(module.getBody())) {
+    : target(target), builder(OpBuilder::atBlockBegin(module.getBody())) {
   for (auto weight : module.getOps<gemma::WeightOp>()) {
     tensors[weight.getSymName()] = weight;
     names.insert(weight.getSymName());
@@ -34,25 +33,6 @@ std::string KernelSymbols::unique(StringRef name) {
   return result;
 }
 
-// Ops verify that weights and caches exist and have their shapes, but not what
-// gemma-choose-formats leaves on them.
-FailureOr<gemma::WeightOp> KernelSymbols::tensor(Operation *user,
-                                                 FlatSymbolRefAttr name) {
-  gemma::WeightOp weight = tensors.lookup(name.getValue());
-  for (auto [what, format] : {std::pair("format", weight.getFormat()),
-                              std::pair("act", weight.getAct())})
-    if (!format)
-      return user->emitError() << "expects weight " << name << " with a "
-                               << what << " (gemma-choose-formats), got none";
-  const Format &format = formatOf(*weight.getFormat());
-  if (format.isQuantized() && weight.dim(weight.rank() - 1) % format.block)
-    return user->emitError()
-           << "expects a multiple of " << format.block << " columns of weight "
-           << name << " in format " << *weight.getFormat() << ", got "
-           << weight.dim(weight.rank() - 1);
-  return weight;
-}
-
 SmallVector<Attribute> KernelSymbols::pieces(gemma::WeightOp weight,
                                              int64_t begin, int64_t end) {
   auto piece = [&](StringRef tensor, int64_t first, int64_t last) -> Attribute {
@@ -74,29 +54,26 @@ SmallVector<Attribute> KernelSymbols::pieces(gemma::WeightOp weight,
 }
 
 WeightRef KernelSymbols::add(const std::string &key, StringRef name,
-                             Location loc, ArrayAttr pieces, StringRef format,
-                             StringRef act, const Layout &layout, Shape shape) {
+                             Location loc, ArrayRef<Attribute> pieces,
+                             WeightRef what, const Layout &layout,
+                             int64_t stack, int64_t interleave) {
   std::string symbol = created.insert(name).second ? name.str() : unique(name);
-  int64_t rows = shape.rows;
-  if (shape.interleave)
-    rows = 2 * roundUp(rows / 2, shape.interleave);
+  int64_t rows = what.rows;
+  if (interleave)
+    rows = 2 * roundUp(rows / 2, interleave);
   kernel::WeightOp::create(
-      builder, loc, symbol, format, layout.name, shape.rows, shape.cols,
-      shape.stack, shape.interleave, pieces, FlatSymbolRefAttr(), IntegerAttr(),
-      layout.bytes(rows, shape.cols) * shape.stack, IntegerAttr());
-  WeightRef ref = {FlatSymbolRefAttr::get(builder.getContext(), symbol),
-                   format.str(), act.str(), shape.rows, shape.cols};
-  return weights[key] = ref;
+      builder, loc, symbol, what.format, layout.name, what.rows, what.cols,
+      stack, interleave, builder.getArrayAttr(pieces), FlatSymbolRefAttr(),
+      IntegerAttr(), layout.bytes(rows, what.cols) * stack, IntegerAttr());
+  what.name = FlatSymbolRefAttr::get(builder.getContext(), symbol);
+  return weights[key] = what;
 }
 
-FailureOr<WeightRef> KernelSymbols::describe(Operation *user,
-                                             FlatSymbolRefAttr name) {
-  FailureOr<gemma::WeightOp> weight = tensor(user, name);
-  if (failed(weight))
-    return failure();
-  unsigned rank = weight->rank();
-  return WeightRef{name, weight->getFormat()->str(), weight->getAct()->str(),
-                   rank > 1 ? weight->dim(rank - 2) : 1, weight->dim(rank - 1)};
+WeightRef KernelSymbols::describe(FlatSymbolRefAttr name) {
+  gemma::WeightOp weight = tensors.lookup(name.getValue());
+  unsigned rank = weight.rank();
+  return {name, weight.getFormat()->str(), weight.getAct()->str(),
+          rank > 1 ? weight.dim(rank - 2) : 1, weight.dim(rank - 1)};
 }
 
 // A head of 8 bits, where a scan of five of them is worth it.
@@ -106,27 +83,22 @@ bool KernelSymbols::isScanned(gemma::WeightOp weight) const {
          *format.scan && *weight.getAct() == format.act && weight.rank() == 2;
 }
 
-FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
-                                           FlatSymbolRefAttr name) {
+WeightRef KernelSymbols::matrix(FlatSymbolRefAttr name) {
   std::string key = "matrix " + name.getValue().str();
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
-  FailureOr<gemma::WeightOp> weight = tensor(user, name);
-  if (failed(weight))
-    return failure();
-  unsigned rank = weight->rank();
-  int64_t rows = weight->dim(rank - 2), stack = rank == 3 ? weight->dim(0) : 1;
-  std::string format = weight->getFormat()->str();
+  gemma::WeightOp weight = tensors.lookup(name.getValue());
+  WeightRef what = describe(name);
+  int64_t stack = weight.rank() == 3 ? weight.dim(0) : 1;
   auto store = [&](const std::string &key, const std::string &symbol,
                    const Layout &layout) {
-    return add(key, symbol, weight->getLoc(),
-               builder.getArrayAttr(pieces(*weight, 0, rows)), format,
-               weight->getAct()->str(), layout,
-               {rows, weight->dim(rank - 1), stack, 0});
+    return add(key, symbol, weight.getLoc(), pieces(weight, 0, what.rows), what,
+               layout, stack);
   };
-  if (!isScanned(*weight))
-    return store(key, name.getValue().str(), matrixLayout(format, target.dot));
-  const Format &split = formatOf(formatOf(format).scan);
+  if (!isScanned(weight))
+    return store(key, name.getValue().str(),
+                 matrixLayout(what.format, target.dot));
+  const Format &split = formatOf(formatOf(what.format).scan);
   WeightRef ref = store(key, name.getValue().str(), matrixLayout(split.name));
   ref.low = store(key + " low", unique((name.getValue() + ".low").str()),
                   matrixLayout(split.low))
@@ -135,67 +107,34 @@ FailureOr<WeightRef> KernelSymbols::matrix(Operation *user,
   return weights[key] = ref;
 }
 
-FailureOr<WeightRef> KernelSymbols::merged(Operation *user, StringRef name,
-                                           ArrayRef<FlatSymbolRefAttr> parts) {
-  std::string key = "merged";
+WeightRef KernelSymbols::merged(StringRef name,
+                                ArrayRef<FlatSymbolRefAttr> parts,
+                                int64_t interleave) {
+  std::string key = interleave ? "interleaved" : "merged";
   for (FlatSymbolRefAttr part : parts)
     key += " " + part.getValue().str();
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
-  FailureOr<WeightRef> first = describe(user, parts.front());
-  if (failed(first))
-    return failure();
-  SmallVector<Attribute> below;
-  int64_t rows = 0;
-  for (FlatSymbolRefAttr part : parts) {
-    FailureOr<WeightRef> ref = describe(user, part);
-    if (failed(ref))
-      return failure();
-    if (ref->format != first->format || ref->act != first->act)
-      return user->emitError()
-             << "unsupported: " << parts.front() << " is " << first->format
-             << " and " << part << " is " << ref->format
-             << "; they are stored as one matrix and must agree (--quant=bf16 "
-                "or "
-                "--quant=f32 makes the formats equal)";
-    llvm::append_range(below,
-                       pieces(tensors.lookup(part.getValue()), 0, ref->rows));
-    rows += ref->rows;
-  }
-  return add(
-      key, unique(name), tensors.lookup(parts.front().getValue()).getLoc(),
-      builder.getArrayAttr(below), first->format, first->act,
-      matrixLayout(first->format, target.dot), {rows, first->cols, 1, 0});
-}
-
-FailureOr<WeightRef>
-KernelSymbols::interleaved(Operation *user, StringRef name,
-                           ArrayRef<FlatSymbolRefAttr> parts) {
-  std::string key = "interleaved";
-  for (FlatSymbolRefAttr part : parts)
-    key += " " + part.getValue().str();
-  if (auto it = weights.find(key); it != weights.end())
-    return it->second;
-  FailureOr<WeightRef> gate = describe(user, parts.front());
-  FailureOr<WeightRef> up = describe(user, parts.back());
-  if (failed(gate) || failed(up))
-    return failure();
   gemma::WeightOp first = tensors.lookup(parts.front().getValue());
-  gemma::WeightOp last = tensors.lookup(parts.back().getValue());
-  bool isStack = parts.size() == 1;
-  if (gate->format != up->format || gate->act != up->act)
-    return user->emitError()
-           << "unsupported: gate " << parts.front() << " (" << gate->format
-           << ") and up " << parts.back() << " (" << up->format
-           << ") are stored interleaved and must have one format";
-  int64_t half = isStack ? gate->rows / 2 : gate->rows;
-  SmallVector<Attribute> both = pieces(first, 0, half);
-  llvm::append_range(both, isStack ? pieces(first, half, 2 * half)
-                                   : pieces(last, 0, half));
-  return add(key, isStack ? name.str() : unique(name), first.getLoc(),
-             builder.getArrayAttr(both), gate->format, gate->act,
-             matrixLayout(gate->format, target.dot),
-             {2 * half, gate->cols, isStack ? first.dim(0) : 1, 32});
+  WeightRef all = describe(parts.front());
+  SmallVector<Attribute> below;
+  if (first.rank() == 3) { // a stack: the halves of every member
+    for (int64_t row : {int64_t(0), all.rows / 2})
+      llvm::append_range(below, pieces(first, row, row + all.rows / 2));
+    return add(key, name, first.getLoc(), below, all,
+               matrixLayout(all.format, target.dot), first.dim(0), interleave);
+  }
+  all.rows = 0;
+  for (FlatSymbolRefAttr part : parts) {
+    WeightRef ref = describe(part);
+    assert(ref.format == all.format && ref.act == all.act &&
+           "Packing::check has compared them");
+    llvm::append_range(below,
+                       pieces(tensors.lookup(part.getValue()), 0, ref.rows));
+    all.rows += ref.rows;
+  }
+  return add(key, unique(name), first.getLoc(), below, all,
+             matrixLayout(all.format, target.dot), 1, interleave);
 }
 
 FailureOr<WeightRef> KernelSymbols::view(Operation *user, StringRef name,
@@ -227,27 +166,21 @@ WeightRef KernelSymbols::vector(FlatSymbolRefAttr name) {
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
   gemma::WeightOp weight = tensors.lookup(name.getValue());
-  return add(key, name.getValue(), weight.getLoc(),
-             builder.getArrayAttr(pieces(weight, 0, 1)), "f32", "f32",
-             rowsLayout("f32"), {1, weight.dim(0), 1, 0});
+  return add(key, name.getValue(), weight.getLoc(), pieces(weight, 0, 1),
+             {name, "f32", "f32", 1, weight.dim(0)}, rowsLayout("f32"));
 }
 
-FailureOr<WeightRef> KernelSymbols::gathered(Operation *user,
-                                             FlatSymbolRefAttr name) {
+WeightRef KernelSymbols::gathered(FlatSymbolRefAttr name) {
   std::string key = "gathered " + name.getValue().str();
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
-  FailureOr<WeightRef> ref = describe(user, name);
-  if (failed(ref))
-    return failure();
   gemma::WeightOp weight = tensors.lookup(name.getValue());
-  WeightRef added =
-      add(key, name.getValue(), weight.getLoc(),
-          builder.getArrayAttr(pieces(weight, 0, ref->rows)), ref->format,
-          ref->act, rowsLayout(ref->format), {ref->rows, ref->cols, 1, 0});
+  WeightRef what = describe(name);
+  what = add(key, name.getValue(), weight.getLoc(),
+             pieces(weight, 0, what.rows), what, rowsLayout(what.format));
   std::prev(builder.getInsertionPoint())
       ->setAttr(kernel::pleMark, builder.getUnitAttr());
-  return added;
+  return what;
 }
 
 FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,

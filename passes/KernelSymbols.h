@@ -29,29 +29,25 @@ struct WeightRef {
 };
 
 // Creates kernel symbols on demand, each once, in front of the module's other
-// ops. A request that cannot be met emits an error at `user` and fails; that
-// weights and caches exist and have their shapes, ops have verified.
+// ops. A request that cannot be met emits an error at `user` and fails; ops
+// have verified that weights and caches exist and have their shapes, and
+// Packing::check that they have formats.
 class KernelSymbols {
 public:
   KernelSymbols(mlir::ModuleOp module, const Target &target);
   const Target &target;
 
   // Shape and formats of a checkpoint tensor, without packing it.
-  mlir::FailureOr<WeightRef> describe(mlir::Operation *user,
-                                      mlir::FlatSymbolRefAttr tensor);
+  WeightRef describe(mlir::FlatSymbolRefAttr tensor);
   // One matrix [out, in], or a stack [E, out, in]. In format splitFormat if it
   // is the head and the target can scan that.
-  mlir::FailureOr<WeightRef> matrix(mlir::Operation *user,
-                                    mlir::FlatSymbolRefAttr tensor);
-  // Matrices of one width and format below each other.
-  mlir::FailureOr<WeightRef>
-  merged(mlir::Operation *user, llvm::StringRef name,
-         llvm::ArrayRef<mlir::FlatSymbolRefAttr> tensors);
-  // gate and up in blocks of 32 rows: two matrices, or one stack of
-  // [E, 2F, in] whose rows 0..F-1 are the gate.
-  mlir::FailureOr<WeightRef>
-  interleaved(mlir::Operation *user, llvm::StringRef name,
-              llvm::ArrayRef<mlir::FlatSymbolRefAttr> tensors);
+  WeightRef matrix(mlir::FlatSymbolRefAttr tensor);
+  // Matrices of one width and format below each other; with `interleave` gate
+  // and up in blocks of so many rows: two matrices, or one stack of [E, 2F, in]
+  // whose rows 0..F-1 are the gate.
+  WeightRef merged(llvm::StringRef name,
+                   llvm::ArrayRef<mlir::FlatSymbolRefAttr> tensors,
+                   int64_t interleave = 0);
   // Rows [begin, end) of a packed weight. The same bytes where the layout
   // allows it.
   mlir::FailureOr<WeightRef> view(mlir::Operation *user, llvm::StringRef name,
@@ -60,8 +56,7 @@ public:
   // A vector or a scalar, in f32.
   WeightRef vector(mlir::FlatSymbolRefAttr tensor);
   // A table whose rows the runtime gathers; operand of no kernel.
-  mlir::FailureOr<WeightRef> gathered(mlir::Operation *user,
-                                      mlir::FlatSymbolRefAttr tensor);
+  WeightRef gathered(mlir::FlatSymbolRefAttr tensor);
   mlir::FailureOr<mlir::kernel::CacheOp> cache(mlir::Operation *user,
                                                mlir::FlatSymbolRefAttr name);
   mlir::FlatSymbolRefAttr body(const KernelSpec &spec, mlir::Location loc);
@@ -71,22 +66,17 @@ public:
                                  llvm::StringRef last);
 
 private:
-  struct Shape {
-    int64_t rows, cols, stack, interleave;
-  };
-  mlir::FailureOr<mlir::gemma::WeightOp> tensor(mlir::Operation *user,
-                                                mlir::FlatSymbolRefAttr name);
   bool isScanned(mlir::gemma::WeightOp weight) const;
   // Rows [begin, end) of a tensor, or of the parts that the checkpoint has.
   llvm::SmallVector<mlir::Attribute> pieces(mlir::gemma::WeightOp tensor,
                                             int64_t begin, int64_t end);
+  // The weight `what`, but for its name, of these pieces.
   WeightRef add(const std::string &key, llvm::StringRef name,
-                mlir::Location loc, mlir::ArrayAttr pieces,
-                llvm::StringRef format, llvm::StringRef act,
-                const Layout &layout, Shape shape);
+                mlir::Location loc, llvm::ArrayRef<mlir::Attribute> pieces,
+                WeightRef what, const Layout &layout, int64_t stack = 1,
+                int64_t interleave = 0);
   std::string unique(llvm::StringRef name);
 
-  mlir::ModuleOp module;
   mlir::OpBuilder builder;
   llvm::StringMap<mlir::gemma::WeightOp> tensors;
   llvm::StringMap<mlir::gemma::CacheOp> sourceCaches;

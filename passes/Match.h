@@ -2,8 +2,8 @@
 // fused. Used by the gemma-fuse-* passes; must not know targets.
 #pragma once
 
-#include "dialects/Numbers.h"
 #include "dialects/gemma/Gemma.h"
+#include "targets/Numbers.h"
 
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/SetVector.h"
@@ -19,11 +19,22 @@ namespace gemmac {
 // check at the end of the stage.
 inline constexpr llvm::StringLiteral notFusedAttr = "gemma.not_fused";
 
-// One attempt at a group. Every query returns null (or false) once something
-// does not fit and keeps the first reason.
+// What `op` reads and gives; null of null.
+template <typename Op>
+mlir::Value inputOf(Op op) {
+  return op ? op.getX() : mlir::Value();
+}
+template <typename Op>
+mlir::Value resultOf(Op op) {
+  return op ? op.getResult() : mlir::Value();
+}
+
+// One attempt at a group. Queries return null (or false) for what does not fit,
+// and for null; the first reason is kept.
 class Match {
 public:
   explicit Match(mlir::Operation *root) : root(root) {}
+  bool fits() const { return why.empty(); }
 
   // The `Op` that computes `value`.
   template <typename Op>
@@ -71,12 +82,13 @@ public:
     return whole(op, what) ? op : mlir::gemma::LinearOp();
   }
 
-  // Checks a norm of groups of `size` columns, with or without a weight; all
-  // norms of a group have one eps. Passes null on.
+  // Checks a norm of groups of `size` columns (0: all), with or without a
+  // weight; all norms of a group have one eps.
   mlir::gemma::RmsNormOp norm(mlir::gemma::RmsNormOp op, llvm::StringRef what,
-                              int64_t size, bool weighted = true) {
+                              int64_t size = 0, bool weighted = true) {
     if (!op)
       return {};
+    size = size ? size : mlir::gemma::columnsOf(op.getX());
     if (op.getSize() != size)
       fail(named(what, op.getResult()) + " norms groups of " +
            llvm::Twine(op.getSize()) + ", expects " + llvm::Twine(size));
@@ -86,6 +98,18 @@ public:
     else if (sameEps(op.getEps().convertToDouble(), what))
       return op;
     return {};
+  }
+
+  // The sum of `norm` and `residual`, the only user of the norm.
+  mlir::gemma::AddOp sum(mlir::gemma::RmsNormOp norm, llvm::StringRef what,
+                         mlir::Value residual, llvm::StringRef from) {
+    auto add = user<mlir::gemma::AddOp>(resultOf(norm), what);
+    bool isSum = add && same(otherOf(add, norm.getResult()), residual,
+                             "the residual", from);
+    return isSum ? add : mlir::gemma::AddOp();
+  }
+  static mlir::Value otherOf(mlir::gemma::AddOp add, mlir::Value value) {
+    return add.getLhs() == value ? add.getRhs() : add.getLhs();
   }
 
   bool sameEps(double value, llvm::StringRef what) {
@@ -111,6 +135,7 @@ public:
     return false;
   }
 
+  bool decline(const llvm::Twine &reason) { return fail(reason), decline(); }
   // Says why on the root; false.
   bool decline() {
     assert(!why.empty() && "a declined group has a reason");
@@ -141,6 +166,22 @@ private:
   mlir::Operation *root;
   std::string why;
 };
+
+// One linear operand: a per-layer branch (gemma-fuse-ple); two: a gated MLP
+// (gemma-fuse-ffn).
+inline bool isPerLayer(mlir::gemma::GegluOp op) {
+  return !op.getG().getDefiningOp<mlir::gemma::LinearOp>() !=
+         !op.getU().getDefiningOp<mlir::gemma::LinearOp>();
+}
+
+// Every `Op` below `root` as it is now: f may replace them.
+template <typename Op>
+void forEach(mlir::Operation *root, llvm::function_ref<void(Op)> f) {
+  llvm::SmallVector<Op> all;
+  root->walk([&](Op op) { all.push_back(op); });
+  for (Op op : all)
+    f(op);
+}
 
 // Erases `op` and the producers of its operands as long as nothing uses them.
 inline void eraseDead(mlir::Operation *op) {

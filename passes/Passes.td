@@ -6,11 +6,19 @@
 
 include "mlir/Pass/PassBase.td"
 
-class GemmacPass<string flag> : Pass<flag, "::mlir::ModuleOp">;
+class GemmacPass<string flag> : Pass<flag, "::mlir::ModuleOp"> {
+  let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::kernel::KernelDialect",
+                           "::mlir::func::FuncDialect"];
+}
+class FusePass<string flag> : GemmacPass<flag> {
+  let statistics = [
+    Statistic<"fused", "fused", "groups that became a fused op">,
+    Statistic<"declined", "declined", "groups that stayed">];
+}
 
 //===-- stage optimize ----------------------------------------------------===//
 
-def FuseAttention : GemmacPass<"gemma-fuse-attention"> {
+def FuseAttention : FusePass<"gemma-fuse-attention"> {
   let summary = "Form kv_block and attention_block";
   let description = [{
     Finds, by data flow, the primitives that write one layer's keys and values
@@ -41,13 +49,9 @@ def FuseAttention : GemmacPass<"gemma-fuse-attention"> {
     %h1 = gemma.attention_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) q(@l0.q) q_norm(@l0.q_norm) o(@l0.o) post(@l0.post_attn) cache(@kv0) ...
     ```
   }];
-  let statistics = [
-    Statistic<"fused", "fused", "groups that became a fused op">,
-    Statistic<"declined", "declined", "groups that stayed">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
-def FuseFfn : GemmacPass<"gemma-fuse-ffn"> {
+def FuseFfn : FusePass<"gemma-fuse-ffn"> {
   let summary = "Form ffn_block and moe_block";
   let description = [{
     Replaces a gated MLP with its norms and residual by ffn_block, and a dense
@@ -66,13 +70,9 @@ def FuseFfn : GemmacPass<"gemma-fuse-ffn"> {
     %y = gemma.ffn_block %h pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) ...
     ```
   }];
-  let statistics = [
-    Statistic<"fused", "fused", "groups that became a fused op">,
-    Statistic<"declined", "declined", "groups that stayed">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
-def FusePle : GemmacPass<"gemma-fuse-ple"> {
+def FusePle : FusePass<"gemma-fuse-ple"> {
   let summary = "Form ple_inputs and ple_block";
   let description = [{
     Replaces the computation of per-layer inputs from table and embedding by
@@ -89,10 +89,6 @@ def FusePle : GemmacPass<"gemma-fuse-ple"> {
     %y = gemma.ple_block %h, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) ...
     ```
   }];
-  let statistics = [
-    Statistic<"fused", "fused", "groups that became a fused op">,
-    Statistic<"declined", "declined", "groups that stayed">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
 def FoldConstants : GemmacPass<"gemma-fold-constants"> {
@@ -113,7 +109,6 @@ def FoldConstants : GemmacPass<"gemma-fold-constants"> {
   }];
   let statistics = [
     Statistic<"declined", "declined", "layer scalars that stayed">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
 def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
@@ -160,7 +155,6 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
   let statistics = [
     Statistic<"quantized", "quantised", "matrices in a quantised format">,
     Statistic<"plain", "plain", "matrices in f32 or bf16">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
 def SplitSegments : GemmacPass<"gemma-split-segments"> {
@@ -185,7 +179,6 @@ def SplitSegments : GemmacPass<"gemma-split-segments"> {
   let statistics = [
     Statistic<"opsInBody", "ops-in-body", "ops of the body">,
     Statistic<"opsInTail", "ops-in-tail", "ops of the tail">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::func::FuncDialect"];
 }
 
 def CheckOptimized : GemmacPass<"gemma-check-optimized"> {
@@ -201,7 +194,6 @@ def CheckOptimized : GemmacPass<"gemma-check-optimized"> {
     // error: is not part of a fused op: <why the fusion declined>
     ```
   }];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
 def Expand : GemmacPass<"gemma-expand"> {
@@ -221,7 +213,6 @@ def Expand : GemmacPass<"gemma-expand"> {
   }];
   let statistics = [
     Statistic<"expanded", "expanded", "fused ops">];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect"];
 }
 
 //===-- stage select ------------------------------------------------------===//
@@ -250,8 +241,6 @@ def GemmaToKernel : GemmacPass<"gemma-to-kernel"> {
     Option<"target", "target", "std::string", "\"x86-avx512\"",
            "hardware (--list-targets of gemmac)">
   ];
-  let dependentDialects = ["::mlir::gemma::GemmaDialect", "::mlir::kernel::KernelDialect",
-                           "::mlir::func::FuncDialect"];
 }
 
 //===-- stage plan --------------------------------------------------------===//
@@ -274,7 +263,6 @@ def InsertBarriers : GemmacPass<"kernel-insert-barriers"> {
     %q = kernel.call @rope_q_...(%a, %rope_local) weights([@l0.q_norm]) scalars {column = 0, stride = 2560} over all(1)
     ```
   }];
-  let dependentDialects = ["::mlir::kernel::KernelDialect"];
 }
 
 def AssignMemory : GemmacPass<"kernel-assign-memory"> {
@@ -295,7 +283,6 @@ def AssignMemory : GemmacPass<"kernel-assign-memory"> {
     %d = kernel.call @linear_...(%g) weights([@l0.down]) scalars {stride = 1536} over blocks(96) at [row + 10240]
     ```
   }];
-  let dependentDialects = ["::mlir::kernel::KernelDialect"];
 }
 
 def VerifyPlan : GemmacPass<"kernel-verify-plan"> {
@@ -315,7 +302,6 @@ def VerifyPlan : GemmacPass<"kernel-verify-plan"> {
     // error: expects a barrier after @linear_..., which writes the same bytes
     ```
   }];
-  let dependentDialects = ["::mlir::kernel::KernelDialect"];
 }
 
 //===-- stage native ------------------------------------------------------===//
@@ -335,7 +321,8 @@ def KernelToLLVM : GemmacPass<"kernel-to-llvm"> {
     llvm.call @linear_...(%row, %l0.down, %row10240, %rows, %c1536, %begin, %end) {kernel.call = "l0.mlp_out"} : ...
     ```
   }];
-  let dependentDialects = ["::mlir::kernel::KernelDialect", "::mlir::LLVM::LLVMDialect"];
+  let dependentDialects = ["::mlir::kernel::KernelDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect"];
 }
 
 #endif

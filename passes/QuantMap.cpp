@@ -1,5 +1,6 @@
 #include "passes/QuantMap.h"
 
+#include "support/Result.h"
 #include "targets/Formats.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -33,16 +34,15 @@ std::optional<QuantMap> QuantMap::parse(const std::string &text,
     if (words.empty())
       continue;
     if (words.size() != 2)
-      return fail("expects PATTERN FORMAT, got " +
-                  std::to_string(words.size()) +
-                  (words.size() == 1 ? " word" : " words"));
+      return fail(fmt::format("expects PATTERN FORMAT, got {} word{}",
+                              words.size(), words.size() == 1 ? "" : "s"));
     if (!llvm::is_contained(formatWords, words[1]))
-      return fail("expects format " + llvm::join(formatWords, ", ") +
-                  ", got '" + words[1].str() + "'");
+      return fail(fmt::format("expects format {}, got '{}'",
+                              llvm::join(formatWords, ", "), words[1].str()));
     auto glob = llvm::GlobPattern::create(words[0], mostAlternatives);
     if (!glob)
-      return fail("the pattern '" + words[0].str() +
-                  "' is broken: " + toString(glob.takeError()));
+      return fail(fmt::format("the pattern '{}' is broken: {}", words[0].str(),
+                              toString(glob.takeError())));
     map.lines.push_back({words[0].str(), words[1].str(), number});
   }
   return map;
@@ -58,8 +58,9 @@ std::optional<QuantMap> QuantMap::read(const std::string &path,
     return std::nullopt;
   }
   if ((*file)->getBufferSize() > mostBytes) {
-    problem = {0, "expects a map of formats of at most 1 MiB, got " +
-                      std::to_string((*file)->getBufferSize()) + " bytes"};
+    problem = {0, fmt::format(
+                      "expects a map of formats of at most 1 MiB, got {} bytes",
+                      (*file)->getBufferSize())};
     return std::nullopt;
   }
   return parse((*file)->getBuffer().str(), problem);

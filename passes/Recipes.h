@@ -3,6 +3,7 @@
 #pragma once
 
 #include "passes/KernelSymbols.h"
+#include "passes/Packing.h"
 
 #include "mlir/IR/IRMapping.h"
 
@@ -14,26 +15,22 @@ struct Recipe;
 
 // What a recipe works on: one segment in one row class.
 struct RecipeContext {
-  RecipeContext(const Recipe &recipe, KernelSymbols &symbols, RowClass rows,
-                mlir::OpBuilder builder, mlir::func::FuncOp source)
-      : recipe(recipe), symbols(symbols), rows(rows), builder(builder),
-        source(source) {}
-
   const Recipe &recipe;
+  const Packing &packing;
   KernelSymbols &symbols;
   RowClass rows;
   mlir::OpBuilder builder; // inserts into the new function
   mlir::func::FuncOp source;
-  mlir::IRMapping values; // gemma value -> kernel value
-  // q|k|v products that a kv_block made for the attention_block of its layer.
-  llvm::DenseMap<mlir::Operation *, mlir::Value> products;
-  // Normed rows, and their encoding, that a kv_block made where the queries are
-  // a product of their own.
-  llvm::DenseMap<mlir::Operation *, std::pair<mlir::Value, std::string>> norms;
-  mlir::Value scores;           // all logits, where the segment computes them
-  std::map<Io, mlir::Value> io; // arrays as arguments of the new function
+  mlir::IRMapping values = {}; // gemma value -> kernel value
+  // Calls that several ops may need, by callee, weights and input: who comes
+  // first makes them.
+  llvm::DenseMap<std::tuple<mlir::Attribute, mlir::Attribute, mlir::Value>,
+                 mlir::kernel::CallOp>
+      shared{};
+  mlir::Value scores = {}; // all logits, where the segment computes them
+  std::map<Io, mlir::Value> io = {}; // arrays as arguments of the new function
   // Columns of the per-layer-embedding table that the function reads.
-  std::optional<std::pair<int64_t, int64_t>> pleColumns;
+  std::optional<std::pair<int64_t, int64_t>> pleColumns = {};
 
   bool few() const { return rows == RowClass::Few; }
 };

@@ -3,6 +3,7 @@
 #include "passes/Match.h"
 #include "passes/Passes.h"
 
+#include "mlir/Analysis/SliceAnalysis.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Remarks.h"
 
@@ -56,7 +57,6 @@ struct Part {
 };
 
 struct SplitSegments : impl::SplitSegmentsBase<SplitSegments> {
-  using Base::Base;
   void runOnOperation() override;
 
 private:
@@ -68,9 +68,6 @@ private:
   void makeTop();
   void report(ArrayRef<Operation *> body);
   void makeLogits();
-
-  // The ops that `roots` need, in order; `stop` is not followed.
-  SmallVector<Operation *> slice(ArrayRef<Operation *> roots, Value stop);
 
   func::FuncOp step;
   Ending ending;
@@ -121,22 +118,17 @@ LogicalResult SplitSegments::findCut() {
   return success();
 }
 
-SmallVector<Operation *> SplitSegments::slice(ArrayRef<Operation *> roots,
-                                              Value stop) {
-  llvm::SmallPtrSet<Operation *, 32> needed;
-  SmallVector<Operation *> worklist(roots);
-  while (!worklist.empty()) {
-    Operation *op = worklist.pop_back_val();
-    if (!needed.insert(op).second)
-      continue;
-    for (Value operand : op->getOperands())
-      if (operand != stop && operand.getDefiningOp())
-        worklist.push_back(operand.getDefiningOp());
-  }
-  SmallVector<Operation *> ordered;
-  for (Operation &op : step.getBody().front())
-    if (needed.contains(&op))
-      ordered.push_back(&op);
+// The ops that `roots` need, in order, but for `stop` and what only it needs.
+static SmallVector<Operation *> slice(ArrayRef<Operation *> roots,
+                                      Operation *stop) {
+  llvm::SetVector<Operation *> needed;
+  BackwardSliceOptions options([=](Operation *op) { return op != stop; });
+  options.inclusive = true;
+  for (Operation *root : roots)
+    (void)getBackwardSlice(root, &needed, options);
+  auto ordered = llvm::to_vector(needed);
+  llvm::sort(ordered,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   return ordered;
 }
 
@@ -163,9 +155,7 @@ LogicalResult SplitSegments::checkReads(ArrayRef<Operation *> tail) {
 
 // Restricts ple_inputs to the layers whose columns are read.
 static void narrowInputs(func::FuncOp function) {
-  SmallVector<PleInputsOp> all;
-  function.walk([&](PleInputsOp op) { all.push_back(op); });
-  for (PleInputsOp op : all) {
+  for (auto op : function.getBody().front().getOps<PleInputsOp>()) {
     int64_t width = op.getWidth(), first = INT64_MAX, last = 0;
     bool slices = true;
     for (Operation *user : op->getUsers()) {
@@ -314,9 +304,9 @@ void SplitSegments::runOnOperation() {
   Operation *residual = cut.getH().getDefiningOp();
   SmallVector<Operation *> roots(writes);
   roots.push_back(residual);
-  SmallVector<Operation *> body = slice(roots, Value());
+  SmallVector<Operation *> body = slice(roots, nullptr);
   SmallVector<Operation *> tail =
-      slice({ending.hidden.getDefiningOp()}, cut.getH());
+      slice({ending.hidden.getDefiningOp()}, residual);
   if (failed(checkReads(tail)))
     return signalPassFailure();
   report(body);

@@ -4,6 +4,7 @@
 // not know places and barriers.
 #include "passes/VerifyPlan.h"
 
+#include "dialects/Check.h"
 #include "targets/Layouts.h"
 
 #include <set>
@@ -13,100 +14,101 @@ using namespace mlir;
 namespace gemmac {
 namespace {
 
-LogicalResult checkIo(func::FuncOp func, const SegmentKind &segment,
-                      std::optional<Io> io, Type type, bool isOutput,
-                      StringRef what, unsigned index) {
-  if (!io)
-    return func.emitOpError()
-           << "expects kernel.io of " << what << " " << index;
-  const IoArray &array = arrayOf(*io);
-  if (isOutput ? !segment.writes(*io) : !segment.reads(*io))
-    return func.emitOpError()
-           << "expects " << what << " " << index
-           << " to be an io array that segment " << segment.name
-           << (isOutput ? " writes" : " reads") << ", got " << array.name;
-  auto tensor = dyn_cast<RankedTensorType>(type);
-  bool fits =
-      tensor && tensor.getRank() == array.rank && tensor.isDynamicDim(0);
-  for (int i = 1; fits && i < array.rank; ++i)
-    fits = !tensor.isDynamicDim(i);
-  if (fits && array.inner)
-    fits = tensor.getDimSize(1) == array.inner;
-  if (fits && array.rank == 3) // cos, sin
-    fits = tensor.getDimSize(2) == 2;
-  if (fits && array.element != "any")
-    fits = kernel::encodingOf(tensor) == StringRef(array.element);
-  if (fits)
-    return success();
-  return func.emitOpError() << "expects " << what << " " << index << " (io "
-                            << array.name << ") of rank " << array.rank
-                            << " in " << array.element << ", got " << type;
-}
+// The arguments and results of a function are arrays of its segment.
+struct SignatureCheck : Check {
+  explicit SignatureCheck(func::FuncOp func) : Check(func), func(func) {}
+  func::FuncOp func;
+
+  bool isSegment() {
+    auto name = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
+    auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
+    if (!require(name && rows, "expects kernel.segment and kernel.rows"))
+      return false;
+    std::string symbol = (name.getValue() + "_" + rows.getValue()).str();
+    require(func->hasAttr(kernel::memoryAttr), "expects kernel.memory");
+    require(!func.isExternal() && llvm::hasSingleElement(func.getBody()),
+            "expects a body of one block");
+    return require(func.getSymName() == symbol, "expects the name @{0}",
+                   symbol);
+  }
+
+  void io(const SegmentKind &segment, std::optional<Io> io, Type type,
+          bool isOutput, unsigned index, std::set<Io> &seen) {
+    StringRef what = isOutput ? "result" : "argument";
+    if (!require(!!io, "expects kernel.io of {0} {1}", what, index))
+      return;
+    const IoArray &array = arrayOf(*io);
+    require(isOutput ? segment.writes(*io) : segment.reads(*io),
+            "expects {0} {1} to be an io array that segment {2} {3}, got {4}",
+            what, index, segment.name, isOutput ? "writes" : "reads",
+            array.name);
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    bool fits =
+        tensor && tensor.getRank() == array.rank && tensor.isDynamicDim(0) &&
+        llvm::none_of(tensor.getShape().drop_front(), ShapedType::isDynamic);
+    if (fits && array.inner)
+      fits = tensor.getDimSize(1) == array.inner;
+    if (fits && array.rank == 3) // cos, sin
+      fits = tensor.getDimSize(2) == 2;
+    if (fits && array.element != "any")
+      fits = kernel::encodingOf(tensor) == StringRef(array.element);
+    require(fits, "expects {0} {1} (io {2}) of rank {3} in {4}, got '{5}'",
+            what, index, array.name, array.rank, array.element, type);
+    require(seen.insert(*io).second, "expects io {0} once", array.name);
+  }
+
+  // Columns of the per-layer embeddings are those of the rows that it gets.
+  void ple() {
+    auto ple = func->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr);
+    int64_t columns = 0, got = ple ? ple[1] - ple[0] : 0;
+    for (BlockArgument argument : func.getArguments())
+      if (kernel::argumentIo(func, argument) == Io::ple)
+        columns = kernel::columnsOf(argument.getType());
+    require(got == columns, "expects {0} of {1} columns, got {2}",
+            kernel::pleAttr, columns, got);
+  }
+};
 
 LogicalResult checkSignature(func::FuncOp func) {
-  auto name = func->getAttrOfType<StringAttr>(kernel::segmentAttr);
-  auto rows = func->getAttrOfType<StringAttr>(kernel::rowsAttr);
-  if (!name || !rows)
-    return func.emitOpError("expects kernel.segment and kernel.rows");
-  if (!func->hasAttr(kernel::memoryAttr))
-    return func.emitOpError("expects kernel.memory");
-  if (func.isExternal() || !llvm::hasSingleElement(func.getBody()))
-    return func.emitOpError("expects a body of one block");
-  std::string symbol = (name.getValue() + "_" + rows.getValue()).str();
-  if (func.getSymName() != symbol)
-    return func.emitOpError() << "expects the name @" << symbol;
-  const SegmentKind &segment = *findSegment(name.getValue());
-  std::set<Io> seen;
-  auto check = [&](std::optional<Io> io, Type type, bool isOutput,
-                   unsigned index) -> LogicalResult {
-    StringRef what = isOutput ? "result" : "argument";
-    if (failed(checkIo(func, segment, io, type, isOutput, what, index)))
-      return failure();
-    if (!seen.insert(*io).second)
-      return func.emitOpError()
-             << "expects io " << arrayOf(*io).name << " once";
-    return success();
-  };
-  // Columns of the per-layer embeddings are those of the rows that it gets.
-  auto ple = func->getAttrOfType<DenseI64ArrayAttr>(kernel::pleAttr);
-  int64_t columns = 0;
+  SignatureCheck check(func);
+  if (!check.isSegment())
+    return check;
+  const SegmentKind &segment = *findSegment(
+      func->getAttrOfType<StringAttr>(kernel::segmentAttr).getValue());
+  check.ple();
+  std::set<Io> inputs, outputs;
   for (BlockArgument argument : func.getArguments())
-    if (kernel::argumentIo(func, argument) == Io::ple)
-      columns = kernel::columnsOf(argument.getType());
-  if (int64_t got = ple ? ple[1] - ple[0] : 0; got != columns)
-    return func.emitOpError() << "expects " << kernel::pleAttr << " of "
-                              << columns << " columns, got " << got;
-  for (BlockArgument argument : func.getArguments())
-    if (failed(check(kernel::argumentIo(func, argument), argument.getType(),
-                     false, argument.getArgNumber())))
-      return failure();
-  seen.clear();
+    check.io(segment, kernel::argumentIo(func, argument), argument.getType(),
+             false, argument.getArgNumber(), inputs);
   for (auto [i, type] : llvm::enumerate(func.getResultTypes()))
-    if (failed(check(kernel::resultIo(func, i), type, true, i)))
-      return failure();
-  return success();
+    check.io(segment, kernel::resultIo(func, i), type, true, i, outputs);
+  return check;
 }
 
 //===-- one call ----------------------------------------------------------===//
 
 // Compares a call with what its family says of the shapes in the IR.
-class CallChecker {
+class CallChecker : public Check {
 public:
   CallChecker(func::FuncOp func, kernel::CallOp call,
               const kernel::Symbols &symbols);
   LogicalResult run() {
-    if (failed(checkTables()) || failed(checkMatrix()) ||
-        failed(checkColumns()) || failed(checkScalars()))
-      return failure();
-    return checkUnits();
+    checkTables();
+    checkMatrix();
+    checkColumns();
+    checkScalars();
+    // Every column of the result, every head, every part is some unit's.
+    int64_t units = isGood ? unitsOf(shape) : 0;
+    require(call.getUnits() == units, "expects {0} units of {1}, got {2}",
+            units, stringifyAxis(call.getAxis()), call.getUnits());
+    return *this;
   }
 
 private:
-  LogicalResult checkTables();
-  LogicalResult checkMatrix();
-  LogicalResult checkColumns();
-  LogicalResult checkScalars();
-  LogicalResult checkUnits();
+  void checkTables();
+  void checkMatrix();
+  void checkColumns();
+  void checkScalars();
 
   kernel::CacheOp cacheOf(kernel::CallOp of) {
     return of ? symbols.cache(of) : kernel::CacheOp();
@@ -122,7 +124,7 @@ private:
 
 CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call,
                          const kernel::Symbols &symbols)
-    : func(func), call(call), symbols(symbols),
+    : Check(call), func(func), call(call), symbols(symbols),
       spec(kernel::specOf(symbols.def(call))),
       shape{*findFamily(spec.family), spec.constants} {
   shape.axis = call.getAxis();
@@ -140,7 +142,7 @@ CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call,
 
 // Step arrays are the ones that the family means, of the cache that the call,
 // or the call whose result it reads, is about.
-LogicalResult CallChecker::checkTables() {
+void CallChecker::checkTables() {
   kernel::CacheOp cache = cacheOf(call);
   if (!cache && !call.getInputs().empty())
     cache = cacheOf(call.getInputs()[0].getDefiningOp<kernel::CallOp>());
@@ -149,87 +151,65 @@ LogicalResult CallChecker::checkTables() {
   for (auto [operand, value] :
        llvm::zip(shape.family.inputs, call.getInputs())) {
     std::optional<Io> got = kernel::argumentIo(func, value);
+    StringRef name = got ? arrayOf(*got).name : "a value";
     if (!operand.local) {
       // What another segment has written is a value as any other.
-      if (!got || arrayOf(*got).writers)
-        continue;
-      return call.emitOpError()
-             << "expects input " << operand.name << " to be a value, got io "
-             << arrayOf(*got).name;
-    }
-    if (got && ((isLocal && got == operand.local) ||
-                (isGlobal && got == operand.global)))
+      require(!got || arrayOf(*got).writers,
+              "expects input {0} to be a value, got io {1}", operand.name,
+              name);
       continue;
-    return call.emitOpError()
-           << "expects input " << operand.name << " from io "
-           << arrayOf(*(isLocal ? operand.local : operand.global)).name
-           << ", got " << (got ? arrayOf(*got).name : "a value");
+    }
+    require(got && ((isLocal && got == operand.local) ||
+                    (isGlobal && got == operand.global)),
+            "expects input {0} from io {1}, got {2}", operand.name,
+            arrayOf(*(isLocal ? operand.local : operand.global)).name, name);
   }
-  return success();
 }
 
 // A matrix that is multiplied has a row per output.
-LogicalResult CallChecker::checkMatrix() {
+void CallChecker::checkMatrix() {
   if (shape.family.matrix == MatrixUse::None)
-    return success();
+    return;
   int64_t stack = shape.family.stack ? spec.constants.integer("experts") : 1;
   int64_t rows = shape.family.matrix == MatrixUse::Product ? matrixRowsOf(shape)
                                                            : shape.weights[0];
   for (kernel::WeightOp weight : weights) {
-    if (shape.family.interleaved != (weight.getInterleave() != 0))
-      return call.emitOpError()
-             << "expects a weight "
-             << (shape.family.interleaved ? "with" : "without")
-             << " interleaved rows, got @" << weight.getSymName();
-    if (weight.getRows() != rows || weight.getStack() != stack)
-      return call.emitOpError()
-             << "expects a weight of " << rows << " rows, " << stack
-             << " times, got @" << weight.getSymName() << " with "
-             << weight.getRows() << " rows, " << weight.getStack() << " times";
+    StringRef name = weight.getSymName();
+    require(shape.family.interleaved == (weight.getInterleave() != 0),
+            "expects a weight {0} interleaved rows, got @{1}",
+            shape.family.interleaved ? "with" : "without", name);
+    require(weight.getRows() == rows && weight.getStack() == stack,
+            "expects a weight of {0} rows, {1} times, got @{2} with {3} rows, "
+            "{4} times",
+            rows, stack, name, weight.getRows(), weight.getStack());
   }
-  return success();
 }
 
-LogicalResult CallChecker::checkColumns() {
-  auto check = [&](StringRef name, Rule rule, int64_t got) -> LogicalResult {
-    int64_t expected = rule ? rule(shape) : got;
-    if (got == expected)
-      return success();
-    return call.emitOpError() << "expects " << expected << " columns of "
-                              << name << ", got " << got;
+void CallChecker::checkColumns() {
+  auto check = [&](StringRef name, Rule rule, int64_t got) {
+    int64_t expected = rule && isGood ? rule(shape) : got;
+    require(got == expected, "expects {0} columns of {1}, got {2}", expected,
+            name, got);
   };
   for (auto [operand, got] : llvm::zip(shape.family.inputs, shape.inputs))
-    if (failed(check(operand.name, operand.columns, got)))
-      return failure();
+    check(operand.name, operand.columns, got);
   for (auto [result, got] : llvm::zip(shape.family.results, shape.results))
-    if (failed(check(result.name, result.columns, got)))
-      return failure();
-  return success();
+    check(result.name, result.columns, got);
 }
 
-LogicalResult CallChecker::checkScalars() {
+void CallChecker::checkScalars() {
   for (auto [scalar, got] : llvm::zip(shape.family.scalars, shape.scalars)) {
-    if (scalar.value && got != scalar.value(shape))
-      return call.emitOpError() << "expects scalar " << scalar.name << " = "
-                                << scalar.value(shape) << ", got " << got;
+    if (!isGood)
+      return;
+    int64_t expected = scalar.value ? scalar.value(shape) : got;
+    require(got == expected, "expects scalar {0} = {1}, got {2}", scalar.name,
+            expected, got);
     if (!scalar.width)
       continue;
     int64_t end = got + scalar.width(shape), columns = shape.inputs[scalar.of];
-    if (end > columns)
-      return call.emitOpError() << "expects columns [" << got << ", " << end
-                                << ") within " << columns;
+    require(end <= columns, "expects columns [{0}, {1}) within {2}", got, end,
+            columns);
   }
-  return success();
-}
-
-// Every column of the result, every head, every part is some unit's.
-LogicalResult CallChecker::checkUnits() {
-  int64_t expected = unitsOf(shape);
-  if (call.getUnits() == expected)
-    return success();
-  return call.emitOpError()
-         << "expects " << expected << " units of "
-         << stringifyAxis(call.getAxis()) << ", got " << call.getUnits();
 }
 
 } // namespace

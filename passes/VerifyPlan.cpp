@@ -5,6 +5,7 @@
 // touching its own part. Must not share liveness with kernel-assign-memory.
 #include "passes/VerifyPlan.h"
 
+#include "dialects/Check.h"
 #include "passes/Passes.h"
 #include "runtime/file.h"
 #include "targets/Layouts.h"
@@ -70,7 +71,7 @@ private:
   LogicalResult checkInside(kernel::CallOp call, const Bytes &bytes);
   LogicalResult checkSelf(kernel::CallOp call, const Family &family);
   LogicalResult checkRaces(kernel::CallOp call, const Family &family);
-  LogicalResult checkAlive(kernel::CallOp call, Value value);
+  Value overwriterOf(Value value);
   LogicalResult checkOutputs();
   std::optional<Bytes> bytesOf(Value value);
 
@@ -94,52 +95,49 @@ std::optional<Bytes> MemoryChecker::bytesOf(Value value) {
 
 LogicalResult MemoryChecker::checkInside(kernel::CallOp call,
                                          const Bytes &bytes) {
+  Check check(call);
   StringRef word = kernel::wordOf(bytes.place);
-  if (bytes.begin % slotAlign)
-    return call.emitOpError()
-           << "expects a place at a multiple of " << slotAlign << ", got "
-           << word << " + " << bytes.begin;
+  check.require(bytes.begin % slotAlign == 0,
+                "expects a place at a multiple of {0}, got {1} + {2}",
+                slotAlign, word, bytes.begin);
   auto memory = func->getAttrOfType<kernel::MemoryAttr>(kernel::memoryAttr);
   int64_t size = bytes.place == Space::Worker ? memory.getWorker()
                  : bytes.place == Space::Row  ? memory.getRow()
                                               : memory.getKey();
-  if (size % slotAlign)
-    return call.emitOpError()
-           << "expects " << word << " memory of a multiple of " << slotAlign
-           << " bytes, got " << size;
-  if (bytes.end > size)
-    return call.emitOpError()
-           << "expects places within " << size << " bytes of " << word
-           << " memory, got [" << bytes.begin << ", " << bytes.end << ")";
-  return success();
+  check.require(size % slotAlign == 0,
+                "expects {0} memory of a multiple of {1} bytes, got {2}", word,
+                slotAlign, size);
+  check.require(bytes.end <= size,
+                "expects places within {0} bytes of {1} memory, got [{2}, {3})",
+                size, word, bytes.begin, bytes.end);
+  return check;
 }
 
 LogicalResult MemoryChecker::checkPlace(kernel::CallOp call, Value result,
                                         kernel::PlaceAttr place) {
+  Check check(call);
   Axis axis = call.getAxis();
+  std::string text = textOf(place);
   if (place.getSpace() == Space::Io) {
-    bool isReturned =
-        llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>);
-    if (!isReturned)
-      return call.emitOpError()
-             << "expects results at " << textOf(place) << " to be returned";
-    if (axis == Axis::All)
-      return call.emitOpError()
-             << "expects a private place for the result of axis all, got "
-             << textOf(place);
+    check.require(
+        llvm::any_of(result.getUsers(), llvm::IsaPred<func::ReturnOp>),
+        "expects results at {0} to be returned", text);
+    check.require(axis != Axis::All,
+                  "expects a private place for the result of axis all, got {0}",
+                  text);
     places[result] = {.io = place.getIo()};
-    return success();
+    return check;
   }
   Space legal = axis == Axis::All      ? Space::Worker
                 : axis == Axis::Splits ? Space::Key
                                        : Space::Row;
-  if (place.getSpace() != legal)
-    return call.emitOpError()
-           << "expects the result of axis " << stringifyAxis(axis) << " at "
-           << wordOf(legal) << " + o, got " << textOf(place);
-  if (place.getOffset() > (int64_t(1) << 50))
-    return call.emitOpError()
-           << "expects an offset below 2^50, got " << textOf(place);
+  check.require(place.getSpace() == legal,
+                "expects the result of axis {0} at {1} + o, got {2}",
+                stringifyAxis(axis), wordOf(legal), text);
+  check.require(place.getOffset() <= (int64_t(1) << 50),
+                "expects an offset below 2^50, got {0}", text);
+  if (failed(check))
+    return check;
   int64_t bytes = kernel::bytesPerRow(cast<RankedTensorType>(result.getType()));
   if (legal == Space::Worker)
     bytes *= fewRows;
@@ -171,24 +169,23 @@ LogicalResult MemoryChecker::placeResults(kernel::CallOp call) {
 // One call may get the same bytes twice only for an update declared in place.
 LogicalResult MemoryChecker::checkSelf(kernel::CallOp call,
                                        const Family &family) {
+  Check check(call);
   for (auto [r, result] : llvm::enumerate(call.getResults())) {
     const Bytes &out = places[result];
     for (auto [i, input] : llvm::enumerate(call.getInputs())) {
       std::optional<Bytes> in = bytesOf(input);
-      if (!in || !in->overlaps(out))
-        continue;
-      bool isDeclared = family.results[r].inPlaceWith == int(i);
-      if (!isDeclared || in->begin != out.begin ||
-          input.getType() != result.getType())
-        return call.emitOpError()
-               << "expects result " << r << " apart from input " << i << " ("
-               << family.inputs[i].name << ")";
+      if (in && in->overlaps(out))
+        check.require(family.results[r].inPlaceWith == int(i) &&
+                          in->begin == out.begin &&
+                          input.getType() == result.getType(),
+                      "expects result {0} apart from input {1} ({2})", r, i,
+                      family.inputs[i].name);
     }
     for (Value other : call.getResults().drop_front(r + 1))
-      if (places[other].overlaps(out))
-        return call.emitOpError("expects results at different bytes");
+      check.require(!places[other].overlaps(out),
+                    "expects results at different bytes");
   }
-  return success();
+  return check;
 }
 
 LogicalResult MemoryChecker::checkRaces(kernel::CallOp call,
@@ -223,17 +220,14 @@ LogicalResult MemoryChecker::checkRaces(kernel::CallOp call,
   return success();
 }
 
-// No write since the definition of `value` has hit its bytes.
-LogicalResult MemoryChecker::checkAlive(kernel::CallOp call, Value value) {
+// What has written to the bytes of `value` since its definition; null: nothing.
+Value MemoryChecker::overwriterOf(Value value) {
   std::optional<Bytes> bytes = bytesOf(value);
   assert(bytes && "arguments have kernel.io, results have places");
   for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
     if (writes[i].first != value && writes[i].second.overlaps(*bytes))
-      return call.emitOpError()
-             << "reads a value that @"
-             << writes[i].first.getDefiningOp<kernel::CallOp>().getCallee()
-             << " has overwritten";
-  return success();
+      return writes[i].first;
+  return {};
 }
 
 LogicalResult MemoryChecker::checkOutputs() {
@@ -246,10 +240,9 @@ LogicalResult MemoryChecker::checkOutputs() {
     if (!io || !bytes || bytes->io != io || !value.getDefiningOp())
       return returned.emitOpError() << "expects result " << index << " at io "
                                     << (io ? arrayOf(*io).name : "?");
-    for (size_t i = definedAt.lookup(value); i < writes.size(); ++i)
-      if (writes[i].first != value && writes[i].second.overlaps(*bytes))
-        return returned.emitOpError() << "returns io " << arrayOf(*io).name
-                                      << ", which is overwritten";
+    if (overwriterOf(value))
+      return returned.emitOpError()
+             << "returns io " << arrayOf(*io).name << ", which is overwritten";
   }
   return success();
 }
@@ -267,8 +260,11 @@ LogicalResult MemoryChecker::run() {
     if (failed(placeResults(call)))
       return failure();
     for (Value input : call.getInputs())
-      if (failed(checkAlive(call, input)))
-        return failure();
+      if (Value other = overwriterOf(input))
+        return call.emitOpError()
+               << "reads a value that @"
+               << other.getDefiningOp<kernel::CallOp>().getCallee()
+               << " has overwritten";
     if (failed(checkSelf(call, family)) || failed(checkRaces(call, family)))
       return failure();
     for (Value result : call.getResults()) {
@@ -357,13 +353,11 @@ LogicalResult verifyPlan(ModuleOp module) {
 }
 
 namespace {
-
 struct VerifyPlan : impl::VerifyPlanBase<VerifyPlan> {
   void runOnOperation() override {
     if (failed(verifyPlan(getOperation())))
       signalPassFailure();
   }
 };
-
 } // namespace
 } // namespace gemmac

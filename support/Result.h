@@ -60,4 +60,9 @@ private:
 struct Done {};
 using Status = Result<Done>;
 
+// For functions that return a Result of any type.
+#define GM_RETURN_IF_ERROR(status)                                             \
+  if (::gemmac::Status gmStatus = (status); !gmStatus)                         \
+  return gmStatus.error()
+
 } // namespace gemmac

@@ -6,6 +6,7 @@
 #include "targets/Kernels.h"
 
 #include "targets/Layouts.h"
+#include "targets/Numbers.h"
 
 #include <algorithm>
 #include <charconv>
@@ -42,11 +43,12 @@ const char *rowClassName(RowClass rows) {
   return rows == RowClass::Few ? "few" : "many";
 }
 
-// Shortest decimal that reads back as the f32 that bodies compute with.
-static std::string shortest(double value) {
-  char text[32];
-  char *end = std::to_chars(text, text + sizeof text, float(value)).ptr;
-  return std::string(text, end);
+static std::string textOf(const Constants::Value &value) {
+  if (auto *integer = std::get_if<int64_t>(&value))
+    return std::to_string(*integer);
+  if (auto *real = std::get_if<double>(&value))
+    return shortest(float(*real)); // that bodies compute with
+  return std::get<std::string>(value);
 }
 
 std::optional<Constants::Value>
@@ -87,12 +89,12 @@ std::string KernelConstant::expectation() const {
   return text;
 }
 
-static const KernelConstant *findConstant(const Family &family,
-                                          const std::string &name) {
-  for (const KernelConstant &constant : family.constants)
-    if (constant.name == name)
-      return &constant;
-  return nullptr;
+// The element called `name`; null if there is none.
+template <typename List>
+static auto *find(const List &list, std::string_view name) {
+  auto at = std::find_if(list.begin(), list.end(),
+                         [&](const auto &e) { return e.name == name; });
+  return at == list.end() ? nullptr : &*at;
 }
 
 std::string kernelSymbol(const KernelSpec &spec) {
@@ -103,16 +105,15 @@ std::string kernelSymbol(const KernelSpec &spec) {
   const Family *family = findFamily(spec.family);
   for (const auto &[name, value] : spec.constants.all()) {
     symbol += '_';
-    if (auto *number = std::get_if<int64_t>(&value)) {
-      const KernelConstant *constant =
-          family ? findConstant(*family, name) : nullptr;
-      symbol += (constant ? constant->letter : name) + std::to_string(*number);
-    } else if (auto *real = std::get_if<double>(&value)) {
-      for (char c : shortest(*real))
-        symbol += c == '.' ? 'p' : c == '-' ? 'm' : c == '+' ? '_' : c;
-    } else {
-      symbol += std::get<std::string>(value);
-    }
+    const KernelConstant *constant =
+        family ? find(family->constants, name) : nullptr;
+    if (std::holds_alternative<int64_t>(value))
+      symbol += constant ? constant->letter : name;
+    std::string text = textOf(value);
+    if (std::holds_alternative<double>(value))
+      for (char &c : text)
+        c = c == '.' ? 'p' : c == '-' ? 'm' : c == '+' ? '_' : c;
+    symbol += text;
   }
   return symbol + "_" + rowClassName(spec.rows);
 }
@@ -161,9 +162,8 @@ static const KernelConstant act = words("act", "bf16", Format::Activation),
 //===-- rules -------------------------------------------------------------===//
 
 int64_t CallShape::scalar(std::string_view name) const {
-  for (size_t i = 0; i < family.scalars.size(); ++i)
-    if (family.scalars[i].name == name)
-      return scalars[i];
+  if (const Scalar *scalar = find(family.scalars, name))
+    return scalars[size_t(scalar - family.scalars.data())];
   fprintf(stderr, "gemmac: family %s has no such scalar\n",
           family.name.c_str());
   abort();
@@ -548,10 +548,7 @@ const std::vector<Family> &kernelFamilies() {
 }
 
 const Family *findFamily(const std::string &name) {
-  for (const Family &family : kernelFamilies())
-    if (family.name == name)
-      return &family;
-  return nullptr;
+  return find(kernelFamilies(), name);
 }
 
 //===-- answers -----------------------------------------------------------===//
@@ -559,14 +556,6 @@ const Family *findFamily(const std::string &name) {
 const std::string &operandEncoding(const std::string &declared,
                                    const Constants &constants) {
   return constants.has(declared) ? constants.text(declared) : declared;
-}
-
-static std::string textOf(const Constants::Value &value) {
-  if (auto *integer = std::get_if<int64_t>(&value))
-    return std::to_string(*integer);
-  if (auto *real = std::get_if<double>(&value))
-    return shortest(*real);
-  return std::get<std::string>(value);
 }
 
 static std::string textOf(const Constants &constants, const char *name) {
@@ -603,7 +592,7 @@ std::string checkSpec(const KernelSpec &spec) {
     return "expects a row class of family " + spec.family + ", got \"" +
            rowClassName(spec.rows) + "\"";
   for (const auto &[name, value] : spec.constants.all())
-    if (!findConstant(*family, name))
+    if (!find(family->constants, name))
       return "family " + spec.family + " has no constant " + name;
   for (const KernelConstant &constant : family->constants) {
     auto value = spec.constants.all().find(constant.name);

@@ -29,18 +29,9 @@ const char *rowClassName(RowClass rows);
 class Constants {
 public:
   using Value = std::variant<int64_t, double, std::string>;
-  Constants &set(const std::string &name, int64_t v) {
-    return values[name] = v, *this;
-  }
-  Constants &set(const std::string &name, double v) {
-    return values[name] = v, *this;
-  }
-  Constants &set(const std::string &name, const std::string &v) {
-    return values[name] = v, *this;
-  }
-  Constants &set(const std::string &name, const char *v) {
-    return values[name] = std::string(v), *this;
-  }
+  Constants() = default;
+  Constants(std::initializer_list<std::pair<const std::string, Value>> list)
+      : values(list) {}
   Constants &set(const std::string &name, const Value &v) {
     return values[name] = v, *this;
   }

@@ -116,42 +116,17 @@ const Layout &rowsLayout(const std::string &format) {
   return layoutFor(format + "_rows", format);
 }
 
-static const CacheShape &shapeOf(const std::string &format) {
+const CacheShape &cacheShapeOf(const std::string &format) {
   const Format &f = formatOf(format);
   return f.isQuantized() ? cacheQ8 : f.bits == 32 ? cacheF32 : cacheBf16;
 }
 
 int64_t keyPageBytes(const std::string &format, int64_t heads, int64_t dim) {
-  return heads * keyPageBytes(shapeOf(format), int32_t(dim));
+  return heads * keyPageBytes(cacheShapeOf(format), int32_t(dim));
 }
 
 int64_t valuePageBytes(const std::string &format, int64_t heads, int64_t dim) {
-  return heads * valuePageBytes(shapeOf(format), int32_t(dim));
-}
-
-int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
-                   int64_t key, int64_t d) {
-  const CacheShape &c = shapeOf(format);
-  int32_t word = keyWord(c, int32_t(dim), int32_t(key), int32_t(d) / c.perWord);
-  return keyPageBytes(format, head, dim) +
-         (word * c.perWord + d % c.perWord) * c.bytes;
-}
-
-int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
-                     int64_t key, int64_t d) {
-  const CacheShape &c = shapeOf(format);
-  return valuePageBytes(format, head, dim) +
-         valueElement(c, int32_t(key), int32_t(d)) * c.bytes;
-}
-
-int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key, int64_t d) {
-  return head * keyPageBytes(cacheQ8, int32_t(dim)) +
-         keyScaleAt(int32_t(dim), int32_t(key), int32_t(d));
-}
-
-int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key) {
-  return head * valuePageBytes(cacheQ8, int32_t(dim)) +
-         valueScaleAt(int32_t(dim), int32_t(key));
+  return heads * valuePageBytes(cacheShapeOf(format), int32_t(dim));
 }
 
 } // namespace gemmac

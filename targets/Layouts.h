@@ -85,16 +85,7 @@ const Layout &rowsLayout(const std::string &format);
 
 // Cache pages of 64 keys for `heads` K/V heads of size `dim`, a multiple of 32
 // (blocks.h); head h of a page starts at h * (bytes / heads).
+const CacheShape &cacheShapeOf(const std::string &format);
 int64_t keyPageBytes(const std::string &format, int64_t heads, int64_t dim);
 int64_t valuePageBytes(const std::string &format, int64_t heads, int64_t dim);
-// Byte offsets of lane `d` of key `key` (0..63) of head `head` in a K or V
-// page.
-int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
-                   int64_t key, int64_t d);
-int64_t valueAddress(const std::string &format, int64_t dim, int64_t head,
-                     int64_t key, int64_t d);
-// Byte offsets of the scales of a q8 page.
-int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key, int64_t d);
-int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key);
-
 } // namespace gemmac

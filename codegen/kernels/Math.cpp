@@ -100,12 +100,13 @@ InverseRms inverseRms(TileBuilder &tile, Func f, int64_t k, double eps) {
   return rms;
 }
 
-void vectorizeRow(TileBuilder &tile, Func f, int64_t k) {
-  Var j = f.args().at(0);
+void storeRow(TileBuilder &tile, Func y, const std::string &operand, int64_t k,
+              const Index &offset) {
   // A tail must not be recomputed (in-place results) nor read beyond k.
   TailStrategy tail =
       k % tile.lanes() == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf;
-  f.vectorize(j, tile.lanes(), tail);
+  y.vectorize(y.args().at(0), tile.lanes(), tail);
+  tile.output(y, operand, {{k, 1}}, offset);
 }
 
 } // namespace gemmac

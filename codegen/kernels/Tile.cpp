@@ -36,20 +36,6 @@ ImageParam TileBuilder::input(const std::string &operand, Type type,
   return image;
 }
 
-Param<int32_t> TileBuilder::scalar(const Index &value) {
-  Param<int32_t> param("scalar" + std::to_string(inputArguments.size()));
-  inputs.push_back(param);
-  inputArguments.push_back(makeArgument("", Int(32), {}, value));
-  return param;
-}
-
-Param<uint8_t> TileBuilder::hidden(uint8_t value) {
-  Param<uint8_t> param("hidden" + std::to_string(inputArguments.size()));
-  inputs.push_back(param);
-  inputArguments.push_back(makeArgument("", UInt(8), {}, value));
-  return param;
-}
-
 void TileBuilder::output(Func func, const std::string &operand,
                          const std::vector<Dim> &dims, const Index &offset) {
   for (size_t i = 0; i < dims.size(); ++i)

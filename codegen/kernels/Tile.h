@@ -16,59 +16,43 @@ namespace gemmac {
 
 // A 64-bit integer expression over the loop variables and the integer
 // parameters of a kernel.
-class Index {
-public:
-  enum class Op { Constant, Row, Unit, Parameter, Load, Add, Mul, Div, Mod };
-  struct Node {
-    Op op;
-    int64_t value = 0; // Constant
-    std::string name;  // Parameter; Load: the table
-    std::shared_ptr<const Node> a, b;
-  };
+struct Index {
+  enum Op { Constant, Row, Unit, Parameter, Load, Add, Mul, Div, Mod };
 
-  Index(int64_t value = 0)
-      : node(std::make_shared<Node>(Node{Op::Constant, value, {}, {}, {}})) {}
-
-  const Node &get() const { return *node; }
-  static Index of(std::shared_ptr<const Node> node) {
-    Index index;
-    index.node = std::move(node);
-    return index;
-  }
-
+  Index(int64_t value = 0) : value(value) {}
   // First row and first unit of the tile.
-  static Index row() { return Index(Op::Row, "", nullptr, nullptr); }
-  static Index unit() { return Index(Op::Unit, "", nullptr, nullptr); }
+  static Index row() { return {Row}; }
+  static Index unit() { return {Unit}; }
   // "rows", "begin", "end" or a scalar of the family.
   static Index parameter(const std::string &name) {
-    return Index(Op::Parameter, name, nullptr, nullptr);
+    return {Parameter, {}, name};
   }
   // Element `i` of an i32 operand.
   static Index load(const std::string &table, const Index &i) {
-    return Index(Op::Load, table, i.node, nullptr);
+    return {Load, {i}, table};
   }
-
   // Operands of / and % are never negative.
   friend Index operator+(const Index &a, const Index &b) {
-    return {Op::Add, "", a.node, b.node};
+    return {Add, {a, b}};
   }
   friend Index operator*(const Index &a, const Index &b) {
-    return {Op::Mul, "", a.node, b.node};
+    return {Mul, {a, b}};
   }
   friend Index operator/(const Index &a, const Index &b) {
-    return {Op::Div, "", a.node, b.node};
+    return {Div, {a, b}};
   }
   friend Index operator%(const Index &a, const Index &b) {
-    return {Op::Mod, "", a.node, b.node};
+    return {Mod, {a, b}};
   }
 
-private:
-  Index(Op op, const std::string &name, std::shared_ptr<const Node> a,
-        std::shared_ptr<const Node> b)
-      : node(std::make_shared<Node>(
-            Node{op, 0, name, std::move(a), std::move(b)})) {}
+  Op op = Constant;
+  int64_t value = 0;     // Constant
+  std::string name;      // Parameter; Load: the table
+  std::vector<Index> of; // operands
 
-  std::shared_ptr<const Node> node;
+private:
+  Index(Op op, std::vector<Index> of = {}, const std::string &name = "")
+      : op(op), name(name), of(std::move(of)) {}
 };
 
 // A dimension of a buffer of a tile, in elements; starts at 0.

@@ -66,13 +66,26 @@ GM_INLINE void forPairs(int32_t count, F f) {
     f(Int<1>(), i);
 }
 
+// Words from one step to the next, of lanes (keys) or words of keys (values),
+// and from 16 keys to the next, or 16 lanes of values.
+template <bool Bf16>
+constexpr const CacheShape &shapeOf = Bf16 ? cacheBf16 : cacheF32;
+template <bool Bf16>
+GM_INLINE int32_t keysApart() {
+  return keyWord(shapeOf<Bf16>, gm_hd, 16, 0);
+}
+template <bool Bf16>
+GM_INLINE int32_t valuesApart() {
+  return valueElement(shapeOf<Bf16>, 0, 16) / shapeOf<Bf16>.perWord;
+}
+
 // Scores of N pairs with 32 keys. `next`: bytes that are read next in this
 // order, prefetched along (few only, else null; docs/design.md#4.3).
 template <bool Bf16, int N, bool Prefetch>
 GM_INLINE void score(const uint32_t *q, const uint32_t *k, float *s,
                      const uint8_t *next) {
   const int32_t words = Bf16 ? gm_hd / 2 : gm_hd;
-  const int32_t step = Bf16 ? 32 : 16, apart = Bf16 ? 16 : gm_hd * 16;
+  const int32_t step = shapeOf<Bf16>.group, apart = keysApart<Bf16>();
   for (int32_t v = 0; v < 2; v += GM_VECTORS) {
     f32x16 acc[N][GM_VECTORS] = {};
     for (int32_t d = 0; d < words; ++d) {
@@ -157,7 +170,7 @@ GM_INLINE void weigh(f32x16 (&acc)[N][GM_VECTORS], const uint32_t *p,
                      const uint32_t *v, int32_t k0, int32_t k1,
                      const uint8_t *next) {
   const int32_t words = Bf16 ? GM_SPLIT_KEYS / 2 : GM_SPLIT_KEYS;
-  const int32_t step = Bf16 ? 32 : 16, apart = Bf16 ? 16 : GM_PAGE_KEYS * 16;
+  const int32_t step = shapeOf<Bf16>.group, apart = valuesApart<Bf16>();
   for (int64_t k = k0; k < k1; ++k) {
     u32x16 value[GM_VECTORS];
     GM_UNROLL
@@ -184,7 +197,7 @@ GM_INLINE void weighEdge(f32x16 (&acc)[N][GM_VECTORS], const uint32_t *p,
                          const int32_t *hi, int32_t page, int32_t k0,
                          int32_t k1) {
   const int32_t words = Bf16 ? GM_SPLIT_KEYS / 2 : GM_SPLIT_KEYS;
-  const int32_t step = Bf16 ? 32 : 16, apart = Bf16 ? 16 : GM_PAGE_KEYS * 16;
+  const int32_t step = shapeOf<Bf16>.group, apart = valuesApart<Bf16>();
   GM_UNROLL
   for (int32_t i = 0; i < N; ++i)
     for (int64_t k = k0; k < k1; ++k) {
@@ -280,7 +293,7 @@ GM_INLINE bool look(Chunk &c, int32_t base, Pages &pages) {
 template <bool Bf16, bool Few>
 GM_INLINE void scorePages(Chunk &c, const Pages &pages) {
   const int32_t words = Bf16 ? gm_hd / 2 : gm_hd;
-  const int32_t group = 32 * words; // words of 32 keys
+  const int32_t group = keyWord(shapeOf<Bf16>, gm_hd, 32, 0);
   for (int32_t g = pages.from; g < pages.to; ++g)
     for (int32_t half = 0; half < 2; ++half) {
       const uint8_t *next = pages.afterKeys(g) + half * group * 4;
@@ -302,8 +315,9 @@ template <bool Bf16, int N, bool Prefetch, class Begin, class End>
 GM_INLINE void weighBlock(const Chunk &c, const Pages &pages, int32_t i,
                           int32_t b, int32_t from, int32_t to, Begin begin,
                           End end) {
-  const int32_t block = Bf16 ? 1024 : 2048,
-                apart = Bf16 ? 16 : GM_PAGE_KEYS * 16;
+  const int32_t block =
+                    valueElement(shapeOf<Bf16>, 0, 32) / shapeOf<Bf16>.perWord,
+                apart = valuesApart<Bf16>();
   for (int32_t j = 0; j < 2; j += GM_VECTORS) {
     float *o = c.o + i * gm_hd + b * 32 + j * 16;
     f32x16 acc[N][GM_VECTORS];

@@ -1,7 +1,7 @@
 // What the plain C++ bodies (*.body.cpp) share: vector types, multiply-add of
 // one word, exp, rounding, the constants' names and the merge of partial
 // softmaxes. Freestanding: compiled by the build's clang to bitcode per triple
-// and kept inside the compiler (codegen/BodyKernels.cpp). Must not include
+// and kept inside the compiler (codegen/KernelCompiler.cpp). Must not include
 // anything of the C library, nor of MLIR, Halide or LLVM.
 //
 // `extern const` symbols gm_<name> are the constants of the KernelSpec (text
@@ -73,14 +73,8 @@ GM_INLINE i32x16 counting() {
 }
 
 // Sum and maximum of the lanes, in one fixed order.
-GM_INLINE float sumLanes(f32x16 x) {
-  auto a = x.lo + x.hi;
-  auto b = a.lo + a.hi;
-  auto c = b.lo + b.hi;
-  return c.lo + c.hi;
-}
-
-GM_INLINE int32_t sumLanes(i32x16 x) {
+template <class V>
+GM_INLINE auto sumLanes(V x) {
   auto a = x.lo + x.hi;
   auto b = a.lo + a.hi;
   auto c = b.lo + b.hi;
@@ -111,8 +105,13 @@ GM_INLINE float maxLanes(f32x16 x) {
 //            block's word; products of step G with all codes of the row's block
 //            at `a`. GM_WIDE_ROWS rows at a time
 //   GM_HAS_DOTS  if products of dots.body.cpp are made here; then FloatVector,
-//            DotsShape and shapeOf(rows), toFloat and blockSums
+//            shapeOf(rows), toFloat and blockSums
 #include GM_MACHINE
+
+// 16 outputs of a product as vectors of the machine.
+enum { Lanes = GM_LANES, Vectors = 16 / Lanes };
+using f32v = float __attribute__((ext_vector_type(Lanes)));
+using f16v = _Float16 __attribute__((ext_vector_type(Lanes)));
 
 GM_INLINE f32x16 fromBf16(u16x16 x) {
   return __builtin_bit_cast(f32x16, __builtin_convertvector(x, u32x16) << 16);

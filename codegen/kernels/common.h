@@ -20,11 +20,17 @@ public:
   // become facts that Halide may use.
   Halide::ImageParam input(const std::string &operand, Halide::Type type,
                            const std::vector<Dim> &dims, const Index &offset);
-  // An i32 whose value is known when the tile is called.
-  Halide::Param<int32_t> scalar(const Index &value);
-  // A u8 constant that Halide knows nothing about: a mask whose value it knew
-  // would keep it from the instruction that multiplies u8 by i8.
-  Halide::Param<uint8_t> hidden(uint8_t value);
+  // A number whose value is known when the tile is called, at the earliest.
+  template <typename T>
+  Halide::Param<T> scalar(const Index &value) {
+    const Halide::Type type = Halide::type_of<T>();
+    Halide::Param<T> param("scalar" + std::to_string(inputArguments.size()));
+    inputs.push_back(param);
+    inputArguments.push_back({.offset = value,
+                              .typeCode = int(type.code()),
+                              .typeBits = type.bits()});
+    return param;
+  }
   // The buffer that `func` is written to. Order of outputs = order of calls.
   void output(Halide::Func func, const std::string &operand,
               const std::vector<Dim> &dims, const Index &offset);
@@ -87,8 +93,30 @@ struct InverseRms {
 };
 InverseRms inverseRms(TileBuilder &tile, Halide::Func f, int64_t k, double eps);
 
-// Vectorises the only dimension of an output of `k` elements.
-void vectorizeRow(TileBuilder &tile, Halide::Func f, int64_t k);
+// Rows of f32: one of `k` columns of an operand, the one of the loop unless
+// said, and a vector of them that all rows share.
+inline Index rowOffset(int64_t k, const Index &row = Index::row()) {
+  return row * rowBytes("f32", k);
+}
+inline Halide::ImageParam rowOf(TileBuilder &tile, const std::string &operand,
+                                int64_t k, const Index &row = Index::row()) {
+  return tile.input(operand, Halide::Float(32), {{k, 1}}, rowOffset(k, row));
+}
+inline Halide::ImageParam vectorOf(TileBuilder &tile,
+                                   const std::string &operand, int64_t k) {
+  return tile.input(operand, Halide::Float(32), {{k, 1}}, 0);
+}
+// Stores y(j), j < k, at `offset` of an operand and vectorises it.
+void storeRow(TileBuilder &tile, Halide::Func y, const std::string &operand,
+              int64_t k, const Index &offset);
+
+// The units [begin, end) of a call, and a kernel of one tile over those rows.
+inline LoopRange callUnits() {
+  return {Index::parameter("begin"), Index::parameter("end")};
+}
+inline TileKernel rowKernel(TileBuilder &tile) {
+  return {.rows = callUnits(), .tiles = {tile.finish()}};
+}
 
 //---- families
 

@@ -9,15 +9,12 @@ static TileKernel moveRows(const KernelSpec &spec, const gemmac::Target &target,
                            const Index &from) {
   int64_t k = spec.constants.integer("k");
   TileBuilder tile(target);
-  ImageParam x =
-      tile.input("x", Float(32), {{k, 1}}, from * rowBytes("f32", k));
+  ImageParam x = rowOf(tile, "x", k, from);
   Var j("j");
   Func y("y");
   y(j) = x(j);
-  vectorizeRow(tile, y, k);
-  tile.output(y, "y", {{k, 1}}, Index::row() * rowBytes("f32", k));
-  return {.rows = {Index::parameter("begin"), Index::parameter("end")},
-          .tiles = {tile.finish()}};
+  storeRow(tile, y, "y", k, rowOffset(k));
+  return rowKernel(tile);
 }
 
 TileKernel buildCopy(const KernelSpec &spec, const gemmac::Target &target) {

@@ -23,11 +23,8 @@ constexpr int64_t scalesAt(Format f) {
                            : offsetof(GroupBlock4, scales);
 }
 
-enum { Lanes = GM_LANES, Vectors = 16 / Lanes };
 using u32v = uint32_t __attribute__((ext_vector_type(Lanes)));
 using u16v = uint16_t __attribute__((ext_vector_type(Lanes)));
-using f16v = _Float16 __attribute__((ext_vector_type(Lanes)));
-using f32v = float __attribute__((ext_vector_type(Lanes)));
 
 template <Format F>
 GM_INLINE f32v scales(const uint8_t *p) {

@@ -203,10 +203,13 @@ void Dots::defineQuantized() {
   } else {
     low(o, p, b, r, kb) = isSplit ? xWord(kb, r) * 16 : xWord(kb, r);
     high(o, p, b, r, kb) = 0;
-    Expr l = code & tile.hidden(15), h = code & cast<uint8_t>(0xf0);
+    // A mask that Halide knew would keep it from the instruction that
+    // multiplies u8 by i8.
+    auto four = [&] { return tile.scalar<uint8_t>(15); };
+    Expr l = code & four(), h = code & cast<uint8_t>(0xf0);
     if (isSplit) { // whole codes
       Expr c = lower(j, o, g, kb, b);
-      l = (code << 4) | (c & tile.hidden(15));
+      l = (code << 4) | (c & four());
       h = h | (c >> 4);
     }
     low(o, p, b, r, kb) += cast<int32_t>(l) * cast<int32_t>(x(j, g, kb, r));

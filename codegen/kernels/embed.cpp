@@ -16,13 +16,6 @@ static ImageParam rowCodes(TileBuilder &tile, const std::string &operand,
                         id % groupRows * stepValues);
 }
 
-// The lower nibbles of a row whose bits lie in two matrices, as `table` in
-// buildEmbedQuantized has the upper ones.
-static ImageParam lowNibbles(TileBuilder &tile, const std::string &format,
-                             const Index &id, int64_t k) {
-  return rowCodes(tile, "low", matrixLayout(formatOf(format).low), id, k);
-}
-
 // A row of a quantised matrix.
 static TileKernel buildEmbedQuantized(const KernelSpec &spec,
                                       TileBuilder &tile) {
@@ -44,12 +37,14 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
   Expr byte = table(column % stepValues, column / stepValues, block);
   Expr code = cast<int32_t>(byte);
   auto nibble = [&](Expr e) { return select(i < halfBlock, e & 15, e >> 4); };
-  if (isSplit)
+  if (isSplit) { // the lower nibbles lie in another matrix
+    ImageParam low =
+        rowCodes(tile, "low", matrixLayout(formatOf(format).low), id, k);
     code = nibble(code) * 16 +
-           nibble(cast<int32_t>(lowNibbles(tile, format, id, k)(
-               column % stepValues, column / stepValues, block))) -
+           nibble(cast<int32_t>(
+               low(column % stepValues, column / stepValues, block))) -
            128;
-  else if (nibbles)
+  } else if (nibbles)
     code = nibble(code) - 8;
   else if (layout.signedCodes)
     code = cast<int32_t>(reinterpret<int8_t>(byte));
@@ -57,10 +52,8 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
     code = code - 128;
   Expr scale = scaleValue(scales(block), format);
   y(i, block) = cast<float>(code) * scale * float(spec.constants.real("scale"));
-  tile.output(y, "y", {{blockValues, 1}, {blocks, blockValues}},
-              Index::row() * rowBytes("f32", k));
-  return {.rows = {Index::parameter("begin"), Index::parameter("end")},
-          .tiles = {tile.finish()}};
+  tile.output(y, "y", {{blockValues, 1}, {blocks, blockValues}}, rowOffset(k));
+  return rowKernel(tile);
 }
 
 TileKernel buildEmbed(const KernelSpec &spec, const gemmac::Target &target) {
@@ -82,10 +75,8 @@ TileKernel buildEmbed(const KernelSpec &spec, const gemmac::Target &target) {
   Func y("y");
   Expr value = pair == 1 ? table(0, j) : table(j % int(pair), j / int(pair));
   y(j) = decode(value, format) * float(spec.constants.real("scale"));
-  vectorizeRow(tile, y, k);
-  tile.output(y, "y", {{k, 1}}, Index::row() * rowBytes("f32", k));
-  return {.rows = {Index::parameter("begin"), Index::parameter("end")},
-          .tiles = {tile.finish()}};
+  storeRow(tile, y, "y", k, rowOffset(k));
+  return rowKernel(tile);
 }
 
 } // namespace gemmac

@@ -15,11 +15,10 @@ static Index pairNumber(int64_t i = 0) {
 static Index expert() { return Index::load("ids", pairNumber()); }
 
 static TileKernel groupLoops(const KernelSpec &spec) {
-  TileKernel kernel;
-  kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-  kernel.rows = {0, Index::parameter("rows") * spec.constants.integer("top")};
-  kernel.group = expert();
-  return kernel;
+  return {.units = callUnits(),
+          .rows = {0, Index::parameter("rows") * spec.constants.integer("top")},
+          .tiles = {},
+          .group = expert()};
 }
 
 // The first rows of an expert read its weights from memory.
@@ -81,7 +80,7 @@ TileKernel buildExpertsDown(const KernelSpec &spec,
                                    pairNumber() / top * rowBytes("f32", top) +
                                        pairNumber() % top * 4);
     ImageParam before = tail.input("y", Float(32), {{16, 1}}, y);
-    Param<int32_t> j = tail.scalar(pairNumber() % top);
+    Param<int32_t> j = tail.scalar<int32_t>(pairNumber() % top);
     Func sum("y");
     sum(dots.o, dots.b, dots.r) =
         select(j == 0, 0.0f, before(dots.o)) + weight(0) * dots.stored(tail, 0);

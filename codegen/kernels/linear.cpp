@@ -4,10 +4,16 @@
 #include "codegen/kernels/dots.h"
 
 #include <bit>
+#include <functional>
 
 using namespace Halide;
 
 namespace gemmac {
+
+static TileKernel allRowsInside() {
+  return {
+      .units = callUnits(), .rows = {0, Index::parameter("rows")}, .tiles = {}};
+}
 
 // Finishes a tile whose epilogue may be made with `tail`.
 using Epilogue = Tile (*)(TileBuilder &tail, const KernelSpec &, Dots &);
@@ -19,6 +25,12 @@ static Index blockOffset(int64_t bytes) {
          bytes;
 }
 
+// Results of units of 32 outputs.
+static Index wideOffset(const std::string &act) {
+  return bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
+                 act);
+}
+
 static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
   tile.output(
       y, "y",
@@ -27,8 +39,7 @@ static void storeBlocks(TileBuilder &tile, Func y, int64_t bytes) {
 }
 
 static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
-                      int64_t rows, int64_t blocks,
-                      const std::string &resultEncoding, Epilogue epilogue) {
+                      int64_t rows, int64_t blocks, Epilogue epilogue) {
   const std::string &format = spec.constants.text("format");
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
@@ -47,33 +58,29 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
   Func y("y");
   y(dots.o, dots.b, dots.r) = dots.sum(0);
   dots.schedule(y);
-  storeBlocks(tile, y, elementBytes(resultEncoding));
+  storeBlocks(tile, y, elementBytes("f32"));
   return tile.finish();
 }
 
 // Units are blocks of 16 outputs, several per tile where they fit and `several`
 // is set.
 static TileKernel buildBlocks(const KernelSpec &spec,
-                              const gemmac::Target &target,
-                              const std::string &resultEncoding,
-                              Epilogue epilogue, bool several = true) {
-  TileKernel kernel;
-  kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-  kernel.rows = {0, Index::parameter("rows")};
+                              const gemmac::Target &target, Epilogue epilogue,
+                              bool several = true) {
+  TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most = several ? blocksOfTile(target, spec.constants.text("format"),
                                           spec.constants.text("act"), rows)
                            : 1;
     for (int64_t blocks :
          most > 1 ? std::vector<int64_t>{most, 1} : std::vector<int64_t>{1})
-      kernel.tiles.push_back(
-          buildTile(spec, target, rows, blocks, resultEncoding, epilogue));
+      kernel.tiles.push_back(buildTile(spec, target, rows, blocks, epilogue));
   }
   return kernel;
 }
 
 TileKernel buildLinear(const KernelSpec &spec, const gemmac::Target &target) {
-  return buildBlocks(spec, target, "f32", nullptr);
+  return buildBlocks(spec, target, nullptr);
 }
 
 // In C++ (softcap.body.cpp), so that family top_scan has the same bits.
@@ -97,15 +104,12 @@ static Tile softcapEpilogue(int64_t rows, int64_t blocks, float cap) {
 }
 
 TileKernel buildLogits(const KernelSpec &spec, const gemmac::Target &target) {
-  const float cap = float(spec.constants.real("cap"));
-  return buildBlocks(
-      spec, target, "f32",
-      cap > 0
-          ? Epilogue([](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
-              return dots.finish(softcapEpilogue(
-                  tail.rows, tail.units, float(spec.constants.real("cap"))));
-            })
-          : nullptr);
+  Epilogue capped = [](TileBuilder &tail, const KernelSpec &spec, Dots &dots) {
+    return dots.finish(softcapEpilogue(tail.rows, tail.units,
+                                       float(spec.constants.real("cap"))));
+  };
+  return buildBlocks(spec, target,
+                     float(spec.constants.real("cap")) > 0 ? capped : nullptr);
 }
 
 // Columns of the per-layer inputs beside `outputs` outputs of a unit.
@@ -116,6 +120,22 @@ static ImageParam pleInput(TileBuilder &tail, int64_t outputs, int64_t units) {
       "ple", Float(32),
       {{outputs, 1}, {units, outputs}, {tail.rows, 0, "ple_stride"}},
       column * 4);
+}
+
+// gelu of the first parts times `factor`, rounded to a quantised block. After
+// `stored`.
+static Tile
+finishQuantized(Dots &dots, TileBuilder &tail,
+                const std::function<Expr(Var i, Var block, Var r)> &factor,
+                const Index &offset, const Dim &rowDim) {
+  Var i("i"), block("block"), r("r");
+  Func value("value");
+  value(i, block, r) =
+      gelu(dots.storedAt(i % 16, 0, i / 16, r)) * factor(i, block, r);
+  value.bound(i, 0, int(blockValues)).compute_root();
+  value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
+  outputQuantized(tail, value, 1, "y", offset, rowDim);
+  return dots.finish(tail);
 }
 
 // Unit = 32 outputs = two blocks of W, one quantised block of y.
@@ -133,26 +153,15 @@ static Tile quantizedPleTile(const KernelSpec &spec,
                    .w = Index::unit() * (2 * groupBytes(format, k))});
   dots.stored(tail, 0);
   ImageParam ple = pleInput(tail, blockValues, 1);
-  Var i("i"), block("block"), r("r");
-  Func value("value");
-  value(i, block, r) =
-      gelu(dots.storedAt(i % 16, 0, i / 16, r)) * ple(i, block, r);
-  value.bound(i, 0, int(blockValues)).compute_root();
-  value.store_in(MemoryType::Stack).vectorize(i, tail.lanes());
-  outputQuantized(
-      tail, value, 1, "y",
-      bytesOf(Index::row() * Index::parameter("stride") + Index::unit() * 32,
-              act),
-      {rows, 0, "stride"});
-  return dots.finish(tail);
+  return finishQuantized(
+      dots, tail, [&](Var i, Var block, Var r) { return ple(i, block, r); },
+      wideOffset(act), {rows, 0, "stride"});
 }
 
 TileKernel buildLinearPle(const KernelSpec &spec,
                           const gemmac::Target &target) {
   if (isQuantized(spec.constants.text("act"))) {
-    TileKernel kernel;
-    kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-    kernel.rows = {0, Index::parameter("rows")};
+    TileKernel kernel = allRowsInside();
     for (int64_t rows : rowTiles(target, spec.rows))
       kernel.tiles.push_back(quantizedPleTile(spec, target, rows));
     return kernel;
@@ -168,8 +177,7 @@ TileKernel buildLinearPle(const KernelSpec &spec,
     storeBlocks(tail, y, elementBytes(act));
     return dots.finish(tail);
   };
-  return buildBlocks(spec, target, spec.constants.text("act"), gated,
-                     /*several=*/false);
+  return buildBlocks(spec, target, gated, /*several=*/false);
 }
 
 // Unit = 32 outputs = two blocks; their gate groups are 4u and 4u + 1 of W, up
@@ -178,18 +186,13 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
                             const gemmac::Target &target) {
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
-  TileKernel kernel;
-  kernel.units = {Index::parameter("begin"), Index::parameter("end")};
-  kernel.rows = {0, Index::parameter("rows")};
+  TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows))
-    kernel.tiles.push_back(
-        gegluTile(spec, target,
-                  {.rows = rows,
-                   .x = Index::row() * rowBytes(act, k),
-                   .y = bytesOf(Index::row() * Index::parameter("stride") +
-                                    Index::unit() * 32,
-                                act),
-                   .yRows = {rows, 0, "stride"}}));
+    kernel.tiles.push_back(gegluTile(spec, target,
+                                     {.rows = rows,
+                                      .x = Index::row() * rowBytes(act, k),
+                                      .y = wideOffset(act),
+                                      .yRows = {rows, 0, "stride"}}));
   return kernel;
 }
 
@@ -213,15 +216,13 @@ Tile gegluTile(const KernelSpec &spec, const gemmac::Target &target,
              .prefetchBytes = geglu.prefetchBytes});
   Func result("y");
   if (isQuantized(act)) {
-    Var i("i"), block("block"), r("r");
-    Func value("value");
     dots.stored(tail, 0);
-    value(i, block, r) = gelu(dots.storedAt(i % 16, 0, i / 16, r)) *
-                         dots.storedAt(i % 16, 1, i / 16, r);
-    value.bound(i, 0, blockValues).compute_root().store_in(MemoryType::Stack);
-    value.vectorize(i, tail.lanes());
-    outputQuantized(tail, value, 1, "y", geglu.y, geglu.yRows);
-    return dots.finish(tail);
+    return finishQuantized(
+        dots, tail,
+        [&](Var i, Var block, Var r) {
+          return dots.storedAt(i % 16, 1, i / 16, r);
+        },
+        geglu.y, geglu.yRows);
   }
   result(dots.o, dots.b, dots.r) =
       encode(gelu(dots.stored(tail, 0)) * dots.stored(tail, 1), act);

@@ -1,20 +1,15 @@
-// norm, quant, norms3: rows of f32 to encoded rows. Unit = row.
+// norm, quant, norms3: rows of f32 to encoded rows; add_norm, add_norm3: their
+// way back into the residual. Unit = row.
 #include "codegen/kernels/common.h"
 
 using namespace Halide;
 
 namespace gemmac {
 
-static const LoopRange rowRange = {Index::parameter("begin"),
-                                   Index::parameter("end")};
-
-static Index rowOffset(const std::string &encoding, int64_t k) {
-  return Index::row() * rowBytes(encoding, k);
-}
-
 // Stores one row of `value`(j) in its encoding.
-static void storeRow(TileBuilder &tile, Func value, int64_t k,
-                     const std::string &name, const std::string &encoding) {
+static void storeAs(TileBuilder &tile, Func value, int64_t k,
+                    const std::string &name, const std::string &encoding) {
+  const Index offset = Index::row() * rowBytes(encoding, k);
   if (isQuantized(encoding)) {
     Var i("i"), block("block"), r("r");
     // The only memory that Halide does not move to its heap above 16 KB.
@@ -22,62 +17,98 @@ static void storeRow(TileBuilder &tile, Func value, int64_t k,
     value.vectorize(value.args()[0], tile.lanes());
     Func blocks(name + "_blocks");
     blocks(i, block, r) = value(block * int(blockValues) + i);
-    outputQuantized(tile, blocks, k / blockValues, name, rowOffset(encoding, k),
+    outputQuantized(tile, blocks, k / blockValues, name, offset,
                     {1, roundUp(k, blockValues)});
     return;
   }
   Var j("j");
   Func y(name);
   y(j) = encode(value(j), encoding);
-  vectorizeRow(tile, y, k);
-  tile.output(y, name, {{k, 1}}, rowOffset(encoding, k));
+  storeRow(tile, y, name, k, offset);
 }
 
 TileKernel buildNorm(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
-  const std::string &act = spec.constants.text("act");
   TileBuilder tile(target);
-  ImageParam x = tile.input("x", Float(32), {{k, 1}}, rowOffset("f32", k));
-  ImageParam w = tile.input("w", Float(32), {{k, 1}}, 0);
+  ImageParam x = rowOf(tile, "x", k), w = vectorOf(tile, "w", k);
   InverseRms rms = inverseRms(tile, x, k, spec.constants.real("eps"));
   Var j("j");
   Func value("value");
   value(j) = x(j) * rms() * w(j);
-  storeRow(tile, value, k, "y", act);
-  return {.rows = rowRange, .tiles = {tile.finish()}};
+  storeAs(tile, value, k, "y", spec.constants.text("act"));
+  return rowKernel(tile);
 }
 
 TileKernel buildQuant(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
-  const std::string &act = spec.constants.text("act");
   TileBuilder tile(target);
-  ImageParam x = tile.input("x", Float(32), {{k, 1}}, rowOffset("f32", k));
+  ImageParam x = rowOf(tile, "x", k);
   Var j("j");
   Func value("value");
   value(j) = x(j);
-  storeRow(tile, value, k, "y", act);
-  return {.rows = rowRange, .tiles = {tile.finish()}};
+  storeAs(tile, value, k, "y", spec.constants.text("act"));
+  return rowKernel(tile);
 }
 
 TileKernel buildNorms3(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
-  const std::string &act = spec.constants.text("act");
   TileBuilder tile(target);
-  ImageParam x = tile.input("x", Float(32), {{k, 1}}, rowOffset("f32", k));
+  ImageParam x = rowOf(tile, "x", k);
   InverseRms rms = inverseRms(tile, x, k, spec.constants.real("eps"));
   Var j("j");
-  for (const char *name : {"dense", "router", "experts"}) {
-    bool router = std::string(name) == "router";
-    std::string encoding = router ? "f32" : act;
-    ImageParam w = tile.input("w_" + std::string(name), Float(32), {{k, 1}}, 0);
+  for (const std::string name : {"dense", "router", "experts"}) {
+    const bool router = name == "router";
+    ImageParam w = vectorOf(tile, "w_" + name, k);
     Expr value = x(j) * rms() * w(j);
     if (router)
       value = value * float(spec.constants.real("factor"));
-    Func row(std::string(name) + "_row");
+    Func row(name + "_row");
     row(j) = value;
-    storeRow(tile, row, k, name, encoding);
+    storeAs(tile, row, k, name, router ? "f32" : spec.constants.text("act"));
   }
-  return {.rows = rowRange, .tiles = {tile.finish()}};
+  return rowKernel(tile);
+}
+
+// The residual stream takes a normalised result. `out` may be the memory of
+// `h`: an element of h is read only for the same element of out, and no element
+// of out is computed twice.
+static TileKernel finishAdd(TileBuilder &tile, const KernelSpec &spec,
+                            Expr addend, Var j) {
+  int64_t k = spec.constants.integer("k");
+  Expr value = rowOf(tile, "h", k)(j) + addend;
+  if (spec.constants.integer("scaled"))
+    value = value * vectorOf(tile, "scale", 1)(0);
+  Func out("out");
+  out(j) = value;
+  storeRow(tile, out, "out", k, rowOffset(k));
+  return rowKernel(tile);
+}
+
+TileKernel buildAddNorm(const KernelSpec &spec, const gemmac::Target &target) {
+  int64_t k = spec.constants.integer("k");
+  TileBuilder tile(target);
+  ImageParam y = rowOf(tile, "y", k), w = vectorOf(tile, "w", k);
+  InverseRms rms = inverseRms(tile, y, k, spec.constants.real("eps"));
+  Var j("j");
+  return finishAdd(tile, spec, y(j) * rms() * w(j), j);
+}
+
+TileKernel buildAddNorm3(const KernelSpec &spec, const gemmac::Target &target) {
+  int64_t k = spec.constants.integer("k");
+  double eps = spec.constants.real("eps");
+  TileBuilder tile(target);
+  Var j("j");
+  Func sum("sum3");
+  Expr total;
+  for (std::string name : {"dense", "experts"}) {
+    ImageParam y = rowOf(tile, name, k), w = vectorOf(tile, "w_" + name, k);
+    Expr part = y(j) * inverseRms(tile, y, k, eps)() * w(j);
+    total = total.defined() ? total + part : part;
+  }
+  sum(j) = total;
+  ImageParam w = vectorOf(tile, "w", k);
+  InverseRms rms = inverseRms(tile, sum, k, eps);
+  return finishAdd(tile, spec, sum(j) * rms() * w(j), j);
 }
 
 } // namespace gemmac

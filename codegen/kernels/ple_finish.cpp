@@ -34,7 +34,6 @@ TileKernel buildPleFinish(const KernelSpec &spec,
     throw CompileError("slices of " + std::to_string(p) + " columns in " +
                        format);
   bool few = spec.rows == RowClass::Few;
-  Index begin = Index::parameter("begin"), end = Index::parameter("end");
   Index layers = Index::parameter("layers");
   Index padded = (layers * p + (blockValues - 1)) / blockValues *
                  blockValues; // rowStride("f32", layers * p)
@@ -44,7 +43,7 @@ TileKernel buildPleFinish(const KernelSpec &spec,
 
   TileBuilder tile(target);
   ImageParam x = tile.input("context", Float(32), {{p, 1}}, slice);
-  ImageParam w = tile.input("w", Float(32), {{p, 1}}, 0);
+  ImageParam w = vectorOf(tile, "w", p);
   InverseRms rms = inverseRms(tile, x, p, spec.constants.real("eps"));
   auto finish = [&](Expr j, Expr value) {
     return (x(j) * rms() * w(j) +
@@ -63,13 +62,14 @@ TileKernel buildPleFinish(const KernelSpec &spec,
     ImageParam t = tile.input("token", bufferType(format), {{p, 1}}, token);
     Var j("j");
     y(j) = finish(j, decode(t(j), format));
-    vectorizeRow(tile, y, p);
-    tile.output(y, "y", {{p, 1}}, slice);
+    storeRow(tile, y, "y", p, slice);
   }
-  LoopRange units = few ? LoopRange{begin, end} : LoopRange{0, layers};
-  LoopRange rows =
-      few ? LoopRange{0, Index::parameter("rows")} : LoopRange{begin, end};
-  return {.units = units, .rows = rows, .tiles = {tile.finish()}};
+  if (!few)
+    return {
+        .units = {0, layers}, .rows = callUnits(), .tiles = {tile.finish()}};
+  return {.units = callUnits(),
+          .rows = {0, Index::parameter("rows")},
+          .tiles = {tile.finish()}};
 }
 
 } // namespace gemmac

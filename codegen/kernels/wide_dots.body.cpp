@@ -45,10 +45,7 @@ GM_INLINE void encodeRow(const float *x, Block *to, int64_t blocks) {
   }
 }
 
-enum { Lanes = GM_LANES, Vectors = 16 / Lanes };
-using f32v = float __attribute__((ext_vector_type(Lanes)));
 using i32v = int32_t __attribute__((ext_vector_type(Lanes)));
-using f16v = _Float16 __attribute__((ext_vector_type(Lanes)));
 
 // A group of 16 outputs with N rows.
 template <int N>

@@ -69,13 +69,15 @@ Value expandDense(Primitives &p, Block op, FlatSymbolRefAttr post) {
   return p.norm(p.linear(a, op.getDownAttr()), post);
 }
 
-// The key of what all matrices of `op` multiply.
-std::pair<const void *, const void *> within(Operation *op) {
-  return {op, nullptr};
+// The key of what is of `op` alone.
+MatrixKey within(Operation *op) { return {op}; }
+// The key of a residual behind a norm, and of the projections of a layer.
+MatrixKey normed(Value h, FlatSymbolRefAttr norm, FloatAttr eps) {
+  return {h.getAsOpaquePointer(), norm.getAsOpaquePointer(),
+          eps.getAsOpaquePointer()};
 }
-// The key of a residual behind a norm.
-std::pair<const void *, const void *> normed(Value h, FlatSymbolRefAttr norm) {
-  return {h.getAsOpaquePointer(), norm.getAsOpaquePointer()};
+MatrixKey layer(FlatSymbolRefAttr norm, FlatSymbolRefAttr cache) {
+  return {norm.getAsOpaquePointer(), cache.getAsOpaquePointer()};
 }
 } // namespace
 
@@ -138,9 +140,10 @@ SmallVector<Value> KvBlockOp::expand(OpBuilder &builder) {
 }
 
 SmallVector<MatrixRead> KvBlockOp::getMatrices() {
-  auto x = normed(getH(), getNormAttr());
-  return {{getKAttr(), MatrixRole::Keys, 0, 1, x},
-          {getVAttr(), MatrixRole::Keys, 0, 1, x}};
+  MatrixKey x = normed(getH(), getNormAttr(), getEpsAttr()),
+            qkv = layer(getNormAttr(), getCacheAttr());
+  return {{getKAttr(), MatrixRole::Keys, 0, x, qkv},
+          {getVAttr(), MatrixRole::Keys, 0, x, qkv}};
 }
 
 //===-- attention_block ---------------------------------------------------===//
@@ -158,7 +161,9 @@ SmallVector<Value> AttentionBlockOp::expand(OpBuilder &builder) {
 }
 
 SmallVector<MatrixRead> AttentionBlockOp::getMatrices() {
-  return {{getQAttr(), MatrixRole::Plain, 0, 0, normed(getH(), getNormAttr())},
+  MatrixKey x = normed(getH(), getNormAttr(), getEpsAttr()),
+            qkv = layer(getNormAttr(), getCacheAttr());
+  return {{getQAttr(), MatrixRole::Plain, 0, x, qkv, /*joins=*/true},
           {getOAttr()}};
 }
 
@@ -171,10 +176,10 @@ SmallVector<Value> FfnBlockOp::expand(OpBuilder &builder) {
 }
 
 SmallVector<MatrixRead> FfnBlockOp::getMatrices() {
-  auto x = within(*this);
-  return {{getGateAttr(), MatrixRole::Plain, 0, 1, x},
-          {getUpAttr(), MatrixRole::Plain, 0, 1, x},
-          {getDownAttr(), MatrixRole::Plain, 0, 0, x}};
+  MatrixKey x = within(*this);
+  return {{getGateAttr(), MatrixRole::Plain, 0, x, x},
+          {getUpAttr(), MatrixRole::Plain, 0, x, x},
+          {getDownAttr(), MatrixRole::Plain, 0, x}};
 }
 
 //===-- moe_block ---------------------------------------------------------===//
@@ -197,13 +202,13 @@ SmallVector<Value> MoeBlockOp::expand(OpBuilder &builder) {
 }
 
 SmallVector<MatrixRead> MoeBlockOp::getMatrices() {
-  auto x = within(*this);
-  return {{getGateAttr(), MatrixRole::Plain, 0, 1, x},
-          {getUpAttr(), MatrixRole::Plain, 0, 1, x},
-          {getDownAttr(), MatrixRole::Plain, 0, 0, x},
+  MatrixKey x = within(*this);
+  return {{getGateAttr(), MatrixRole::Plain, 0, x, x},
+          {getUpAttr(), MatrixRole::Plain, 0, x, x},
+          {getDownAttr(), MatrixRole::Plain, 0, x},
           {getRouterAttr(), MatrixRole::Router},
-          {getGateUpAttr(), MatrixRole::Experts, getTop(), 0, x},
-          {getExpertsDownAttr(), MatrixRole::Experts, getTop(), 0, x}};
+          {getGateUpAttr(), MatrixRole::Experts, getTop(), x},
+          {getExpertsDownAttr(), MatrixRole::Experts, getTop(), x}};
 }
 
 //===-- ple_block ---------------------------------------------------------===//
@@ -216,7 +221,7 @@ SmallVector<Value> PleBlockOp::expand(OpBuilder &builder) {
 }
 
 SmallVector<MatrixRead> PleBlockOp::getMatrices() {
-  auto x = within(*this);
-  return {{getGateAttr(), MatrixRole::PerLayer, 0, 0, x},
-          {getProjAttr(), MatrixRole::PerLayer, 0, 0, x}};
+  MatrixKey x = within(*this);
+  return {{getGateAttr(), MatrixRole::PerLayer, 0, x},
+          {getProjAttr(), MatrixRole::PerLayer, 0, x}};
 }

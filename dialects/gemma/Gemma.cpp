@@ -1,7 +1,7 @@
 // Registration of the gemma dialect and look-up of its symbols.
 #include "dialects/gemma/Gemma.h"
 
-#include "dialects/Numbers.h"
+#include "targets/Numbers.h"
 
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"

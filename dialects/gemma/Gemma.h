@@ -15,6 +15,8 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include <array>
+
 #include "dialects/gemma/GemmaDialect.h.inc"
 #include "dialects/gemma/GemmaEnums.h.inc"
 #define GET_ATTRDEF_CLASSES
@@ -34,15 +36,19 @@ enum class MatrixRole {
   Experts // a stack of which a token reads `count` matrices
 };
 
+// Equal keys mean that something is shared; all null: with nobody.
+using MatrixKey = std::array<const void *, 3>;
+
 struct MatrixRead {
   FlatSymbolRefAttr weight; // null: this op has no such matrix
   MatrixRole role = MatrixRole::Plain;
   int64_t count = 0;
-  // Uses of one op with the same number are stored as one matrix; 0: alone.
-  int pack = 0;
-  // Uses with the same key multiply one rounded activation; null: nobody
-  // else's.
-  std::pair<const void *, const void *> activation = {};
+  // Reads with the same key multiply one rounded activation.
+  MatrixKey activation = {};
+  // Reads with the same key are stored as one matrix. One that `joins` lies in
+  // front of the others if it has their format, and else alone.
+  MatrixKey pack = {};
+  bool joins = false;
 };
 
 template <typename Op>

@@ -1,8 +1,9 @@
 // Verifiers and folds of the gemma dialect. Shapes are checked against the
 // symbols that an op names; nothing here knows formats, targets or kernels.
-#include "dialects/Numbers.h"
+#include "dialects/Check.h"
 #include "dialects/gemma/Gemma.h"
 #include "targets/Formats.h"
+#include "targets/Numbers.h"
 
 #include "targets/Segments.h"
 
@@ -43,123 +44,120 @@ static std::string shapeText(ArrayRef<int64_t> shape) {
   return text + "]";
 }
 
-static LogicalResult checkColumns(Operation *op, Value value, StringRef what,
-                                  int64_t expected) {
-  if (columnsOf(value) == expected)
-    return success();
-  return op->emitOpError() << "expects " << what << " to have " << expected
-                           << " columns, got " << columnsOf(value);
-}
-
-// All values have one row per row of the step.
-static LogicalResult checkRows(Operation *op, ValueRange values) {
-  int64_t rows = ShapedType::kDynamic;
-  bool first = true;
-  for (Value value : values) {
-    int64_t dim = cast<RankedTensorType>(value.getType()).getDimSize(0);
-    if (!first && dim != rows)
-      return op->emitOpError(
-          "expects operands and results with the same number of rows");
-    rows = dim;
-    first = false;
-  }
-  return success();
-}
-
-// [a, b) must lie in [0, size); `size` -1: no upper limit.
-static LogicalResult checkRange(Operation *op, ArrayRef<int64_t> range,
-                                StringRef name, int64_t size) {
-  if (range[0] >= 0 && range[0] < range[1] && (size < 0 || range[1] <= size))
-    return success();
-  InFlightDiagnostic diag = op->emitOpError()
-                            << "expects " << name << " [a, b) with 0 <= a < b";
-  if (size >= 0)
-    diag << " <= " << size;
-  return diag << ", got [" << range[0] << ", " << range[1] << ")";
-}
-
-static LogicalResult checkWord(Operation *op, std::optional<StringRef> word,
-                               StringRef name, ArrayRef<StringRef> allowed) {
-  if (!word || llvm::is_contained(allowed, *word))
-    return success();
-  return op->emitOpError() << "expects " << name << " to be "
-                           << llvm::join(allowed, " or ") << ", got \"" << *word
-                           << "\"";
-}
-
-// `word`, where it stands, names a format for any of `uses`.
-static LogicalResult checkFormat(Operation *op, std::optional<StringRef> word,
-                                 StringRef name, unsigned uses) {
-  const std::vector<std::string> names = gemmac::formatNames(uses);
-  return checkWord(op, word, name, llvm::to_vector_of<StringRef>(names));
-}
-
-static LogicalResult checkPairs(Operation *op, int64_t pairs, int64_t dim) {
-  if (pairs >= 1 && pairs <= dim / 2)
-    return success();
-  return op->emitOpError() << "expects pairs in [1, " << dim / 2 << "], got "
-                           << pairs;
-}
-
-static LogicalResult checkTable(Operation *op, Value table, int64_t pairs) {
-  ArrayRef<int64_t> shape = cast<RankedTensorType>(table.getType()).getShape();
-  if (shape[1] == pairs && shape[2] == 2)
-    return success();
-  return op->emitOpError() << "expects a rope table of rows x " << pairs
-                           << " x 2, got " << shapeText(shape);
-}
-
 namespace {
-// Looks up the symbols of one op and checks their shapes.
-struct Symbols {
-  Operation *op;
-  SymbolTableCollection &table;
+// What is wrong with one op, its values and the symbols that it names.
+// Attributes and values that the op does not have are right.
+class Check : public gemmac::Check {
+public:
+  explicit Check(Operation *op) : gemmac::Check(op) {}
+  Check(Operation *op, SymbolTableCollection &table)
+      : gemmac::Check(op), table(&table) {}
 
-  // The weight `name`; its shape must be `shape` (-1: any size). Null after an
-  // error.
-  WeightOp weight(FlatSymbolRefAttr name, StringRef role,
-                  ArrayRef<int64_t> shape) {
-    WeightOp weight = table.lookupNearestSymbolFrom<WeightOp>(op, name);
-    if (!weight) {
-      op->emitOpError() << "expects " << role << " to name a gemma.weight, got "
-                        << name;
-      return {};
-    }
+  void columns(Value value, StringRef what, int64_t expected) {
+    int64_t got = value ? columnsOf(value) : expected;
+    require(got == expected, "expects {0} to have {1} columns, got {2}", what,
+            expected, got);
+  }
+  // All values have one row per row of the step.
+  void rows(ValueRange values) {
+    auto rowsOf = [](Value value) {
+      return cast<RankedTensorType>(value.getType()).getDimSize(0);
+    };
+    require(llvm::all_equal(llvm::map_range(values, rowsOf)),
+            "expects operands and results with the same number of rows");
+  }
+  // [a, b) lies in [0, size); gives b - a.
+  int64_t range(ArrayRef<int64_t> range, StringRef name, int64_t size) {
+    require(range[0] >= 0 && range[0] < range[1] && range[1] <= size,
+            "expects {0} [a, b) with 0 <= a < b <= {1}, got [{2}, {3})", name,
+            size, range[0], range[1]);
+    return range[1] - range[0];
+  }
+  // `pairs` of heads of `dim` columns, and the table that rotates them.
+  void rope(Value table, int64_t pairs, int64_t dim) {
+    require(pairs >= 1 && pairs <= dim / 2,
+            "expects pairs in [1, {0}], got {1}", dim / 2, pairs);
+    ArrayRef<int64_t> shape =
+        cast<RankedTensorType>(table.getType()).getShape();
+    require(shape[1] == pairs && shape[2] == 2,
+            "expects a rope table of rows x {0} x 2, got {1}", pairs,
+            shapeText(shape));
+  }
+  // `word`, where it stands, names a format for any of `uses`.
+  void format(std::optional<StringRef> word, StringRef name, unsigned uses) {
+    const std::vector<std::string> names = gemmac::formatNames(uses);
+    require(!word || llvm::is_contained(names, *word),
+            "expects {0} to be {1}, got \"{2}\"", name,
+            llvm::join(names, " or "), word.value_or(""));
+  }
+
+  // The shape of the weight that the attribute `role` names, which must be
+  // `shape` (-1: any size).
+  SmallVector<int64_t> weight(StringRef role, ArrayRef<int64_t> shape) {
+    SmallVector<int64_t> any(shape.size(), 1);
+    auto name = op->getAttrOfType<FlatSymbolRefAttr>(role);
+    if (!name || !isGood)
+      return any;
+    auto weight = table->lookupNearestSymbolFrom<WeightOp>(op, name);
+    require(!!weight, "expects {0} to name a gemma.weight, got {1}", role,
+            name);
+    if (!weight)
+      return any;
     ArrayRef<int64_t> got = weight.getTensorType().getShape();
-    bool same = got.size() == shape.size();
-    for (size_t i = 0; same && i < got.size(); ++i)
-      same = shape[i] < 0 || shape[i] == got[i];
-    if (same)
-      return weight;
-    op->emitOpError() << "expects " << role << " " << name << " of shape "
-                      << shapeText(shape) << ", got " << shapeText(got);
-    return {};
+    require(llvm::equal(shape, got,
+                        [](int64_t want, int64_t size) {
+                          return want < 0 || want == size;
+                        }),
+            "expects {0} {1} of shape {2}, got {3}", role, name,
+            shapeText(shape), shapeText(got));
+    return isGood ? llvm::to_vector(got) : any;
+  }
+  void vectors(ArrayRef<StringRef> roles, int64_t size) {
+    for (StringRef role : roles)
+      weight(role, {size});
+  }
+  // The matrices of a gated MLP: two of [F, in] and one of [in, F].
+  void gated(int64_t in) {
+    int64_t width = weight("gate", {-1, in})[0];
+    weight("up", {width, in});
+    weight("down", {in, width});
+  }
+  // Stacks [E, 2F, in] and [E, in, F] of experts (-1: any number of them).
+  void experts(StringRef down, int64_t count, int64_t in) {
+    SmallVector<int64_t> up = weight("gate_up", {count, -1, in});
+    require(up[1] % 2 == 0,
+            "expects gate_up with an even number of rows, got {0}", up[1]);
+    weight(down, {up[0], in, up[1] / 2});
+    weight("per_expert", {up[0]});
+  }
+  void top(int64_t count, int64_t experts) {
+    require(count <= experts, "expects top in [1, {0}], got {1}", experts,
+            count);
   }
 
-  LogicalResult vector(FlatSymbolRefAttr name, StringRef role, int64_t size) {
-    return success(!!weight(name, role, {size}));
+  struct Heads {
+    int64_t count = 1, dim = 1;
+    int64_t columns() const { return count * dim; }
+  };
+  // Those of keys and of values in the cache that the op names.
+  Heads cache() {
+    auto name = op->getAttrOfType<FlatSymbolRefAttr>("cache");
+    if (!isGood)
+      return {};
+    auto cache = table->lookupNearestSymbolFrom<CacheOp>(op, name);
+    require(!!cache, "expects cache to name a gemma.cache, got {0}", name);
+    return cache ? Heads{cache.getHeads(), cache.getDim()} : Heads();
   }
-  LogicalResult optionalScalar(FlatSymbolRefAttr name, StringRef role) {
-    return success(!name || weight(name, role, {1}));
+  // `columns` are query heads for those of the cache.
+  void queries(Heads heads, int64_t columns, StringRef what) {
+    require(columns % heads.columns() == 0,
+            "expects {0} to be a multiple of {1} ({2} heads of {3} in the "
+            "cache), got {4}",
+            what, heads.columns(), heads.count, heads.dim, columns);
   }
 
-  CacheOp cache(FlatSymbolRefAttr name) {
-    CacheOp cache = table.lookupNearestSymbolFrom<CacheOp>(op, name);
-    if (!cache)
-      op->emitOpError() << "expects cache to name a gemma.cache, got " << name;
-    return cache;
-  }
-
-  // `columns` must be query heads for the cache's key/value heads.
-  LogicalResult queryHeads(CacheOp cache, int64_t columns, StringRef what) {
-    int64_t group = cache.getHeads() * cache.getDim();
-    if (columns % group == 0)
-      return success();
-    return op->emitOpError()
-           << "expects " << what << " to be a multiple of " << group << " ("
-           << cache.getHeads() << " heads of " << cache.getDim()
-           << " in the cache), got " << columns;
-  }
+private:
+  SymbolTableCollection *table = nullptr;
 };
 } // namespace
 
@@ -201,124 +199,111 @@ LogicalResult GemmaDialect::verifyRegionArgAttribute(Operation *op, unsigned,
 //===-- symbols -----------------------------------------------------------===//
 
 LogicalResult WeightOp::verify() {
+  Check check(*this);
   auto type = dyn_cast<RankedTensorType>(getType());
-  if (!type || !type.getElementType().isF32() || !type.hasStaticShape() ||
-      type.getRank() < 1 || type.getRank() > 3)
-    return emitOpError()
-           << "expects a static tensor of f32 with 1 to 3 dimensions, got "
-           << getType();
+  bool isTensor = type && type.getElementType().isF32() &&
+                  type.hasStaticShape() && type.getRank() >= 1 &&
+                  type.getRank() <= 3;
+  check.require(isTensor,
+                "expects a static tensor of f32 with 1 to 3 dimensions, got "
+                "'{0}'",
+                getType());
+  if (!isTensor)
+    return check;
   double elements = 1;
   for (int64_t dim : type.getShape())
     elements *= double(dim);
   // Bytes of every format and layout stay far below 2^63.
-  if (elements < 1 || elements > double(int64_t(1) << 50))
-    return emitOpError() << "expects 1 to 2^50 elements, got " << getType();
-  if (getParts() &&
-      (type.getRank() < 2 || dim(rank() - 2) % 2 || getParts()->size() != 2))
-    return emitOpError() << "expects parts to name two tensors of half the "
-                            "rows of a matrix, got "
-                         << *getParts() << " of " << getType();
+  check.require(elements >= 1 && elements <= double(int64_t(1) << 50),
+                "expects 1 to 2^50 elements, got '{0}'", getType());
+  check.require(!getParts() ||
+                    (type.getRank() >= 2 && dim(rank() - 2) % 2 == 0 &&
+                     getParts()->size() == 2),
+                "expects parts to name two tensors of half the rows of a "
+                "matrix, got {0} of '{1}'",
+                getPartsAttr(), getType());
   using gemmac::Format;
-  if (failed(checkFormat(*this, getSource(), "source", Format::Source)) ||
-      failed(checkFormat(*this, getFormat(), "format", Format::Weight)))
-    return failure();
-  return checkFormat(*this, getAct(), "act", Format::Activation);
+  check.format(getSource(), "source", Format::Source);
+  check.format(getFormat(), "format", Format::Weight);
+  check.format(getAct(), "act", Format::Activation);
+  return check;
 }
 
 LogicalResult CacheOp::verify() {
-  if (getDim() % 2)
-    return emitOpError() << "expects an even dim, got " << getDim();
-  return checkFormat(*this, getFormat(), "format", gemmac::Format::Cache);
+  Check check(*this);
+  check.require(getDim() % 2 == 0, "expects an even dim, got {0}", getDim());
+  check.format(getFormat(), "format", gemmac::Format::Cache);
+  return check;
 }
 
 //===-- primitives --------------------------------------------------------===//
 
 LogicalResult EmbedOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  WeightOp weight = symbols.weight(getTableAttr(), "table", {-1, -1});
-  if (!weight || failed(checkRows(*this, {getIds(), getResult()})))
-    return failure();
-  int64_t columns = weight.dim(1);
-  if (std::optional<ArrayRef<int64_t>> range = getColumns()) {
-    if (failed(checkRange(*this, *range, "columns", columns)))
-      return failure();
-    columns = (*range)[1] - (*range)[0];
-  }
-  if (failed(checkColumns(*this, getResult(), "result", columns)))
-    return failure();
-  bool rows = getSoftMode() == SoftMode::Row;
-  if (rows != !!getSoft())
-    return emitOpError("expects rows exactly with soft row");
-  return rows ? checkColumns(*this, getSoft(), "soft", columns) : success();
-}
-
-LogicalResult RmsNormOp::verify() {
-  if (columnsOf(getX()) % getSize() == 0)
-    return success();
-  return emitOpError() << "expects size to divide " << columnsOf(getX())
-                       << " columns, got " << getSize();
+  Check check(*this, table);
+  int64_t columns = check.weight("table", {-1, -1})[1];
+  check.rows({getIds(), getResult()});
+  if (std::optional<ArrayRef<int64_t>> range = getColumns())
+    columns = check.range(*range, "columns", columns);
+  check.columns(getResult(), "result", columns);
+  check.require((getSoftMode() == SoftMode::Row) == !!getSoft(),
+                "expects rows exactly with soft row");
+  check.columns(getSoft(), "soft", columns);
+  return check;
 }
 
 LogicalResult RmsNormOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  return success(
-      !getWeightAttr() ||
-      succeeded(symbols.vector(getWeightAttr(), "weight", getSize())));
+  Check check(*this, table);
+  check.require(columnsOf(getX()) % getSize() == 0,
+                "expects size to divide {0} columns, got {1}",
+                columnsOf(getX()), getSize());
+  check.weight("weight", {getSize()});
+  return check;
 }
 
 LogicalResult LinearOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  WeightOp weight =
-      symbols.weight(getWeightAttr(), "weight", {-1, columnsOf(getX())});
-  if (!weight || failed(checkRows(*this, {getX(), getResult()})))
-    return failure();
-  int64_t outputs = weight.dim(0);
-  if (std::optional<ArrayRef<int64_t>> range = getRows()) {
-    if (failed(checkRange(*this, *range, "rows", outputs)))
-      return failure();
-    outputs = (*range)[1] - (*range)[0];
-  }
-  return checkColumns(*this, getResult(), "result", outputs);
+  Check check(*this, table);
+  int64_t outputs = check.weight("weight", {-1, columnsOf(getX())})[0];
+  check.rows({getX(), getResult()});
+  if (std::optional<ArrayRef<int64_t>> range = getRows())
+    outputs = check.range(*range, "rows", outputs);
+  check.columns(getResult(), "result", outputs);
+  return check;
 }
 
 LogicalResult RopeOp::verify() {
+  Check check(*this);
   int64_t dim = getDim();
-  if (dim < 2 || dim % 2 || columnsOf(getX()) % dim)
-    return emitOpError() << "expects an even dim that divides "
-                         << columnsOf(getX()) << " columns, got " << dim;
-  if (failed(checkPairs(*this, getPairs(), dim)) ||
-      failed(checkTable(*this, getTable(), getPairs())))
-    return failure();
-  return checkRows(*this, {getX(), getTable()});
+  check.require(dim >= 2 && dim % 2 == 0 && columnsOf(getX()) % dim == 0,
+                "expects an even dim that divides {0} columns, got {1}",
+                columnsOf(getX()), dim);
+  check.rope(getTable(), getPairs(), dim);
+  check.rows({getX(), getTable()});
+  return check;
 }
 
 LogicalResult AppendOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  CacheOp cache = symbols.cache(getCacheAttr());
-  if (!cache || failed(checkRows(*this, getOperands())))
-    return failure();
-  int64_t columns = cache.getHeads() * cache.getDim();
-  if (failed(checkColumns(*this, getK(), "k", columns)))
-    return failure();
-  return checkColumns(*this, getV(), "v", columns);
+  Check check(*this, table);
+  int64_t columns = check.cache().columns();
+  check.rows(getOperands());
+  check.columns(getK(), "k", columns);
+  check.columns(getV(), "v", columns);
+  return check;
 }
 
 LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  CacheOp cache = symbols.cache(getCacheAttr());
-  if (!cache || failed(checkRows(*this, getOperands())))
-    return failure();
-  return symbols.queryHeads(cache, columnsOf(getQ()), "columns of q");
-}
-
-LogicalResult ScaleOp::verify() {
-  if (!!getWeightAttr() == !!getFactorAttr())
-    return emitOpError("expects exactly one of weight and factor");
-  return success();
+  Check check(*this, table);
+  Check::Heads heads = check.cache();
+  check.rows(getOperands());
+  check.queries(heads, columnsOf(getQ()), "columns of q");
+  return check;
 }
 
 LogicalResult ScaleOp::verifySymbolUses(SymbolTableCollection &table) {
-  return Symbols{*this, table}.optionalScalar(getWeightAttr(), "weight");
+  Check check(*this, table);
+  check.require(!getWeightAttr() != !getFactorAttr(),
+                "expects exactly one of weight and factor");
+  check.weight("weight", {1});
+  return check;
 }
 
 OpFoldResult ScaleOp::fold(FoldAdaptor) {
@@ -342,11 +327,11 @@ LogicalResult ScaleOp::canonicalize(ScaleOp op, PatternRewriter &rewriter) {
 }
 
 LogicalResult ColumnsOp::verify() {
-  if (failed(checkRange(*this, getRange(), "range", columnsOf(getX()))) ||
-      failed(checkRows(*this, {getX(), getResult()})))
-    return failure();
-  return checkColumns(*this, getResult(), "result",
-                      getRange()[1] - getRange()[0]);
+  Check check(*this);
+  int64_t count = check.range(getRange(), "range", columnsOf(getX()));
+  check.rows({getX(), getResult()});
+  check.columns(getResult(), "result", count);
+  return check;
 }
 
 OpFoldResult ColumnsOp::fold(FoldAdaptor) {
@@ -366,182 +351,125 @@ LogicalResult ColumnsOp::canonicalize(ColumnsOp op, PatternRewriter &rewriter) {
 }
 
 LogicalResult TakeOp::verify() {
-  if (failed(checkRows(*this, {getIndex(), getResult()})))
-    return failure();
-  return checkColumns(*this, getResult(), "result", columnsOf(getX()));
+  Check check(*this);
+  check.rows({getIndex(), getResult()});
+  check.columns(getResult(), "result", columnsOf(getX()));
+  return check;
 }
 
 LogicalResult RouterOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
+  Check check(*this, table);
   int64_t hidden = columnsOf(getX());
-  WeightOp proj = symbols.weight(getProjAttr(), "proj", {-1, hidden});
-  if (!proj || failed(symbols.vector(getScaleAttr(), "scale", hidden)) ||
-      failed(checkRows(*this, {getX(), getWeights(), getIds()})))
-    return failure();
-  if (getTop() > proj.dim(0))
-    return emitOpError() << "expects top in [1, " << proj.dim(0) << "], got "
-                         << getTop();
-  if (failed(checkColumns(*this, getWeights(), "weights", getTop())))
-    return failure();
-  return checkColumns(*this, getIds(), "ids", getTop());
+  int64_t experts = check.weight("proj", {-1, hidden})[0];
+  check.weight("scale", {hidden});
+  check.rows({getX(), getWeights(), getIds()});
+  check.top(getTop(), experts);
+  check.columns(getWeights(), "weights", getTop());
+  check.columns(getIds(), "ids", getTop());
+  return check;
 }
 
 LogicalResult ExpertsOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  int64_t hidden = columnsOf(getX());
-  WeightOp up = symbols.weight(getGateUpAttr(), "gate_up", {-1, -1, hidden});
-  if (!up)
-    return failure();
-  if (up.dim(1) % 2)
-    return emitOpError() << "expects gate_up with an even number of rows, got "
-                         << up.dim(1);
-  if (!symbols.weight(getDownAttr(), "down",
-                      {up.dim(0), hidden, up.dim(1) / 2}) ||
-      failed(symbols.vector(getPerExpertAttr(), "per_expert", up.dim(0))) ||
-      failed(checkRows(*this, getOperands())))
-    return failure();
-  return checkColumns(*this, getIds(), "ids", columnsOf(getWeights()));
+  Check check(*this, table);
+  check.experts("down", -1, columnsOf(getX()));
+  check.rows(getOperands());
+  check.columns(getIds(), "ids", columnsOf(getWeights()));
+  return check;
 }
 
 LogicalResult LogitsOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  WeightOp weight =
-      symbols.weight(getWeightAttr(), "weight", {-1, columnsOf(getHidden())});
-  if (!weight || failed(checkRows(*this, {getHidden(), getResult()})))
-    return failure();
-  return checkColumns(*this, getResult(), "result", weight.dim(0));
+  Check check(*this, table);
+  int64_t vocab = check.weight("weight", {-1, columnsOf(getHidden())})[0];
+  check.rows({getHidden(), getResult()});
+  check.columns(getResult(), "result", vocab);
+  return check;
 }
 
 LogicalResult TopOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  WeightOp weight =
-      symbols.weight(getWeightAttr(), "weight", {-1, columnsOf(getHidden())});
-  if (!weight ||
-      failed(checkRows(*this, {getHidden(), getIds(), getValues()})) ||
-      failed(checkColumns(*this, getIds(), "ids", getCount())) ||
-      failed(checkColumns(*this, getValues(), "values", getCount())))
-    return failure();
-  if (!getMask())
-    return success();
-  if (failed(checkRows(*this, {getHidden(), getMask()})))
-    return failure();
-  return checkColumns(*this, getMask(), "mask", (weight.dim(0) + 31) / 32);
+  Check check(*this, table);
+  int64_t vocab = check.weight("weight", {-1, columnsOf(getHidden())})[0];
+  check.rows(llvm::to_vector(
+      llvm::concat<Value>(getOperands(), ValueRange(getResults()))));
+  check.columns(getIds(), "ids", getCount());
+  check.columns(getValues(), "values", getCount());
+  check.columns(getMask(), "mask", (vocab + 31) / 32);
+  return check;
 }
 
 //===-- fused ops ---------------------------------------------------------===//
 
 LogicalResult PleInputsOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
+  Check check(*this, table);
   int64_t width = getWidth(), hidden = columnsOf(getH0());
-  WeightOp proj = symbols.weight(getProjAttr(), "proj", {-1, hidden});
-  if (!proj)
-    return failure();
-  if (proj.dim(0) % width)
-    return emitOpError() << "expects width to divide " << proj.dim(0)
-                         << " rows of proj, got " << width;
-  if (!symbols.weight(getTableAttr(), "table", {-1, proj.dim(0)}) ||
-      failed(symbols.vector(getNormAttr(), "norm", width)) ||
-      failed(checkRange(*this, getLayers(), "layers", proj.dim(0) / width)) ||
-      failed(checkRows(*this, {getIds(), getH0(), getResult()})))
-    return failure();
-  if (getSoft() && failed(checkColumns(*this, getSoft(), "soft", hidden)))
-    return failure();
-  return checkColumns(*this, getResult(), "result",
-                      (getLayers()[1] - getLayers()[0]) * width);
+  int64_t all = check.weight("proj", {-1, hidden})[0];
+  check.require(all % width == 0,
+                "expects width to divide {0} rows of proj, got {1}", all,
+                width);
+  check.weight("table", {-1, all});
+  check.weight("norm", {width});
+  int64_t layers = check.range(getLayers(), "layers", all / width);
+  check.rows({getIds(), getH0(), getResult()});
+  check.columns(getSoft(), "soft", hidden);
+  check.columns(getResult(), "result", layers * width);
+  return check;
 }
 
 LogicalResult KvBlockOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
+  Check check(*this, table);
   int64_t hidden = columnsOf(getH());
-  CacheOp cache = symbols.cache(getCacheAttr());
-  if (!cache)
-    return failure();
-  int64_t columns = cache.getHeads() * cache.getDim();
-  if (failed(symbols.vector(getNormAttr(), "norm", hidden)) ||
-      !symbols.weight(getKAttr(), "k", {columns, hidden}) ||
-      (getVAttr() && !symbols.weight(getVAttr(), "v", {columns, hidden})) ||
-      failed(symbols.vector(getKNormAttr(), "k_norm", cache.getDim())) ||
-      failed(checkPairs(*this, getPairs(), cache.getDim())) ||
-      failed(checkTable(*this, getTable(), getPairs())))
-    return failure();
-  return checkRows(*this, getOperands());
+  Check::Heads heads = check.cache();
+  check.weight("norm", {hidden});
+  check.weight("k", {heads.columns(), hidden});
+  check.weight("v", {heads.columns(), hidden});
+  check.weight("k_norm", {heads.dim});
+  check.rope(getTable(), getPairs(), heads.dim);
+  check.rows(getOperands());
+  return check;
 }
 
 LogicalResult AttentionBlockOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
+  Check check(*this, table);
   int64_t hidden = columnsOf(getH());
-  CacheOp cache = symbols.cache(getCacheAttr());
-  WeightOp q = symbols.weight(getQAttr(), "q", {-1, hidden});
-  if (!cache || !q ||
-      failed(symbols.queryHeads(cache, q.dim(0), "rows of q")) ||
-      failed(symbols.vector(getNormAttr(), "norm", hidden)) ||
-      failed(symbols.vector(getQNormAttr(), "q_norm", cache.getDim())) ||
-      !symbols.weight(getOAttr(), "o", {hidden, q.dim(0)}) ||
-      failed(symbols.vector(getPostAttr(), "post", hidden)) ||
-      failed(checkPairs(*this, getPairs(), cache.getDim())) ||
-      failed(checkTable(*this, getTable(), getPairs())))
-    return failure();
-  return checkRows(*this, getOperands());
+  Check::Heads heads = check.cache();
+  int64_t queries = check.weight("q", {-1, hidden})[0];
+  check.queries(heads, queries, "rows of q");
+  check.vectors({"norm", "post"}, hidden);
+  check.weight("q_norm", {heads.dim});
+  check.weight("o", {hidden, queries});
+  check.rope(getTable(), getPairs(), heads.dim);
+  check.rows(getOperands());
+  return check;
 }
 
 LogicalResult FfnBlockOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
-  int64_t hidden = columnsOf(getH());
-  WeightOp gate = symbols.weight(getGateAttr(), "gate", {-1, hidden});
-  if (!gate || !symbols.weight(getUpAttr(), "up", {gate.dim(0), hidden}) ||
-      !symbols.weight(getDownAttr(), "down", {hidden, gate.dim(0)}) ||
-      failed(symbols.vector(getPreAttr(), "pre", hidden)) ||
-      failed(symbols.vector(getPostAttr(), "post", hidden)) ||
-      failed(symbols.optionalScalar(getScaleAttr(), "scale")))
-    return failure();
-  return success();
+  Check check(*this, table);
+  check.gated(columnsOf(getH()));
+  check.vectors({"pre", "post"}, columnsOf(getH()));
+  check.weight("scale", {1});
+  return check;
 }
 
 LogicalResult MoeBlockOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
+  Check check(*this, table);
   int64_t hidden = columnsOf(getH());
-  WeightOp gate = symbols.weight(getGateAttr(), "gate", {-1, hidden});
-  WeightOp router = symbols.weight(getRouterAttr(), "router", {-1, hidden});
-  if (!gate || !router)
-    return failure();
-  int64_t experts = router.dim(0);
-  WeightOp up =
-      symbols.weight(getGateUpAttr(), "gate_up", {experts, -1, hidden});
-  if (!up)
-    return failure();
-  if (up.dim(1) % 2)
-    return emitOpError() << "expects gate_up with an even number of rows, got "
-                         << up.dim(1);
-  if (!symbols.weight(getExpertsDownAttr(), "experts_down",
-                      {experts, hidden, up.dim(1) / 2}) ||
-      !symbols.weight(getUpAttr(), "up", {gate.dim(0), hidden}) ||
-      !symbols.weight(getDownAttr(), "down", {hidden, gate.dim(0)}) ||
-      failed(symbols.vector(getPerExpertAttr(), "per_expert", experts)) ||
-      failed(symbols.optionalScalar(getScaleAttr(), "scale")))
-    return failure();
-  std::pair<FlatSymbolRefAttr, StringRef> vectors[] = {
-      {getPreAttr(), "pre"},
-      {getPostDenseAttr(), "post_dense"},
-      {getRouterScaleAttr(), "router_scale"},
-      {getPreExpertsAttr(), "pre_experts"},
-      {getPostExpertsAttr(), "post_experts"},
-      {getPostAttr(), "post"}};
-  for (auto [name, role] : vectors)
-    if (failed(symbols.vector(name, role, hidden)))
-      return failure();
-  if (getTop() > experts)
-    return emitOpError() << "expects top in [1, " << experts << "], got "
-                         << getTop();
-  return success();
+  check.gated(hidden);
+  int64_t experts = check.weight("router", {-1, hidden})[0];
+  check.experts("experts_down", experts, hidden);
+  check.vectors({"pre", "post_dense", "router_scale", "pre_experts",
+                 "post_experts", "post"},
+                hidden);
+  check.weight("scale", {1});
+  check.top(getTop(), experts);
+  return check;
 }
 
 LogicalResult PleBlockOp::verifySymbolUses(SymbolTableCollection &table) {
-  Symbols symbols{*this, table};
+  Check check(*this, table);
   int64_t hidden = columnsOf(getH()), width = columnsOf(getPle());
-  if (!symbols.weight(getGateAttr(), "gate", {width, hidden}) ||
-      !symbols.weight(getProjAttr(), "proj", {hidden, width}) ||
-      failed(symbols.vector(getPostAttr(), "post", hidden)) ||
-      failed(symbols.optionalScalar(getScaleAttr(), "scale")))
-    return failure();
-  return checkRows(*this, {getH(), getPle()});
+  check.weight("gate", {width, hidden});
+  check.weight("proj", {hidden, width});
+  check.weight("post", {hidden});
+  check.weight("scale", {1});
+  check.rows({getH(), getPle()});
+  return check;
 }

@@ -42,6 +42,11 @@ def Gemma_Dialect : Dialect {
   let hasRegionArgAttrVerify = 1;
 }
 
+// One row per token; the number of columns is always known.
+def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
+                        CPred<"::llvm::cast<::mlir::ShapedType>($_self).getDimSize(1) > 0">]>,
+                   "rows of f32 with a static number of columns", "::mlir::RankedTensorType">;
+
 class Gemma_Op<string mnemonic, list<Trait> traits = []>
     : Op<Gemma_Dialect, mnemonic, traits>;
 // Ops that compute stand in functions of one block: there values dominate their
@@ -50,7 +55,9 @@ def Gemma_InOneBlock : PredOpTrait<"it stands in a func.func of one block",
     CPred<"::llvm::isa<::mlir::func::FuncOp>($_op.getParentOp()) && "
           "::llvm::hasSingleElement(*$_op.getParentRegion())">>;
 class Gemma_ComputeOp<string mnemonic, list<Trait> traits = []>
-    : Gemma_Op<mnemonic, !listconcat([Gemma_InOneBlock], traits)>;
+    : Gemma_Op<mnemonic, !listconcat([Gemma_InOneBlock], traits)> {
+  let results = (outs F32Rows:$result); // if not said otherwise
+}
 class Gemma_PureOp<string mnemonic, list<Trait> traits = []>
     : Gemma_ComputeOp<mnemonic, !listconcat([Pure], traits)>;
 
@@ -98,14 +105,11 @@ class Gemma_FusedTraits<list<Trait> traits> {
 
 //===-- types and attributes ----------------------------------------------===//
 
-// One row per token; the number of columns is always known.
-def F32Rows : Type<And<[2DTensorOf<[F32]>.predicate,
-                        CPred<"::llvm::cast<::mlir::ShapedType>($_self).getDimSize(1) > 0">]>,
-                   "rows of f32 with a static number of columns", "::mlir::RankedTensorType">;
 def I32Row : 1DTensorOf<[I32]>;
 def I32Rows : 2DTensorOf<[I32]>;
 def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
-def OptSym : OptionalAttr<FlatSymbolRefAttr>;
+defvar Sym = FlatSymbolRefAttr;
+def OptSym : OptionalAttr<Sym>;
 def Range : ConfinedAttr<DenseI64ArrayAttr, [DenseArrayCount<2>]>;
 
 // Sizes and counts, read as int64_t.
@@ -213,10 +217,8 @@ def EmbedOp : Gemma_PureOp<"embed", [Gemma_Symbols, Gemma_Matrices]> {
     %h = gemma.embed %ids, @embed scale 39.25 : tensor<?xi32> -> tensor<?x1536xf32>
     ```
   }];
-  let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, FlatSymbolRefAttr:$table,
-                       Finite:$scale, OptionalAttr<Range>:$columns,
-                       OptionalAttr<SoftModeAttr>:$soft_mode);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, Sym:$table, Finite:$scale,
+                       OptionalAttr<Range>:$columns, OptionalAttr<SoftModeAttr>:$soft_mode);
   let assemblyFormat = [{
     $ids `,` $table (`soft` `` $soft_mode^)? (`(` $soft^ `:` type($soft) `)`)?
     (`columns` $columns^)? `scale` custom<Real>($scale) attr-dict
@@ -237,9 +239,7 @@ def RmsNormOp : Gemma_PureOp<"rms_norm", [Gemma_Symbols, AllTypesMatch<["x", "re
     ```
   }];
   let arguments = (ins F32Rows:$x, OptSym:$weight, Positive:$eps, Count:$size);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x (`weight` $weight^)? `size` $size `eps` custom<Real>($eps) attr-dict `:` type($x)";
-  let hasVerifier = 1;
 }
 
 def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
@@ -252,8 +252,7 @@ def LinearOp : Gemma_PureOp<"linear", [Gemma_Symbols, Gemma_OnlyFused]> {
     %q = gemma.linear %x, @l0.q : tensor<?x1536xf32> -> tensor<?x2048xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$weight, OptionalAttr<Range>:$rows);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins F32Rows:$x, Sym:$weight, OptionalAttr<Range>:$rows);
   let assemblyFormat = "$x `,` $weight (`rows` $rows^)? attr-dict `:` type($x) `->` type($result)";
 }
 
@@ -270,7 +269,6 @@ def RopeOp : Gemma_PureOp<"rope", [Gemma_OnlyFused, AllTypesMatch<["x", "result"
     ```
   }];
   let arguments = (ins F32Rows:$x, RopeTable:$table, Count:$dim, Count:$pairs);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `,` $table `dim` $dim `pairs` $pairs attr-dict `:` type($x) `,` type($table)";
   let hasVerifier = 1;
 }
@@ -285,8 +283,8 @@ def AppendOp : Gemma_ComputeOp<"append", [Gemma_Symbols, Gemma_OnlyFused]> {
     gemma.append %k2, %v1 at (%slot, %pos) to @kv0 : tensor<?x256xf32>, tensor<?x256xf32>, tensor<?xi32>, tensor<?xi32>
     ```
   }];
-  let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos,
-                       WriteCache:$cache);
+  let arguments = (ins F32Rows:$k, F32Rows:$v, I32Row:$slot, I32Row:$pos, WriteCache:$cache);
+  let results = (outs);
   let assemblyFormat = [{
     $k `,` $v `at` `(` $slot `,` $pos `)` `to` $cache attr-dict
     `:` type($k) `,` type($v) `,` type($slot) `,` type($pos)
@@ -310,7 +308,6 @@ def AttentionOp : Gemma_ComputeOp<"attention", [Gemma_Symbols, Gemma_OnlyFused,
   }];
   let arguments = (ins F32Rows:$q, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
                        ReadCache:$cache);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $q `at` `(` $slot `,` $pos `)` `over` $cache (`end` `(` $end^ `:` type($end) `)`)? attr-dict
     `:` type($q) `,` type($slot) `,` type($pos)
@@ -329,7 +326,6 @@ def GegluOp : Gemma_PureOp<"geglu", [Gemma_OnlyFused, SameOperandsAndResultType]
     ```
   }];
   let arguments = (ins F32Rows:$g, F32Rows:$u);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$g `,` $u attr-dict `:` type($result)";
 }
 
@@ -343,7 +339,6 @@ def AddOp : Gemma_PureOp<"add", [Gemma_OnlyFused, SameOperandsAndResultType, Com
     ```
   }];
   let arguments = (ins F32Rows:$lhs, F32Rows:$rhs);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
 }
 
@@ -360,9 +355,7 @@ def ScaleOp : Gemma_PureOp<"scale", [Gemma_Symbols, Gemma_OnlyFused, SameOperand
     ```
   }];
   let arguments = (ins F32Rows:$x, OptSym:$weight, OptionalAttr<Finite>:$factor);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x (`by` $weight^)? (`times` custom<Real>($factor)^)? attr-dict `:` type($result)";
-  let hasVerifier = 1;
   let hasFolder = 1;
   let hasCanonicalizeMethod = 1;
 }
@@ -377,7 +370,6 @@ def ColumnsOp : Gemma_PureOp<"columns"> {
     ```
   }];
   let arguments = (ins F32Rows:$x, Range:$range);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x $range attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
@@ -394,7 +386,6 @@ def TakeOp : Gemma_PureOp<"take"> {
     ```
   }];
   let arguments = (ins F32Rows:$x, I32Row:$index);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `,` $index attr-dict `:` type($x) `,` type($index) `->` type($result)";
   let hasVerifier = 1;
 }
@@ -412,8 +403,8 @@ def RouterOp : Gemma_PureOp<"router", [Gemma_Symbols, Gemma_Matrices, Gemma_Only
     %w, %e = gemma.router %r, @l0.router, @l0.router_scale top 8 factor 0.018844 eps 1.0e-06 : tensor<?x2816xf32> -> tensor<?x8xf32>, tensor<?x8xi32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$scale,
-                       Positive:$eps, Positive:$factor, Count:$top);
+  let arguments = (ins F32Rows:$x, Sym:$proj, Sym:$scale, Positive:$eps, Positive:$factor,
+                       Count:$top);
   let results = (outs F32Rows:$weights, I32Rows:$ids);
   let assemblyFormat = [{
     $x `,` $proj `,` $scale `top` $top `factor` custom<Real>($factor)
@@ -433,10 +424,8 @@ def ExpertsOp : Gemma_PureOp<"experts", [Gemma_Symbols, Gemma_OnlyFused,
     %y2 = gemma.experts %x3, %w, %e gate_up(@l0.gate_up) down(@l0.experts_down) per_expert(@l0.per_expert) : tensor<?x2816xf32>, tensor<?x8xf32>, tensor<?x8xi32>
     ```
   }];
-  let arguments = (ins F32Rows:$x, F32Rows:$weights, I32Rows:$ids,
-                       FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$down,
-                       FlatSymbolRefAttr:$per_expert);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins F32Rows:$x, F32Rows:$weights, I32Rows:$ids, Sym:$gate_up, Sym:$down,
+                       Sym:$per_expert);
   let assemblyFormat = [{
     $x `,` $weights `,` $ids `gate_up` `(` $gate_up `)` `down` `(` $down `)`
     `per_expert` `(` $per_expert `)` attr-dict
@@ -453,8 +442,7 @@ def LogitsOp : Gemma_PureOp<"logits", [Gemma_Symbols, Gemma_Matrices]> {
     %l = gemma.logits %hidden, @embed : tensor<?x1536xf32> -> tensor<?x262144xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$hidden, FlatSymbolRefAttr:$weight);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins F32Rows:$hidden, Sym:$weight);
   let assemblyFormat = "$hidden `,` $weight attr-dict `:` type($hidden) `->` type($result)";
 }
 
@@ -468,7 +456,6 @@ def SoftcapOp : Gemma_PureOp<"softcap", [AllTypesMatch<["x", "result"]>]> {
     ```
   }];
   let arguments = (ins F32Rows:$x, Positive:$cap);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = "$x `cap` custom<Real>($cap) attr-dict `:` type($x)";
 }
 
@@ -485,7 +472,7 @@ def TopOp : Gemma_PureOp<"top", [Gemma_Symbols, Gemma_Matrices]> {
     %ids, %values = gemma.top %hidden, @embed cap 30.0 count 64 : tensor<?x1536xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$hidden, Optional<I32Rows>:$mask, FlatSymbolRefAttr:$weight,
+  let arguments = (ins F32Rows:$hidden, Optional<I32Rows>:$mask, Sym:$weight,
                        OptionalAttr<Positive>:$cap, Count:$count);
   let results = (outs I32Rows:$ids, F32Rows:$values);
   let assemblyFormat = [{
@@ -516,12 +503,9 @@ def PleInputsOp : Gemma_PureOp<"ple_inputs", Gemma_FusedTraits<[]>.all> {
     %ple = gemma.ple_inputs %ids, %h0 table(@ple_table) proj(@ple_proj) norm(@ple_norm) layers [0, 35] width 256 token_scale 16.0 context_scale 1.0 scale 0.7071067811865476 eps 1.0e-06 : tensor<?xi32>, tensor<?x1536xf32> -> tensor<?x8960xf32>
     ```
   }];
-  let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, F32Rows:$h0,
-                       FlatSymbolRefAttr:$table, FlatSymbolRefAttr:$proj,
-                       FlatSymbolRefAttr:$norm, Range:$layers, Count:$width,
-                       Positive:$eps, Finite:$token_scale, Positive:$context_scale,
-                       Finite:$scale);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins I32Row:$ids, Optional<F32Rows>:$soft, F32Rows:$h0, Sym:$table, Sym:$proj,
+                       Sym:$norm, Range:$layers, Count:$width, Positive:$eps,
+                       Finite:$token_scale, Positive:$context_scale, Finite:$scale);
   let assemblyFormat = [{
     $ids `,` $h0 (`soft` `(` $soft^ `:` type($soft) `)`)? `table` `(` $table `)`
     `proj` `(` $proj `)` `norm` `(` $norm `)` `layers` $layers `width` $width
@@ -548,10 +532,10 @@ def KvBlockOp : Gemma_ComputeOp<"kv_block", Gemma_FusedTraits<[]>.all> {
     gemma.kv_block %h at (%slot, %pos), %rope_local norm(@l0.in_norm) k(@l0.k) v(@l0.v) k_norm(@l0.k_norm) cache(@kv0) pairs 128 eps 1.0e-06 : tensor<?x1536xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x128x2xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, RopeTable:$table,
-                       FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$k, OptSym:$v,
-                       FlatSymbolRefAttr:$k_norm, WriteCache:$cache,
-                       Positive:$eps, Count:$pairs);
+  let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, RopeTable:$table, Sym:$norm,
+                       Sym:$k, OptSym:$v, Sym:$k_norm, WriteCache:$cache, Positive:$eps,
+                       Count:$pairs);
+  let results = (outs);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table `norm` `(` $norm `)` `k` `(` $k `)`
     (`v` `(` $v^ `)`)? `k_norm` `(` $k_norm `)` `cache` `(` $cache `)`
@@ -577,11 +561,8 @@ def AttentionBlockOp : Gemma_ComputeOp<"attention_block",
     ```
   }];
   let arguments = (ins F32Rows:$h, I32Row:$slot, I32Row:$pos, Optional<I32Row>:$end,
-                       RopeTable:$table, FlatSymbolRefAttr:$norm, FlatSymbolRefAttr:$q,
-                       FlatSymbolRefAttr:$q_norm, FlatSymbolRefAttr:$o,
-                       FlatSymbolRefAttr:$post, ReadCache:$cache,
-                       Positive:$eps, Count:$pairs);
-  let results = (outs F32Rows:$result);
+                       RopeTable:$table, Sym:$norm, Sym:$q, Sym:$q_norm, Sym:$o, Sym:$post,
+                       ReadCache:$cache, Positive:$eps, Count:$pairs);
   let assemblyFormat = [{
     $h `at` `(` $slot `,` $pos `)` `,` $table (`end` `(` $end^ `:` type($end) `)`)?
     `norm` `(` $norm `)` `q` `(` $q `)` `q_norm` `(` $q_norm `)` `o` `(` $o `)`
@@ -606,10 +587,8 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block",
     %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) eps 1.0e-06 : tensor<?x1536xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
-                       FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
-                       FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins F32Rows:$h, Sym:$pre, Sym:$gate, Sym:$up, Sym:$down, Sym:$post,
+                       OptSym:$scale, Positive:$eps);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
     `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps)
@@ -635,15 +614,10 @@ def MoeBlockOp : Gemma_PureOp<"moe_block",
     %h2 = gemma.moe_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post_dense(@l0.post_ffw1) router(@l0.router) router_scale(@l0.router_scale) pre_experts(@l0.pre_ffw2) gate_up(@l0.gate_up) experts_down(@l0.experts_down) per_expert(@l0.per_expert) post_experts(@l0.post_ffw2) post(@l0.post_ffw) scale(@l0.scalar) top 8 factor 0.018844 eps 1.0e-06 : tensor<?x2816xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$h, FlatSymbolRefAttr:$pre, FlatSymbolRefAttr:$gate,
-                       FlatSymbolRefAttr:$up, FlatSymbolRefAttr:$down,
-                       FlatSymbolRefAttr:$post_dense, FlatSymbolRefAttr:$router,
-                       FlatSymbolRefAttr:$router_scale, FlatSymbolRefAttr:$pre_experts,
-                       FlatSymbolRefAttr:$gate_up, FlatSymbolRefAttr:$experts_down,
-                       FlatSymbolRefAttr:$per_expert, FlatSymbolRefAttr:$post_experts,
-                       FlatSymbolRefAttr:$post, OptSym:$scale, Positive:$eps,
-                       Positive:$factor, Count:$top);
-  let results = (outs F32Rows:$result);
+  let arguments = (ins F32Rows:$h, Sym:$pre, Sym:$gate, Sym:$up, Sym:$down, Sym:$post_dense,
+                       Sym:$router, Sym:$router_scale, Sym:$pre_experts, Sym:$gate_up,
+                       Sym:$experts_down, Sym:$per_expert, Sym:$post_experts, Sym:$post,
+                       OptSym:$scale, Positive:$eps, Positive:$factor, Count:$top);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
     `post_dense` `(` $post_dense `)` `router` `(` $router `)`
@@ -670,10 +644,8 @@ def PleBlockOp : Gemma_PureOp<"ple_block",
     %h3 = gemma.ple_block %h2, %p0 gate(@l0.plg) proj(@l0.plp) post(@l0.post_ple) scale(@l0.scalar) eps 1.0e-06 : tensor<?x1536xf32>, tensor<?x256xf32>
     ```
   }];
-  let arguments = (ins F32Rows:$h, F32Rows:$ple, FlatSymbolRefAttr:$gate,
-                       FlatSymbolRefAttr:$proj, FlatSymbolRefAttr:$post, OptSym:$scale,
+  let arguments = (ins F32Rows:$h, F32Rows:$ple, Sym:$gate, Sym:$proj, Sym:$post, OptSym:$scale,
                        Positive:$eps);
-  let results = (outs F32Rows:$result);
   let assemblyFormat = [{
     $h `,` $ple `gate` `(` $gate `)` `proj` `(` $proj `)` `post` `(` $post `)`
     (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps) attr-dict

@@ -32,17 +32,8 @@ void KernelDialect::initialize() {
 //===-- attributes --------------------------------------------------------===//
 
 StringRef kernel::wordOf(Space space) {
-  switch (space) {
-  case Space::Worker:
-    return "worker";
-  case Space::Row:
-    return "row";
-  case Space::Key:
-    return "key";
-  case Space::Io:
-    return "io";
-  }
-  llvm_unreachable("all spaces handled");
+  constexpr StringLiteral words[] = {"worker", "row", "key", "io"};
+  return words[int(space)];
 }
 
 std::string kernel::textOf(PlaceAttr place) {
@@ -55,10 +46,18 @@ std::string kernel::textOf(PlaceAttr place) {
 PlaceAttr kernel::parsePlace(AsmParser &p) {
   llvm::SMLoc loc = p.getCurrentLocation();
   StringRef word, array;
+  int64_t offset;
   if (p.parseKeyword(&word))
     return {};
+  if (word == wordOf(Space::Io)) {
+    if (p.parseKeyword(&array))
+      return {};
+    if (std::optional<gemmac::Io> io = gemmac::findIo(array))
+      return PlaceAttr::at(p.getContext(), *io);
+    return p.emitError(loc, "expects an array of gm_ctx, got ") << array,
+           PlaceAttr();
+  }
   for (Space space : {Space::Worker, Space::Row, Space::Key}) {
-    int64_t offset;
     if (word != wordOf(space))
       continue;
     // `+ 64` is two tokens.
@@ -68,14 +67,7 @@ PlaceAttr kernel::parsePlace(AsmParser &p) {
       return p.emitError(loc, "expects an offset >= 0"), PlaceAttr();
     return PlaceAttr::at(p.getContext(), space, offset);
   }
-  if (word != wordOf(Space::Io))
-    return p.emitError(loc, "expects worker, row, key or io, got ") << word,
-           PlaceAttr();
-  if (p.parseKeyword(&array))
-    return {};
-  if (std::optional<gemmac::Io> io = gemmac::findIo(array))
-    return PlaceAttr::at(p.getContext(), *io);
-  return p.emitError(loc, "expects an array of gm_ctx, got ") << array,
+  return p.emitError(loc, "expects worker, row, key or io, got ") << word,
          PlaceAttr();
 }
 

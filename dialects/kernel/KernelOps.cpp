@@ -1,17 +1,14 @@
 // Verifiers of the kernel dialect: every op against the tables of targets/
 // (families, layouts). Whether a plan is free of races is not checked here but
 // by kernel-verify-plan.
+#include "dialects/Check.h"
 #include "dialects/kernel/Kernel.h"
-
 #include "targets/Layouts.h"
+#include "targets/Numbers.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
-
-#include <cmath>
-
-#include <charconv>
 
 using namespace mlir;
 using namespace mlir::kernel;
@@ -56,15 +53,6 @@ static ParseResult parseConstants(OpAsmParser &p, DictionaryAttr &constants) {
   return success();
 }
 
-static std::string shortest(double value) {
-  char buffer[32];
-  std::string text(buffer, std::to_chars(buffer, std::end(buffer), value).ptr);
-  size_t digits = text.find_first_of(".e"); // MLIR wants a point
-  if (digits == std::string::npos)
-    return text + ".0";
-  return text[digits] == '.' ? text : text.insert(digits, ".0");
-}
-
 static void printConstants(OpAsmPrinter &p, Operation *,
                            DictionaryAttr constants) {
   p << '{';
@@ -79,7 +67,7 @@ static void printConstants(OpAsmPrinter &p, Operation *,
     else if (number && number.getType().isSignlessInteger(64))
       p << number.getInt();
     else if (real && real.getType().isF64() && real.getValue().isFinite())
-      p << shortest(real.getValueAsDouble());
+      p << gemmac::assemblyReal(real.getValueAsDouble());
     else
       p << value;
   });
@@ -184,155 +172,165 @@ LogicalResult KernelDialect::verifyRegionResultAttribute(Operation *op,
 //===-- kernel.def --------------------------------------------------------===//
 
 LogicalResult DefOp::verify() {
+  gemmac::Check check(*this);
   for (NamedAttribute constant : getConstants()) {
     Attribute value = constant.getValue();
     auto number = dyn_cast<IntegerAttr>(value);
     auto real = dyn_cast<FloatAttr>(value);
-    if (!(number && number.getType().isSignlessInteger(64)) &&
-        !(real && real.getType().isF64()) && !isa<StringAttr>(value))
-      return emitOpError() << "expects constant "
-                           << constant.getName().getValue()
-                           << " as i64, f64 or string, got " << value;
+    check.require((number && number.getType().isSignlessInteger(64)) ||
+                      (real && real.getType().isF64()) ||
+                      isa<StringAttr>(value),
+                  "expects constant {0} as i64, f64 or string, got {1}",
+                  constant.getName().getValue(), value);
   }
+  if (failed(check))
+    return failure();
   gemmac::KernelSpec spec = specOf(*this);
   if (std::string wrong = gemmac::checkSpec(spec); !wrong.empty())
     return emitOpError() << wrong;
   std::string symbol = gemmac::kernelSymbol(spec);
-  if (getSymName() != symbol)
-    return emitOpError() << "expects the symbol @" << symbol << ", got @"
-                         << getSymName();
-  return success();
+  check.require(getSymName() == symbol, "expects the symbol @{0}, got @{1}",
+                symbol, getSymName());
+  return check;
 }
 
 //===-- kernel.weight -----------------------------------------------------===//
 
-// Rows of all pieces; with interleave each piece is padded to whole blocks.
-static LogicalResult checkPieces(kernel::WeightOp op, int64_t &paddedRows) {
-  int64_t rows = 0;
-  paddedRows = 0;
+constexpr int64_t mostRows = int64_t(1) << 40;
+
+// Rows of all pieces, each padded to whole blocks if they are interleaved.
+static int64_t checkPieces(gemmac::Check &check, kernel::WeightOp op) {
+  int64_t rows = 0, padded = 0;
   for (PieceAttr piece : op.getPiecesAttr().getAsRange<PieceAttr>()) {
-    if (piece.getCol1() - piece.getCol0() != op.getCols())
-      return op.emitOpError()
-             << "expects " << op.getCols() << " columns of piece \""
-             << piece.getTensor() << "\", got "
-             << piece.getCol1() - piece.getCol0();
-    int64_t count = piece.getRow1() - piece.getRow0();
+    int64_t columns = piece.getCol1() - piece.getCol0(),
+            count = piece.getRow1() - piece.getRow0();
+    check.require(columns == op.getCols(),
+                  "expects {0} columns of piece \"{1}\", got {2}", op.getCols(),
+                  piece.getTensor(), columns);
     rows += count;
-    paddedRows += gemmac::roundUp(count, 32);
-    if (rows > int64_t(1) << 40)
-      return op.emitOpError("expects fewer rows in its pieces");
+    padded += gemmac::roundUp(count, 32);
+    if (!check.require(rows <= mostRows, "expects fewer rows in its pieces"))
+      return 0;
   }
-  if (rows != op.getRows())
-    return op.emitOpError() << "expects pieces of " << op.getRows()
-                            << " rows in all, got " << rows;
-  if (op.getInterleave() && op.getPiecesAttr().size() != 2)
-    return op.emitOpError() << "expects two pieces to interleave, got "
-                            << op.getPiecesAttr().size();
-  return success();
+  check.require(rows == op.getRows(),
+                "expects pieces of {0} rows in all, got {1}", op.getRows(),
+                rows);
+  check.require(!op.getInterleave() || op.getPiecesAttr().size() == 2,
+                "expects two pieces to interleave, got {0}",
+                op.getPiecesAttr().size());
+  return op.getInterleave() ? padded : rows;
 }
 
 LogicalResult kernel::WeightOp::verify() {
+  gemmac::Check check(*this);
   const gemmac::Layout *layout = gemmac::findLayout(getLayout().str());
-  if (!layout || layout->format != getFormat())
-    return emitOpError() << "expects a layout of format " << getFormat()
-                         << ", got \"" << getLayout() << "\"";
-  if (double(getRows()) * double(getCols()) * double(getStack()) >
-      double(int64_t(1) << 50))
-    return emitOpError() << "expects 1 to 2^50 elements, got " << getRows()
-                         << " x " << getCols() << " x " << getStack();
-  if (getInterleave() != 0 && getInterleave() != 32)
-    return emitOpError() << "expects interleave 0 or 32, got "
-                         << getInterleave();
+  if (!check.require(layout && layout->format == getFormat(),
+                     "expects a layout of format {0}, got \"{1}\"", getFormat(),
+                     getLayout()))
+    return check;
+  check.require(double(getRows()) * double(getCols()) * double(getStack()) <=
+                    double(int64_t(1) << 50),
+                "expects 1 to 2^50 elements, got {0} x {1} x {2}", getRows(),
+                getCols(), getStack());
+  check.require(getInterleave() == 0 || getInterleave() == 32,
+                "expects interleave 0 or 32, got {0}", getInterleave());
   int64_t packedRows = getRows();
   if (getViewOf()) {
-    if (getPieces() || getInterleave() || getStack() != 1)
-      return emitOpError(
-          "expects a view to have no pieces, no interleave and stack 1");
-    if (!getViewRow() || *getViewRow() > int64_t(1) << 40)
-      return emitOpError("expects view_row of a view below 2^40");
-    if (*getViewRow() % layout->rowGroup)
-      return emitOpError() << "expects a view from a multiple of "
-                           << layout->rowGroup << ", got " << *getViewRow();
-  } else {
-    if (!getPieces() || getViewRow())
-      return emitOpError("expects pieces, or view_of with view_row");
-    int64_t paddedRows;
-    if (failed(checkPieces(*this, paddedRows)))
-      return failure();
-    if (getInterleave())
-      packedRows = paddedRows;
+    check.require(
+        !getPieces() && !getInterleave() && getStack() == 1,
+        "expects a view to have no pieces, no interleave and stack 1");
+    int64_t row = getViewRow().value_or(mostRows + 1);
+    check.require(row <= mostRows, "expects view_row of a view below 2^40");
+    check.require(row % layout->rowGroup == 0,
+                  "expects a view from a multiple of {0}, got {1}",
+                  layout->rowGroup, row);
+  } else if (check.require(getPieces() && !getViewRow(),
+                           "expects pieces, or view_of with view_row")) {
+    packedRows = checkPieces(check, *this);
   }
+  if (failed(check))
+    return check;
   int64_t bytes = layout->bytes(packedRows, getCols()) * getStack();
-  if (getBytes() != bytes)
-    return emitOpError() << "expects " << bytes << " bytes, got " << getBytes();
-  return success();
+  check.require(getBytes() == bytes, "expects {0} bytes, got {1}", bytes,
+                getBytes());
+  return check;
 }
 
 LogicalResult kernel::WeightOp::verifySymbolUses(SymbolTableCollection &table) {
   if (!getViewOf())
     return success();
-  WeightOp base =
-      table.lookupNearestSymbolFrom<WeightOp>(*this, getViewOfAttr());
-  if (!base || base.getViewOf())
-    return emitOpError()
-           << "expects view_of to name a kernel.weight with pieces, got "
-           << getViewOfAttr();
-  if (base.getLayout() != getLayout() || base.getCols() != getCols() ||
-      base.getStack() != 1 || base.getInterleave())
-    return emitOpError() << "expects the layout and columns of "
-                         << getViewOfAttr() << ", without stack and interleave";
+  gemmac::Check check(*this);
+  auto base = table.lookupNearestSymbolFrom<WeightOp>(*this, getViewOfAttr());
+  if (!check.require(base && !base.getViewOf(),
+                     "expects view_of to name a kernel.weight with pieces, got "
+                     "{0}",
+                     getViewOfAttr()))
+    return check;
+  check.require(base.getLayout() == getLayout() &&
+                    base.getCols() == getCols() && base.getStack() == 1 &&
+                    !base.getInterleave(),
+                "expects the layout and columns of {0}, without stack and "
+                "interleave",
+                getViewOfAttr());
   int64_t begin = *getViewRow(), end = begin + getRows();
-  if (end > base.getRows())
-    return emitOpError() << "expects a view of rows in [0, " << base.getRows()
-                         << "), got [" << begin << ", " << end << ")";
+  check.require(end <= base.getRows(),
+                "expects a view of rows in [0, {0}), got [{1}, {2})",
+                base.getRows(), begin, end);
   // The last row group may not reach into rows that are not the view's, or a
   // kernel would compute them as padding.
   const gemmac::Layout *layout = gemmac::findLayout(getLayout().str());
-  if (end != base.getRows() && end % layout->rowGroup)
-    return emitOpError() << "expects a view to a multiple of "
-                         << layout->rowGroup << ", got " << end;
-  if (!getOffset() || !base.getOffset())
-    return success();
+  check.require(end == base.getRows() || end % layout->rowGroup == 0,
+                "expects a view to a multiple of {0}, got {1}",
+                layout->rowGroup, end);
+  if (failed(check) || !getOffset() || !base.getOffset())
+    return check;
   int64_t offset = *base.getOffset() + layout->address(begin, 0, getCols());
-  if (*getOffset() != offset)
-    return emitOpError() << "expects offset " << offset << ", got "
-                         << *getOffset();
-  return success();
+  check.require(*getOffset() == offset, "expects offset {0}, got {1}", offset,
+                *getOffset());
+  return check;
 }
 
 //===-- kernel.cache ------------------------------------------------------===//
 
 LogicalResult kernel::CacheOp::verify() {
+  gemmac::Check check(*this);
   constexpr int64_t limit = 1 << 20;
-  if (getHeads() > limit || getDim() > limit)
-    return emitOpError() << "expects heads and dim in [1, " << limit
-                         << "], got " << getHeads() << " and " << getDim();
+  check.require(getHeads() <= limit && getDim() <= limit,
+                "expects heads and dim in [1, {0}], got {1} and {2}", limit,
+                getHeads(), getDim());
   const gemmac::Format *known = gemmac::findFormat(getFormat());
-  if (!known || !known->may(gemmac::Format::Cache))
-    return emitOpError() << "expects format f32, bf16 or q8, got \""
-                         << getFormat() << "\"";
-  int64_t lanes = known->bits == 32 ? 16 : 32; // of a V page (targets/blocks.h)
-  if (getDim() % lanes)
-    return emitOpError() << "expects dim to be a multiple of " << lanes
-                         << ", got " << getDim();
+  if (!check.require(
+          known && known->may(gemmac::Format::Cache),
+          "expects format {0}, got \"{1}\"",
+          llvm::join(gemmac::formatNames(gemmac::Format::Cache), " or "),
+          getFormat()))
+    return check;
+  int64_t lanes = gemmac::cacheShapeOf(known->name).group; // of a V page
+  check.require(getDim() % lanes == 0,
+                "expects dim to be a multiple of {0}, got {1}", lanes,
+                getDim());
   std::string format = getFormat().str();
   int64_t k = gemmac::keyPageBytes(format, getHeads(), getDim()),
           v = gemmac::valuePageBytes(format, getHeads(), getDim());
-  if (getKPage() != k || getVPage() != v)
-    return emitOpError() << "expects k_page and v_page of " << k << " and " << v
-                         << " bytes, got " << getKPage() << " and "
-                         << getVPage();
-  return success();
+  check.require(
+      getKPage() == k && getVPage() == v,
+      "expects k_page and v_page of {0} and {1} bytes, got {2} and {3}", k, v,
+      getKPage(), getVPage());
+  return check;
 }
 
 //===-- kernel.call -------------------------------------------------------===//
 
 namespace {
 // One call with its family and constants.
-struct Call {
+struct CallCheck : gemmac::Check {
   CallOp op;
   const gemmac::Family &family;
   gemmac::KernelSpec spec;
+
+  CallCheck(CallOp op, DefOp def)
+      : Check(op), op(op), family(*gemmac::findFamily(def.getFamily().str())),
+        spec(specOf(def)) {}
 
   // The constant `name`; nothing if the family has none of that name.
   std::optional<int64_t> constant(StringRef name) const {
@@ -341,106 +339,53 @@ struct Call {
     return spec.constants.integer(name.str());
   }
 
-  LogicalResult counts();
-  LogicalResult values();
-  LogicalResult weights(SymbolTableCollection &table);
-  LogicalResult weight(kernel::WeightOp weight,
-                       const gemmac::WeightOperand &operand);
-  LogicalResult cache(SymbolTableCollection &table);
-  LogicalResult axis();
+  void counts();
+  void value(Type type, StringRef name, const std::string &encoding);
+  void weights(SymbolTableCollection &table);
+  void cache(SymbolTableCollection &table);
+  void axis();
 };
 } // namespace
 
-LogicalResult Call::counts() {
-  size_t most = family.inputs.size(), least = most;
-  for (const gemmac::Operand &input : llvm::reverse(family.inputs)) {
-    if (!input.optional)
-      break;
-    --least;
-  }
-  size_t inputs = op.getInputs().size();
-  if (inputs < least || inputs > most)
-    return op.emitOpError()
-           << "expects " << least << (most > least ? " or more" : "")
-           << " inputs of " << family.name << ", got " << inputs;
-  if (op.getResults().size() != family.results.size())
-    return op.emitOpError()
-           << "expects " << family.results.size() << " results of "
-           << family.name << ", got " << op.getResults().size();
+void CallCheck::counts() {
+  auto last = llvm::find_if(llvm::reverse(family.inputs),
+                            [](auto &input) { return !input.optional; });
+  size_t most = family.inputs.size(), inputs = op.getInputs().size(),
+         least = size_t(family.inputs.rend() - last);
+  require(inputs >= least && inputs <= most,
+          "expects {0}{1} inputs of {2}, got {3}", least,
+          most > least ? " or more" : "", family.name, inputs);
+  require(op.getResults().size() == family.results.size(),
+          "expects {0} results of {1}, got {2}", family.results.size(),
+          family.name, op.getResults().size());
   DictionaryAttr scalars =
       op.getScalars().value_or(DictionaryAttr::get(op.getContext()));
-  if (scalars.size() != family.scalars.size())
-    return op.emitOpError()
-           << "expects " << family.scalars.size() << " scalars of "
-           << family.name << ", got " << scalars.size();
+  require(scalars.size() == family.scalars.size(),
+          "expects {0} scalars of {1}, got {2}", family.scalars.size(),
+          family.name, scalars.size());
   for (const gemmac::Scalar &scalar : family.scalars) {
     auto value = scalars.getAs<IntegerAttr>(scalar.name);
-    if (!value)
-      return op.emitOpError() << "expects scalar " << scalar.name;
-    if (!value.getType().isSignlessInteger(64) || value.getInt() < 0 ||
-        value.getInt() > INT32_MAX)
-      return op.emitOpError() << "expects scalar " << scalar.name
-                              << " in [0, 2^31), got " << value;
+    if (require(!!value, "expects scalar {0}", scalar.name))
+      require(value.getType().isSignlessInteger(64) && value.getInt() >= 0 &&
+                  value.getInt() <= INT32_MAX,
+              "expects scalar {0} in [0, 2^31), got {1}", scalar.name, value);
   }
-  return success();
 }
 
-static LogicalResult checkValue(CallOp op, Type type, StringRef name,
-                                StringRef expected) {
+void CallCheck::value(Type type, StringRef name, const std::string &encoding) {
   auto tensor = cast<RankedTensorType>(type);
   Type element = tensor.getElementType();
   bool known = element.isF32() || element.isBF16() ||
                element.isSignlessInteger(32) ||
                isa_and_nonnull<StringAttr>(tensor.getEncoding());
-  if (!known || encodingOf(tensor) != expected)
-    return op.emitOpError()
-           << "expects " << name << " in " << expected << ", got " << type;
-  for (auto [i, dim] : llvm::enumerate(tensor.getShape()))
-    if (i > 0 && (dim < 1 || dim > INT32_MAX))
-      return op.emitOpError() << "expects static dimensions after the rows of "
-                              << name << ", got " << type;
-  return success();
-}
-
-LogicalResult Call::values() {
-  for (auto [value, input] : llvm::zip(op.getInputs(), family.inputs))
-    if (failed(checkValue(
-            op, value.getType(), input.name,
-            gemmac::operandEncoding(input.encoding, spec.constants))))
-      return failure();
-  for (auto [value, result] : llvm::zip(op.getResults(), family.results))
-    if (failed(checkValue(
-            op, value.getType(), result.name,
-            gemmac::operandEncoding(result.encoding, spec.constants))))
-      return failure();
-  if (!op.getAt())
-    return success();
-  if (op.getAt()->size() != op.getResults().size())
-    return op.emitOpError()
-           << "expects a place per result in at, got " << op.getAt()->size();
-  return success();
-}
-
-LogicalResult Call::weights(SymbolTableCollection &table) {
-  const std::vector<gemmac::WeightOperand> operands =
-      gemmac::kernelWeights(spec);
-  const size_t expected = operands.size();
-  size_t got = op.getWeights() ? op.getWeights()->size() : 0;
-  if (got != expected)
-    return op.emitOpError() << "expects " << expected << " weights of "
-                            << family.name << ", got " << got;
-  for (size_t i = 0; i < got; ++i) {
-    auto name = dyn_cast<FlatSymbolRefAttr>((*op.getWeights())[i]);
-    auto symbol =
-        name ? table.lookupNearestSymbolFrom<kernel::WeightOp>(op, name)
-             : kernel::WeightOp();
-    if (!symbol)
-      return op.emitOpError() << "expects weights to name a kernel.weight, got "
-                              << (*op.getWeights())[i];
-    if (failed(weight(symbol, operands[i])))
-      return failure();
-  }
-  return success();
+  const std::string &expected =
+      gemmac::operandEncoding(encoding, spec.constants);
+  require(known && encodingOf(tensor) == expected,
+          "expects {0} in {1}, got '{2}'", name, expected, type);
+  require(
+      llvm::all_of(tensor.getShape().drop_front(tensor.getRank() > 0),
+                   [](int64_t dim) { return dim >= 1 && dim <= INT32_MAX; }),
+      "expects static dimensions after the rows of {0}, got '{1}'", name, type);
 }
 
 // The dot product of the module's target, without which no plan is complete.
@@ -453,74 +398,78 @@ static gemmac::DotKind dotKind(Operation *op) {
   return target ? target->dot : gemmac::DotKind::U8S8;
 }
 
-LogicalResult Call::weight(kernel::WeightOp weight,
-                           const gemmac::WeightOperand &operand) {
-  const gemmac::Layout &layout =
-      gemmac::weightLayout(spec, operand, dotKind(op));
-  if (weight.getLayout() != layout.name)
-    return op.emitOpError()
-           << "expects weight @" << weight.getSymName() << " in layout "
-           << layout.name << ", got " << weight.getLayout();
-  int64_t columns = operand.columns({family, spec.constants});
-  if (weight.getCols() != columns)
-    return op.emitOpError()
-           << "expects weight @" << weight.getSymName() << " with " << columns
-           << " columns, got " << weight.getCols();
-  if (family.matrix == gemmac::MatrixUse::None && weight.getRows() != 1)
-    return op.emitOpError() << "expects the vector @" << weight.getSymName()
-                            << ", got " << weight.getRows() << " rows";
-  return success();
+void CallCheck::weights(SymbolTableCollection &table) {
+  const std::vector<gemmac::WeightOperand> operands =
+      gemmac::kernelWeights(spec);
+  ArrayRef<Attribute> names;
+  if (op.getWeightsAttr())
+    names = op.getWeightsAttr().getValue();
+  require(names.size() == operands.size(),
+          "expects {0} weights of {1}, got {2}", operands.size(), family.name,
+          names.size());
+  for (auto [attribute, operand] : llvm::zip(names, operands)) {
+    auto name = dyn_cast<FlatSymbolRefAttr>(attribute);
+    auto weight =
+        name ? table.lookupNearestSymbolFrom<kernel::WeightOp>(op, name)
+             : kernel::WeightOp();
+    if (!require(!!weight, "expects weights to name a kernel.weight, got {0}",
+                 attribute))
+      return;
+    StringRef symbol = weight.getSymName();
+    const std::string &layout =
+        gemmac::weightLayout(spec, operand, dotKind(op)).name;
+    require(weight.getLayout() == layout,
+            "expects weight @{0} in layout {1}, got {2}", symbol, layout,
+            weight.getLayout());
+    int64_t columns = operand.columns({family, spec.constants});
+    require(weight.getCols() == columns,
+            "expects weight @{0} with {1} columns, got {2}", symbol, columns,
+            weight.getCols());
+    require(family.matrix != gemmac::MatrixUse::None || weight.getRows() == 1,
+            "expects the vector @{0}, got {1} rows", symbol, weight.getRows());
+  }
 }
 
-LogicalResult Call::cache(SymbolTableCollection &table) {
-  if (family.cache != !!op.getCacheAttr())
-    return op.emitOpError() << "expects " << (family.cache ? "a" : "no")
-                            << " cache for " << family.name;
-  if (!family.cache)
-    return success();
+void CallCheck::cache(SymbolTableCollection &table) {
+  if (!require(family.cache == !!op.getCacheAttr(), "expects {0} cache for {1}",
+               family.cache ? "a" : "no", family.name) ||
+      !family.cache)
+    return;
   auto cache =
       table.lookupNearestSymbolFrom<kernel::CacheOp>(op, op.getCacheAttr());
-  if (!cache)
-    return op.emitOpError()
-           << "expects cache to name a kernel.cache, got " << op.getCacheAttr();
-  if (cache.getFormat() != spec.constants.text("cache"))
-    return op.emitOpError()
-           << "expects a cache of format " << spec.constants.text("cache")
-           << ", got " << cache.getFormat();
-  int64_t heads = *constant("heads"), group = constant("group").value_or(1);
-  if (cache.getDim() != *constant("hd") ||
-      double(cache.getHeads()) * double(group) != double(heads))
-    return op.emitOpError()
-           << "expects a cache for " << heads << " heads of " << *constant("hd")
-           << " in groups of " << group << ", got " << cache.getHeads()
-           << " of " << cache.getDim();
-  if (std::optional<int64_t> window = constant("window");
-      window && *window != cache.getWindow())
-    return op.emitOpError() << "expects a cache of window " << *window
-                            << ", got " << cache.getWindow();
-  return success();
+  if (!require(!!cache, "expects cache to name a kernel.cache, got {0}",
+               op.getCacheAttr()))
+    return;
+  const std::string &format = spec.constants.text("cache");
+  require(cache.getFormat() == format, "expects a cache of format {0}, got {1}",
+          format, cache.getFormat());
+  int64_t heads = *constant("heads"), group = constant("group").value_or(1),
+          dim = *constant("hd");
+  require(cache.getDim() == dim &&
+              double(cache.getHeads()) * double(group) == double(heads),
+          "expects a cache for {0} heads of {1} in groups of {2}, got {3} of "
+          "{4}",
+          heads, dim, group, cache.getHeads(), cache.getDim());
+  int64_t window = constant("window").value_or(cache.getWindow());
+  require(cache.getWindow() == window, "expects a cache of window {0}, got {1}",
+          window, cache.getWindow());
 }
 
-LogicalResult Call::axis() {
+void CallCheck::axis() {
   const std::vector<gemmac::Axis> &allowed = family.axesOf(spec.rows);
-  if (!llvm::is_contained(allowed, op.getAxis())) {
-    InFlightDiagnostic diag = op.emitOpError() << "expects axis ";
-    llvm::interleave(
-        allowed, [&](gemmac::Axis a) { diag << gemmac::stringifyAxis(a); },
-        [&] { diag << " or "; });
-    return diag << " of " << family.name << ", got "
-                << gemmac::stringifyAxis(op.getAxis());
-  }
-  if (op.getUnits() > INT32_MAX)
-    return op.emitOpError()
-           << "expects units in [1, 2^31), got " << op.getUnits();
+  auto words = llvm::map_range(allowed, gemmac::stringifyAxis);
+  require(llvm::is_contained(allowed, op.getAxis()),
+          "expects axis {0} of {1}, got {2}", llvm::join(words, " or "),
+          family.name, gemmac::stringifyAxis(op.getAxis()));
+  require(op.getUnits() <= INT32_MAX, "expects units in [1, 2^31), got {0}",
+          op.getUnits());
   auto function = op->getParentOfType<func::FuncOp>();
   auto rows =
       function ? function->getAttrOfType<StringAttr>(rowsAttr) : StringAttr();
-  if (rows && rows.getValue() != gemmac::rowClassName(spec.rows))
-    return op.emitOpError() << "expects a kernel for the row class " << rows
-                            << " of the function, got @" << op.getCallee();
-  return success();
+  require(
+      !rows || rows.getValue() == gemmac::rowClassName(spec.rows),
+      "expects a kernel for the row class \"{0}\" of the function, got @{1}",
+      rows, op.getCallee());
 }
 
 LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &table) {
@@ -528,10 +477,17 @@ LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &table) {
   if (!def)
     return emitOpError() << "expects callee to name a kernel.def, got "
                          << getCalleeAttr();
-  const gemmac::Family *family = gemmac::findFamily(def.getFamily().str());
-  Call call{*this, *family, specOf(def)};
-  if (failed(call.counts()) || failed(call.values()) ||
-      failed(call.weights(table)) || failed(call.cache(table)))
-    return failure();
-  return call.axis();
+  CallCheck check(*this, def);
+  check.counts();
+  for (auto [value, input] : llvm::zip(getInputs(), check.family.inputs))
+    check.value(value.getType(), input.name, input.encoding);
+  for (auto [value, result] : llvm::zip(getResults(), check.family.results))
+    check.value(value.getType(), result.name, result.encoding);
+  check.require(!getAt() || getAt()->size() == getResults().size(),
+                "expects a place per result in at, got {0}",
+                getAt() ? getAt()->size() : 0);
+  check.weights(table);
+  check.cache(table);
+  check.axis();
+  return check;
 }

@@ -56,7 +56,7 @@ gemma.weight @u from "u" : tensor<96x64xf32> {act = "f32", format = "f32"}
 gemma.weight @d from "d" : tensor<64x96xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
-  // expected-error @+1 {{are stored interleaved and must have one format}}
+  // expected-error @+1 {{unsupported: @g is bf16 and @u is f32; they are stored as one matrix and must agree}}
   %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
@@ -197,7 +197,7 @@ gemma.weight @o from "o" : tensor<64x32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   %y = gemma.ple_inputs %ids, %h table(@t) proj(@p) norm(@hn) layers [0, 1] width 32 token_scale 5.0 context_scale 1.0 scale 0.5 eps 1.0e-06 : tensor<?xi32>, tensor<?x64xf32> -> tensor<?x32xf32>
-  // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @o f32}}
+  // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @o f32; they must agree}}
   %z = gemma.ple_block %h, %y gate(@g) proj(@o) post(@n) eps 1.0e-06 : tensor<?x64xf32>, tensor<?x32xf32>
   return %z : tensor<?x64xf32>
 }
@@ -211,7 +211,7 @@ gemma.weight @u from "u" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @d from "d" : tensor<64x96xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
-  // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @d f32}}
+  // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @d f32; they must agree}}
   %y = gemma.ffn_block %h pre(@n) gate(@g) up(@u) down(@d) post(@n) eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
@@ -342,7 +342,7 @@ gemma.weight @gu from "gu" : tensor<8x64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @ed from "ed" : tensor<8x64x32xf32> {act = "f32", format = "f32"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
-  // expected-error @+1 {{unsupported: the experts' and the dense matrices multiply activations of different formats}}
+  // expected-error @+1 {{unsupported: @g multiplies bf16 activations and @ed f32; they must agree (--quant=bf16 or --quant=f32 makes the formats equal)}}
   %y = gemma.moe_block %h pre(@n) gate(@g) up(@u) down(@d) post_dense(@n) router(@r) router_scale(@n) pre_experts(@n) gate_up(@gu) experts_down(@ed) per_expert(@pe) post_experts(@n) post(@n) top 2 factor 0.125 eps 1.0e-06 : tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
@@ -361,4 +361,15 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {g
   // expected-error @+1 {{unsupported: kernel attend expects constant window to be an i64 of 0 to 2147483647, got 1125899906842624}}
   %y = gemma.attention_block %h at (%slot, %pos), %rope norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) pairs 16 eps 1.0e-6 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
   return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// Scores in a segment that gets no mask.
+gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  // expected-error @+1 {{needs the step array 'mask', which this segment has not}}
+  %i, %v = gemma.top %h, @e count 64 : tensor<?x64xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
+  return %h : tensor<?x64xf32>
 }

@@ -4,6 +4,14 @@
 // RUN: sed 's/"layers.0.experts.gate_up_proj" : [^{]*{/&parts = ["g", "u"], /' %S/Inputs/experts.mlir | gemma-opt --mlir-use-nameloc-as-prefix=false --gemma-select | FileCheck %s --check-prefix=PARTS
 // RUN: gemma-opt %S/Inputs/shared-layers.mlir --mlir-use-nameloc-as-prefix=false --gemma-select | gemma-opt --mlir-use-nameloc-as-prefix=false | FileCheck %s
 
+// One product serves queries, keys and values, whichever block comes first.
+// RUN: sed -e '/kv_block .*@kv0/{h;d}' -e '/attention_block .*@l0\.q/G' %S/Inputs/shared-layers.mlir | gemma-opt --mlir-use-nameloc-as-prefix=false --gemma-to-kernel | FileCheck %s --check-prefix=SWAPPED
+// SWAPPED-LABEL: func.func @body_few
+// SWAPPED: %[[A:.*]] = kernel.call @linear_{{.*}} weights([@l0.qkv])
+// SWAPPED: kernel.call @rope_q_{{.*}}(%[[A]], {{.*}}) weights([@l0.q_norm]) scalars {column = 0,
+// SWAPPED-NOT: @l0.in_norm
+// SWAPPED: kernel.call @append_{{.*}}(%[[A]], {{.*}}) weights([@l0.k_norm]) cache(@kv0) scalars {k_column = 64, stride = 128, v_column = 96}
+
 // CHECK: module attributes {kernel.target = "x86-avx512"}
 // ARM: module attributes {kernel.target = "arm-neon"}
 // CHECK: kernel.cache @kv0 bf16 heads 1 dim 32 window {{[1-9].*}} pages 4096, 4096

@@ -55,3 +55,8 @@
 // NAMES: %ids = llvm.load
 // NAMES: %l0.qkv = llvm.getelementptr %weights[
 // NAMES: llvm.call @linear_{{.*}} {kernel.call = "l0.qkv"}
+
+// Bytes of a row beyond 2^31 are as many as there can be: here all 8 matrices of
+// 2^28 bytes that a token chooses.
+// RUN: sed 's/8x64x64xf32/8x2097152x64xf32/; s/8x64x32xf32/8x64x1048576xf32/; s/top 2 /top 8 /' %S/Inputs/experts.mlir | gemma-opt --gemma-select --kernel-plan --kernel-native | FileCheck %s --check-prefix=WIDE
+// WIDE: @gm_works({{.*}}\FF\FF\FF\7F

@@ -1,7 +1,7 @@
 """check_diagnostics.py SOURCE [--list]: every diagnostic of the compiler has a test.
 
 Collects the text of each diagnostic (emitError, emitOpError, emitRemark,
-emitWarning in FOLDERS) as the literals of its statement with gaps where values
+emitWarning, require in FOLDERS) as the literals of its statement with gaps where values
 are printed, and what tests expect: expected-error and its kin, FileCheck lines,
 strings of Python drivers and of unit tests. A test speaks of the diagnostic whose
 literals it repeats most of, in order; a text that stands at n places needs n
@@ -19,11 +19,10 @@ FOLDERS = ["dialects", "passes"]
 
 # A part of the text -> why no test can bring it about.
 ALLOWED = {
-    "needs the step array": "every array that a recipe asks for is added to each segment",
     "returns a value that no kernel computes": "an op whose result is not computed was refused before",
 }
 
-SINK = re.compile(r"\bemit(?:OpError|Error|Remark|Warning)\s*\(")
+SINK = re.compile(r"\b(?:emit(?:OpError|Error|Remark|Warning)|require)\s*\(")
 STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 TRANSPARENT = ("string", "StringRef", "Twine", "format", "formatv")
 GAP = "\0"

@@ -46,11 +46,6 @@ using FloatVector = __m256;
 
 #define GM_HAS_DOTS 1
 
-struct DotsShape { // of a pass over k, for N rows
-  // Vectors of outputs: whose f32 sums are there, and whose int32 sums.
-  int vectors, together;
-  bool inRegisters; // the f32 sums; else in y
-};
 constexpr DotsShape shapeOf(int rows) {
   return {16 / GM_LANES, rows == 1 ? 2 : 1, rows <= 2};
 }
@@ -64,17 +59,23 @@ GM_INLINE void inOrder(__m256i &sum) {
     asm("" : "+x"(sum));
 }
 
-GM_INLINE __m256i broadcast(const uint8_t *p) {
+template <class T>
+GM_INLINE __m256i broadcast(const T *p) {
   return _mm256_set1_epi32(load<int32_t>(p));
+}
+
+// |code| times the activation with the code's sign: two products are at most
+// 2 * 128 * 127, which an i16 holds.
+GM_INLINE __m256i signedDot(__m256i size, __m256i code, __m256i x) {
+  return _mm256_madd_epi16(
+      _mm256_maddubs_epi16(size, _mm256_sign_epi8(x, code)),
+      _mm256_set1_epi16(1));
 }
 
 template <bool Nibbles, int N, int V>
 GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
                          IntVector (&sum)[N][V]) {
-  const __m256i ones = _mm256_set1_epi16(1), nibble = _mm256_set1_epi8(15);
   if constexpr (!Nibbles) {
-    // |code| times the activation with the code's sign: two products are at
-    // most 2 * 128 * 127, which an i16 holds.
     GM_UNROLL
     for (int g = 0; g < 8; ++g)
       GM_UNROLL
@@ -83,8 +84,7 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
       __m256i size = _mm256_abs_epi8(code);
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
-        __m256i a = _mm256_sign_epi8(broadcast(x[r] + g * 4), code);
-        __m256i pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(size, a), ones);
+        __m256i pairs = signedDot(size, code, broadcast(x[r] + g * 4));
         sum[r][v] = g ? _mm256_add_epi32(sum[r][v], pairs) : pairs;
         inOrder<N>(sum[r][v]);
       }
@@ -92,6 +92,7 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
   } else {
     // 16 products of codes 0 .. 15 are at most 8 * 2 * 15 * 127 = 30480: the
     // sums of all pairs of a block stay in i16.
+    const __m256i ones = _mm256_set1_epi16(1), nibble = _mm256_set1_epi8(15);
     __m256i pairs[N][V];
     GM_UNROLL
     for (int g = 0; g < 4; ++g)
@@ -123,15 +124,11 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
 //---- wide products (wide_dots.body.cpp)
 
 GM_INLINE IntVector wideStart(int32_t) { return _mm256_setzero_si256(); }
-// |code| times the activation with the code's sign: two products are at most
-// 2 * 128 * 127, which an i16 holds.
 template <int G>
 GM_INLINE IntVector wideStep(IntVector sum, const uint8_t *w, const int8_t *a) {
-  __m256i code = load<__m256i>(w),
-          x = _mm256_set1_epi32(load<int32_t>(a + G * 4));
-  __m256i pairs =
-      _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(x, code));
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  __m256i code = load<__m256i>(w);
+  return _mm256_add_epi32(
+      sum, signedDot(_mm256_abs_epi8(code), code, broadcast(a + G * 4)));
 }
 
 #endif

@@ -59,11 +59,6 @@ using FloatVector = float32x4_t;
 
 #define GM_HAS_DOTS 1
 
-struct DotsShape { // of a pass over k, for N rows
-  // Vectors of outputs: whose f32 sums are there, and whose int32 sums.
-  int vectors, together;
-  bool inRegisters; // the f32 sums
-};
 constexpr DotsShape shapeOf(int rows) {
   return rows <= 2 ? DotsShape{16 / GM_LANES, 16 / GM_LANES, true}
                    : DotsShape{2, 2, true};

@@ -1,4 +1,5 @@
-// Products of bytes for machines that have no instruction for them.
+// Products of bytes for machines that have no instruction for them, and what
+// those machines share whose products of matrices are in dots.body.cpp.
 #ifndef GEMMAC_CODEGEN_KERNELS_MACHINES_PLAIN_H
 #define GEMMAC_CODEGEN_KERNELS_MACHINES_PLAIN_H
 
@@ -23,5 +24,11 @@ GM_INLINE f32x16 addPairs(f32x16 acc, u32x16 a, uint32_t b) {
   return fma(__builtin_bit_cast(f32x16, a & 0xffff0000u),
              f32x16(__builtin_bit_cast(float, b & 0xffff0000u)), acc);
 }
+
+struct DotsShape { // of a pass over k, for N rows
+  // Vectors of outputs: whose f32 sums are there, and whose int32 sums.
+  int vectors, together;
+  bool inRegisters; // the f32 sums; else in y
+};
 
 #endif

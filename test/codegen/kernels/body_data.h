@@ -18,6 +18,31 @@
 
 namespace gemmac::test {
 
+// Byte offsets in a page (targets/blocks.h) of lane `d` of key `key` of head
+// `head`, and of the scales of a page of format q8.
+inline int64_t keyAddress(const std::string &format, int64_t dim, int64_t head,
+                          int64_t key, int64_t d) {
+  const CacheShape &c = cacheShapeOf(format);
+  int32_t word = keyWord(c, int32_t(dim), int32_t(key), int32_t(d) / c.perWord);
+  return keyPageBytes(format, head, dim) +
+         (word * c.perWord + d % c.perWord) * c.bytes;
+}
+inline int64_t valueAddress(const std::string &format, int64_t dim,
+                            int64_t head, int64_t key, int64_t d) {
+  const CacheShape &c = cacheShapeOf(format);
+  return valuePageBytes(format, head, dim) +
+         valueElement(c, int32_t(key), int32_t(d)) * c.bytes;
+}
+inline int64_t keyScaleAddress(int64_t dim, int64_t head, int64_t key,
+                               int64_t d) {
+  return head * keyPageBytes(cacheQ8, int32_t(dim)) +
+         keyScaleAt(int32_t(dim), int32_t(key), int32_t(d));
+}
+inline int64_t valueScaleAddress(int64_t dim, int64_t head, int64_t key) {
+  return head * valuePageBytes(cacheQ8, int32_t(dim)) +
+         valueScaleAt(int32_t(dim), int32_t(key));
+}
+
 inline uint16_t roundToBf16(float x) {
   uint32_t bits;
   memcpy(&bits, &x, 4);

@@ -1,6 +1,6 @@
 #include "test/codegen/kernels/body_jit.h"
 
-#include "codegen/BodyKernels.h"
+#include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"

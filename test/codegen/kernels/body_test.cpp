@@ -3,7 +3,7 @@
 #include "test/codegen/kernels/body_cases.h"
 #include "test/codegen/kernels/body_jit.h"
 
-#include "codegen/BodyKernels.h"
+#include "codegen/KernelCompiler.h"
 
 #include <gtest/gtest.h>
 

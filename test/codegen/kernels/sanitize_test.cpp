@@ -2,7 +2,7 @@
 // arena. Halide tags accesses by buffer name; inlined into one function, the
 // tags say that the writer `ka` and the reader `kb` of a slot never touch the
 // same bytes.
-#include "codegen/HalideKernels.h"
+#include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "codegen/Sanitize.h"
 #include "codegen/kernels/common.h"

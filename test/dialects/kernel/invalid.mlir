@@ -195,7 +195,7 @@ kernel.cache @kv bf16 heads 0 dim 32 window 8 pages 8192, 8192
 
 // -----
 
-// expected-error @below {{expects format f32, bf16 or q8, got "q4"}}
+// expected-error @below {{expects format f32 or bf16 or q8, got "q4"}}
 kernel.cache @kv q4 heads 2 dim 32 window 8 pages 8192, 8192
 
 // -----

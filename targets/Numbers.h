@@ -1,4 +1,4 @@
-// Numbers as text. Must not know any dialect.
+// Numbers as text.
 #pragma once
 
 #include <algorithm>
@@ -7,8 +7,9 @@
 
 namespace gemmac {
 
-// The fewest digits that read back as the same double.
-inline std::string shortest(double value) {
+// The fewest digits that read back as the same float or double.
+template <typename Real>
+std::string shortest(Real value) {
   char digits[32];
   return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }
