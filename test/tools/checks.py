@@ -7,9 +7,8 @@ import sys
 import time
 import traceback
 
-# lit ignores Ctrl-C in its workers, and what a parent ignores its children's
-# programs leave alone.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# Programs under test respect an ignored Ctrl-C, which a background job inherits.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 current = ""
 failures = 0
