@@ -235,11 +235,11 @@ int64_t firstNonFinite(SourceType type, const uint8_t *from, int64_t n) {
   if (!isBlockType(type))
     return firstSpecial(from, n, 2, type == SourceType::BF16 ? bf16 : half);
   // Only scales and minima can be infinite or no numbers.
-  const Sizes size = sizes(type);
+  const auto &size = typeOf(type);
   const bool hasMinimum = type == SourceType::Q4_1 ||
                           type == SourceType::Q5_1 ||
                           type == SourceType::Q4_K || type == SourceType::Q5_K;
-  const int64_t count = n / size.elements;
+  const int64_t count = n / size.values;
   const int64_t scale = firstSpecial(
       from + (type == SourceType::Q6_K ? 208 : 0), count, size.bytes, half);
   const int64_t minimum =
@@ -247,7 +247,7 @@ int64_t firstNonFinite(SourceType type, const uint8_t *from, int64_t n) {
   const int64_t first = scale < 0     ? minimum
                         : minimum < 0 ? scale
                                       : std::min(scale, minimum);
-  return first < 0 ? -1 : first * size.elements;
+  return first < 0 ? -1 : first * size.values;
 }
 
 } // namespace gemmac

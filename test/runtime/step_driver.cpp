@@ -3,6 +3,7 @@
 // of `gemmac --emit=obj`; usage: STEP_DRIVER PROGRAM, where PROGRAM is the file
 // of the same model (weights and manifest). The logits of a row must have the
 // same bits whatever surrounds it.
+#include "runtime/abi.h"
 #include "runtime/gemma.h"
 #include "runtime/manifest_generated.h"
 
