@@ -17,10 +17,9 @@
 namespace gm {
 
 // Where a flag's value goes; bool: a switch without a value.
-using Target =
-    std::variant<bool *, int64_t *, uint64_t *, double *, std::string *,
-                 std::optional<std::string> *, std::optional<uint64_t> *,
-                 Load *>;
+using Target = std::variant<bool *, int64_t *, uint64_t *, double *,
+                            std::string *, std::optional<std::string> *,
+                            std::optional<uint64_t> *, Load *>;
 
 struct Flag {
   std::string name;  // "--ctx-size"

@@ -4,6 +4,7 @@
 #include "runtime/core/threads.h"
 #include "runtime/host/clock.h"
 #include "runtime/host/file_memory.h"
+#include "runtime/host/shares.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
@@ -18,7 +19,6 @@ namespace mf = gemmac::manifest;
 namespace {
 
 uint64_t up(uint64_t x, uint64_t to) { return (x + to - 1) / to * to; }
-uint64_t small_page() { return uint64_t(sysconf(_SC_PAGESIZE)); }
 
 void mark_nothing(gm_ctx *, int32_t, int32_t) {}
 
@@ -58,7 +58,7 @@ public:
               Loaded &loaded) override {
     const int64_t begin = now_ns();
     const mf::Program &p = *file.manifest;
-    uint64_t bytes = p.weights_bytes(), page = small_page();
+    uint64_t bytes = p.weights_bytes(), page = uint64_t(sysconf(_SC_PAGESIZE));
     uint8_t *base = reserve(up(bytes, page), PROT_NONE, MAP_NORESERVE,
                             file.weights_offset % HUGE_PAGE);
     if (!base)
@@ -99,20 +99,25 @@ public:
   }
 
   Status start(int workers, uint8_t *stacks, uint64_t shuffle) override {
-    for (int w = 0; w <= workers; ++w)
-      cut[w] = uint32_t(int64_t(w) * 65536 / workers);
+    measured = !shuffle;
+    shares.reset(workers);
     return threads.start(workers, stacks, shuffle);
   }
 
   void prepare(gm_ctx &ctx) override {
-    ctx.cut = cut;
+    ctx.cut = shares.cut();
     ctx.barrier = barrier;
     ctx.mark = mark_nothing;
   }
 
   void run(const Call *calls, int count) override {
-    work = {this, calls, count};
+    work = {this, calls, count, measured && is_sample(calls, count)};
     threads.run(run_calls, &work);
+    if (!work.sample)
+      return;
+    for (int i = 0; i < count; ++i)
+      calls[i].ctx->barrier = barrier;
+    shares.finish();
   }
 
   void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) override {
@@ -124,25 +129,49 @@ private:
     Cpu *self;
     const Call *calls;
     int count;
+    bool sample;
   };
+  // Not while somebody else watches the barriers.
+  bool is_sample(const Call *calls, int count) {
+    if (!shares.is_due())
+      return false;
+    for (int i = 0; i < count; ++i)
+      if (calls[i].ctx->barrier != barrier)
+        return false;
+    for (int i = 0; i < count; ++i)
+      calls[i].ctx->barrier = timed_barrier;
+    return true;
+  }
 
   static void barrier(gm_ctx *ctx, int32_t worker) {
     Context *c = reinterpret_cast<Context *>(ctx);
     static_cast<Cpu *>(c->backend)->threads.barrier(worker);
   }
 
+  static void timed_barrier(gm_ctx *ctx, int32_t worker) {
+    auto &self = *static_cast<Cpu *>(reinterpret_cast<Context *>(ctx)->backend);
+    self.shares.end(worker);
+    self.threads.barrier(worker);
+    self.shares.begin(worker);
+  }
+
   static void run_calls(void *data, int worker) {
     const Work &w = *static_cast<const Work *>(data);
+    if (w.sample)
+      w.self->shares.begin(worker);
     for (int i = 0; i < w.count; ++i) {
       if (i > 0)
-        w.self->threads.barrier(worker);
+        w.calls[i].ctx->barrier(w.calls[i].ctx, worker);
       w.calls[i].segment(w.calls[i].ctx, worker);
     }
+    if (w.sample)
+      w.self->shares.end(worker);
   }
 
   Threads threads;
   Span arena, weights; // what is mapped
-  uint32_t cut[MAX_THREADS + 1];
+  Shares shares;
+  bool measured = false;
   Work work;
 };
 

@@ -71,12 +71,12 @@ private:
 // Bytes per unit, over all segments.
 struct Units {
   uint64_t worker = 0, key = 0;
-  uint64_t row = 0, head_row = 0; // body and tail; the head
+  uint64_t row = 0, head_row = 0; // of steps; of the head
   uint64_t page[2] = {0, 0};
   uint64_t ple[STEPS] = {0, 0};
 };
 
-// In the order of Engine::entry; the first are body and tail.
+// In the order of Engine::entry; the first are the steps.
 #define GM_NAME(name, ...) #name,
 const char *const segment_names[] = {GM_SEGMENT_LIST(GM_NAME)};
 #undef GM_NAME
@@ -112,10 +112,6 @@ Units units_of(const mf::Program &p) {
     if (const mf::PleSlice *slice = find_slice(p, s))
       u.ple[s] = slice->bytes();
   return u;
-}
-
-uint64_t pool_align(uint64_t bytes) {
-  return bytes >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE;
 }
 
 void lay_out_step(Arena &arena, const Plan &plan, const mf::Model &m, Step &s) {
@@ -154,7 +150,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     c.pool_pages[kind] = plan.pages[kind];
     uint64_t bytes = mul(uint64_t(plan.pages[kind]), u.page[kind]);
-    c.cache[kind] = arena.take_bytes(bytes, pool_align(bytes));
+    c.cache[kind] =
+        arena.take_bytes(bytes, bytes >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE);
     arena.term(kind == GM_LOCAL ? "cache_local" : "cache_global",
                kind == GM_LOCAL
                    ? "keys and values of sliding layers: pages x bytes"
@@ -165,13 +162,13 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   c.worker_stride = int64_t(round_up(u.worker, 128));
   c.row = arena.take_bytes(row_bytes, SMALL_PAGE);
   arena.term("row", "activations of a row: rows x bytes");
-  c.worker =
-      arena.take_bytes(mul(workers, uint64_t(c.worker_stride)), SMALL_PAGE);
+  const uint64_t worker_bytes = mul(workers, uint64_t(c.worker_stride));
+  c.worker = arena.take_bytes(worker_bytes, SMALL_PAGE);
   arena.term("worker", "private values of a worker: threads x bytes");
   c.key = arena.take_bytes(key_bytes);
   arena.term("key", "partial attention: 8 rows x splits x bytes");
   e.classes[0] = {c.row, row_bytes};
-  e.classes[1] = {c.worker, mul(workers, uint64_t(c.worker_stride))};
+  e.classes[1] = {c.worker, worker_bytes};
   e.classes[2] = {c.key, key_bytes};
 
   for (int s = 0; s < STEPS; ++s)
@@ -180,8 +177,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   arena.term("ple", "gathered per-layer embeddings: rows x bytes");
   e.hidden_stride = int64_t(round_up(uint64_t(m.hidden()), 32));
   e.logits_stride = int64_t(round_up(uint64_t(m.vocab()), 32));
-  c.io[GM_IO_resid] = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
-  c.io[GM_IO_hidden] = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
+  for (int io : {GM_IO_resid, GM_IO_hidden})
+    c.io[io] = arena.take<float>(mul(rows, uint64_t(e.hidden_stride)));
   c.io[GM_IO_logits] =
       arena.take<float>(mul(outputs, uint64_t(e.logits_stride)));
   c.io[GM_IO_top_ids] = arena.take<int32_t>(mul(outputs, GM_TOP));
@@ -196,13 +193,11 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   e.frequency[GM_GLOBAL] =
       arena.take<double>(uint64_t(m.global_rope()->pairs()));
   arena.term("step", "rope tables, ids, tiles, splits of a step");
-  int32_t *holders[2];
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     e.page[kind] =
         arena.take<int32_t>(mul(sequences, uint64_t(plan.page_stride)));
-    holders[kind] = arena.take<int32_t>(uint64_t(plan.pages[kind]));
-    if (base)
-      e.pool[kind].reset(holders[kind], plan.pages[kind], options.scatter);
+    int32_t *holders = arena.take<int32_t>(uint64_t(plan.pages[kind]));
+    e.pool[kind].reset(holders, plan.pages[kind], options.scatter);
   }
   e.sequence = arena.take<Sequence>(sequences);
   arena.term("pages", "page tables, slots and checkpoints");
@@ -224,22 +219,19 @@ uint64_t mapped_weights(const mf::Program &p) {
 
 Status resolve(const File &file, const Options &o, Plan &plan) {
   const mf::Model &m = *file.manifest->model();
-  if (o.context < 0 || o.context > m.max_context())
-    return failure(USAGE,
-                   "the context must be 1 to %d, the model's maximum, got %lld",
-                   m.max_context(), (long long)o.context);
-  if (o.batch < 1 || o.batch > (1 << 20))
-    return failure(USAGE, "the batch must be 1 to %d rows, got %lld", 1 << 20,
-                   (long long)o.batch);
-  if (o.threads < 0 || o.threads > MAX_THREADS)
-    return failure(USAGE, "threads must be 1 to %d, got %lld", MAX_THREADS,
-                   (long long)o.threads);
-  if (o.slots < 1 || o.slots > 4096)
-    return failure(USAGE, "slots must be 1 to 4096, got %lld",
-                   (long long)o.slots);
-  if (o.checkpoints < 0 || o.checkpoints > 4096)
-    return failure(USAGE, "checkpoints must be 0 to 4096, got %lld",
-                   (long long)o.checkpoints);
+  const struct {
+    const char *what;
+    int64_t value, least, most;
+  } limits[] = {{"context (the model's maximum is the limit)", o.context, 0,
+                 m.max_context()},
+                {"batch", o.batch, 1, 1 << 20},
+                {"threads", o.threads, 0, MAX_THREADS},
+                {"slots", o.slots, 1, 4096},
+                {"checkpoints", o.checkpoints, 0, 4096}};
+  for (const auto &l : limits)
+    if (l.value < l.least || l.value > l.most)
+      return failure(USAGE, "%s must be at most %lld, got %lld", l.what,
+                     (long long)l.most, (long long)l.value);
   plan.context =
       o.context ? o.context : std::min<int64_t>(m.max_context(), 8192);
   plan.batch = std::min(o.batch, plan.context * o.slots);
@@ -267,11 +259,8 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   plan.pages[GM_LOCAL] = plan.slots * ring + plan.checkpoints * touched(window);
   int64_t most = plan.slots * plan.page_stride + plan.checkpoints;
   if (o.pages < 0 || o.pages > most)
-    return failure(USAGE,
-                   "the pool of global pages must be 1 to %lld, what %lld "
-                   "slots of %lld tokens fill, got %lld",
-                   (long long)most, (long long)plan.slots,
-                   (long long)plan.context, (long long)o.pages);
+    return failure(USAGE, "pages must be at most %lld, got %lld",
+                   (long long)most, (long long)o.pages);
   plan.pages[GM_GLOBAL] = o.pages ? o.pages : most;
   return {};
 }
@@ -312,15 +301,17 @@ Status open_ple(const File &file, Engine &e) {
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", file.weights_fd);
   e.ple_fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (e.ple_fd < 0)
-    e.ple_fd = dup(file.weights_fd); // no /proc
+  const bool own = e.ple_fd >= 0; // no /proc: shared with the mapped weights
+  if (!own)
+    e.ple_fd = dup(file.weights_fd);
   if (e.ple_fd < 0)
     return failure(RESOURCES, "cannot open the weights of '%s' again: %s",
                    file.path, strerror(errno));
   e.ple_table = file.weights_offset + ple->offset();
   e.ple_row_bytes = ple->row_bytes();
-  posix_fadvise(e.ple_fd, off_t(e.ple_table),
-                off_t(ple->rows() * ple->row_bytes()), POSIX_FADV_RANDOM);
+  if (own)
+    posix_fadvise(e.ple_fd, off_t(e.ple_table),
+                  off_t(ple->rows() * ple->row_bytes()), POSIX_FADV_RANDOM);
   for (int s = 0; s < STEPS; ++s)
     if (const mf::PleSlice *slice = find_slice(*file.manifest, s)) {
       e.step[s].ple_offset = slice->offset();
@@ -332,10 +323,8 @@ Status open_ple(const File &file, Engine &e) {
 Status find_entries(Engine &e) {
   const gm_program &program = *e.program;
   if (program.abi != GM_ABI)
-    return failure(
-        BAD_INPUT,
-        "the generated code has version %d, this runtime has version %d",
-        program.abi, GM_ABI);
+    return failure(BAD_INPUT, "the code has version %d, its runtime %d",
+                   program.abi, GM_ABI);
   for (size_t i = 0; i < SEGMENTS; ++i) {
     for (int32_t j = 0; j < program.entries; ++j)
       if (strcmp(program.entry[j].name, segment_names[i]) == 0)
@@ -359,8 +348,8 @@ void fill_constants(Engine &e) {
   }
 }
 
-// The body's context has the addresses already; the tail has arrays of its own
-// beside them, and a group of the head reads the tail's.
+// The first step's context has the addresses already; the others have arrays of
+// their own beside them, and the head reads those of the last.
 void fill_contexts(Engine &e) {
   gm_ctx &c = e.step[BODY].ctx;
   c.abi = GM_ABI;
@@ -373,17 +362,17 @@ void fill_contexts(Engine &e) {
     c.page[kind] = e.page[kind];
     c.page_stride[kind] = int32_t(e.plan.page_stride);
   }
-  gm_ctx &tail = e.step[TAIL].ctx;
-  void *own[GM_IOS];
-  memcpy(own, tail.io, sizeof own);
-  tail = c;
-  for (int i = 0; i < GM_IOS; ++i)
-    if (own[i])
-      tail.io[i] = own[i];
-  tail.io[GM_IO_ple] = own[GM_IO_ple];
-  for (Step &s : e.step)
-    s.backend = e.backend;
-  e.head = e.step[TAIL];
+  for (Step &step : e.step) {
+    void *own[GM_IOS];
+    memcpy(own, step.ctx.io, sizeof own);
+    step.backend = e.backend;
+    step.ctx = c;
+    for (int i = 0; i < GM_IOS; ++i)
+      if (own[i])
+        step.ctx.io[i] = own[i];
+    step.ctx.io[GM_IO_ple] = own[GM_IO_ple];
+  }
+  e.head = e.step[STEPS - 1];
   e.head.ctx.max_rows = int32_t(e.plan.outputs);
 }
 

@@ -281,9 +281,10 @@ void poison(const Engine &e) {
 //===- running ------------------------------------------------------------===//
 
 // The calls of a step, in the order in which they run.
-class Calls {
-public:
-  explicit Calls(Engine &e) : e(e) {}
+struct Calls {
+  Engine &e;
+  Call calls[4] = {};
+  int count = 0;
 
   void push(int segment, gm_ctx &ctx) {
     const gm_entry &entry = *e.entry[segment];
@@ -310,11 +311,6 @@ public:
   }
 
   void run() { e.backend->run(calls, count); }
-
-private:
-  Engine &e;
-  Call calls[4];
-  int count = 0;
 };
 
 // log(sum(exp(x))) in double.
@@ -381,7 +377,7 @@ Status step(Engine &e, const Job &job) {
     poison(e);
   advance_slots(e, job);
 
-  Calls calls(e);
+  Calls calls{e};
   calls.push(SEGMENT_body, e.step[BODY].ctx);
   int32_t first = job.last_only ? std::max(e.wanted - 1, 0) : 0;
   if (e.wanted)
@@ -401,7 +397,7 @@ Status head(Engine &e, const Ask &ask, int32_t first, int32_t rows) {
     return s;
   if (e.options.poison)
     poison(e);
-  Calls calls(e);
+  Calls calls{e};
   calls.push_head(ask, first, rows);
   calls.run();
   return give_results(e, ask, first, rows);

@@ -12,8 +12,8 @@ TABLES = (
     ("family", "targets/Kernels.cpp", r'\.name = "(\w+)"'),
     ("format", "targets/Formats.cpp", r'^\s*\{?\.?(?:name = )?"(\w+)"'),
     ("axis", "dialects/kernel/KernelOps.td", r'I32EnumAttrCase<"(?:Blocks|Rows|Tiles|Splits|All|One)", \d+, "(\w+)">'),
-    ("io array", "runtime/abi.h", r'^  X\((\w+), \w+(?:\[\w+\])?, (?:f32|i32|any),'),
-    ("segment", "runtime/abi.h", r'^  X\((\w+), GM_\w+, [01]\)'),
+    ("io array", "runtime/abi.h", r'^  X\((\w+), (?:f32|i32|any),'),
+    ("segment", "runtime/abi.h", r'^  X\((\w+), GM_\w+\)'),
 )
 
 # The same word in another meaning.

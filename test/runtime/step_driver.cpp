@@ -154,6 +154,70 @@ public:
     }
   }
 
+  // Results of a row are the same bits in any group of rows, of which few and
+  // many are computed by different code.
+  void heads() {
+    Options o;
+    o.threads = 2;
+    o.batch = 64;
+    o.outputs = 40;
+    o.poison = true;
+    Plan plan;
+    Engine *engine;
+    demand(make_plan(file, o, plan), "plan");
+    demand(start(file, gm_model, o, plan, engine), "start");
+    std::vector<Row> rows;
+    for (int32_t i = 0; i < 40; ++i)
+      rows.push_back({ids[size_t(i)], 0, i, true});
+    Job job;
+    job.rows = rows.data();
+    job.count = 40;
+    job.ask.output = Output::Hidden;
+    demand(step(*engine, job), "step");
+    const size_t words = size_t(vocab + 31) / 32;
+    std::vector<uint32_t> mask(40 * words);
+    for (uint32_t &word : mask)
+      word = uint32_t(rng()) | uint32_t(rng());
+    for (bool masked : {false, true})
+      for (Output output : {Output::Top, Output::Logits}) {
+        std::vector<std::vector<char>> alone;
+        auto take = [&](int32_t first, int32_t count) {
+          Ask ask;
+          ask.output = output;
+          ask.mask = masked ? mask.data() + size_t(first) * words : nullptr;
+          demand(head(*engine, ask, first, count), "head");
+          std::vector<std::vector<char>> got;
+          const Results &r = results(*engine);
+          for (int32_t i = 0; i < count; ++i) {
+            std::vector<char> &row = got.emplace_back();
+            auto add = [&](const void *data, size_t bytes) {
+              const char *from = static_cast<const char *>(data);
+              row.insert(row.end(), from, from + bytes);
+            };
+            if (output == Output::Top) {
+              add(r.top_ids + i * GM_TOP, GM_TOP * 4);
+              add(r.top_values + i * GM_TOP, GM_TOP * 4);
+            } else {
+              add(r.logits + i * r.logits_stride, size_t(vocab) * 4);
+            }
+          }
+          return got;
+        };
+        for (int32_t i = 0; i < 40; ++i)
+          alone.push_back(take(i, 1)[0]);
+        for (int32_t count : {2, 3, 8, 9, 16, 33, 40}) {
+          std::vector<std::vector<char>> group = take(40 - count, count);
+          for (int32_t i = 0; i < count; ++i, ++compared)
+            if (group[size_t(i)] != alone[size_t(40 - count + i)] &&
+                ++wrong <= 5)
+              printf("%s of %d rows%s: row %d differs\n",
+                     output == Output::Top ? "top" : "logits", count,
+                     masked ? " with a mask" : "", 40 - count + i);
+        }
+      }
+    stop(engine);
+  }
+
   int finish() const {
     printf("%s: %zu rows, %d comparisons, %d differ\n", wrong ? "FAIL" : "PASS",
            ids.size(), compared, wrong);
@@ -193,5 +257,6 @@ int main(int argc, char **argv) {
   driver.other_slots(30);
   driver.rollback();
   driver.orders();
+  driver.heads();
   return driver.finish();
 }

@@ -2,7 +2,10 @@
 // also when there are more workers than cores and when they sleep.
 #include "runtime/core/threads.h"
 
+#include "runtime/host/shares.h"
+
 #include <gtest/gtest.h>
+#include <random>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -54,6 +57,46 @@ void run(int workers, int rounds, int jobs, uint64_t shuffle, bool slow) {
   s.threads.stop();
   EXPECT_EQ(s.wrong, 0);
   munmap(stacks, bytes);
+}
+
+// The shares of workers after many rounds on cores of these speeds.
+std::vector<double> shares_of(const std::vector<double> &speed, int rounds,
+                              double noise = 0) {
+  Shares shares;
+  const int n = int(speed.size());
+  shares.reset(n);
+  std::mt19937 rng{7};
+  std::vector<int64_t> busy(speed.size());
+  for (int i = 0; i < rounds; ++i) {
+    for (int w = 0; w < n; ++w) {
+      double units = shares.cut()[w + 1] - shares.cut()[w];
+      double off = 1 + noise * (double(rng() % 1000) / 500 - 1);
+      busy[size_t(w)] = int64_t(units * 100 / speed[size_t(w)] * off);
+    }
+    shares.add(busy.data());
+  }
+  std::vector<double> result;
+  for (int w = 0; w < n; ++w)
+    result.push_back((shares.cut()[w + 1] - shares.cut()[w]) / 65536.0);
+  EXPECT_EQ(shares.cut()[0], 0u);
+  EXPECT_EQ(shares.cut()[n], 65536u);
+  return result;
+}
+
+TEST(Shares, FollowTheSpeedOfCores) {
+  std::vector<double> s = shares_of({2, 2, 1, 1}, 400);
+  for (int w = 0; w < 4; ++w)
+    EXPECT_NEAR(s[size_t(w)], w < 2 ? 1 / 3.0 : 1 / 6.0, 0.02) << w;
+}
+
+TEST(Shares, EqualCoresKeepEqualShares) {
+  for (double s : shares_of({1, 1, 1}, 400, 0.1))
+    EXPECT_NEAR(s, 1 / 3.0, 1e-4);
+}
+
+TEST(Shares, AStoppedWorkerComesBack) {
+  std::vector<double> s = shares_of({1, 0.0001}, 400);
+  EXPECT_GT(s[1], 0.04);
 }
 
 TEST(Threads, Barriers) {
