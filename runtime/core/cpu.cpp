@@ -161,7 +161,7 @@ private:
       w.self->shares.begin(worker);
     for (int i = 0; i < w.count; ++i) {
       if (i > 0)
-        w.calls[i].ctx->barrier(w.calls[i].ctx, worker);
+        (w.sample ? timed_barrier : barrier)(w.calls[i].ctx, worker);
       w.calls[i].segment(w.calls[i].ctx, worker);
     }
     if (w.sample)
