@@ -224,8 +224,9 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
     sizes.reused = true;
     return *hashes;
   }
+  // Programs map it while they run: read only, so that nothing writes into it.
   TemporaryFile file(path);
-  if (Status s = file.create(0666); !s)
+  if (Status s = file.create(0444); !s)
     return s.error();
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   trailer.weights_bytes = in.manifest.plan.weightBytes();

@@ -13,6 +13,9 @@
 namespace gm {
 namespace {
 
+// Smaller weights stay in the caches of the cores, or nearly.
+enum : uint64_t { WORTH_IT = 64u << 20 };
+
 struct Mapped {
   uint64_t resident = 0, large = 0; // bytes; in huge pages
 };
@@ -108,7 +111,11 @@ Status map_range(const FileRange &r) {
 }
 
 bool in_small_pages(const FileRange *ranges, int count) {
-  uint64_t resident = 0, large = 0;
+  uint64_t resident = 0, large = 0, all = 0;
+  for (int i = 0; i < count; ++i)
+    all += ranges[i].bytes;
+  if (all < WORTH_IT)
+    return false;
   for (int i = 0; i < count; ++i) {
     const FileRange &r = ranges[i];
     if (r.bytes < 2 * HUGE_PAGE) // may hold no whole huge page

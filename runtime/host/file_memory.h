@@ -26,7 +26,7 @@ Status map_range(const FileRange &range);
 // Whether the page cache holds what is mapped, but in pages so small that the
 // kernel cannot map them as huge ones: so it is after a file was written or
 // read while memory was short. False if part of it is not in the cache: that
-// comes in large folios. Reads nothing from the file.
+// comes in large folios; false below 64 MB. Reads nothing from the file.
 bool in_small_pages(const FileRange *ranges, int count);
 
 // Puts anonymous memory in the place of what is mapped, in huge pages where

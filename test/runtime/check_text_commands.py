@@ -627,6 +627,7 @@ def check_external():
     answer = good("ext", ["What is the capital of France?", *GREEDY])
     expect("external weights", answer, good("nano-e", ["What is the capital of France?", *GREEDY]))
     weights = open("ext.weights", "rb").read()
+    os.chmod("ext.weights", 0o644)
     for what, data, words in (("cut", weights[:-1], ["trailer"]), ("short", weights[:1000] + weights[-104:], ["damaged"]),
                               ("tiny", b"x", ["trailer"])):
         write("ext.weights", data)
@@ -652,6 +653,7 @@ def check_weights_cut_while_mapped():
     chat = Conversation(GREEDY, program="cut")
     chat.say("/help")
     chat.wait("one turn")
+    os.chmod("cut.weights", 0o644)
     os.truncate("cut.weights", 4096)
     chat.say("What is the capital of France?")
     _, err = chat.end(code=3)
@@ -698,6 +700,23 @@ def check_damage():
             rc, _, err = call("damaged", args, stdin=b"Hello\nHello")
             if rc not in (0, 1, 3, 4):
                 fail(f"damaged tokenizer, {args}: exit {rc}: {err}")
+
+
+def check_state_not_finite():
+    """Weights that are finite, but too large for f32 sums: no token is made of what is none."""
+    shutil.copytree(os.path.join(EXAMPLES, "nano-e"), "huge")
+    data = bytearray(open("huge/model.safetensors", "rb").read())
+    (length,) = struct.unpack("<Q", data[:8])
+    entry = json.loads(data[8 : 8 + length])["model.language_model.norm.weight"]
+    begin, end = (8 + length + n for n in entry["data_offsets"])
+    data[begin:end] = b"\x7f\x7f" * ((end - begin) // 2)
+    os.chmod("huge/model.safetensors", 0o644)
+    write("huge/model.safetensors", data)
+    compile_program("huge", "not-finite")
+    out = refused(1, ["not finite at position", "NaN or infinite"], "not-finite", ["run", "Hello", *GREEDY])
+    expect("text of a state that is not finite", out, "")
+    refused(1, ["not finite at position 0"], "not-finite", ["eval", "Hello"])
+    refused(1, ["not finite at position"], "not-finite", ["chat", *GREEDY], stdin=b"Hello")
 
 
 for model in "nano-e", "nano-m":

@@ -172,6 +172,7 @@ def check_errors():
 
 def damaged(path, offset):
     """Turns one bit of a file, or turns it back."""
+    os.chmod(path, os.stat(path).st_mode | 0o200)
     with open(path, "r+b") as f:
         f.seek(offset)
         byte = f.read(1)[0]
