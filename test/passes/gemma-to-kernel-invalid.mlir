@@ -121,17 +121,6 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 
 // -----
 
-// The vocabulary's scores belong to segments without a class `many`.
-gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
-func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
-  // expected-error @+1 {{unsupported: scores of the vocabulary in class many}}
-  %y = gemma.logits %h, @e : tensor<?x64xf32> -> tensor<?x96xf32>
-  return %h : tensor<?x64xf32>
-}
-
-// -----
-
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @t from "t" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @p from "p" : tensor<64x64xf32> {act = "bf16", format = "bf16"}

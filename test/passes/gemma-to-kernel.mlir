@@ -86,7 +86,10 @@
 // CHECK: %[[T:.*]]:2 = kernel.call @top_{{.*}}(%[[L]], %arg1) scalars {parts = 20, stride = 320, vocab = 320} over blocks(20)
 // CHECK: %[[B:.*]]:2 = kernel.call @top_merge_{{.*}}(%[[T]]#0, %[[T]]#1) scalars {parts = 20} over one(1)
 // CHECK: return %[[B]]#0, %[[B]]#1, %[[L]]
-// CHECK-NOT: @top_many
+// CHECK-LABEL: func.func @top_many
+// CHECK: %[[L:.*]] = kernel.call @logits_bf16_30_{{.*}}_many({{.*}}) weights([@embed]) scalars {stride = 320} over blocks(20)
+// CHECK: %[[T:.*]]:2 = kernel.call @top_{{.*}}(%[[L]], %arg1) scalars {parts = 20, stride = 320, vocab = 320} over blocks(20)
+// CHECK: kernel.call @top_merge_{{.*}}(%[[T]]#0, %[[T]]#1) scalars {parts = 20} over rows(1)
 // CHECK-LABEL: func.func @logits_few
 // CHECK: kernel.call @logits_bf16_30_
 

@@ -108,12 +108,12 @@ def check_refusals():
     write("hundred", "5 " * 100)
     refused(1, ["100", "99"], ["run", "--tokens", "hundred", "-c", "99"])
     refused(1, ["100", "99"], ["eval", "--tokens", "hundred", "-c", "99"])
-    refused(5, ["largest", "-c ", "-b "], ["x", "-b", "8192"], limit="ulimit -v 100000")
+    refused(5, ["largest", "-c ", "-b "], ["x", "-b", "8192"], limit="ulimit -v 70000")
 
 
 def check_memory_advice():
     """What the refusal names fits; a little more does not."""
-    limit = "ulimit -v 100000"
+    limit = "ulimit -v 70000"
     _, _, err = call(["x", "-b", "8192", "--temp", "0"], limit=limit)
     context, batch = (int(re.search(flag + r" (\d+)", err).group(1)) for flag in ("-c", "-b"))
     good(["x", "--temp", "0", "-n", "1", "-b", "8192", "-c", str(context - 64)], limit=limit)
