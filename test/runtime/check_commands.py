@@ -261,6 +261,16 @@ def check_run():
         fail("end of the context")
 
 
+def check_load():
+    """Wherever weights lie, the text is the same."""
+    text = good(["x", "--temp", "0", "-n", "8"])
+    for how, copied in ("map", False), ("auto", False), ("copy", True):  # auto: these are too few to be worth it
+        rc, out, err = call(["x", "--temp", "0", "-n", "8", "--timings", "--load", how])
+        if rc or out != text or ("weights copied" in err) != copied:
+            fail(f"--load {how}: exit {rc}, {out!r}, {err!r}")
+    refused(2, ["--load", "auto, map or copy", "'fast'"], ["x", "--load", "fast"])
+
+
 def check_eval():
     write("text", "The capital of France is Paris.")
     lines = good(["eval", "-f", "text"]).splitlines()
@@ -496,6 +506,6 @@ def check_help():
         fail("--version")
 
 
-checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_hardening, check_run, check_eval,
+checks.run([check_refusals, check_memory_advice, check_files, check_broken_programs, check_hardening, check_run, check_load, check_eval,
             check_info, check_large_inputs, check_interrupt, check_unread,
             check_closed_streams, check_small_stack, check_help], sys.argv[1:])
