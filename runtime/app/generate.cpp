@@ -14,9 +14,6 @@ namespace mf = gemmac::manifest;
 // A prompt that takes longer says how far it is.
 enum : int64_t { SILENCE_NS = 1000000000 };
 
-enum : int64_t { FIRST_CHUNK = 64, LEAST_CHUNK = 8, CHUNK_STEP = 16 };
-constexpr double STEP_SECONDS = 0.25;
-
 Generator::Generator(Program &program, const GenerateOptions &options)
     : program(program), options(options) {
   rows.resize(size_t(program.plan.batch));
@@ -92,16 +89,6 @@ Status Generator::rewind(int64_t tokens) {
   return slot_truncate(e, 0, tokens);
 }
 
-// Rows of a step that takes a quarter of a second, so that nobody waits longer
-// for the next one.
-int64_t Generator::chunk() const {
-  int64_t most = program.plan.batch;
-  if (rate == 0)
-    return std::min<int64_t>(most, FIRST_CHUNK);
-  int64_t rows = int64_t(rate * STEP_SECONDS) / CHUNK_STEP * CHUNK_STEP;
-  return std::clamp<int64_t>(rows, std::min<int64_t>(most, LEAST_CHUNK), most);
-}
-
 // Reads the prompt; samples behind it.
 Status Generator::read(const std::vector<int32_t> &prompt, int64_t keep,
                        int32_t &next) {
@@ -118,15 +105,15 @@ Status Generator::read(const std::vector<int32_t> &prompt, int64_t keep,
       progress.change(
           "reading the prompt: " + std::to_string(100 * at / prompt.size()) +
           " % of " + std::to_string(prompt.size()) + " tokens");
-    int64_t n = std::min<int64_t>(int64_t(prompt.size() - at), chunk());
+    int64_t n = std::min<int64_t>(int64_t(prompt.size() - at),
+                                  pace.rows(program.plan.batch));
     if (position < keep)
       n = std::min(n, keep - position);
     bool last = at + size_t(n) == prompt.size();
     if (Status s = feed(prompt.data() + at, n, last ? &next : nullptr); !s.ok())
       return s;
     at += size_t(n);
-    if (n > LEAST_CHUNK)
-      rate = double(n) * 1e9 / double(std::max<int64_t>(1, now_ns() - started));
+    pace.add(n, now_ns() - started);
   }
   progress.show(false);
   if (position != keep || next < 0)

@@ -2,6 +2,7 @@
 // sampling. Used by `run` and `chat`; knows no text.
 #pragma once
 
+#include "runtime/app/pace.h"
 #include "runtime/app/program.h"
 
 #include <functional>
@@ -42,7 +43,6 @@ public:
 private:
   Status feed(const int32_t *ids, int64_t count, int32_t *next);
   Status read(const std::vector<int32_t> &prompt, int64_t keep, int32_t &next);
-  int64_t chunk() const;
   int32_t sample_last();
 
   Program &program;
@@ -50,7 +50,7 @@ private:
   std::vector<uint32_t> mask; // empty: nothing is suppressed
   std::vector<Row> rows;
   int64_t position = 0;
-  double rate = 0; // rows per second of the last long chunk
+  Pace pace;
 };
 
 } // namespace gm

@@ -241,9 +241,9 @@ void print_text(const Program &program, const Options &options,
   line("",
        options.load == Load::Map ? "mapped from the file"
        : options.load == Load::Copy
-           ? "copied into memory (--load), about 0.3 s per GB"
+           ? "copied into memory (--load), 0.2 s per GB or more"
            : "mapped from the file; copied into memory where the page cache "
-             "holds them in small pages, about 0.3 s per GB (--load)");
+             "holds them in small pages, 0.2 s per GB or more (--load)");
   line("tokenizer", program.has_tokenizer()
                         ? num(program.tokenizer.vocab()) + " tokens"
                         : std::string("none: ids only"));

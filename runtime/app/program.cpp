@@ -24,8 +24,9 @@ std::vector<Flag> machine_flags(Options &o) {
       {"--no-memory-check", "", "",
        "start also if the memory plan does not seem to fit", &o.unchecked},
       {"--load", "", "HOW",
-       "map: weights stay in the page cache; copy: into huge pages, about "
-       "0.3 s per GB; auto: copy if the page cache has them in small pages, "
+       "map: weights stay in the page cache; copy: into huge pages, 0.2 "
+       "s per GB or more; auto: copy if the page cache has them in small "
+       "pages, "
        "which slow every token, and memory is left (default: auto)",
        &o.load},
       // The tests' own. --rope-offset: positions of the rope tables alone move

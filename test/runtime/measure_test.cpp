@@ -1,5 +1,6 @@
 // What measurements rest on: statistics, the work of calls, the probe, and the
 // hooks of generated code.
+#include "runtime/app/pace.h"
 #include "runtime/app/statistics.h"
 #include "runtime/app/work.h"
 #include "runtime/host/probe.h"
@@ -99,6 +100,25 @@ TEST(Work, KeysThatTilesSee) {
   EXPECT_EQ(e.rows, 21);
   EXPECT_EQ(e.keys[GM_GLOBAL], 16 + 20 + 901);
   EXPECT_EQ(e.keys[GM_LOCAL], 16 + (4 + 9) + 10);
+}
+
+TEST(Pace, StepsTakeAQuarterOfASecond) {
+  Pace pace;
+  EXPECT_EQ(pace.rows(512), 8); // nothing is known of this machine
+  EXPECT_EQ(pace.rows(3), 3);
+  pace.add(8, 8 * 1000000); // 1000 rows per second
+  EXPECT_EQ(pace.rows(512), 240);
+  EXPECT_EQ(pace.rows(100), 100);
+  pace.add(240, 24000000); // 10000
+  EXPECT_EQ(pace.rows(512), 512);
+  // The last rows of a prompt say nothing.
+  pace.add(3, 1000000000);
+  EXPECT_EQ(pace.rows(512), 512);
+  // One step that was held up is not for ever.
+  pace.add(512, 60ll * 1000000000);
+  EXPECT_EQ(pace.rows(512), 8);
+  pace.add(8, 8 * 1000000);
+  EXPECT_EQ(pace.rows(512), 240);
 }
 
 TEST(Probe, MeasuresWhatIsPlausible) {
