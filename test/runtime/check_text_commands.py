@@ -262,6 +262,11 @@ def check_chat():
         expect(f"{model} chat --system",
                good(model, ["chat", *GREEDY, *most, "--system", system], stdin="\n".join(asked).encode()),
                expected_chat(model, asked, system, most))
+        # However much is computed at once and kept, all ten answers are the same.
+        talk = ["chat", *GREEDY, *most, "--system", system]
+        whole = good(model, talk, stdin=script)
+        for args in ["-b", "8"], ["-b", "64", "-t", "3"], ["--checkpoints", "0"], ["--test-pages", "5"]:
+            expect(f"{model} chat --system {args}", good(model, [*talk, *args], stdin=script), whole)
         # Empty lines and line ends of other systems mean nothing; /reset forgets.
         script = b"\r\n\nHello, I am Oscar.\r\nDo you remember my name?\n/reset\n  Do you remember my name?\n\n"
         expect(f"{model} /reset", good(model, ["chat", *GREEDY, *most], stdin=script),
