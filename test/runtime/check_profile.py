@@ -44,18 +44,25 @@ def inside(event, outer):
         event["ts"] + event["dur"] <= outer["ts"] + outer["dur"] + 0.002
 
 
-def chunks_of(found, few_rows, prompt, most):
-    """Whether `found` begins with bodies of a prompt, at most `most` rows each; how many."""
+FEW_ROWS, PROMPT, BATCH = 8, 40, 32
+
+
+def prompt_steps(found):
+    """How many bodies `found` begins with that make the prompt in steps as
+    runtime/app/pace.h allows; 0 if they do not."""
     rows, steps = 0, 0
-    while rows < prompt and steps < len(found):
+    while rows < PROMPT and steps < len(found):
         name, count = found[steps]
-        if name != ("body (few)" if count <= few_rows else "body (many)") or not 0 < count <= most:
+        allowed = {8, 16, 32} if steps else {8}  # nothing is known at first
+        if count not in allowed and count != PROMPT - rows or count > BATCH:
+            return 0
+        if name != ("body (few)" if count <= FEW_ROWS else "body (many)"):
             return 0
         rows, steps = rows + count, steps + 1
-    return steps if rows == prompt else 0
+    return steps if rows == PROMPT else 0
 
 
-def check_trace(segments, threads, few_rows, prompt, most, after):
+def check_trace(segments, threads, after):
     events = json.load(open("trace.json"))["traceEvents"]
     if [e["args"]["name"] for e in events if e["ph"] == "M"] != [f"worker {w}" for w in range(threads)]:
         fail("names of threads")
@@ -67,7 +74,7 @@ def check_trace(segments, threads, few_rows, prompt, most, after):
             fail("categories")
         found = [(s["name"], s["args"]["rows"]) for s in kinds["segment"]]
         # How many rows a step has follows from the machine's speed.
-        steps = chunks_of(found, few_rows, prompt, most)
+        steps = prompt_steps(found)
         if not steps or found[steps:] != after:
             fail(f"worker {w}: segments {found}")
         for s in kinds["segment"]:
@@ -95,8 +102,8 @@ def main():
     if set(segments) != {f"{name} ({rows})" for name in ("body", "tail", "top", "logits") for rows in ("few", "many")}:
         fail(f"plan {set(segments)}")
     with open("prompt", "w") as f:
-        f.write(" ".join(str(i * 7919 % 2000) for i in range(40)))
-    run = ["run", "--tokens", "prompt", "--temp", "0", "-n", "3", "--ignore-eos", "--print-tokens", "-b", "32"]
+        f.write(" ".join(str(i * 7919 % 2000) for i in range(PROMPT)))
+    run = ["run", "--tokens", "prompt", "--temp", "0", "-n", "3", "--ignore-eos", "--print-tokens", "-b", str(BATCH)]
     plain = call(run)
     token = [("body (few)", 1), ("tail (few)", 1), ("top (few)", 1)]
     after = token[1:] + 2 * token
@@ -104,7 +111,7 @@ def main():
         rc, out, err = call(run + more + ["--profile", "trace.json"])
         if rc != 0 or out != plain[1]:
             fail(f"{more}: exit {rc}: {out!r} {err!r}, without a profile {plain[1]!r}")
-        check_trace(segments, threads, 8, 40, 32, after)
+        check_trace(segments, threads, after)
         lines = err.splitlines()
         for family in "linear (few)", "linear (many)", "logits (few)", "barrier", "between steps":
             if not any(line.startswith(family + " ") for line in lines):
