@@ -29,6 +29,7 @@ import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from alter import folders, ggufs, model
+from alter.cached import keep_code
 from alter.case import MAY, MUST, SAME, Case
 
 ANSWERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Inputs", "alterations", "answers.json")
@@ -334,7 +335,10 @@ def main():
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--gemmac", default="gemmac-cached")
     p.add_argument("--target", default="x86-avx512")
+    p.add_argument("--code", help="folder where machine code is kept for the next run")
     a = p.parse_args()
+    if a.code:
+        keep_code(a.gemmac, a.code)
     if a.what == "check":
         check(a)
     elif a.what == "record":
