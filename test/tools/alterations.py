@@ -129,11 +129,20 @@ def record(seeds):
         known = {}
     for n, seed in enumerate(list(range(-len(model.KINDS), 0)) + seeds):
         with tempfile.TemporaryDirectory() as place:
-            write(make(seed), place)
+            case = make(seed)
+            write(case, place)
             folder = os.path.join(place, "model")
             m = mark(folder)
-            if seed not in known or known[seed][1] != m: # answered already
-                known[seed] = (oracle.ask(folder), m)
+            if seed in known and known[seed][1] == m and ("ids" in known[seed][0] or not case.undo):
+                continue # answered already
+            answer = oracle.ask(folder)
+            if "ids" not in answer and case.undo:
+                for undo in reversed(case.undo):
+                    undo(case.folder)
+                case.folder.write(folder + "-undone")
+                undone = oracle.ask(folder + "-undone")
+                answer = undone if "ids" in undone else answer
+            known[seed] = (answer, m)
         if n % 50 == 0:
             print(seed, flush=True)
     answers, number = [], {}
@@ -159,8 +168,11 @@ class Wrong(Exception):
     pass
 
 
-def call(command, **more):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=300, **more)
+def call(command):
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", timeout=300)
+    except subprocess.TimeoutExpired:
+        raise Wrong(f"{os.path.basename(command[0])} {' '.join(command[1:])}: no end after 300 s") from None
 
 
 def run(command):
@@ -230,9 +242,9 @@ class Checker:
             except Wrong:
                 if case.warns and any(name in line.lower() for line in said.splitlines() if "warning:" in line
                                       for name in case.names):
-                    return "warns"
+                    return "warn"
                 raise
-        return "answers"
+        return "answer"
 
     def refusal(self, case, code, said, rule, answer):
         error = next((line for line in said.splitlines() if "error:" in line), said.strip()[-300:])
@@ -242,7 +254,7 @@ class Checker:
             raise Wrong(f"refused with {code}, transformers {'answers' if 'ids' in answer else json.dumps(answer)}: {error}")
         if not any(name in error.lower() for name in case.names):
             raise Wrong(f"the refusal names none of {sorted(case.names)}: {error}")
-        return "refuses"
+        return "refuse what transformers answers" if "ids" in answer and rule == MAY and not case.gguf else "refuse"
 
     def program(self, case, program, right, sampling, said):
         ids = os.path.join(os.path.dirname(program), "ids")
@@ -288,8 +300,8 @@ class Checker:
 
 
 def sample():
-    """Seeds for CI: few shapes, so that little code is made."""
-    return [seed for seed in range(COUNT) if seed % 10 == 3]
+    """Seeds for CI."""
+    return list(range(5, COUNT, 16))
 
 
 def seeds_of(text):
@@ -332,7 +344,7 @@ def main():
     p.add_argument("what", choices=["check", "show", "record"])
     p.add_argument("seeds", nargs="?", default="all")
     p.add_argument("--keep", help="where inputs and programs stay")
-    p.add_argument("--verbose", action="store_true")
+    p.add_argument("--verbose", action="store_true", help="say of each what it does")
     p.add_argument("--gemmac", default="gemmac-cached")
     p.add_argument("--target", default="x86-avx512")
     p.add_argument("--code", help="folder where machine code is kept for the next run")

@@ -12,6 +12,9 @@ class Case:
         self.folder, self.r = folder, random
         self.notes, self.names, self.rule = [], set(), SAME
         self.chat = "small" if folder.kind == "E" else "large" # form of the protocol; None: either
+        # Functions of a Folder that take back what transformers does not read but
+        # is to be read; it is then asked for the rest.
+        self.undo = []
         self.warns = False # a warning that names the altered thing does, too
         self.gguf = None # the file, where that is what is compiled
 

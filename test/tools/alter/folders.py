@@ -20,13 +20,20 @@ def odd(r, dtype, shape):
 #===-- names ----------------------------------------------------------------===#
 
 
+def renamed(case, to, plain):
+    """Gives the text's tensors the prefix `to`; transformers is asked with `plain`."""
+    names = {to + name[len(PREFIX):]: plain + name[len(PREFIX):] for name in case.folder.tensors if name.startswith(PREFIX)}
+    case.folder.rename(lambda name: to + name[len(PREFIX):] if name.startswith(PREFIX) else name)
+    case.undo.append(lambda folder: folder.rename(lambda name: names.get(name, name)))
+
+
 def prefix(case, r):
     to = r.choice(["language_model.model.", "model.model.language_model.", "base_model.model.model.language_model.",
                    "_orig_mod.model.language_model.", "module.model.language_model.", "model.", "", "language_model.",
                    "module._orig_mod.model.language_model.", "base_model.model.model.", "model.model.",
                    "base_model.model.language_model.model.", "student.model.language_model.", "policy.model.",
                    "transformer.language_model.model.", "actor.module.model.language_model.", "x.y.z."])
-    case.folder.rename(lambda name: to + name[len(PREFIX):] if name.startswith(PREFIX) else name)
+    renamed(case, to, PREFIX)
     case.note(f"prefix '{to}'")
 
 
@@ -38,7 +45,7 @@ def text_only(case, r):
     flat["eos_token_id"] = f.config.get("eos_token_id")
     to = r.choice(["model.", "model.", PREFIX, "", "language_model.model."])
     f.config = flat
-    f.rename(lambda name: to + name[len(PREFIX):] if name.startswith(PREFIX) else name)
+    renamed(case, to, "model.")
     case.note(f"text-only export, prefix '{to}'")
 
 
@@ -75,7 +82,8 @@ def expert_names(case, r):
                 out[f"{base}.experts.{word}_proj"] = tensor(part)
         else:
             out[f"{base}.{'moe' if how == 'moe' else 'experts'}.{last}{'.weight' if how == 'weight' else ''}"] = t
-    f.tensors = out
+    before, f.tensors = f.tensors, out
+    case.undo.append(lambda folder: setattr(folder, "tensors", before))
     case.note(f"experts spelled '{how}'", "expert", "moe", "switch", rule=MAY if how in ("each_w", "switch_mlp") else SAME)
 
 
@@ -321,6 +329,8 @@ def twice(case, r):
     other = r.choice([entries for x, entries, _ in files if x != file])
     equal = r.random() < 0.5
     other.append((name, t if equal else t.copy(data=bytes(len(t.data)))))
+    # transformers takes that of the later file, whatever the index names; the index is to decide.
+    case.warns = not equal
     case.note(f"{name} in two shards, {'equal' if equal else 'different'}", name, rule=SAME if equal else MAY)
 
 
@@ -564,6 +574,7 @@ def leftover_quantisation(case, r):
                       {"quant_method": "compressed-tensors", "format": "dense", "config_groups": {}}, {}, None,
                       {"quant_method": "fp8"}, {"quant_method": "awq", "bits": 4}, {"quant_method": "torchao"}])
     r.choice([case.folder.config, case.folder.text])["quantization_config"] = value
+    case.undo.append(lambda f: (f.config.pop("quantization_config", None), f.text.pop("quantization_config", None)))
     case.note(f"quantization_config {json.dumps(value)} beside bf16 tensors")
 
 

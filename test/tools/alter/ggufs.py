@@ -204,7 +204,7 @@ def architecture(case, r):
     case.gguf.entries["general.architecture"] = (STRING, name.encode())
     if r.random() < 0.5:
         case.gguf.entries = {k.replace("gemma4.", name + ".") if k.startswith("gemma4.") else k: v for k, v in case.gguf.entries.items()}
-    case.note(f"architecture '{name}'", name or "architecture", rule=MUST)
+    case.note(f"architecture '{name}'", name or "architecture", *(["mmproj"] if name == "clip" else []), rule=MUST)
 
 
 def value(case, r):
