@@ -656,13 +656,14 @@ def check_external():
 
 def check_weights_cut_while_mapped():
     """An error that names the file, not a crash."""
-    for model, words in ("nano-m", "cut.weights"), ("nano-e", "per-layer embedding"):
-        compile_program(os.path.join(EXAMPLES, model), "cut", "--weights=external")
-        chat = Conversation(GREEDY, program="cut")
+    for model, words in ("nano-m", "cut-nano-m.weights"), ("nano-e", "per-layer embedding"):
+        program = "cut-" + model
+        compile_program(os.path.join(EXAMPLES, model), program, "--weights=external")
+        chat = Conversation(GREEDY, program=program)
         chat.say("/help")
         chat.wait("one turn")
-        os.chmod("cut.weights", 0o644)
-        os.truncate("cut.weights", 4096)
+        os.chmod(program + ".weights", 0o644)
+        os.truncate(program + ".weights", 4096)
         chat.say("What is the capital of France?")
         _, err = chat.end(code=3)
         if words not in err or "shorter" not in err:
