@@ -24,8 +24,4 @@ openCheckpoint(const std::string &folder, std::vector<std::string> &warnings);
 // Whether FOLDER has files that openCheckpoint would try.
 bool hasTensors(const std::string &folder);
 
-// If FOLDER, which has no `lacking`, holds weights in another form: an error
-// that names it and what to do.
-Status explainFolder(const std::string &folder, const char *lacking);
-
 } // namespace gemmac

@@ -3,9 +3,9 @@
 // later code multiplies or allocates by is bounded here. The layers are in
 // ConfigLayers.cpp, generation_config.json in GenerationConfig.cpp. Must not
 // know tensors or MLIR.
-#include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/ConfigReader.h"
 #include "compiler/importer/File.h"
+#include "compiler/importer/OtherForms.h"
 
 #include <nlohmann/json.hpp>
 
