@@ -51,10 +51,8 @@ namespace {
 struct TensorHash : ContentHash {
   uint64_t done = 0;
   void extend(const SourceTensor &tensor, uint64_t end) {
-    if (end > done) {
-      update(tensor.data + done, end - done);
-      done = end;
-    }
+    for (; done < end; done += std::min(tensor.run(done), end - done))
+      update(tensor.at(done), std::min(tensor.run(done), end - done));
   }
 };
 
@@ -215,8 +213,8 @@ private:
     const SourceTensor &tensor = *tensors[from.piece];
     uint64_t offset = sourceOffset(from.piece, member, from.row) +
                       sourceBytes(tensor.type, piece.col0);
-    SourceRow part = {tensor.type, tensor.data + offset,
-                      piece.col1 - piece.col0, from.piece};
+    SourceRow part = {tensor.type, tensor.at(offset), piece.col1 - piece.col0,
+                      from.piece};
     if (int64_t at = firstNonFinite(part.type, part.data, part.n); at >= 0)
       failNonFinite(tensor, (member * tensorRows(from.piece) + from.row) *
                                     tensorCols(from.piece) +
@@ -228,7 +226,7 @@ private:
     int64_t block = blockElements(tensor.type);
     std::vector<float> values(block);
     dequantizeRow(tensor.type,
-                  tensor.data + sourceBytes(tensor.type, at / block * block),
+                  tensor.at(sourceBytes(tensor.type, at / block * block)),
                   block, values.data());
     std::string index;
     int64_t rest = at;
@@ -379,12 +377,13 @@ private:
   // Source pages of rows [row0, row1) of a member.
   void advise(int64_t member, int64_t row0, int64_t row1, int advice) {
     for (size_t i = 0; i < tensors.size(); ++i) {
-      auto address = [&](int64_t row) {
-        auto at = reinterpret_cast<uintptr_t>(
-            tensors[i]->data + sourceOffset(i, member, usedRow(i, row)));
-        return at / 4096 * 4096;
-      };
-      if (uintptr_t begin = address(row0), end = address(row1); end > begin)
+      uint64_t from = sourceOffset(i, member, usedRow(i, row0)),
+               to = sourceOffset(i, member, usedRow(i, row1));
+      if (from == to)
+        continue;
+      auto at = reinterpret_cast<uintptr_t>(tensors[i]->at(from));
+      uintptr_t begin = at / 4096 * 4096, end = (at + to - from) / 4096 * 4096;
+      if (end > begin)
         madvise(reinterpret_cast<void *>(begin), end - begin, advice);
     }
   }
@@ -499,9 +498,11 @@ std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
         for (int64_t dim : t->shape)
           number(dim);
         // Times may be equal where contents are not (layers of an image).
-        uint64_t end = std::min<uint64_t>(t->bytes, 4096);
-        number(XXH3_64bits(t->data, end));
-        number(XXH3_64bits(t->data + t->bytes - end, end));
+        for (uint64_t at = 0; at < t->bytes; at += t->run(at)) {
+          uint64_t end = std::min<uint64_t>(t->run(at), 4096);
+          number(XXH3_64bits(t->at(at), end));
+          number(XXH3_64bits(t->at(at + t->run(at) - end), end));
+        }
       }
     }
   }
@@ -522,9 +523,12 @@ bool hasContents(const TensorSource &source, const PackHashes &hashes,
   runOnThreads(threads, [&] {
     for (size_t i = next++; i < tensors.size() && same; i = next++)
       if (auto known = hashes.sources.find(tensors[i].name);
-          known != hashes.sources.end() &&
-          known->second != XXH3_64bits(tensors[i].data, tensors[i].bytes))
-        same = false;
+          known != hashes.sources.end()) {
+        TensorHash hash;
+        hash.extend(tensors[i], tensors[i].bytes);
+        if (known->second != hash.digest())
+          same = false;
+      }
   });
   return same;
 }

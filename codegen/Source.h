@@ -4,6 +4,7 @@
 
 #include "codegen/Dequantize.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -16,7 +17,7 @@ namespace gemmac {
 // One tensor of a checkpoint. `data` points into a read-only mapping of the
 // file and stays valid as long as the TensorSource.
 struct SourceTensor {
-  std::string name; // canonical: without "model.language_model." or "model."
+  std::string name;     // canonical: without what stands in front of all
   std::string fileName; // the name as it stands in the file
   SourceType type = SourceType::Other;
   std::string typeName; // as the file spells it, for messages
@@ -24,6 +25,21 @@ struct SourceTensor {
   const uint8_t *data = nullptr;
   uint64_t bytes = 0;
   int file = 0; // index into TensorSource::files
+  // Where each member of a stack starts that the file has as tensors of their
+  // own; `data` is null then. Empty: one run of bytes.
+  std::vector<const uint8_t *> members;
+
+  // The byte at `offset`, and how many follow it there.
+  const uint8_t *at(uint64_t offset) const {
+    if (members.empty())
+      return data + offset;
+    uint64_t each = bytes / members.size();
+    return members[offset / each] + offset % each;
+  }
+  uint64_t run(uint64_t offset) const {
+    uint64_t each = bytes / std::max<uint64_t>(members.size(), 1);
+    return members.empty() ? bytes - offset : each - offset % each;
+  }
 
   int64_t elements() const {
     return std::reduce(shape.begin(), shape.end(), int64_t(1),
@@ -32,10 +48,10 @@ struct SourceTensor {
   int64_t cols() const { return shape.empty() ? 1 : shape.back(); }
 };
 
-// Both are there, of one type and the same bytes.
+// Both are there, of one type and shape and the same bytes.
 inline bool sameData(const SourceTensor *a, const SourceTensor *b) {
-  return a && b && a->type == b->type && a->bytes == b->bytes &&
-         !std::memcmp(a->data, b->data, a->bytes);
+  return a && b && a->typeName == b->typeName && a->shape == b->shape &&
+         a->data && b->data && !std::memcmp(a->data, b->data, a->bytes);
 }
 
 struct SourceFile {
@@ -51,12 +67,19 @@ struct IgnoredTensor {
   std::string reason;
 };
 
+// What was found in a checkpoint, or odd about it, and how it was taken.
+struct Finding {
+  const char *about; // "layout", "head", "ignored", "tower", "quantisation"
+  std::string text;
+};
+
 // How messages speak of a kind of checkpoint.
 struct SourceWords {
   const char *sizes = "config.json"; // where the sizes of the model come from
   const char *describe = "describes";
   const char *types = "F32, F16 or BF16"; // that can be compiled
-  const char *otherTypes = "quantised checkpoints are not supported";
+  const char *otherTypes = "use a checkpoint with such weights";
+  bool showTools = true; // names and types show which tool quantised it
 };
 
 // All tensors of a checkpoint, in file order.
@@ -69,8 +92,14 @@ public:
   virtual const SourceTensor *find(const std::string &name) const = 0;
   // The name that the tensor of that canonical name has in such a file.
   virtual std::string nameInFile(const std::string &name) const { return name; }
+  // What else is known about a tensor of that canonical name that is missing.
+  virtual std::string whyMissing(const std::string &) const { return ""; }
   // Why no program needs a tensor of that kind of file; nullptr: it may.
   virtual const char *whyUnused(const SourceTensor &) const { return nullptr; }
+  virtual const std::vector<Finding> &findings() const {
+    static const std::vector<Finding> none;
+    return none;
+  }
   virtual const SourceWords &words() const {
     static const SourceWords words;
     return words;

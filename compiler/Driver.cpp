@@ -132,7 +132,10 @@ Status Compilation::readInputs() {
     binding = std::move(*bound);
     warnings.insert(warnings.end(), binding.warnings.begin(),
                     binding.warnings.end());
-    messages.remark(binding.remarks);
+    std::vector<std::string> remarks;
+    for (const Finding &finding : binding.findings)
+      remarks.push_back(finding.text);
+    messages.remark(remarks);
   }
   if (makesProgram()) {
     auto packed = input.packTokenizer(warnings);

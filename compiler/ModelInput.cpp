@@ -2,17 +2,13 @@
 #include "compiler/ModelInput.h"
 
 #include "compiler/importer/Checkpoint.h"
+#include "compiler/importer/TensorNames.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 
 namespace gemmac {
-
-static bool hasTensors(const std::string &folder) {
-  return llvm::sys::fs::exists(folder + "/model.safetensors") ||
-         llvm::sys::fs::exists(folder + "/model.safetensors.index.json");
-}
 
 std::vector<std::string> checkpointFiles(const std::string &path) {
   namespace fs = llvm::sys::fs;
@@ -68,24 +64,8 @@ static Status checkPath(const std::string &path) {
                        "'{}' is a file of a checkpoint: expects its folder, "
                        "pass '{}'",
                        path, folder);
-    return Done{};
   }
-  if (!fs::is_directory(path) || fs::exists(path + "/config.json"))
-    return Done{};
-  std::vector<std::string> held;
-  for (const std::string &file : checkpointFiles(path))
-    if (llvm::StringRef(file).ends_with(".gguf"))
-      held.push_back(file);
-  if (held.empty())
-    return Done{};
-  llvm::sort(held);
-  return makeError(
-      ExitCode::BadInput, "'{}' has no config.json, but it holds '{}'{}", path,
-      held[0],
-      held.size() == 1
-          ? ": pass that"
-          : fmt::format(" and {} more GGUF files: pass one of them",
-                        held.size() - 1));
+  return Done{};
 }
 
 Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
@@ -121,6 +101,10 @@ Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
     if (!opened)
       return opened.error();
     input.tensors = std::move(*opened);
+    if (settleHead(input.model, *input.tensors))
+      warnings.push_back(path + ": tensor 'lm_head.weight' differs from the "
+                                "embedding: it is used, although "
+                                "tie_word_embeddings is true");
   }
   return input;
 }

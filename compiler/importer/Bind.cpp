@@ -2,11 +2,12 @@
 // Must not know file formats or how weights are packed.
 #include "compiler/importer/Bind.h"
 
-#include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Json.h"
+#include "compiler/importer/TensorNames.h"
 #include "dialects/gemma/Gemma.h"
 #include "targets/Formats.h"
 
+#include <map>
 #include <set>
 
 using namespace mlir;
@@ -28,9 +29,7 @@ public:
   Binder(const ModelConfig &config, const TensorSource &source)
       : config(config), source(source), words(source.words()) {}
 
-  Status bind(gemma::WeightOp weight);
-  Status explain(const SourceTensor &tensor);
-  bool isUsed(const SourceTensor &tensor) const { return used.count(&tensor); }
+  Status bindAll(ModuleOp module);
   Binding result;
 
 private:
@@ -44,11 +43,11 @@ private:
                      tensor.fileName,
                      fmt::format(what, std::forward<T>(arguments)...));
   }
-  void ignore(const SourceTensor &tensor, const std::string &reason) {
-    result.ignored.push_back({tensor.fileName, path(tensor), reason});
-  }
-  void ignoreHead(const SourceTensor &tensor);
-
+  Status bindEach(ModuleOp module);
+  Status bind(gemma::WeightOp weight);
+  Status explain(const SourceTensor &tensor);
+  const char *whyIgnored(const SourceTensor &tensor) const;
+  void noteIgnored();
   Error missing(gemma::WeightOp weight) const;
   Status use(const SourceTensor &tensor, ArrayRef<int64_t> shape);
   using Parts = std::pair<const SourceTensor *, const SourceTensor *>;
@@ -60,7 +59,6 @@ private:
   const TensorSource &source;
   const SourceWords &words;
   std::set<const SourceTensor *> used;
-  std::set<std::string> towers; // remarked on
 };
 
 Error Binder::missing(gemma::WeightOp weight) const {
@@ -71,20 +69,23 @@ Error Binder::missing(gemma::WeightOp weight) const {
     where += fmt::format(" and the other {} files", files.size() - 1);
   return makeError(ExitCode::BadInput,
                    "{}: tensor '{}'{} is missing, expects shape {}; the "
-                   "checkpoint is incomplete or {} {} another model",
+                   "checkpoint is incomplete or {} {} another model{}",
                    where, source.nameInFile(name), layerText(name),
                    shapeText(weight.getTensorType().getShape()), words.sizes,
-                   words.describe);
+                   words.describe, source.whyMissing(name));
 }
 
 // Whether `tensor` can be a weight of that shape.
 Status Binder::use(const SourceTensor &tensor, ArrayRef<int64_t> shape) {
+  if (!sourceWord(tensor.type)) {
+    Error error = bad(tensor, "expects type {}, got {}; {}", words.types,
+                      tensor.typeName, words.otherTypes);
+    error.code = ExitCode::Unsupported;
+    return error;
+  }
   if (ArrayRef<int64_t>(tensor.shape) != shape)
     return bad(tensor, "expects shape {} from {}, got {}", shapeText(shape),
                words.sizes, shapeText(tensor.shape));
-  if (!sourceWord(tensor.type))
-    return bad(tensor, "expects type {}, got {}; {}", words.types,
-               tensor.typeName, words.otherTypes);
   used.insert(&tensor);
   return Done{};
 }
@@ -94,6 +95,13 @@ Status Binder::bind(gemma::WeightOp weight) {
   const SourceTensor *tensor = source.find(name);
   if (auto [gate, up] = expertParts(name); !tensor && gate && up)
     return bindExperts(weight, *gate, *up);
+  // Of two tied matrices one is enough.
+  if (!tensor && config.tied && name == "embed_tokens.weight" &&
+      (tensor = source.find("lm_head.weight"))) {
+    weight.setFrom(tensor->name);
+    result.findings.push_back(
+        {"head", "the embedding is stored as the head, lm_head.weight"});
+  }
   if (!tensor)
     return missing(weight);
   if (Status s = use(*tensor, weight.getTensorType().getShape()); !s)
@@ -130,39 +138,78 @@ Status Binder::bindExperts(gemma::WeightOp weight, const SourceTensor &gate,
   return Done{};
 }
 
-// A stored head of a tied model must be the embedding once more.
-void Binder::ignoreHead(const SourceTensor &tensor) {
-  ignore(tensor, "tied to the embedding");
-  const SourceTensor *embed = source.find("embed_tokens.weight");
-  if (sameData(embed, &tensor))
-    return;
-  result.warnings.push_back(fmt::format(
-      "{}: tensor '{}' differs from '{}' but tie_word_embeddings is true; the "
-      "embedding is used",
-      path(tensor), tensor.fileName,
-      embed ? embed->fileName : "embed_tokens.weight"));
+const char *Binder::whyIgnored(const SourceTensor &tensor) const {
+  if (const char *why = source.whyUnused(tensor))
+    return why;
+  if (const char *why = whyDeadKv(config, tensor.name))
+    return why;
+  if (config.tied && tensor.name == "lm_head.weight")
+    return "tied to the embedding";
+  return whyLeftOver(tensor.name);
 }
 
 // Why the program does not need this tensor; an error if nothing explains it.
 Status Binder::explain(const SourceTensor &tensor) {
-  if (isDeadKv(config, tensor.name)) {
-    ignore(tensor, "the layer reads another layer's keys and values");
-  } else if (const char *tower = towerOf(tensor.name)) {
-    ignore(tensor, fmt::format("{} is not compiled", tower));
-    if (towers.insert(tower).second)
-      result.remarks.push_back(fmt::format(
-          "{} is not compiled: the program reads text only", tower));
-  } else if (const char *why = source.whyUnused(tensor)) {
-    ignore(tensor, why);
-  } else if (config.tied && tensor.name == "lm_head.weight") {
-    ignoreHead(tensor);
-  } else {
+  std::string why;
+  if (const char *tower = towerOf(tensor.name))
+    why = fmt::format("{} is not compiled", tower);
+  else if (const char *reason = whyIgnored(tensor))
+    why = reason;
+  else
     return bad(tensor,
                "of shape {} and type {} has no place in the model that {} {}; "
                "expects only tensors of a Gemma 4 text decoder and its towers",
                shapeText(tensor.shape), tensor.typeName, words.sizes,
                words.describe);
+  result.ignored.push_back({tensor.fileName, path(tensor), why});
+  return Done{};
+}
+
+// One remark per reason.
+void Binder::noteIgnored() {
+  std::map<std::string, std::vector<std::string>> byReason;
+  for (const IgnoredTensor &tensor : result.ignored)
+    byReason[tensor.reason].push_back(tensor.name);
+  for (const auto &[reason, names] : byReason)
+    result.findings.push_back(
+        {"ignored",
+         towerOf(names[0])
+             ? reason + ": the program reads text only"
+             : fmt::format("{} {} ignored, such as '{}': {}", names.size(),
+                           names.size() == 1 ? "tensor is" : "tensors are",
+                           names[0], reason)});
+}
+
+Status Binder::bindEach(ModuleOp module) {
+  for (gemma::WeightOp weight : module.getOps<gemma::WeightOp>())
+    if (Status bound = bind(weight); !bound)
+      return bound;
+  for (const SourceTensor &tensor : source.tensors())
+    if (!used.count(&tensor))
+      if (Status explained = explain(tensor); !explained)
+        return explained;
+  return Done{};
+}
+
+// What does not fit may be a checkpoint of another kind; then that is said.
+Status Binder::bindAll(ModuleOp module) {
+  if (Status bound = bindEach(module); !bound) {
+    std::optional<ForeignKind> kind;
+    if (words.showTools)
+      kind = foreignKind(config, source);
+    if (!kind)
+      return bound;
+    Error error = bad(*kind->tensor, "{}", kind->what);
+    error.code = ExitCode::Unsupported;
+    return error;
   }
+  result.findings.insert(result.findings.end(), source.findings().begin(),
+                         source.findings().end());
+  noteIgnored();
+  if (!config.quantisation.empty())
+    result.warnings.push_back(
+        fmt::format("{} of {} is ignored: no tensor is quantised",
+                    config.quantisation, words.sizes));
   return Done{};
 }
 
@@ -171,18 +218,8 @@ Status Binder::explain(const SourceTensor &tensor) {
 Result<Binding> bindCheckpoint(ModuleOp module, const ModelConfig &config,
                                const TensorSource &source) {
   Binder binder(config, source);
-  for (gemma::WeightOp weight : module.getOps<gemma::WeightOp>()) {
-    Status bound = binder.bind(weight);
-    if (!bound)
-      return bound.error();
-  }
-  for (const SourceTensor &tensor : source.tensors()) {
-    if (binder.isUsed(tensor))
-      continue;
-    Status explained = binder.explain(tensor);
-    if (!explained)
-      return explained.error();
-  }
+  if (Status bound = binder.bindAll(module); !bound)
+    return bound.error();
   return std::move(binder.result);
 }
 

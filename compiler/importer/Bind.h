@@ -16,7 +16,7 @@ namespace gemmac {
 
 struct Binding {
   std::vector<IgnoredTensor> ignored; // in the source's order
-  std::vector<std::string> remarks;   // what the user may want to know
+  std::vector<Finding> findings;      // what the user may want to know
   std::vector<std::string> warnings;  // what looks wrong but is no error
 };
 

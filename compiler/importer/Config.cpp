@@ -5,9 +5,11 @@
 // know tensors or MLIR.
 #include "compiler/importer/ConfigReader.h"
 #include "compiler/importer/File.h"
+#include "compiler/importer/OtherForms.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -44,6 +46,44 @@ const char *variantName(int64_t layers, int64_t hidden) {
 
 } // namespace
 
+std::string describeModel(std::string_view type) {
+  struct Kind {
+    std::string_view type;
+    const char *what;
+  };
+  static const Kind kinds[] = {
+      {"clip", "the vision or audio tower of a model"},
+      {"diffusion_gemma",
+       "DiffusionGemma, which does not write token by token"},
+      {"embedding_gemma2", "EmbeddingGemma 2, which gives vectors, not text"},
+      {"gemma", "the first Gemma"},
+      {"gemma2", "Gemma 2"},
+      {"gemma3", "Gemma 3"},
+      {"gemma3_text", "Gemma 3"},
+      {"gemma3n", "Gemma 3n"},
+      {"gemma3n_text", "Gemma 3n"},
+      {"gemma4_assistant", "a drafter of Gemma 4, which is not supported yet"},
+      {"gemma4_audio", "the audio tower of Gemma 4 alone"},
+      {"gemma4_unified_assistant",
+       "a drafter of Gemma 4, which is not supported yet"},
+      {"gemma4_vision", "the vision tower of Gemma 4 alone"},
+      {"gemma_embedding", "EmbeddingGemma, which gives vectors, not text"},
+      {"paligemma", "PaliGemma"},
+      {"recurrent_gemma", "RecurrentGemma"},
+      {"shieldgemma2", "ShieldGemma 2, which classifies images"},
+      {"t5gemma", "T5Gemma"},
+      {"t5gemma2", "T5Gemma 2"},
+      {"vaultgemma", "VaultGemma"}};
+  std::string plain(type);
+  std::replace(plain.begin(), plain.end(), '-', '_');
+  for (const Kind &kind : kinds)
+    if (plain == kind.type)
+      return kind.what;
+  return plain.find("assistant") != plain.npos
+             ? "a drafter, which is not supported yet"
+             : "not supported";
+}
+
 void finishDimensions(ModelConfig &model) {
   model.embedScale = roundToBf16(std::sqrt(double(model.hidden)));
   model.pleScale = roundToBf16(std::sqrt(double(model.pleWidth)));
@@ -56,17 +96,12 @@ const Json &ConfigReader::findText() {
   Fields top(root, "", file);
   model.modelType = top.string("model_type");
   std::string called = gemmac::quoted(model.modelType);
-  if (model.modelType == "gemma4_assistant" ||
-      model.modelType == "gemma4_unified_assistant")
-    file.unsupported(
-        "model_type {} is a drafter, which is not supported yet; {}", called,
-        supportedModels);
   bool nested =
       model.modelType == "gemma4" || model.modelType == "gemma4_unified";
   if (!nested && model.modelType != "gemma4_text")
-    file.unsupported("model_type {} is not supported; {}", called,
-                     supportedModels);
-  checkQuantization(top);
+    file.unsupported("model_type {} is {}; {}", called,
+                     describeModel(model.modelType), supportedModels);
+  noteQuantisation(top);
   if (!nested)
     return root;
 
@@ -75,7 +110,7 @@ const Json &ConfigReader::findText() {
     file.bad("text_config is missing, expects an object (model_type is {})",
              called);
   Fields fields(*text, "text_config.", file);
-  checkQuantization(fields);
+  noteQuantisation(fields);
   std::string expected = model.modelType + "_text";
   std::string type = fields.string("model_type", expected);
   if (type != expected)
@@ -86,17 +121,16 @@ const Json &ConfigReader::findText() {
   return *text;
 }
 
-void ConfigReader::checkQuantization(const Fields &fields) {
-  for (const char *key : {"quantization_config", "compression_config"}) {
-    if (!fields.has(key))
-      continue;
-    const Json &method = member(fields.get(key), "quant_method");
-    file.unsupported("{}{} is not supported; use the checkpoint with bf16, f16 "
-                     "or f32 weights",
-                     fields.called(key),
-                     isGiven(method) ? " (quant_method " + shown(method) + ")"
-                                     : "");
-  }
+// Whether it is true the tensors say.
+void ConfigReader::noteQuantisation(const Fields &fields) {
+  for (const char *key :
+       {"quantization_config", "compression_config", "quantization"})
+    if (fields.has(key) && model.quantisation.empty()) {
+      const Json &method = member(fields.get(key), "quant_method");
+      model.quantisation = fields.called(key);
+      if (isGiven(method))
+        model.quantisation += " with quant_method " + shown(method);
+    }
 }
 
 void ConfigReader::readDimensions(const Fields &text) {
@@ -206,9 +240,11 @@ Result<ModelConfig> readModelConfig(const std::string &folder,
   std::string path = joinPath(folder, "config.json");
   return reading(path, [&] {
     orFail(checkFolder(folder));
-    if (!hasFile(folder, "config.json"))
+    if (!hasFile(folder, "config.json")) {
+      orFail(explainFolder(folder, "config.json"));
       NamedFile{path}.bad("no such file; expects the folder of a Hugging Face "
                           "checkpoint (config.json, *.safetensors)");
+    }
     return orFail(
         parseModelConfig(orFail(readFile(path, configBytes)), path, warnings));
   });

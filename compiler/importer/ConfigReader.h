@@ -27,6 +27,9 @@ struct LayerShape {
   int64_t kvHeads = 0;
 };
 
+// What a model_type or general.architecture that is not compiled is: "Gemma 3".
+std::string describeModel(std::string_view type);
+
 // Sets what follows from hidden, pleWidth and layers: scales and the variant.
 void finishDimensions(ModelConfig &model);
 // `model.layer` says type, head size, K/V heads and MLP width of each layer.
@@ -68,7 +71,7 @@ private:
   }
 
   const Json &findText(); // identifies the model
-  void checkQuantization(const Fields &fields);
+  void noteQuantisation(const Fields &fields);
   void readDimensions(const Fields &text);
   void readOptions(const Fields &top, const Fields &text);
   void readPerLayerEmbedding(const Fields &text);

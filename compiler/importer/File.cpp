@@ -1,10 +1,11 @@
-// Files by POSIX calls, with the errno turned into words. Must not know what
-// the files contain.
+// See File.h. By POSIX calls, with the errno turned into words.
 #include "compiler/importer/File.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,22 @@ Error openError(const std::string &path, int error) {
                       ? ExitCode::Resources
                       : ExitCode::BadInput;
   return {code, path + ": cannot be read: " + std::strerror(error)};
+}
+
+// What downloads leave in the place of a file.
+Status checkStandIn(const std::string &path, std::string_view text) {
+  struct {
+    std::string_view begin;
+    const char *what;
+  } const kinds[] = {
+      {"version https://git-lfs",
+       "a git-lfs pointer, not the file; fetch it with \"git lfs pull\""},
+      {"<!DOCTYPE html", "a web page, not the file; fetch it again"},
+      {"<!doctype html", "a web page, not the file; fetch it again"}};
+  for (const auto &kind : kinds)
+    if (text.starts_with(kind.begin))
+      return makeError(ExitCode::BadInput, "{}: {}", path, kind.what);
+  return Done{};
 }
 
 } // namespace
@@ -41,6 +58,16 @@ Status checkFolder(const std::string &folder) {
                      "checkpoint (config.json, *.safetensors)",
                      folder);
   return openError(folder, error);
+}
+
+std::vector<std::string> fileNames(const std::string &folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end;
+       !error && at != end; at.increment(error))
+    names.push_back(at->path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 bool hasFile(const std::string &folder, const std::string &name) {
@@ -75,6 +102,8 @@ Result<MappedFile> MappedFile::open(const std::string &path) {
     return int64_t(time.tv_sec) * 1000000000 + time.tv_nsec;
   };
   file.size = uint64_t(info.st_size);
+  if (Status s = checkStandIn(path, file.text()); !s)
+    return s.error();
   file.mtime = ns(info.st_mtim);
   file.ctime = ns(info.st_ctim);
   return file;

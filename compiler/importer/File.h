@@ -1,6 +1,6 @@
 // Reads the files of a checkpoint folder: whole small files, read-only mappings
-// of large ones, and what is said when a path is not what it should be. Must
-// not know what the files contain.
+// of large ones, and what is said when a path is not what it should be or a
+// download left something else there. Must not know what the files contain.
 #pragma once
 
 #include "support/Result.h"
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gemmac {
 
@@ -17,12 +18,15 @@ Status checkFolder(const std::string &folder);
 // True if FOLDER/name is there, whatever it is.
 bool hasFile(const std::string &folder, const std::string &name);
 
+// Names of what is in FOLDER, ascending; none if it cannot be listed.
+std::vector<std::string> fileNames(const std::string &folder);
+
 std::string joinPath(const std::string &folder, const std::string &name);
 
 // A file mapped read-only. Movable; the address stays.
 class MappedFile {
 public:
-  // Only regular files; an empty file is an empty mapping.
+  // Only regular files, no git-lfs pointers; an empty file is an empty mapping.
   static Result<MappedFile> open(const std::string &path);
 
   MappedFile() = default;

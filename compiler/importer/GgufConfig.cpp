@@ -3,6 +3,7 @@
 // files or MLIR.
 #include "compiler/importer/ConfigReader.h"
 #include "compiler/importer/GgufModel.h"
+#include "compiler/importer/TensorNames.h"
 
 #include <nlohmann/json.hpp>
 
@@ -22,7 +23,6 @@ public:
 
 private:
   void readDimensions();
-  void readTied();
   void readExperts();
   void readTypes();
   void readLayers();
@@ -64,7 +64,11 @@ void GgufConfigReader::readDimensions() {
   model.hidden = data.integer("gemma4.embedding_length", 1, limits::width);
   model.heads = data.uniform("gemma4.attention.head_count", model.layers, 1,
                              limits::heads);
-  model.vocab = rowsOf("embed_tokens.weight", limits::vocab);
+  model.vocab = rowsOf(source.find("embed_tokens.weight") ||
+                               !source.find("lm_head.weight")
+                           ? "embed_tokens.weight"
+                           : "lm_head.weight", // which is the embedding, too
+                       limits::vocab);
   model.window =
       data.integer("gemma4.attention.sliding_window", 1, limits::positions);
   model.maxContext =
@@ -91,12 +95,6 @@ void GgufConfigReader::readDimensions() {
     file.bad(
         "tensor 'per_layer_token_embd.weight' expects at least {} rows, got {}",
         model.vocab, model.pleVocab);
-}
-
-// A head of its own counts only if it differs from the embedding.
-void GgufConfigReader::readTied() {
-  const SourceTensor *head = source.find("lm_head.weight");
-  model.tied = !head || sameData(head, source.find("embed_tokens.weight"));
 }
 
 void GgufConfigReader::readExperts() {
@@ -215,7 +213,7 @@ int64_t GgufConfigReader::rotatedPairs(int64_t dim) {
 
 ModelConfig GgufConfigReader::read() {
   readDimensions();
-  readTied();
+  settleHead(model, source);
   readExperts();
   finishDimensions(model);
   readLayers();

@@ -2,7 +2,8 @@
 // done with the tensors.
 #include "compiler/importer/GgufModel.h"
 
-#include "compiler/importer/Failure.h"
+#include "compiler/importer/ConfigReader.h"
+#include "compiler/importer/TensorNames.h"
 
 #include <nlohmann/json.hpp>
 
@@ -131,7 +132,7 @@ std::string GgufModel::nameInFile(const std::string &name) const {
 const char *GgufModel::whyUnused(const SourceTensor &tensor) const {
   return tensor.name == "rope_freqs.weight"
              ? "restates which lanes of global layers are rotated"
-             : nullptr;
+             : MappedTensors::whyUnused(tensor);
 }
 
 const SourceWords &GgufModel::words() const {
@@ -140,7 +141,8 @@ const SourceWords &GgufModel::words() const {
       .describe = "describe",
       .types = "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or "
                "Q6_K",
-      .otherTypes = "quantise the model to one of them"};
+      .otherTypes = "quantise the model to one of them",
+      .showTools = false};
   return words;
 }
 
@@ -157,18 +159,28 @@ void GgufModel::checkArchitecture() const {
   const Json &value = first.find("general.architecture");
   if (!value.is_string())
     file.bad("general.architecture expects a string, got {}", shown(value));
-  if (isText(value, "clip") || isText(first.find("general.type"), "mmproj"))
-    file.unsupported("holds only the vision and audio towers of a model "
-                     "(mmproj), which are not compiled; pass the GGUF file of "
-                     "its text model");
+  struct {
+    const char *key, *value, *what;
+  } const parts[] = {
+      {"general.architecture", "clip",
+       "holds only the vision and audio towers of a model (mmproj), which are "
+       "not compiled; pass the GGUF file of its text model"},
+      {"general.type", "mmproj",
+       "holds only the vision and audio towers of a model (mmproj), which are "
+       "not compiled; pass the GGUF file of its text model"},
+      {"general.type", "adapter",
+       "holds an adapter (such as LoRA), not a model; merge it into its model "
+       "(llama-export-lora) and pass the result"},
+      {"general.type", "imatrix",
+       "holds statistics of activations (imatrix), not a model"}};
+  for (const auto &part : parts)
+    if (isText(first.find(part.key), part.value))
+      file.unsupported("{}", part.what);
   if (isText(value, "gemma4"))
     return;
   auto name = value.get<std::string>();
-  file.unsupported("general.architecture {}{}; supported is gemma4",
-                   gemmac::quoted(name),
-                   name.find("assistant") != name.npos
-                       ? " is a drafter, which is not supported yet"
-                       : " is not supported");
+  file.unsupported("general.architecture {} is {}; supported is gemma4",
+                   gemmac::quoted(name), describeModel(name));
 }
 
 void GgufModel::add(MappedFile map, GgufHeader header) {

@@ -53,13 +53,43 @@ std::string parserProblem(const std::string &what) {
   return text;
 }
 
+// Numbers that Python writes and JSON does not have.
+constexpr std::string_view noNumbers[] = {"NaN", "Infinity", "-Infinity"};
+
+// `text` with those as strings, and where they stand in it. Nothing: it has
+// none.
+std::string quoteNoNumbers(std::string_view text,
+                           std::vector<uint64_t> &places) {
+  std::string result;
+  size_t copied = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"') {
+      while (++at < text.size() && text[at] != '"')
+        at += text[at] == '\\';
+      continue;
+    }
+    if (text[at] != 'N' && text[at] != 'I' && text[at] != '-')
+      continue;
+    for (std::string_view word : noNumbers)
+      if (text.substr(at).starts_with(word)) {
+        result.append(text, copied, at - copied);
+        places.push_back(result.size());
+        result += fmt::format("\"{}\"", word);
+        copied = at + word.size();
+        at = copied - 1;
+        break;
+      }
+  }
+  return places.empty() ? "" : result.append(text, copied);
+}
+
 // Receives a document in order and builds it.
 class Builder {
 public:
   Builder(const NamedFile &file, const char *begin, int64_t values,
-          uint64_t offset)
+          uint64_t offset, std::vector<uint64_t> quoted)
       : reached(begin), file(file), begin(begin), values(values),
-        offset(offset) {}
+        offset(offset), quoted(std::move(quoted)) {}
 
   bool null() { return add(nullptr); }
   bool boolean(bool value) { return add(value); }
@@ -89,8 +119,7 @@ public:
   bool parse_error(size_t position, const std::string &,
                    const Json::exception &error) {
     file.bad("not valid JSON at byte {}: {}",
-             offset + (position ? position - 1 : 0),
-             parserProblem(error.what()));
+             place(position ? position - 1 : 0), parserProblem(error.what()));
   }
 
   Json root;
@@ -99,8 +128,13 @@ public:
 private:
   template <typename... T>
   [[noreturn]] void bad(fmt::format_string<T...> text, T &&...arguments) {
-    file.bad("at byte {}: {}", offset + uint64_t(reached - begin),
+    file.bad("at byte {}: {}", place(uint64_t(reached - begin)),
              fmt::format(text, std::forward<T>(arguments)...));
+  }
+  // In the file, where two quotes less stand per quoted word.
+  uint64_t place(uint64_t at) const {
+    auto before = std::lower_bound(quoted.begin(), quoted.end(), at);
+    return offset + at - 2 * uint64_t(before - quoted.begin());
   }
   // Into the innermost open value. Only that one grows, so pointers to the open
   // ones stay valid.
@@ -130,9 +164,10 @@ private:
   const char *begin;
   const int64_t values;
   const uint64_t offset;
-  std::vector<Json *> stack; // the open ones
-  Json *named = nullptr;     // the member whose key was read last
-  Json *last = nullptr;      // what was added last
+  const std::vector<uint64_t> quoted; // places of quoteNoNumbers
+  std::vector<Json *> stack;          // the open ones
+  Json *named = nullptr;              // the member whose key was read last
+  Json *last = nullptr;               // what was added last
   int64_t count = 0, keys = 0;
 };
 
@@ -142,9 +177,12 @@ Result<Json> parseJson(std::string_view text, const std::string &name,
                        int64_t values, uint64_t offset) {
   return reading(name, [&] {
     NamedFile file{name};
-    Builder builder(file, text.data(), values, offset);
-    const char *end = text.data() + text.size();
-    Json::sax_parse(Cursor{text.data(), &builder.reached},
+    std::vector<uint64_t> places;
+    std::string quoted = quoteNoNumbers(text, places);
+    std::string_view json = places.empty() ? text : quoted;
+    Builder builder(file, json.data(), values, offset, std::move(places));
+    const char *end = json.data() + json.size();
+    Json::sax_parse(Cursor{json.data(), &builder.reached},
                     Cursor{end, &builder.reached}, &builder,
                     Json::input_format_t::json);
     return std::move(builder.root);

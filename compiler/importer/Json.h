@@ -15,7 +15,8 @@
 
 namespace gemmac {
 
-// Integers are those that int64 holds; others are floating point numbers.
+// Integers are those that int64 holds; others are floating point numbers. NaN
+// and the infinities of Python are the strings of that name.
 using Json = nlohmann::json;
 
 constexpr int jsonDepth = 64;               // deepest nesting that is accepted

@@ -237,7 +237,7 @@ Status gather_ple(Engine &e, Step &s) {
       if (n < 0 && errno == EINTR)
         continue;
       if (n <= 0)
-        return failure(RESOURCES,
+        return failure(n < 0 ? RESOURCES : BAD_INPUT,
                        "cannot read the per-layer embedding of token %d: %s",
                        s.array<int32_t>(GM_IO_ids)[r],
                        n < 0 ? strerror(errno) : "the file has become shorter");

@@ -146,9 +146,9 @@ Status copy_range(const FileRange &r,
   run(workers, read_pieces, &reading);
   mprotect(r.to, r.bytes, PROT_READ);
   if (int problem = reading.problem)
-    return failure(RESOURCES, "cannot read the weights: %s",
-                   problem > 0 ? strerror(problem)
-                               : "the file has become shorter");
+    return failure(
+        problem > 0 ? RESOURCES : BAD_INPUT, "cannot read the weights: %s",
+        problem > 0 ? strerror(problem) : "the file has become shorter");
   return {};
 }
 

@@ -25,7 +25,8 @@ public:
   Memory() = default;
   ~Memory() override {
     for (const SourceTensor &t : list)
-      munmap(const_cast<uint8_t *>(t.data), t.bytes);
+      if (t.data)
+        munmap(const_cast<uint8_t *>(t.data), t.bytes);
   }
 
   // A tensor of these bytes.
@@ -66,6 +67,21 @@ public:
         memcpy(&bytes[size_t(i * 2)], &half, 2);
     }
     add(name, type, shape, bytes);
+  }
+  // The stack `stack` again, as `name`, with members that lie in reverse.
+  void addApart(const std::string &name, const std::string &stack) {
+    SourceTensor apart = *find(stack);
+    size_t count = size_t(apart.shape[0]), each = apart.bytes / count;
+    std::vector<uint8_t> reversed;
+    for (size_t i = count; i-- > 0;)
+      reversed.insert(reversed.end(), apart.data + i * each,
+                      apart.data + (i + 1) * each);
+    add(name + ".reversed", apart.type, {int64_t(apart.bytes)}, reversed);
+    for (size_t i = count; i-- > 0;)
+      apart.members.push_back(list.back().data + i * each);
+    apart.name = name;
+    apart.data = nullptr;
+    list.push_back(apart);
   }
   const std::vector<SourceTensor> &tensors() const override { return list; }
   const std::vector<SourceFile> &files() const override { return none; }
@@ -297,6 +313,33 @@ void refuses(SourceType type, const std::vector<uint8_t> &bytes, ExitCode code,
     for (const std::string &word : words)
       EXPECT_NE(hashes.error().message.find(word), std::string::npos)
           << hashes.error().message;
+  }
+}
+
+// Experts that are tensors of their own: the same bytes and hashes.
+TEST(Packer, MembersThatLieApart) {
+  const int64_t stack = 3, rows = 2080, cols = 96;
+  Memory source;
+  source.add("t", SourceType::BF16, {stack, rows, cols}, 0.02f, 3);
+  source.addApart("apart", "t");
+  for (const char *format : {"f32", "bf16", "q8_0", "q4_0"}) {
+    const Layout &layout = matrixLayout(format);
+    ProgramPlan plan, apart;
+    PackedWeight w;
+    w.name = "w", w.format = format, w.layout = layout.name;
+    w.rows = rows, w.cols = cols, w.stack = stack;
+    w.bytes = layout.bytes(rows, cols) * stack;
+    w.pieces = {{"t", 0, rows, 0, cols}};
+    plan.weights = {w};
+    w.pieces[0].tensor = "apart";
+    apart.weights = {w};
+    ASSERT_TRUE(checkPieces(apart, source));
+    Packed one = pack(plan, source, 1), other = pack(apart, source, 2);
+    EXPECT_EQ(one.bytes, other.bytes) << format;
+    EXPECT_EQ(one.hashes.weights, other.hashes.weights);
+    EXPECT_EQ(one.hashes.sources["t"], other.hashes.sources["apart"]);
+    EXPECT_TRUE(hasContents(source, other.hashes, 2));
+    EXPECT_NE(weightsId(plan, source), weightsId(apart, source));
   }
 }
 

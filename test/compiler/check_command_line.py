@@ -171,9 +171,9 @@ def default_output():
 def what_is_no_checkpoint():
     os.makedirs("hub")
     shutil.copy(GOLDEN + "/nano-e-Q4_0.gguf", "hub/nano-e-Q4_0.gguf")
-    error("'hub' has no config.json, but it holds 'hub/nano-e-Q4_0.gguf': pass that", "hub", "-o", "x", code=3)
+    error("hub: has no config.json, but it holds 'nano-e-Q4_0.gguf', which is a model of its own: pass that file, not the folder", "hub", "-o", "x", code=3)
     shutil.copy(GOLDEN + "/nano-e-Q4_0.gguf", "hub/nano-e-Q8_0.gguf")
-    error("'hub' has no config.json, but it holds 'hub/nano-e-Q4_0.gguf' and 1 more GGUF files: pass one of them",
+    error("hub: has no config.json, but it holds 'nano-e-Q4_0.gguf' (and 1 more such), which is a model of its own: pass that file, not the folder",
           "hub", "-o", "x", code=3)
     shutil.copytree(EXAMPLES + "/nano-e", "e")
     for file in ("model.safetensors", "config.json"):

@@ -1,7 +1,8 @@
 // Any bytes as a safetensors file, as the header of one (so that mutations need
 // not keep the length right) and as an index of shards. What is accepted must
-// tile the data; all of it is read.
+// tile the data; all of it is read, and its names are made canonical.
 #include "compiler/importer/Safetensors.h"
+#include "compiler/importer/TensorNames.h"
 
 #include <cstdlib>
 
@@ -23,6 +24,21 @@ void checkEntries(const std::vector<SafetensorsEntry> &entries,
     at = e.end;
   }
   require(at == dataBytes);
+}
+
+// Any name has a canonical one.
+void checkNames(const std::vector<SafetensorsEntry> &entries) {
+  std::vector<SourceTensor> tensors;
+  for (const SafetensorsEntry &e : entries)
+    tensors.push_back({.fileName = e.name});
+  std::string prefix = decoderPrefix(tensors);
+  for (const SafetensorsEntry &e : entries) {
+    std::string name = canonicalName(e.name, prefix);
+    require(name.size() <= e.name.size() + 16);
+    if (auto expert = expertOf(name))
+      require(expert->expert >= 0 && expert->stack.size() < name.size());
+    (void)towerOf(name), (void)whyLeftOver(name);
+  }
 }
 
 uint8_t sum(std::string_view bytes) {
@@ -61,8 +77,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   uint64_t dataBytes = largestNumber(json);
   Result<std::vector<SafetensorsEntry>> header =
       parseSafetensorsHeader(json, dataBytes, "m.safetensors");
-  if (header)
+  if (header) {
     checkEntries(*header, dataBytes);
+    checkNames(*header);
+  }
 
   Result<ShardIndex> index = parseShardIndex(text, "index.json");
   if (index)

@@ -23,11 +23,11 @@ double fromHalf(uint16_t bits) {
 double element(const SourceTensor &tensor, int64_t i) {
   if (tensor.type == SourceType::F32) {
     float x;
-    std::memcpy(&x, tensor.data + 4 * i, 4);
+    std::memcpy(&x, tensor.at(4 * uint64_t(i)), 4);
     return x;
   }
   uint16_t bits;
-  std::memcpy(&bits, tensor.data + 2 * i, 2);
+  std::memcpy(&bits, tensor.at(2 * uint64_t(i)), 2);
   if (tensor.type == SourceType::F16)
     return fromHalf(bits);
   uint32_t wide = uint32_t(bits) << 16;
@@ -91,16 +91,27 @@ WeightSource cached(Fill fill) {
 
 WeightSource checkpointWeights(const TensorSource &source) {
   return cached([&source](gemma::WeightOp op, Tensor &tensor) {
-    const SourceTensor *found = source.find(op.getFrom().str());
-    if (!found ||
-        ArrayRef<int64_t>(found->shape) != op.getTensorType().getShape() ||
-        (found->type != SourceType::F32 && found->type != SourceType::F16 &&
-         found->type != SourceType::BF16)) {
-      op.emitError("has no tensor of its name, shape and a float type");
-      return false;
+    SmallVector<std::string> names;
+    if (ArrayAttr parts = op.getPartsAttr())
+      for (StringRef part : parts.getAsValueRange<StringAttr>())
+        names.push_back(part.str());
+    else
+      names.push_back(op.getFrom().str());
+    const int64_t all = op.getTensorType().getNumElements(),
+                  count = int64_t(names.size()),
+                  each = op.rank() == 3 ? all / op.dim(0) / count : all;
+    for (int64_t p = 0; p < count; ++p) {
+      const SourceTensor *found = source.find(names[size_t(p)]);
+      if (!found || found->elements() != all / count ||
+          (found->type != SourceType::F32 && found->type != SourceType::F16 &&
+           found->type != SourceType::BF16)) {
+        op.emitError("has no tensor of its name, size and a float type");
+        return false;
+      }
+      for (int64_t i = 0; i < all / count; ++i)
+        tensor.data[size_t((i / each * count + p) * each + i % each)] =
+            element(*found, i);
     }
-    for (size_t i = 0; i < tensor.data.size(); ++i)
-      tensor.data[i] = element(*found, int64_t(i));
     return true;
   });
 }

@@ -17,6 +17,7 @@
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
+#include "compiler/importer/TensorNames.h"
 #include "dialects/kernel/Kernel.h"
 #include "passes/Pipelines.h"
 #include "test/reference/Equal.h"
@@ -109,6 +110,8 @@ OwningOpRef<ModuleOp> load(MLIRContext &context, const TensorSource *source,
     code = report(config.error());
     return {};
   }
+  if (source && settleHead(*config, *source))
+    llvm::errs() << "warning: the head differs from the embedding\n";
   OwningOpRef<ModuleOp> module = importGemma4(context, *config);
   if (failed(verify(*module)))
     return {};
@@ -123,8 +126,8 @@ OwningOpRef<ModuleOp> load(MLIRContext &context, const TensorSource *source,
     llvm::errs() << "warning: " << warning << "\n";
   if (!showIgnored)
     return module;
-  for (const std::string &remark : binding->remarks)
-    llvm::outs() << "remark: " << remark << "\n";
+  for (const Finding &finding : binding->findings)
+    llvm::outs() << "remark: " << finding.text << "\n";
   for (const IgnoredTensor &ignored : binding->ignored)
     llvm::outs() << "ignored: " << ignored.name << ": " << ignored.reason
                  << "\n";

@@ -656,16 +656,18 @@ def check_external():
 
 def check_weights_cut_while_mapped():
     """An error that names the file, not a crash."""
-    compile_program(os.path.join(EXAMPLES, "nano-m"), "cut", "--weights=external")
-    chat = Conversation(GREEDY, program="cut")
-    chat.say("/help")
-    chat.wait("one turn")
-    os.chmod("cut.weights", 0o644)
-    os.truncate("cut.weights", 4096)
-    chat.say("What is the capital of France?")
-    _, err = chat.end(code=3)
-    if "cut.weights" not in err or "shorter" not in err:
-        fail(f"weights cut while mapped: {err!r}")
+    for model, words in ("nano-m", "cut-nano-m.weights"), ("nano-e", "per-layer embedding"):
+        program = "cut-" + model
+        compile_program(os.path.join(EXAMPLES, model), program, "--weights=external")
+        chat = Conversation(GREEDY, program=program)
+        chat.say("/help")
+        chat.wait("one turn")
+        os.chmod(program + ".weights", 0o644)
+        os.truncate(program + ".weights", 4096)
+        chat.say("What is the capital of France?")
+        _, err = chat.end(code=3)
+        if words not in err or "shorter" not in err:
+            fail(f"weights of {model} cut while mapped: {err!r}")
 
 
 # Damage

@@ -135,22 +135,6 @@ def config_huge(folder):
     write(folder, "config.json", b" " * (17 << 20))
 
 
-@case(4, "model_type", "llama", "gemma4")
-def foreign_model(folder):
-    edit_json(folder, "config.json", lambda c: c.update(model_type="llama"))
-
-
-@case(4, "gemma4_assistant", "drafter")
-def drafter(folder):
-    edit_json(folder, "config.json", lambda c: c.update(model_type="gemma4_assistant"))
-
-
-@case(4, "quantization_config", "compressed-tensors")
-def quantized(folder):
-    quantization = {"quant_method": "compressed-tensors"}
-    edit_json(folder, "config.json", lambda c: c.update(quantization_config=quantization))
-
-
 @case(3, "hidden_size", "missing")
 def field_missing(folder):
     edit_text_config(folder, hidden_size=...)
@@ -247,9 +231,180 @@ def shape_against_bytes(folder):
     edit_header(folder, lambda h: h[UP].update(shape=[1, 2, 3]))
 
 
-@case(3, "git-lfs")
-def lfs_pointer(folder):
-    write(folder, "model.safetensors", "version https://git-lfs.github.com/spec/v1\n")
+# What people have instead of a model.
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n"
+
+
+def named(name, function):
+    function.__name__ = name
+    return function
+
+
+def pointer_instead(name):
+    return named("lfs_pointer_" + name, lambda folder: write(folder, name, LFS))
+
+
+for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"):
+    case(3, name, "git-lfs pointer", "git lfs pull")(pointer_instead(name))
+for name in ("model.safetensors.index.json", "model-00002-of-00002.safetensors"):
+    case(3, name, "git-lfs pointer", "git lfs pull", model="nano-m")(pointer_instead(name))
+
+
+@case(3, "config.json", "a web page", "fetch it again")
+def web_page(folder):
+    write(folder, "config.json", "<!DOCTYPE html><html>")
+
+
+OTHER_FORMS = [
+    (4, "adapter_config.json", "describes an adapter (such as LoRA)", "merge it"), (3, "x-Q4_0.gguf", "a model of its own", "pass that file"),
+    (4, "consolidated.safetensors", "layout of Meta or Mistral", "convert"), (4, "pytorch_model.bin", "pickle format", "save_pretrained"),
+    (4, "pytorch_model.bin.index.json", "pickle format", "save_pretrained"), (4, "pytorch_model-00001-of-00002.bin", "pickle format", "save_pretrained"),
+    (4, "consolidated.00.pth", "pickle format", "save_pretrained"), (4, "last.ckpt", "pickle format", "save_pretrained"),
+    (4, "__0_0.distcp", "distributed checkpoint", "export"), (4, "weights.npz", "NumPy arrays (older MLX)", "convert"),
+    (4, "tf_model.h5", "another framework", "convert"), (4, "flax_model.msgpack", "another framework", "convert"),
+    (4, "model.onnx", "another framework", "convert"), (4, "gemma.litertlm", "another framework", "convert")]
+
+
+def other_form(name, *gone):
+    def change(folder):
+        for file in gone:
+            os.remove(os.path.join(folder, file))
+        write(folder, name, "x")
+
+    return named("form_%s_%d" % (name, len(gone)), change)
+
+
+for code, name, *words in OTHER_FORMS:
+    case(code, "no safetensors", "'%s'" % name, *words)(other_form(name, "model.safetensors"))
+for code, name, *words in OTHER_FORMS[:4]:
+    case(code, "no config.json", "'%s'" % name, *words)(other_form(name, "model.safetensors", "config.json"))
+
+
+@case(4, "a model and an adapter", "merge the adapter")
+def adapter_and_model(folder):
+    write(folder, "adapter_config.json", "{}")
+    write(folder, "adapter_model.safetensors", "x")
+
+
+@case(3, "no safetensors")
+def trainers_files_alone(folder):
+    os.remove(folder + "/model.safetensors")
+    for name in "training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth":
+        write(folder, name, "x")
+
+
+# The others are in config_test.cpp.
+OTHER_MODELS = {"gemma3": "Gemma 3", "diffusion_gemma": "DiffusionGemma", "embedding_gemma2": "EmbeddingGemma 2", "gemma4_assistant": "drafter",
+                "llama": "not supported"}
+for name, what in OTHER_MODELS.items():
+    case(4, "model_type \"%s\" is" % name, what, "supported are gemma4, gemma4_unified")(
+        named("model_" + name, lambda folder, name=name: edit_json(folder, "config.json", lambda c: c.update(model_type=name))))
+
+
+# Tensors of a kind that is not read. A case changes one matrix as its tool does.
+
+def tensors_of(folder, change, config=None):
+    """`change` gets {name: (dtype, shape, bytes)} of model.safetensors."""
+    data = read(folder, "model.safetensors")
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    tensors = {n: (e["dtype"], e["shape"], data[8 + length + e["data_offsets"][0] : 8 + length + e["data_offsets"][1]])
+               for n, e in header.items()}
+    change(tensors)
+    header, at = {}, 0
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(raw)]}
+        at += len(raw)
+    text = json.dumps(header).encode()
+    write(folder, "model.safetensors", struct.pack("<Q", len(text)) + text + b"".join(t[2] for t in tensors.values()))
+    if config:
+        edit_json(folder, "config.json", lambda c: c.update(config))
+
+
+def raw(dtype, *shape):
+    bits = {"BF16": 16, "BOOL": 8}.get(dtype) or int("".join(c for c in dtype.split("_")[0] if c.isdigit()))
+    count = bits
+    for n in shape:
+        count *= n
+    return dtype, list(shape), bytes(count // 8)
+
+
+MATRIX = UP[: -len("weight")]
+ROWS, COLUMNS = 224, 160
+# Name, words, what becomes of UP, what comes beside it, config.json.
+KINDS = [
+    ("mlx", ("MLX",), raw("U32", ROWS, 20), {"scales": raw("BF16", ROWS, 5), "biases": raw("BF16", ROWS, 5)}, {"quantization": {"bits": 4}}),
+    ("mlx_mxfp4", ("MLX",), raw("U32", ROWS, 20), {"scales": raw("U8", ROWS, 5)}, {"quantization": {"mode": "mxfp4"}}),
+    ("compressed_tensors", ("compressed-tensors",), None,
+     {"weight_packed": raw("I32", ROWS, 20), "weight_scale": raw("BF16", ROWS, 5), "weight_shape": raw("I64", 2)},
+     {"quantization_config": {"quant_method": "compressed-tensors"}}),
+    ("compressed_tensors_int8", ("compressed-tensors",), raw("I8", ROWS, COLUMNS), {"weight_scale": raw("BF16", ROWS, 1)},
+     {"quantization_config": {"quant_method": "compressed-tensors"}}),
+    ("awq", ("AWQ", '"awq"'), None, {"qweight": raw("I32", COLUMNS, 28), "qzeros": raw("I32", 5, 28), "scales": raw("F16", 5, ROWS)},
+     {"quantization_config": {"quant_method": "awq"}}),
+    ("gptq", ("GPTQ", '"gptq"'), None,
+     {"qweight": raw("I32", 20, ROWS), "qzeros": raw("I32", 5, 28), "scales": raw("F16", 5, ROWS), "g_idx": raw("I32", COLUMNS)},
+     {"quantization_config": {"quant_method": "gptq"}}),
+    ("nf4", ("bitsandbytes (NF4)",), raw("U8", ROWS * COLUMNS // 2, 1),
+     {"weight.absmax": raw("U8", 560), "weight.quant_map": raw("F32", 16), "weight.quant_state.bitsandbytes__nf4": raw("U8", 80)},
+     {"quantization_config": {"quant_method": "bitsandbytes"}}),
+    ("fp4", ("bitsandbytes (FP4)",), raw("U8", ROWS * COLUMNS // 2, 1), {"weight.quant_state.bitsandbytes__fp4": raw("U8", 80)}, None),
+    ("int8", ("bitsandbytes (int8)",), raw("I8", ROWS, COLUMNS), {"SCB": raw("F32", ROWS), "weight_format": raw("U8")}, None),
+    ("fp8_blocks", ("FP8",), raw("F8_E4M3", ROWS, COLUMNS), {"weight_scale_inv": raw("F32", 2, 2)}, {"quantization_config": {"quant_method": "fp8"}}),
+    ("fp8", ("FP8", "F8_E4M3"), raw("F8_E4M3", ROWS, COLUMNS), {"weight_scale": raw("F32")}, None),
+    ("fp8_alone", ("FP8", "F8_E5M2"), raw("F8_E5M2", ROWS, COLUMNS), {}, None),
+    ("nvfp4", ("NVFP4",), raw("U8", ROWS, COLUMNS // 2), {"weight_scale": raw("F8_E4M3", ROWS, 10), "weight_scale_2": raw("F32")}, None),
+    ("torchao", ("torchao",), None, {"_weight_qdata": raw("I8", ROWS, COLUMNS), "_weight_scale": raw("F32", ROWS)},
+     {"quantization_config": {"quant_method": "torchao"}}),
+    ("hqq", ("HQQ",), None, {"W_q": raw("U8", ROWS, 80)}, None),
+]
+for name, words, own, beside, config in KINDS:
+    def quantise(tensors, own=own, beside=beside):
+        tensors.pop(UP)
+        tensors.update({MATRIX + n: t for n, t in beside.items()} | ({UP: own} if own else {}))
+
+    case(4, "model.safetensors: tensor 'model.language_model.layers.1.mlp.up_proj.", "quantised with", *words, "use the checkpoint in bf16, f16 or f32")(
+        named("kind_" + name, lambda folder, change=quantise, config=config: tensors_of(folder, change, config)))
+
+for name in ("lora_A.weight", "lora_B.default.weight", "lora_magnitude_vector", "base_layer.weight", "modules_to_save.default.weight", "hada_w1_a",
+             "lokr_w1", "ia3_l"):
+    case(4, MATRIX + name, "an adapter (such as LoRA) that is not merged", "merge_and_unload")(
+        named("adapter_" + name, lambda folder, name=name: tensors_of(folder, lambda t: t.update({MATRIX + name: raw("BF16", 8, COLUMNS)}))))
+
+
+@case(4, "base_model.model.model", "an adapter", "not merged")
+def adapter_around_all(folder):
+    def change(tensors):
+        for name in list(tensors):
+            new = "base_model.model." + name
+            tensors[new.replace("up_proj.weight", "up_proj.base_layer.weight")] = tensors.pop(name)
+
+    tensors_of(folder, change)
+
+
+@case(4, UP, "F64", "F32, F16 or BF16")
+def tensor_in_double(folder):
+    tensors_of(folder, lambda t: t.update({UP: raw("F64", ROWS, COLUMNS)}))
+
+
+@case(3, "lm_head.weight", "is missing")
+def head_missing(folder):
+    edit_json(folder, "config.json", lambda c: c.update(tie_word_embeddings=False))
+
+
+@case(3, "embed_tokens.weight", "is missing")
+def embedding_missing(folder):
+    def change(tensors):
+        tensors["lm_head.weight"] = tensors.pop(PREFIX + "embed_tokens.weight")
+
+    tensors_of(folder, change, {"tie_word_embeddings": False})
+
+
+@case(3, "lm_head.weight", "expects shape [2048, 160]", "[3]")
+def head_of_other_shape(folder):
+    tensors_of(folder, lambda t: t.update({"lm_head.weight": raw("BF16", 3)}))
 
 
 # Tensors against the model.
@@ -278,12 +433,12 @@ def tensor_of_other_shape(folder):
     edit_header(folder, lambda h: h[UP]["shape"].reverse())
 
 
-@case(3, "layers.1.mlp.up_proj.weight", "I16")
+@case(4, "layers.1.mlp.up_proj.weight", "I16", "F32, F16 or BF16")
 def tensor_of_other_type(folder):
     edit_header(folder, lambda h: h[UP].update(dtype="I16"))
 
 
-@case(3, "norm.weight", "duplicate")
+@case(3, "model.norm.weight", "no place")
 def tensor_under_two_names(folder):
     def change(header):
         rename(header, "model.vision_tower.patch_embedder.position_embedding_table",
@@ -330,6 +485,7 @@ def value_infinite_in_per_layer_embedding(folder):
 # Shards.
 
 INDEX = "model.safetensors.index.json"
+FIRST = "model-00001-of-00002.safetensors"
 SECOND = "model-00002-of-00002.safetensors"
 
 
@@ -348,14 +504,33 @@ def index_without_map(folder):
     write(folder, INDEX, "{}")
 
 
-@case(3, INDEX, "model.stray", "does not hold it", model="nano-m")
-def index_lists_too_much(folder):
-    edit_json(folder, INDEX, lambda i: i["weight_map"].update({"model.stray": SECOND}))
+@case(3, INDEX, "model.safetensors", "has both", "is missing", model="nano-m")
+def index_and_a_foreign_file(folder):
+    header = json.dumps({PREFIX + "norm.weight": {"dtype": "BF16", "shape": [160], "data_offsets": [0, 320]}})
+    write(folder, "model.safetensors", struct.pack("<Q", len(header)) + header.encode() + bytes(320))
 
 
-@case(3, "norm.weight", "not listed", model="nano-m")
-def index_lists_too_little(folder):
-    edit_json(folder, INDEX, lambda i: i["weight_map"].pop(PREFIX + "norm.weight"))
+@case(3, "model.safetensors.index.json is missing", "2 files", model="nano-m")
+def index_lacks_for_odd_names(folder):
+    os.remove(os.path.join(folder, INDEX))
+    os.rename(os.path.join(folder, SECOND), os.path.join(folder, "b.safetensors"))
+    os.rename(os.path.join(folder, FIRST), os.path.join(folder, "a.safetensors"))
+
+
+@case(3, "model.safetensors.index.json is missing", FIRST, "1 more of 2", model="nano-m")
+def index_lacks(folder):
+    os.remove(os.path.join(folder, INDEX))
+
+
+@case(3, "model.safetensors.index.json is missing", SECOND, "0 more of 2", model="nano-m")
+def one_shard_alone(folder):
+    os.remove(os.path.join(folder, INDEX))
+    os.remove(os.path.join(folder, FIRST))
+
+
+@case(3, "norm.weight", "is missing", "lists it in " + SECOND, "does not hold it", model="nano-m")
+def index_lists_what_no_file_holds(folder):
+    edit_header(folder, lambda h: rename(h, PREFIX + "norm.weight", "model.vision_tower.stray.weight"), SECOND)
 
 
 @case(3, ".safetensors file", "../secret", model="nano-m")
@@ -537,19 +712,42 @@ def gguf_twice(file):
     file.tensors.append(file.tensor("blk.3.ffn_up.weight"))
 
 
-@gguf_case(3, "blk.3.ffn_up.weight", "IQ4_NL", "Q4_0")
-def gguf_type(file):
-    file.tensor("blk.3.ffn_up.weight").kind = 20
+# Number, name, values and bytes of a block of the types of gguf 0.19 that are not read.
+GGUF_TYPES = [(9, "Q8_1", 32, 40), (10, "Q2_K", 256, 84), (11, "Q3_K", 256, 110), (15, "Q8_K", 256, 292), (16, "IQ2_XXS", 256, 66),
+              (17, "IQ2_XS", 256, 74), (18, "IQ3_XXS", 256, 98), (19, "IQ1_S", 256, 50), (20, "IQ4_NL", 32, 18), (21, "IQ3_S", 256, 110),
+              (22, "IQ2_S", 256, 82), (23, "IQ4_XS", 256, 136), (24, "I8", 1, 1), (25, "I16", 1, 2), (26, "I32", 1, 4), (27, "I64", 1, 8),
+              (28, "F64", 1, 8), (29, "IQ1_M", 256, 56), (34, "TQ1_0", 256, 54), (35, "TQ2_0", 256, 66), (39, "MXFP4", 32, 17),
+              (40, "NVFP4", 64, 36), (41, "Q1_0", 128, 18)]
 
 
-@gguf_case(4, "general.architecture", "llama")
-def gguf_architecture(file):
-    file.entries["general.architecture"] = (gguf.STRING, b"llama")
+def gguf_of_type(file, kind, values, size):
+    t = file.tensor("blk.3.ffn_up.weight")
+    rows = t.ne[0] * t.ne[1] // (t.ne[0] - t.ne[0] % -values)
+    t.ne, t.kind = [t.ne[0] - t.ne[0] % -values, rows], kind
+    t.data = bytes(t.ne[0] * rows // values * size)
 
 
-@gguf_case(4, "towers", "mmproj")
-def gguf_towers(file):
-    file.entries["general.architecture"] = (gguf.STRING, b"clip")
+for number, name, values, size in GGUF_TYPES:
+    gguf_case(4, "blk.3.ffn_up.weight", "got %s;" % name, "Q4_0")(named("gguf_type_" + name, lambda file, n=number, v=values, s=size: gguf_of_type(file, n, v, s)))
+
+
+@gguf_case(4, "blk.3.ffn_up.weight", "unknown type 99", "Q4_0")
+def gguf_type_unknown(file):
+    file.tensor("blk.3.ffn_up.weight").kind = 99
+
+
+for architecture, what in [("llama", "not supported"), ("gemma3", "is Gemma 3"), ("gemma3n", "is Gemma 3n"), ("gemma-embedding", "vectors, not text"),
+                           ("gemma4-assistant", "drafter"), ("clip", "towers")]:
+    gguf_case(4, architecture if architecture != "clip" else "mmproj", what)(named(
+        "gguf_architecture_" + architecture, lambda file, a=architecture: file.entries.update({"general.architecture": (gguf.STRING, a.encode())})))
+
+for kind, what in [("mmproj", "towers"), ("adapter", "an adapter"), ("imatrix", "statistics")]:
+    gguf_case(4, what)(named("gguf_kind_" + kind, lambda file, k=kind: file.entries.update({"general.type": (gguf.STRING, k.encode())})))
+
+
+@gguf_case(3, "git-lfs pointer", "git lfs pull")
+def gguf_lfs_pointer(file):
+    return LFS.encode()
 
 
 @gguf_case(3, "holds no tensors")

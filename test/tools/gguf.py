@@ -151,10 +151,16 @@ def main():
     if command == "split-experts":
         split_experts(model)
         model.write(target)
+    elif command in ("head-same", "head-other", "head-alone"):
+        embed = model.tensor("token_embd.weight")
+        data = embed.data if command != "head-other" else embed.data[len(embed.data) // 2:] + embed.data[:len(embed.data) // 2]
+        model.tensors.append(Tensor("output.weight", embed.ne, embed.kind, data))
+        model.tensors = [t for t in model.tensors if command != "head-alone" or t is not embed]
+        model.write(target)
     elif command == "parts":
         write_parts(model, target, 3)
     else:
-        sys.exit("usage: gguf.py split-experts|parts IN.gguf OUT")
+        sys.exit("usage: gguf.py split-experts|head-same|head-other|head-alone|parts IN.gguf OUT")
 
 
 if __name__ == "__main__":

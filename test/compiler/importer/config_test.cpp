@@ -330,16 +330,42 @@ TEST(Config, ForeignModels) {
                  "supported are gemma4");
   for (const char *drafter : {"tiny-e-assistant", "tiny-u-assistant"})
     EXPECT_REFUSED(parse(base(drafter).dump()), 4, "_assistant\"", "drafter");
-  EXPECT_REFUSED(changed("E2B",
-                         [](Json &c) {
-                           c["quantization_config"]["quant_method"] =
-                               "compressed-tensors";
-                         }),
-                 4, "quantization_config", "compressed-tensors");
-  EXPECT_REFUSED(withField("E2B", "quantization_config", Json::object()), 4,
-                 "text_config.quantization_config");
+  struct {
+    const char *type, *what;
+  } const others[] = {{"gemma3", "is Gemma 3;"},
+                      {"gemma3n", "is Gemma 3n;"},
+                      {"paligemma", "is PaliGemma;"},
+                      {"diffusion_gemma", "DiffusionGemma"},
+                      {"embedding_gemma2", "gives vectors, not text"},
+                      {"gemma", "the first Gemma"},
+                      {"gemma2", "Gemma 2"},
+                      {"gemma3_text", "Gemma 3"},
+                      {"recurrent_gemma", "RecurrentGemma"},
+                      {"shieldgemma2", "ShieldGemma 2"},
+                      {"t5gemma", "T5Gemma"},
+                      {"vaultgemma", "VaultGemma"},
+                      {"gemma5", "is not supported"},
+                      {"gemma4_vision", "tower of Gemma 4 alone"}};
+  for (const auto &other : others)
+    EXPECT_REFUSED(parse(fmt::format(R"({{"model_type": "{}"}})", other.type)),
+                   4, other.type, other.what);
   EXPECT_REFUSED(withField("E2B", "model_type", "gemma3_text"), 4,
                  "text_config.model_type", "gemma3_text");
+}
+
+// Whether tensors are quantised they say themselves.
+TEST(Config, NotesQuantisation) {
+  auto note = [](const char *key, const Json &value) {
+    Parsed parsed = changed("E2B", [&](Json &c) { c[key] = value; });
+    EXPECT_EQ(parsed.code, 0) << parsed.message;
+    return parsed.model->quantisation;
+  };
+  EXPECT_EQ(note("quantization_config", {{"quant_method", "gptq"}}),
+            "quantization_config with quant_method \"gptq\"");
+  EXPECT_EQ(note("quantization", {{"bits", 4}}), "quantization");
+  EXPECT_EQ(note("quantization_config", nullptr), "");
+  EXPECT_EQ(withField("E2B", "quantization_config", 3).model->quantisation,
+            "text_config.quantization_config");
 }
 
 TEST(Config, UnsupportedFeatures) {

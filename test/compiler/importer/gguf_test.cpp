@@ -1,6 +1,7 @@
 // GGUF files: the header and what is refused in it, names and shapes, the
 // configuration and sampling defaults from metadata, models in parts.
 #include "compiler/importer/GgufModel.h"
+#include "compiler/importer/TensorNames.h"
 
 #include "compiler/importer/Checkpoint.h"
 #include "test/compiler/importer/GgufBuilder.h"
@@ -188,6 +189,22 @@ TEST(Gguf, RefusesTensors) {
   EXPECT_TRUE(has(r.message, {name, "twice"}));
   r = parse([&](GgufBuilder &b) { b.tensor(name).bytes += 64; });
   EXPECT_TRUE(has(r.message, {"64 bytes belong to no tensor"}));
+}
+
+// As gguf 0.19 numbers them.
+TEST(Gguf, NamesTypesThatAreNotRead) {
+  struct {
+    uint32_t id;
+    const char *name;
+  } const types[] = {{9, "Q8_1"},    {10, "Q2_K"},  {15, "Q8_K"},
+                     {20, "IQ4_NL"}, {29, "IQ1_M"}, {34, "TQ1_0"},
+                     {39, "MXFP4"},  {40, "NVFP4"}, {41, "Q1_0"}};
+  for (const auto &type : types) {
+    const GgufTensorType *found = findGgufTensorType(type.id);
+    ASSERT_TRUE(found) << type.name;
+    EXPECT_STREQ(found->name, type.name);
+    EXPECT_EQ(found->type, SourceType::Other);
+  }
 }
 
 // Every file that is cut short is refused, wherever it ends.

@@ -48,7 +48,25 @@ TEST(Json, SyntaxErrorsNameTheByte) {
   EXPECT_TRUE(has(problem("[1, 2"), {"JSON", "unexpected end"}));
   EXPECT_TRUE(has(problem("[1e999]"), {"JSON", "overflow"}));
   EXPECT_TRUE(has(problem("[\"\xff\"]"), {"JSON", "UTF-8"}));
-  EXPECT_TRUE(has(problem("[NaN]"), {"JSON", "byte 1"}));
+  EXPECT_TRUE(has(problem("[Nan]"), {"JSON", "byte 1"}));
+}
+
+// Python writes and reads them; behind them offsets are still those of the
+// text.
+TEST(Json, PythonsNumbersAreTheirNames) {
+  Result<Json> root = parseJson(
+      R"({"a":NaN,"b":[-Infinity,Infinity,-1],"c":"NaN\\","d":"\"NaN"})", "x");
+  ASSERT_TRUE(root) << root.error().message;
+  EXPECT_TRUE(isText(member(*root, "a"), "NaN"));
+  EXPECT_TRUE(isText(member(*root, "b")[0], "-Infinity"));
+  EXPECT_TRUE(isText(member(*root, "b")[1], "Infinity"));
+  EXPECT_EQ(member(*root, "b")[2], -1);
+  EXPECT_TRUE(isText(member(*root, "c"), "NaN\\"));
+  EXPECT_TRUE(isText(member(*root, "d"), "\"NaN"));
+  EXPECT_TRUE(has(problem("[NaN, Infinity, x]"), {"JSON", "byte 16"}));
+  EXPECT_TRUE(has(problem(R"({"a":NaN,"a":1})"), {"at byte 12: duplicate"}));
+  EXPECT_TRUE(has(problem("[NaN1]"), {"JSON"}));
+  EXPECT_TRUE(has(problem("NaN\"\\"), {"JSON"}));
 }
 
 TEST(Json, LongTokensStayOutOfTheMessage) {

@@ -45,7 +45,8 @@ TEST(Safetensors, ReadsEmptyTensorsAndEveryType) {
   EXPECT_EQ(problem(safetensors(
                 "{" + entry("e", "F32", "[0,7]", "[0,0]") + "," + a + "}", 12)),
             "accepted");
-  for (const char *type : {"BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"})
+  for (const char *type : {"BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0",
+                           "F8_E4M3FNUZ", "F8_E5M2FNUZ"})
     EXPECT_EQ(
         problem(safetensors("{" + entry("t", type, "[4]", "[0,4]") + "}", 4)),
         "accepted");
@@ -69,8 +70,6 @@ TEST(Safetensors, BrokenLength) {
   std::string longHeader =
       safetensors(std::string(safetensorsHeaderBytes + 1, ' '), 0);
   EXPECT_TRUE(has(problem(longHeader), {"header length", "too long"}));
-  EXPECT_TRUE(has(problem("version https://git-lfs.github.com/spec/v1\n"),
-                  {"git-lfs pointer", "git lfs pull"}));
 }
 
 TEST(Safetensors, BrokenJson) {
@@ -108,9 +107,8 @@ TEST(Safetensors, BrokenEntries) {
                   {"\"w\"", "integers", "1.5"}));
   EXPECT_TRUE(has(one(R"("dtype":"F32","shape":[[1]],"data_offsets":[0,4])"),
                   {"\"w\"", "array"}));
-  EXPECT_TRUE(
-      has(one(R"("dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1)"),
-          {"\"w\"", "unknown field \"x\""}));
+  EXPECT_EQ(one(R"("dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1)"),
+            "accepted"); // nobody reads it
   EXPECT_TRUE(has(one(R"("dtype":"F32","dtype":"F32","shape":[1])"),
                   {"duplicate key \"dtype\""}));
   EXPECT_TRUE(has(
