@@ -102,9 +102,9 @@ static Offset<fb::Source> writeSource(Builder &b, const SourceTensor &tensor,
 }
 
 static Offset<fb::Sampling> writeSampling(Builder &b, const SamplingFacts &g) {
-  return fb::CreateSampling(b, g.temperature, g.topP, g.topK,
-                            b.CreateVector(narrow(g.stop)),
-                            b.CreateVector(narrow(g.suppress)));
+  return fb::CreateSampling(
+      b, g.temperature, g.topP, g.topK, b.CreateVector(narrow(g.stop)),
+      b.CreateVector(narrow(g.suppress)), g.minP, int32_t(g.limit));
 }
 
 // One table per element of `list`.

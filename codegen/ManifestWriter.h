@@ -24,6 +24,8 @@ struct SamplingFacts {
   double temperature = 1, topP = 1;
   int64_t topK = 0;
   std::vector<int64_t> stop, suppress;
+  double minP = 0;
+  int64_t limit = 0;
 };
 
 // What `gemmac --verify` has measured (manifest table Fidelity).

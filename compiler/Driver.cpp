@@ -89,8 +89,6 @@ private:
   MLIRContext context{MLIRContext::Threading::DISABLED};
   OwningOpRef<ModuleOp> module;
   ModelInput input;
-  std::vector<uint8_t> tokenizer; // packed; empty: none
-  ChatTemplate chat;
   Binding binding;
   ProgramPlan plan;
   std::vector<KernelSpec> kernels;
@@ -138,21 +136,15 @@ Status Compilation::readInputs() {
     messages.remark(remarks);
   }
   if (makesProgram()) {
-    auto packed = input.packTokenizer(warnings);
-    if (!packed)
-      return packed.error();
-    if (!o.verify.empty() && !*packed)
+    std::vector<std::string> remarks;
+    if (Status s = input.readText(o.chatTemplate, warnings, remarks); !s)
+      return s;
+    if (!o.verify.empty() && input.tokenizer.empty())
       return makeError(
           ExitCode::Unsupported,
           "--verify runs the program on a text, but '{}' has no tokenizer",
           o.input);
-    Result<ChatTemplate> read = input.readChatTemplate(warnings);
-    if (!read)
-      return read.error();
-    if (*packed)
-      tokenizer = std::move(**packed);
-    chat = *read;
-    input.dropMetadata();
+    messages.remark(remarks);
   }
   messages.warn(warnings);
   return Done{};
@@ -450,13 +442,13 @@ Status Compilation::makeProgram() {
       .rehash = o.rehash,
       .discard = discard,
       .symbols = o.symbols,
-      .tokenizer = std::move(tokenizer),
+      .tokenizer = std::move(input.tokenizer),
       .threads = threads,
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
       .manifest = programFacts(input, o.name.empty() ? input.name : o.name,
-                               chat, *target, plan, binding.ignored)};
+                               *target, plan, binding.ignored)};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {
       progress.finish();

@@ -16,9 +16,10 @@ struct DriverOptions {
   std::string quantMap; // file; empty: none
   bool requantize = false;
   std::string cacheType = "auto";
-  std::string weights = "embedded"; // or external
-  bool rehash = false;              // external: reused by their contents only
-  std::string name;                 // of the model; empty: the checkpoint's
+  std::string weights = "embedded";  // or external
+  bool rehash = false;               // external: reused by their contents only
+  std::string name;                  // of the model; empty: the checkpoint's
+  std::string chatTemplate = "auto"; // or none, small, large
   std::string compileFrom; // file of a stage's text to go on from; empty: none
   std::string compileTo;   // stage to stop after and print; empty: none
   std::string emit;        // llvm, asm, obj; empty: a program

@@ -5,8 +5,11 @@
 #include "compiler/importer/TensorNames.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+
+#include <fmt/ranges.h>
 
 namespace gemmac {
 
@@ -109,30 +112,169 @@ Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
   return input;
 }
 
-Result<std::optional<std::vector<uint8_t>>>
-ModelInput::packTokenizer(std::vector<std::string> &warnings) const {
-  auto tokenizer = gguf ? packGgufTokenizer(gguf->metadata(), gguf->path(),
-                                            model.vocab, warnings)
-                        : gemmac::packTokenizer(path, model.vocab, warnings);
-  if (tokenizer && !*tokenizer)
+//===-- texts -------------------------------------------------------------===//
+
+// The names of the chat protocol's forms that --chat-template accepts.
+static std::optional<ChatProtocol> protocolOf(const std::string &choice) {
+  for (ChatProtocol p :
+       {ChatProtocol::None, ChatProtocol::Small, ChatProtocol::Large})
+    if (choice == chatProtocolName(p))
+      return p;
+  return std::nullopt;
+}
+
+// The template's protocol, the chosen one, or that of the model where there is
+// no template: what it needs is that the vocabulary has its tokens.
+Status ModelInput::chooseProtocol(const std::string &choice,
+                                  std::vector<std::string> &warnings) {
+  const char *const lack = "<|turn> and <turn|>, the tokens of a turn";
+  bool can = vocabulary.speaksChat();
+  if (std::optional<ChatProtocol> chosen = protocolOf(choice)) {
+    protocol = *chosen;
+    if (protocol == ChatProtocol::None || can)
+      return Done{};
+    return makeError(ExitCode::Unsupported,
+                     "--chat-template={}: the vocabulary of '{}' lacks {}",
+                     choice, path, lack);
+  }
+  protocol = chat.protocol;
+  if (protocol == ChatProtocol::None && can) {
+    protocol = model.pleWidth > 0 ? ChatProtocol::Small : ChatProtocol::Large;
+    warnings.push_back(fmt::format(
+        "'{}' has no chat template: the program speaks the {} form of Gemma "
+        "4's own; --chat-template=none is for a model that only continues text",
+        path, chatProtocolName(protocol)));
+  } else if (!can) {
+    protocol = ChatProtocol::None;
+    if (vocabulary.pieces)
+      warnings.push_back(fmt::format(
+          "the vocabulary of '{}' lacks {}: 'run' continues text and 'chat' is "
+          "not available",
+          path, lack));
+  }
+  return Done{};
+}
+
+// Rows that no token has are read, but never generated; nor is what has no row
+// in the table of per-layer embeddings, because it could not be read.
+void ModelInput::limitIds(std::vector<std::string> &warnings,
+                          std::vector<std::string> &remarks) {
+  if (!vocabulary.pieces)
+    return;
+  int64_t limit = vocabulary.pieces;
+  if (model.pleWidth && model.pleVocab < limit) {
+    limit = model.pleVocab;
+    warnings.push_back(fmt::format(
+        "'{}' has {} tokens and per-layer embeddings for {}: the others are "
+        "refused in texts and never generated",
+        path, vocabulary.pieces, limit));
+  }
+  if (vocabulary.beyond)
+    warnings.push_back(fmt::format(
+        "'{}' adds {} token{} that the model has no row for: in texts {} plain "
+        "text",
+        path, vocabulary.beyond, vocabulary.beyond == 1 ? "" : "s",
+        vocabulary.beyond == 1 ? "it is" : "they are"));
+  std::vector<int64_t> &suppress = generation.suppress;
+  suppress.insert(suppress.end(), vocabulary.unused.begin(),
+                  vocabulary.unused.end());
+  llvm::sort(suppress);
+  suppress.erase(llvm::unique(suppress), suppress.end());
+  if (limit == model.vocab)
+    return;
+  generation.limit = limit;
+  std::string text = fmt::format(
+      "'{}' has {} rows for {} tokens: ids from {} on are never generated",
+      path, model.vocab, vocabulary.pieces, limit);
+  // That many are no padding: it may be the tokenizer of another model.
+  (limit * 2 < model.vocab ? warnings : remarks).push_back(text);
+}
+
+void ModelInput::completeStops(std::vector<std::string> &warnings,
+                               std::vector<std::string> &remarks) {
+  std::vector<int64_t> &stop = generation.stop;
+  auto add = [&](gm_tok_name name) {
+    int64_t id = vocabulary.pieces ? vocabulary.named[name] : -1;
+    if (id >= 0 && !llvm::is_contained(stop, id))
+      stop.push_back(id);
+  };
+  if (protocol != ChatProtocol::None)
+    for (gm_tok_name name :
+         {GM_TOK_EOS, GM_TOK_TURN_CLOSE, GM_TOK_TOOL_RESPONSE_OPEN})
+      add(name);
+  else if (generation.stopFrom.empty())
+    add(GM_TOK_EOS);
+  if (stop.empty() && generation.stopFrom.empty() && !vocabulary.pieces)
+    stop.push_back(1); // <eos> of the family
+  llvm::sort(stop);
+  if (stop.empty())
+    warnings.push_back(fmt::format(
+        "'{}' names no token that ends a text: only -n does", path));
+  std::vector<std::string> by;
+  if (!generation.stopFrom.empty())
+    by.push_back(generation.stopFrom);
+  if (protocol != ChatProtocol::None)
+    by.push_back("the chat protocol");
+  remarks.push_back(
+      fmt::format("texts end at {} ({})", fmt::join(stop, ", "),
+                  by.empty() ? "no file says so" : llvm::join(by, " and ")));
+}
+
+std::vector<std::string> ModelInput::facts() const {
+  std::vector<std::string> lines;
+  const GenerationConfig &g = generation;
+  lines.push_back(
+      chat.place.empty()
+          ? fmt::format("no chat template, protocol {}",
+                        chatProtocolName(protocol))
+          : fmt::format("chat template in {} ({}), protocol {}", chat.place,
+                        chat.known ? "a known one" : "an unknown one",
+                        chatProtocolName(protocol)));
+  std::string from =
+      g.samplingFrom.empty() ? "no file says how to generate" : g.samplingFrom;
+  lines.push_back(
+      g.temperature > 0
+          ? fmt::format("tokens are drawn: temperature {}, top-k {}, top-p {}, "
+                        "min-p {} ({})",
+                        g.temperature, g.topK, g.topP, g.minP, from)
+          : fmt::format("always the most likely token, as transformers ({}); "
+                        "--temp of the program decides",
+                        from));
+  return lines;
+}
+
+Status ModelInput::readText(const std::string &choice,
+                            std::vector<std::string> &warnings,
+                            std::vector<std::string> &remarks) {
+  auto packed = gguf ? packGgufTokenizer(gguf->metadata(), gguf->path(),
+                                         model.vocab, warnings)
+                     : packTokenizer(path, model.vocab, warnings);
+  if (!packed)
+    return packed.error();
+  if (*packed) {
+    tokenizer = std::move((*packed)->blob);
+    vocabulary = std::move((*packed)->vocabulary);
+  } else {
     warnings.push_back(
         fmt::format("'{}' has no {}: the program will take --tokens only", path,
                     gguf ? "tokenizer.ggml.tokens" : "tokenizer.json"));
-  return tokenizer;
-}
-
-Result<ChatTemplate>
-ModelInput::readChatTemplate(std::vector<std::string> &warnings) const {
+  }
   bool small = model.pleWidth > 0;
-  auto chat = gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
-                                          warnings)
-                   : gemmac::readChatTemplate(path, small, warnings);
-  if (chat && chat->protocol == ChatProtocol::None)
-    warnings.push_back(fmt::format(
-        "'{}' has no chat template{}: 'run' continues text and 'chat' is not "
-        "available; an instruction model needs it to answer",
-        path, gguf ? "" : " (chat_template.jinja)"));
-  return chat;
+  auto found = gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(),
+                                           small, warnings)
+                    : readChatTemplate(path, small, warnings);
+  if (!found)
+    return found.error();
+  chat = *found;
+  if (Status s = chooseProtocol(choice, warnings); !s)
+    return s;
+  limitIds(warnings, remarks);
+  completeStops(warnings, remarks);
+  for (std::string &line : facts())
+    remarks.push_back(std::move(line));
+  if (gguf)
+    gguf->dropMetadata();
+  return Done{};
 }
 
 } // namespace gemmac

@@ -7,6 +7,8 @@
 #include "compiler/importer/Tokenizer.h"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace gemmac {
 
@@ -32,18 +34,27 @@ public:
 
   std::string name; // what the model calls itself, else checkpointName
 
-  // nullopt, with a warning: it has none.
-  Result<std::optional<std::vector<uint8_t>>>
-  packTokenizer(std::vector<std::string> &warnings) const;
-  Result<ChatTemplate>
-  readChatTemplate(std::vector<std::string> &warnings) const;
-  // After those two: gives back what only they read.
-  void dropMetadata() {
-    if (gguf)
-      gguf->dropMetadata();
-  }
+  // Of readText.
+  std::vector<uint8_t> tokenizer; // packed; empty: there is none
+  Vocabulary vocabulary;
+  ChatTemplate chat;                          // of the checkpoint
+  ChatProtocol protocol = ChatProtocol::None; // that the program speaks
+
+  // Reads what a program needs for texts, and completes `generation` by it: no
+  // padding is generated, and what ends a turn of the chat protocol ends a
+  // text. `choice` is --chat-template. `remarks` get what was found where.
+  Status readText(const std::string &choice, std::vector<std::string> &warnings,
+                  std::vector<std::string> &remarks);
 
 private:
+  Status chooseProtocol(const std::string &choice,
+                        std::vector<std::string> &warnings);
+  void limitIds(std::vector<std::string> &warnings,
+                std::vector<std::string> &remarks);
+  void completeStops(std::vector<std::string> &warnings,
+                     std::vector<std::string> &remarks);
+  std::vector<std::string> facts() const;
+
   std::string path;
   GgufModel *gguf = nullptr; // `tensors` where it is one
 };

@@ -10,8 +10,7 @@ static RopeFacts ropeFacts(const RopeConfig &rope) {
 }
 
 ManifestInput programFacts(const ModelInput &input, const std::string &name,
-                           const ChatTemplate &chat, const Target &target,
-                           const ProgramPlan &plan,
+                           const Target &target, const ProgramPlan &plan,
                            const std::vector<IgnoredTensor> &ignored) {
   const ModelConfig &model = input.model;
   const GenerationConfig &generation = input.generation;
@@ -29,9 +28,10 @@ ManifestInput programFacts(const ModelInput &input, const std::string &name,
                     .pleWidth = model.pleWidth,
                     .localRope = ropeFacts(model.localRope),
                     .globalRope = ropeFacts(model.globalRope),
-                    .chat = int(chat.protocol)},
+                    .chat = int(input.protocol)},
           .sampling = {generation.temperature, generation.topP, generation.topK,
-                       generation.stop, generation.suppress},
+                       generation.stop, generation.suppress, generation.minP,
+                       generation.limit},
           .target = target,
           .plan = plan,
           .source = *input.tensors,

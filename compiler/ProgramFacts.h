@@ -9,8 +9,7 @@ namespace gemmac {
 
 // What writeProgram does not fill in. Refers to its arguments.
 ManifestInput programFacts(const ModelInput &input, const std::string &name,
-                           const ChatTemplate &chat, const Target &target,
-                           const ProgramPlan &plan,
+                           const Target &target, const ProgramPlan &plan,
                            const std::vector<IgnoredTensor> &ignored);
 
 } // namespace gemmac

@@ -101,6 +101,12 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.option("--name", o.name, "NAME",
               "what the program says the model is called (default: "
               "general.name of a GGUF file, else the folder's name)");
+  line.choice("--chat-template", o.chatTemplate,
+              {"auto", "small", "large", "none"},
+              "chat format that the program speaks: auto is that of the "
+              "checkpoint's template, or without one that of models of its "
+              "kind; small: E2B, E4B; large: 12B, 26B-A4B, 31B; none: 'run' "
+              "only continues text");
   line.choice("--compile-to", o.compileTo,
               {"import", "optimize", "select", "plan", "native"},
               "stop after a stage and print it; needs no weights");

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 5
+#define GM_ABI 6
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */

@@ -50,6 +50,12 @@ enum gm_tok_flag {
   GM_TOK_BYTE = 1,    // text is "<0xHH>": decodes to one byte
   GM_TOK_ADDED = 2,   // found in raw text before anything else
   GM_TOK_SPECIAL = 4, // hidden by decode unless asked for
+  // Of added tokens:
+  GM_TOK_NORMALIZED = 8, // found after spaces have become U+2581, as in its
+                         // text, in what the others leave
+  GM_TOK_LSTRIP = 16,    // takes the white space before it
+  GM_TOK_RSTRIP = 32,    // and behind it
+  GM_TOK_WORD = 64,      // not found next to a letter
 };
 
 // One merge. A slot nobody uses has left = GM_TOK_NONE.
@@ -81,8 +87,9 @@ struct gm_tok_header {
   uint64_t block_of;    // uint16[0x1100]: block of code point >> 8
   uint64_t code_points; // uint32[blocks][256]: id of the one-character piece
   uint64_t byte_ids;    // uint32[256]: id of "<0xHH>"
-  uint64_t added_ids;   // uint32[added]: sorted by the bytes of their text
-  uint64_t added_first; // uint32[257]: where each first byte starts there
+  uint64_t added_ids;   // uint32[added]: first those not normalized, each kind
+                        // sorted by the bytes of their text
+  uint64_t added_first; // uint32[2][257]: where each first byte starts there
   uint64_t bridge;      // uint64[]: bit set for each (x, y) such that a merge
                         // joins a piece ending in symbol x with one starting
                         // in symbol y; unset = text can be cut between them

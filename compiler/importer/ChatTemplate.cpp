@@ -17,11 +17,11 @@ namespace {
 
 constexpr uint64_t mostBytes = 16 << 20; // of a template or tokenizer_config
 
-// The two templates published on 2026-07-09.
+// The two templates published on 2026-07-09, as `canonical` makes them.
 constexpr std::string_view smallHash =
-    "3beb16a140a78c7bf71cd86609f58e56f1594e670e95fe58bd6022f941d1cb1e";
+    "523fc86ed4db0357763963f4b0fdbce319903f1f68b2d03f593bef7a56836533";
 constexpr std::string_view largeHash =
-    "df269903ea2e27a6426bf65f34f530a571cc04bf9b92ad8928ffa909eb46ecc5";
+    "2af48814bacaf2a35a2d57aa19eee6c42ed530011977e8f414cf1d467da446c2";
 
 std::string sha256(std::string_view text) {
   std::array<uint8_t, 32> hash = llvm::SHA256::hash(llvm::ArrayRef<uint8_t>(
@@ -29,55 +29,135 @@ std::string sha256(std::string_view text) {
   return llvm::toHex(hash, /*LowerCase=*/true);
 }
 
-// The text of the template; no value where the checkpoint has none.
-std::optional<std::string> findTemplate(const std::string &folder) {
-  if (hasFile(folder, "chat_template.jinja"))
-    return orFail(readFile(joinPath(folder, "chat_template.jinja"), mostBytes));
-  if (!hasFile(folder, "tokenizer_config.json"))
-    return {};
-  std::string path = joinPath(folder, "tokenizer_config.json");
-  const Json config =
-      orFail(parseJson(orFail(readFile(path, mostBytes)), path));
-  const Json *value = &member(config, "chat_template");
-  if (!isGiven(*value))
-    return {};
-  // Several templates by name: the one called "default" is the chat's.
-  if (value->is_array())
-    for (const Json &item : *value)
-      if (isText(member(item, "name"), "default")) {
-        value = &member(item, "template");
-        break;
-      }
-  if (!value->is_string())
-    NamedFile{path}.bad("chat_template expects a string or a list with a "
-                        "template named \"default\"");
-  return value->get<std::string>();
+// Tools change line ends and what is at the end of the text, which mean
+// nothing in these templates.
+std::string canonical(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF"))
+    text.remove_prefix(3);
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i)
+    if (text[i] != '\r')
+      out += text[i];
+    else if (i + 1 == text.size() || text[i + 1] != '\n')
+      out += '\n';
+  out.erase(out.find_last_not_of(" \t\n") + 1);
+  return out;
 }
 
-ChatTemplate recognise(std::string_view text, const std::string &name,
+struct Found {
+  std::string text;  // empty: there is none
+  std::string place; // for messages
+};
+
+bool isBlank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == text.npos;
+}
+
+Found found(std::string_view text, std::string place) {
+  return isBlank(text) ? Found() : Found{std::string(text), std::move(place)};
+}
+
+// A text, or several by name: a list of {name, template} or an object. Of those
+// the one called "default" is the chat's, or else the first.
+Found pick(const Json &value, const std::string &place, const NamedFile &file) {
+  Found first;
+  auto wrong = [&](const Json &got) {
+    file.bad("{} expects a text or texts by name, got {}", place, shown(got));
+  };
+  auto take = [&](const std::string &name, const Json &text) {
+    if (!text.is_string())
+      wrong(text);
+    if (first.text.empty() || name == "default")
+      first = found(text.get_ref<const std::string &>(),
+                    fmt::format("{}, {}", place, gemmac::quoted(name)));
+  };
+  if (!isGiven(value))
+    return {};
+  if (value.is_string())
+    return found(value.get_ref<const std::string &>(), place);
+  if (!value.is_structured())
+    wrong(value);
+  for (const auto &[key, item] : value.items()) {
+    const Json &name = member(item, "name");
+    if (value.is_object())
+      take(key, item);
+    else
+      take(name.is_string() ? name.get<std::string>() : key,
+           member(item, "template"));
+  }
+  return first;
+}
+
+// Where tools put it; the first that has one counts, as for transformers.
+struct Place {
+  const char *file;
+  const char *key; // nullptr: the file is the template
+};
+const Place places[] = {{"chat_template.jinja", nullptr},
+                        {"tokenizer_config.json", "chat_template"},
+                        {"chat_template.json", "chat_template"},
+                        {"processor_config.json", "chat_template"}};
+
+Found findIn(const std::string &folder) {
+  for (const Place &place : places) {
+    if (!hasFile(folder, place.file))
+      continue;
+    NamedFile file{joinPath(folder, place.file)};
+    std::string text = orFail(readFile(file.name, mostBytes));
+    Found here;
+    if (!place.key)
+      here = found(text, place.file);
+    else if (Json root = orFail(parseJson(text, file.name)); root.is_object())
+      here = pick(member(root, place.key),
+                  fmt::format("{} of {}", place.key, place.file), file);
+    if (!here.text.empty())
+      return here;
+  }
+  return {};
+}
+
+Found findIn(const GgufHeader &metadata, const NamedFile &file) {
+  const std::string key = "tokenizer.chat_template";
+  if (Found own = pick(metadata.find(key), key, file); !own.text.empty())
+    return own;
+  Json named = Json::object();
+  for (const auto &[name, value] : metadata.metadata->items())
+    if (name.starts_with(key + "."))
+      named[name.substr(key.size() + 1)] = value;
+  return pick(named, key, file);
+}
+
+ChatTemplate recognise(const Found &found, const std::string &name,
                        bool smallModel, std::vector<std::string> &warnings) {
-  ChatTemplate found;
-  found.sha256 = sha256(text);
-  found.known = found.sha256 == smallHash || found.sha256 == largeHash;
-  bool small = found.known ? found.sha256 == smallHash : smallModel;
-  found.protocol = small ? ChatProtocol::Small : ChatProtocol::Large;
-  if (!found.known)
+  ChatTemplate chat;
+  if (found.text.empty())
+    return chat;
+  chat.place = found.place;
+  chat.sha256 = sha256(found.text);
+  std::string hash = sha256(canonical(found.text));
+  chat.known = hash == smallHash || hash == largeHash;
+  bool small = chat.known ? hash == smallHash : smallModel;
+  chat.protocol = small ? ChatProtocol::Small : ChatProtocol::Large;
+  if (!chat.known)
     warnings.push_back(fmt::format(
         "{}: the chat template (sha256 {}) is not one of the two known ones; "
         "the program speaks the {} form of 2026-07-09 instead",
-        name, found.sha256, small ? "small" : "large"));
-  return found;
+        name, chat.sha256, chatProtocolName(chat.protocol)));
+  return chat;
 }
 
 } // namespace
+
+const char *chatProtocolName(ChatProtocol protocol) {
+  static const char *const names[] = {"none", "small", "large"};
+  return names[int(protocol)];
+}
 
 Result<ChatTemplate> readChatTemplate(const std::string &folder,
                                       bool smallModel,
                                       std::vector<std::string> &warnings) {
   return reading(folder, [&] {
-    std::optional<std::string> text = findTemplate(folder);
-    return text ? recognise(*text, folder, smallModel, warnings)
-                : ChatTemplate();
+    return recognise(findIn(folder), folder, smallModel, warnings);
   });
 }
 
@@ -86,13 +166,7 @@ Result<ChatTemplate> readGgufChatTemplate(const GgufHeader &metadata,
                                           bool smallModel,
                                           std::vector<std::string> &warnings) {
   return reading(name, [&] {
-    const Json &text = metadata.find("tokenizer.chat_template");
-    if (text.is_discarded())
-      return ChatTemplate();
-    if (!text.is_string())
-      NamedFile{name}.bad("tokenizer.chat_template expects a string, got {}",
-                          shown(text));
-    return recognise(text.get_ref<const std::string &>(), name, smallModel,
+    return recognise(findIn(metadata, NamedFile{name}), name, smallModel,
                      warnings);
   });
 }

@@ -190,10 +190,6 @@ void ConfigReader::readPerLayerEmbedding(const Fields &text) {
     return;
   model.pleVocab =
       text.integer("vocab_size_per_layer_input", 1, limits::vocab, model.vocab);
-  if (model.pleVocab < model.vocab)
-    file.bad("{} expects at least vocab_size {}, got {}",
-             text.called("vocab_size_per_layer_input"), model.vocab,
-             model.pleVocab);
 }
 
 void ConfigReader::readExperts(const Fields &text) {

@@ -61,15 +61,17 @@ struct ModelConfig {
   int64_t lastOwner() const;
 };
 
-// Sampling defaults and special ids (generation_config.json, then config.json,
-// then the defaults of spec/gemma4-tokenizer-chat.md section 8).
+// What a program does where its flags say nothing
+// (docs/model/tokenizer-chat.md#8).
 struct GenerationConfig {
-  double temperature = 1.0;
-  int64_t topK = 64;
-  double topP = 0.95;
-  int64_t bos = 2, pad = 0;
-  std::vector<int64_t> stop = {1}; // eos_token_id, ascending, unique
-  std::vector<int64_t> suppress;   // suppress_tokens
+  double temperature = 0; // 0: always the most likely token
+  int64_t topK = 50;      // 0: all
+  double topP = 1, minP = 0;
+  std::vector<int64_t> stop;     // end a text; ascending, each once
+  std::vector<int64_t> suppress; // are never generated; likewise
+  int64_t limit = 0; // nor are ids from here on, which no token has; 0: none
+  // Which file said so, empty: none did.
+  std::string samplingFrom, stopFrom;
 };
 
 // Reads FOLDER/config.json. `warnings` gets one line per oddity that is not an
@@ -79,7 +81,10 @@ struct GenerationConfig {
 Result<ModelConfig> readModelConfig(const std::string &folder,
                                     std::vector<std::string> &warnings);
 
-// Reads FOLDER/generation_config.json (absent is fine) against `model`.
+// Reads FOLDER/generation_config.json, or where there is none what config.json
+// says of generation, as transformers 5.24 does; config.json's stop ids also
+// where the other file has none. Errors: not JSON, values of another type.
+// Numbers that mean nothing get a warning.
 Result<GenerationConfig>
 readGenerationConfig(const std::string &folder, const ModelConfig &model,
                      std::vector<std::string> &warnings);

@@ -1,6 +1,6 @@
 // What the readers of config.json (Config.cpp: which model, its dimensions and
 // options; ConfigLayers.cpp: what differs per layer), generation_config.json
-// and GGUF metadata share. Private to them.
+// (GenerationConfig.cpp) and GGUF metadata share. Private to them.
 #pragma once
 
 #include "compiler/importer/Config.h"
@@ -38,21 +38,56 @@ void finishDimensions(ModelConfig &model);
 void finishLayers(ModelConfig &model, int64_t shared, int64_t headDim,
                   const NamedFile &file);
 
+// A field that transformers generates by and our programs do not, and its value
+// that changes nothing (null does not, either).
+struct IgnoredKey {
+  const char *key;
+  std::optional<double> neutral = {};
+  bool sampling = false; // counts only where tokens are drawn
+};
+
 // How a kind of file spells the fields of a GenerationConfig.
 struct GenerationKeys {
-  const char *temperature, *topK, *topP, *penalty;
-  const char *bos, *pad, *suppress;
+  const char *temperature, *topK, *topP, *minP, *suppress;
   std::vector<const char *> stop;
+  std::vector<IgnoredKey> ignored;
 };
-// The special ids that `fields` have; the stop ids of all keys together.
-void readSpecialIds(const Fields &fields, const GenerationKeys &keys,
-                    int64_t vocab, GenerationConfig &config);
-// Everything that `fields` have.
-void readGeneration(const Fields &fields, const GenerationKeys &keys,
-                    int64_t vocab, GenerationConfig &config,
-                    const NamedFile &file, std::vector<std::string> &warnings);
-// Ascending, each once.
-void sortIds(std::vector<int64_t> &ids);
+
+// Reads what a checkpoint says of generation, with the defaults, and the
+// meaning of odd values, of transformers 5.24: see
+// docs/model/tokenizer-chat.md#8.
+class GenerationReader {
+public:
+  // Of several objects the first that has a key counts.
+  GenerationReader(const GenerationKeys &keys, std::vector<Fields> objects,
+                   int64_t vocab, const NamedFile &file,
+                   std::vector<std::string> &warnings)
+      : keys(keys), objects(std::move(objects)), vocab(vocab), file(file),
+        warnings(warnings) {}
+
+  // As Python takes the value of `key`: null, zeros and what is empty are not.
+  bool isTrue(const char *key) const { return isTrue(find(key)); }
+  bool has(const char *key) const { return isGiven(find(key)); }
+  // Unless `sample`, the most likely token is taken.
+  void readSampling(bool sample, GenerationConfig &config) const;
+  void readSuppress(GenerationConfig &config) const;
+  // Of all keys together; what `config` has stays if no key is given.
+  void readStop(GenerationConfig &config) const;
+
+private:
+  static bool isTrue(const Json &value);
+  const Json &find(const char *key) const;
+  double number(const char *key, double fallback, double low, double high,
+                double otherwise, const char *meaning) const;
+  void addIds(const char *key, std::vector<int64_t> &ids) const;
+  void warnOfIgnored(bool sample) const;
+
+  const GenerationKeys &keys;
+  const std::vector<Fields> objects;
+  const int64_t vocab;
+  const NamedFile &file;
+  std::vector<std::string> &warnings;
+};
 
 // Reads one config.json.
 class ConfigReader {

@@ -84,17 +84,14 @@ void GgufConfigReader::readDimensions() {
   int64_t rows =
       data.integer("gemma4.vocab_size", 1, limits::vocab, model.vocab);
   if (rows != model.vocab)
-    file.bad(
-        "gemma4.vocab_size expects the {} rows of token_embd.weight, got {}",
-        model.vocab, rows);
+    warnings.push_back(
+        fmt::format("{}: gemma4.vocab_size is {}; the {} rows of "
+                    "token_embd.weight count",
+                    file.name, rows, model.vocab));
   model.pleWidth = data.integer("gemma4.embedding_length_per_layer_input", 0,
                                 limits::width, 0);
   if (model.pleWidth)
     model.pleVocab = rowsOf("embed_tokens_per_layer.weight", limits::vocab);
-  if (model.pleWidth && model.pleVocab < model.vocab)
-    file.bad(
-        "tensor 'per_layer_token_embd.weight' expects at least {} rows, got {}",
-        model.vocab, model.pleVocab);
 }
 
 void GgufConfigReader::readExperts() {
@@ -221,17 +218,19 @@ ModelConfig GgufConfigReader::read() {
   return std::move(model);
 }
 
+// The format has no do_sample: who writes a temperature draws by it.
 const GenerationKeys &ggufKeys() {
   static const GenerationKeys keys = {
       .temperature = "general.sampling.temp",
       .topK = "general.sampling.top_k",
       .topP = "general.sampling.top_p",
-      .penalty = "general.sampling.penalty_repeat",
-      .bos = "tokenizer.ggml.bos_token_id",
-      .pad = "tokenizer.ggml.padding_token_id",
+      .minP = "general.sampling.min_p",
       .suppress = "tokenizer.ggml.suppress_tokens",
       .stop = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eos_token_ids",
-               "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}};
+               "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"},
+      .ignored = {{"general.sampling.mirostat", 0, true},
+                  {"general.sampling.penalty_repeat", 1},
+                  {"general.sampling.xtc_probability", 0, true}}};
   return keys;
 }
 
@@ -248,20 +247,18 @@ readGgufGeneration(const GgufModel &model, const ModelConfig &config,
                    std::vector<std::string> &warnings) {
   return reading(model.path(), [&] {
     NamedFile file{model.path()};
-    const Fields data(*model.metadata().metadata, "", file);
+    const GenerationKeys &keys = ggufKeys();
+    GenerationReader reader(keys,
+                            {Fields(*model.metadata().metadata, "", file)},
+                            config.vocab, file, warnings);
     GenerationConfig result;
-    result.stop.clear();
-    readGeneration(data, ggufKeys(), config.vocab, result, file, warnings);
-    const Json &tokens = data.get("tokenizer.ggml.tokens");
-    for (size_t id = 0;
-         tokens.is_array() && id < tokens.size() && int64_t(id) < config.vocab;
-         ++id)
-      if (isText(tokens[id], "<turn|>") ||
-          isText(tokens[id], "<|tool_response>"))
-        result.stop.push_back(int64_t(id));
-    if (result.stop.empty())
-      result.stop = {1};
-    sortIds(result.stop);
+    bool sample = reader.has(keys.temperature) || reader.has(keys.topK) ||
+                  reader.has(keys.topP) || reader.has(keys.minP);
+    reader.readSampling(sample, result);
+    reader.readSuppress(result);
+    reader.readStop(result);
+    if (!sample)
+      result.samplingFrom.clear();
     return result;
   });
 }

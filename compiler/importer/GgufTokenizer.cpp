@@ -36,10 +36,11 @@ public:
                 std::vector<std::string> &warnings)
       : NamedFile{name}, metadata(metadata), warnings(warnings) {}
 
-  TokenizerModel run(int64_t vocab) {
+  TokenizerModel run(int64_t rows) {
     checkKind();
-    readPieces(vocab);
+    readPieces(rows);
     readTypes();
+    model.findUnused();
     findByteTokens(model, *this);
     addMerges(model, get("merges"), "tokenizer.ggml.merges", *this);
     return std::move(model);
@@ -63,27 +64,57 @@ private:
                                 "Gemma 4 adds no space");
   }
 
-  void readPieces(int64_t vocab) {
-    const Json &tokens = get("tokens");
+  // Converters fill rows that no token has with such a piece.
+  static bool isPadding(std::string_view piece, const Json &type) {
+    return type == Unused && (piece.empty() || piece.starts_with("[PAD"));
+  }
+
+  // How many of the tokens are pieces of the model: behind them are padding
+  // and added tokens that the model has no row for.
+  size_t countPieces(const Json &tokens, const Json &types, int64_t rows) {
+    size_t count = tokens.size();
+    for (; count > 0; --count) {
+      const Json &type = types[count - 1];
+      bool added = type == Control || type == UserDefined;
+      if (int64_t(count) > rows && added)
+        ++model.beyond;
+      else if (!isPadding(textOf(tokens, count - 1), type))
+        break;
+    }
+    if (int64_t(count) > rows)
+      bad("tokenizer.ggml.tokens expects at most {} pieces (the rows of "
+          "token_embd.weight), got {}",
+          rows, count);
+    return count;
+  }
+
+  std::string_view textOf(const Json &tokens, size_t id) {
+    if (!tokens[id].is_string() ||
+        !isUtf8(tokens[id].get_ref<const std::string &>()))
+      bad("tokenizer.ggml.tokens[{}] expects UTF-8, got {}", id,
+          shown(tokens[id]));
+    return tokens[id].get_ref<const std::string &>();
+  }
+
+  void readPieces(int64_t rows) {
+    const Json &tokens = get("tokens"), &types = get("token_type");
     if (!tokens.is_array())
       bad("tokenizer.ggml.tokens expects an array of strings, got {}",
           shown(tokens));
-    if (int64_t(tokens.size()) != vocab)
-      bad("tokenizer.ggml.tokens expects {} pieces (the model's vocabulary "
-          "size), got {}",
-          vocab, tokens.size());
-    model.resize(tokens.size());
+    if (!types.is_array() || types.size() != tokens.size())
+      bad("tokenizer.ggml.token_type expects an array of {} numbers, one per "
+          "token, got {}",
+          tokens.size(), shown(types));
+    model.resize(countPieces(tokens, types, rows));
     size_t twice = 0, bytes = 0;
-    for (size_t id = 0; id < tokens.size(); ++id) {
-      if (!tokens[id].is_string() ||
-          !isUtf8(tokens[id].get_ref<const std::string &>()))
-        bad("tokenizer.ggml.tokens[{}] expects UTF-8, got {}", id,
-            shown(tokens[id]));
-      model.pieces[id] = tokens[id].get_ref<const std::string &>();
-      model.inModel[id] =
-          model.ids.emplace(model.pieces[id], int64_t(id)).second;
+    for (size_t id = 0; id < model.pieces.size(); ++id) {
+      std::string_view text = textOf(tokens, id);
+      if (isPadding(text, types[id]))
+        continue;
+      model.pieces[id] = text;
+      model.inModel[id] = model.ids.emplace(text, int64_t(id)).second;
       twice += !model.inModel[id];
-      if ((bytes += model.pieces[id].size()) > mostText)
+      if ((bytes += text.size()) > mostText)
         bad("tokenizer.ggml.tokens expects at most {} bytes of text", mostText);
     }
     if (twice)
@@ -94,10 +125,6 @@ private:
 
   void readTypes() {
     const Json &types = get("token_type");
-    if (!types.is_array() || types.size() != model.pieces.size())
-      bad("tokenizer.ggml.token_type expects an array of {} numbers, one per "
-          "token, got {}",
-          model.pieces.size(), shown(types));
     for (size_t id = 0; id < model.pieces.size(); ++id) {
       const Json &type = types[id];
       if (!type.is_number_integer() || type < Normal || type > Byte)
@@ -122,14 +149,14 @@ private:
 
 } // namespace
 
-Result<std::optional<std::vector<uint8_t>>>
+Result<std::optional<PackedTokenizer>>
 packGgufTokenizer(const GgufHeader &metadata, const std::string &name,
-                  int64_t vocab, std::vector<std::string> &warnings) {
-  return reading(name, [&]() -> std::optional<std::vector<uint8_t>> {
+                  int64_t rows, std::vector<std::string> &warnings) {
+  return reading(name, [&]() -> std::optional<PackedTokenizer> {
     if (metadata.find("tokenizer.ggml.tokens").is_discarded())
       return {};
     return packTokenizerTables(
-        GgufTokenizer(metadata, name, warnings).run(vocab), NamedFile{name});
+        GgufTokenizer(metadata, name, warnings).run(rows), NamedFile{name});
   });
 }
 

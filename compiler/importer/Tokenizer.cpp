@@ -3,16 +3,19 @@
 // packed form.
 #include "compiler/importer/Tokenizer.h"
 
-#include "compiler/importer/Failure.h"
+#include "compiler/importer/AddedTokens.h"
 #include "compiler/importer/File.h"
 #include "compiler/importer/TokenizerPack.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace gemmac {
 namespace {
 
 constexpr uint64_t mostBytes = uint64_t(1) << 30;      // of a tokenizer.json
+constexpr uint64_t mostBytesBeside = 64 << 20;         // of the other files
 constexpr std::string_view spaceMark = "\xE2\x96\x81"; // U+2581
 
 // Checks what was read and makes the model, whose pieces point into `root`.
@@ -23,10 +26,10 @@ public:
       : NamedFile{name}, root(root), bpe(member(root, "model")),
         warnings(warnings) {}
 
-  TokenizerModel run(int64_t vocab) {
+  TokenizerModel run(int64_t rows, const TokenizerFiles &beside) {
     checkKind();
     checkPipeline();
-    collect(vocab);
+    collect(rows, beside);
     findByteTokens(model, *this);
     addMerges(model, member(bpe, "merges"), "model.merges", *this);
     return std::move(model);
@@ -93,45 +96,13 @@ private:
           name, shown(type)));
   }
 
-  struct Added {
-    std::string_view text;
-    const Json &id;
-    bool special, inModel;
-  };
-
-  std::vector<Added> readAdded() {
-    std::vector<Added> added;
-    const Json &list = member(root, "added_tokens");
-    if (isGiven(list) && !list.is_array())
-      bad("added_tokens expects a list, got {}", shown(list));
-    std::unordered_set<std::string_view> seen;
-    for (size_t i = 0; list.is_array() && i < list.size(); ++i) {
-      const Json &item = list[i], &text = member(item, "content"),
-                 &id = member(item, "id");
-      if (!text.is_string() || isText(text, ""))
-        bad("added_tokens[{}].content expects a text, got {}", i, shown(text));
-      if (!id.is_number_integer())
-        bad("added_tokens[{}].id expects an integer, got {}", i, shown(id));
-      for (const char *key : {"single_word", "lstrip", "rstrip", "normalized"})
-        if (const Json &value = member(item, key);
-            isGiven(value) && value != false)
-          unsupported("added token {} expects {} false, got {}", shown(text),
-                      key, shown(value));
-      std::string_view content = text.get_ref<const std::string &>();
-      if (!seen.insert(content).second)
-        bad("added token {} stands twice", shown(text));
-      added.push_back({content, id, member(item, "special") == true,
-                       model.ids.contains(content)});
-    }
-    return added;
-  }
-
-  // Gives `text` to `id`, which must be free and in range.
+  // Gives `text` to `id`, which must be free and the row of one.
   void place(std::string_view text, const Json &id) {
-    auto count = int64_t(model.pieces.size());
-    if (!id.is_number_integer() || id < 0 || id >= count)
-      bad("piece {} expects an id in 0..{} (ids have no holes), got {}",
-          gemmac::quoted(text), count - 1, shown(id));
+    auto rows = int64_t(model.pieces.size());
+    if (!id.is_number_integer() || id < 0 || id >= rows)
+      bad("piece {} expects an id in 0..{} (the model has {} rows), got {}; "
+          "take the tokenizer.json of this checkpoint",
+          gemmac::quoted(text), rows - 1, rows, shown(id));
     std::string_view &piece = model.pieces[id.get<size_t>()];
     if (piece.data())
       bad("pieces {} and {} have the same id {}", gemmac::quoted(piece),
@@ -139,32 +110,54 @@ private:
     piece = text;
   }
 
-  void collect(int64_t vocab) {
+  void collect(int64_t rows, const TokenizerFiles &beside) {
     const auto &pieces = bpe["vocab"].get_ref<const Json::object_t &>();
-    for (const auto &[text, id] : pieces)
-      model.ids.emplace(text, id.is_number_integer() ? id.get<int64_t>() : -1);
-    std::vector<Added> added = readAdded();
-    auto count = int64_t(pieces.size());
-    for (const Added &token : added)
-      count += !token.inModel;
-    if (count != vocab)
-      bad("expects {} pieces (the model's vocabulary size), got {}; take the "
-          "tokenizer.json of this checkpoint",
-          vocab, count);
-    model.resize(size_t(count));
+    if (int64_t(pieces.size()) > rows)
+      bad("expects at most {} pieces (the rows of the model's embedding), got "
+          "{}; take the tokenizer.json of this checkpoint",
+          rows, pieces.size());
+    model.resize(size_t(rows));
     for (const auto &[text, id] : pieces) {
       place(text, id);
+      model.ids.emplace(text, id.get<int64_t>());
       model.inModel[id.get<size_t>()] = true;
     }
-    for (const Added &token : added) {
-      if (!token.inModel)
-        place(token.text, token.id);
-      else if (int64_t id = model.ids.at(token.text); token.id != id)
-        bad("added token {} expects id {} as in vocab, got {}",
-            gemmac::quoted(token.text), id, shown(token.id));
-      model.flags[token.id.get<size_t>()] |=
-          GM_TOK_ADDED | (token.special ? GM_TOK_SPECIAL : 0);
+    collectAdded(readAddedTokens(member(root, "added_tokens"), beside, *this));
+    auto used = [](std::string_view piece) { return piece.data() != nullptr; };
+    auto last = std::find_if(model.pieces.rbegin(), model.pieces.rend(), used);
+    model.resize(size_t(model.pieces.rend() - last));
+    model.findUnused();
+  }
+
+  // Tokens that are no pieces get the ids behind the pieces, in their order:
+  // what their file says does not count, as for the tokenizers library.
+  void collectAdded(std::vector<AddedToken> added) {
+    auto rows = int64_t(model.pieces.size());
+    auto next = int64_t(bpe["vocab"].size());
+    std::string moved;
+    for (AddedToken &token : added) {
+      auto hit = model.ids.find(token.text);
+      bool inModel = hit != model.ids.end();
+      int64_t id = inModel ? hit->second : next;
+      next = std::max(next, id + 1);
+      if (moved.empty() && token.id >= 0 && token.id != id)
+        moved = fmt::format("{} has id {}, not {}", gemmac::quoted(token.text),
+                            id, token.id);
+      if (id >= rows) {
+        ++model.beyond;
+        continue;
+      }
+      if (!inModel && model.pieces[size_t(id)].data())
+        bad("pieces {} and {} have the same id {}",
+            gemmac::quoted(model.pieces[size_t(id)]),
+            gemmac::quoted(token.text), id);
+      model.addToken(size_t(id), std::move(token.text), token.flags);
     }
+    if (!moved.empty())
+      warnings.push_back(fmt::format(
+          "{}: added token {}: the tokenizers library counts on from the "
+          "pieces of the model",
+          name, moved));
   }
 
   const Json &root, &bpe;
@@ -172,29 +165,45 @@ private:
   TokenizerModel model;
 };
 
-} // namespace
-
-Result<std::vector<uint8_t>>
-packTokenizerText(std::string_view text, const std::string &name, int64_t vocab,
-                  std::vector<std::string> &warnings) {
-  return reading(name, [&] {
-    NamedFile file{name};
-    if (text.size() > mostBytes)
-      file.bad("expects at most {} bytes, got {}", mostBytes, text.size());
-    const Json root = orFail(parseJson(text, name, mostJsonValues));
-    return packTokenizerTables(Checker(root, name, warnings).run(vocab), file);
-  });
+PackedTokenizer pack(std::string_view text, const std::string &name,
+                     int64_t rows, const TokenizerFiles &beside,
+                     std::vector<std::string> &warnings) {
+  NamedFile file{name};
+  if (text.size() > mostBytes)
+    file.bad("expects at most {} bytes, got {}", mostBytes, text.size());
+  const Json root = orFail(parseJson(text, name, mostJsonValues));
+  return packTokenizerTables(Checker(root, name, warnings).run(rows, beside),
+                             file);
 }
 
-Result<std::optional<std::vector<uint8_t>>>
-packTokenizer(const std::string &folder, int64_t vocab,
+// Discarded if there is no such file.
+Json readBeside(const std::string &folder, const char *name) {
+  if (!hasFile(folder, name))
+    return Json(Json::value_t::discarded);
+  std::string path = joinPath(folder, name);
+  return orFail(parseJson(orFail(readFile(path, mostBytesBeside)), path));
+}
+
+} // namespace
+
+Result<PackedTokenizer> packTokenizerText(std::string_view text,
+                                          const std::string &name, int64_t rows,
+                                          std::vector<std::string> &warnings) {
+  return reading(name, [&] { return pack(text, name, rows, {}, warnings); });
+}
+
+Result<std::optional<PackedTokenizer>>
+packTokenizer(const std::string &folder, int64_t rows,
               std::vector<std::string> &warnings) {
   std::string path = joinPath(folder, "tokenizer.json");
-  return reading(path, [&]() -> std::optional<std::vector<uint8_t>> {
+  return reading(path, [&]() -> std::optional<PackedTokenizer> {
     if (!hasFile(folder, "tokenizer.json"))
       return {};
+    TokenizerFiles beside{readBeside(folder, "tokenizer_config.json"),
+                          readBeside(folder, "added_tokens.json"),
+                          readBeside(folder, "special_tokens_map.json")};
     MappedFile file = orFail(MappedFile::open(path));
-    return orFail(packTokenizerText(file.text(), path, vocab, warnings));
+    return pack(file.text(), path, rows, beside, warnings);
   });
 }
 

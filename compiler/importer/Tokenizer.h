@@ -4,8 +4,10 @@
 #pragma once
 
 #include "compiler/importer/Gguf.h"
+#include "runtime/tokenizer_blob.h"
 #include "support/Result.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,48 +16,77 @@
 
 namespace gemmac {
 
-// Packs FOLDER/tokenizer.json for a model of `vocab` tokens. No value: the file
-// does not exist (the program then takes ids only). `warnings` gets one line
-// per oddity that is not an error. Errors: unreadable, not JSON, deeper than
-// 64, duplicate keys or pieces, ids with holes, a size other than `vocab`, byte
-// tokens missing, merges of unknown pieces (BadInput); another kind of model,
+// What was found of a vocabulary beside a model of `rows` tokens.
+struct Vocabulary {
+  int64_t pieces = 0;          // ids below it may be tokens: 0 = no tokenizer
+  std::vector<int64_t> unused; // ids below `pieces` that no token has
+  int64_t beyond = 0;          // added tokens that the model has no row for
+  std::array<int32_t, GM_TOK_NAMED> named; // ids of gm_tok_name, -1: none
+
+  bool speaksChat() const {
+    return pieces && named[GM_TOK_TURN_OPEN] >= 0 &&
+           named[GM_TOK_TURN_CLOSE] >= 0;
+  }
+};
+
+// A tokenizer as the program maps it (runtime/tokenizer_blob.h).
+struct PackedTokenizer {
+  std::vector<uint8_t> blob;
+  Vocabulary vocabulary;
+};
+
+// Packs FOLDER/tokenizer.json for a model of `rows` tokens, with the added
+// tokens of tokenizer_config.json (or added_tokens.json) as transformers adds
+// them. The vocabulary may have fewer entries than the model has rows (padding)
+// and ids that nothing has; added tokens beyond the rows are dropped. No value:
+// the file does not exist (the program then takes ids only). `warnings` gets
+// one line per oddity that is not an error. Errors: unreadable, not JSON,
+// deeper than 64, duplicate keys or ids, pieces beyond the rows, byte tokens
+// missing, merges of unknown pieces (BadInput); another kind of model,
 // normalizer, pre-tokenizer or decoder than Gemma's (Unsupported).
-Result<std::optional<std::vector<uint8_t>>>
-packTokenizer(const std::string &folder, int64_t vocab,
+Result<std::optional<PackedTokenizer>>
+packTokenizer(const std::string &folder, int64_t rows,
               std::vector<std::string> &warnings);
 
-// The same from the text of a tokenizer.json; `name` is how messages call it.
-// Entry point of the fuzz driver.
-Result<std::vector<uint8_t>>
-packTokenizerText(std::string_view text, const std::string &name, int64_t vocab,
-                  std::vector<std::string> &warnings);
+// The same from the text of a tokenizer.json alone; `name` is how messages call
+// it. Entry point of the fuzz driver.
+Result<PackedTokenizer> packTokenizerText(std::string_view text,
+                                          const std::string &name, int64_t rows,
+                                          std::vector<std::string> &warnings);
 
 // The same from GGUF metadata. No value: there is no vocabulary. Of tokens that
-// stand twice the lowest id is the one that texts become. Errors as above;
-// another tokenizer than Gemma's is Unsupported.
-Result<std::optional<std::vector<uint8_t>>>
+// stand twice the lowest id is the one that texts become; unused ones
+// ("[PAD262144]") are no tokens. Errors as above; another tokenizer than
+// Gemma's is Unsupported.
+Result<std::optional<PackedTokenizer>>
 packGgufTokenizer(const GgufHeader &metadata, const std::string &name,
-                  int64_t vocab, std::vector<std::string> &warnings);
+                  int64_t rows, std::vector<std::string> &warnings);
 
 // The two forms of the chat protocol differ in the generation prompt only: with
 // thinking off the large one adds an empty thought.
 enum class ChatProtocol { None, Small, Large };
+// "none", "small", "large"
+const char *chatProtocolName(ChatProtocol protocol);
 
 struct ChatTemplate {
-  ChatProtocol protocol = ChatProtocol::None; // what the program will speak
-  bool known = false; // the file is one of the two of 2026-07-09
-  std::string sha256; // of the template text, lower-case hex; empty = no file
+  ChatProtocol protocol = ChatProtocol::None; // what the template speaks
+  bool known = false; // it is one of the two of 2026-07-09
+  std::string sha256; // of its text, lower-case hex; empty: there is none
+  std::string place;  // where it was found, for messages
 };
 
-// Looks at FOLDER/chat_template.jinja, else at `chat_template` in
-// FOLDER/tokenizer_config.json. Neither: ChatProtocol::None (a base model). Any
-// other text than the two known ones: Small when `smallModel` (a model with
-// per-layer embeddings), else Large, and a warning that names the hash.
+// Looks for the template where tools put it: FOLDER/chat_template.jinja, then
+// `chat_template` in tokenizer_config.json, chat_template.json and
+// processor_config.json. None: ChatProtocol::None. Any other text than the two
+// known ones (line ends and the end of the text do not count): Small when
+// `smallModel` (a model with per-layer embeddings), else Large, and a warning
+// that names the hash. Errors: not JSON, a template that is no text.
 Result<ChatTemplate> readChatTemplate(const std::string &folder,
                                       bool smallModel,
                                       std::vector<std::string> &warnings);
 
-// The same for tokenizer.chat_template of GGUF metadata.
+// The same for tokenizer.chat_template, or tokenizer.chat_template.NAME, of
+// GGUF metadata.
 Result<ChatTemplate> readGgufChatTemplate(const GgufHeader &metadata,
                                           const std::string &name,
                                           bool smallModel,

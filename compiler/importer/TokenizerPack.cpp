@@ -243,17 +243,26 @@ void addPieces(const TokenizerModel &model, gm_tok_header &head, Writer &out) {
 }
 
 void addAdded(const TokenizerModel &model, gm_tok_header &head, Writer &out) {
-  std::vector<uint32_t> ids, first(257, 0);
-  for (uint32_t id = 0; id < model.pieces.size(); ++id)
-    if (model.flags[id] & GM_TOK_ADDED)
-      ids.push_back(id);
-  // char_traits<char> compares as unsigned bytes.
-  std::sort(ids.begin(), ids.end(), [&](uint32_t a, uint32_t b) {
-    return model.pieces[a] < model.pieces[b];
-  });
-  for (uint32_t id : ids)
-    ++first[static_cast<uint8_t>(model.pieces[id][0]) + 1];
-  std::partial_sum(first.begin(), first.end(), first.begin());
+  std::vector<uint32_t> ids, first;
+  for (int normalized : {0, int(GM_TOK_NORMALIZED)}) {
+    auto begin = ptrdiff_t(ids.size());
+    for (uint32_t id = 0; id < model.pieces.size(); ++id)
+      if ((model.flags[id] & (GM_TOK_ADDED | GM_TOK_NORMALIZED)) ==
+          (GM_TOK_ADDED | normalized))
+        ids.push_back(id);
+    // char_traits<char> compares as unsigned bytes; of equal texts the lowest
+    // id is found.
+    std::sort(ids.begin() + begin, ids.end(), [&](uint32_t a, uint32_t b) {
+      int order = model.pieces[a].compare(model.pieces[b]);
+      return order != 0 ? order < 0 : a < b;
+    });
+    std::vector<uint32_t> start(257, 0);
+    start[0] = uint32_t(begin);
+    for (auto id = ids.begin() + begin; id != ids.end(); ++id)
+      ++start[static_cast<uint8_t>(model.pieces[*id][0]) + 1];
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    first.insert(first.end(), start.begin(), start.end());
+  }
   head.added = static_cast<uint32_t>(ids.size());
   head.added_ids = out.add(ids);
   head.added_first = out.add(first);
@@ -344,8 +353,22 @@ void addMerges(TokenizerModel &model, const Json &merges, const char *called,
   }
 }
 
-std::vector<uint8_t> packTokenizerTables(const TokenizerModel &model,
-                                         const NamedFile &file) {
+void TokenizerModel::addToken(size_t id, std::string text, uint8_t flag) {
+  if (flag & GM_TOK_NORMALIZED)
+    for (size_t at = 0; (at = text.find(' ', at)) != text.npos;)
+      text.replace(at, 1, "\xE2\x96\x81"); // U+2581
+  pieces[id] = texts.emplace_back(std::move(text));
+  flags[id] |= flag;
+}
+
+void TokenizerModel::findUnused() {
+  for (size_t id = 0; id < pieces.size(); ++id)
+    if (!pieces[id].data())
+      unused.push_back(int64_t(id));
+}
+
+PackedTokenizer packTokenizerTables(const TokenizerModel &model,
+                                    const NamedFile &file) {
   MergeHash hash = hashMerges(model, file);
   CodePoints points = collectCodePoints(model);
   gm_tok_header head{};
@@ -369,7 +392,14 @@ std::vector<uint8_t> packTokenizerTables(const TokenizerModel &model,
   head.bridge = out.add(bridge);
   head.bytes = out.blob.size();
   std::memcpy(out.blob.data(), &head, sizeof head);
-  return std::move(out.blob);
+  PackedTokenizer packed{.blob = std::move(out.blob),
+                         .vocabulary = {.pieces = head.pieces,
+                                        .unused = model.unused,
+                                        .beyond = model.beyond,
+                                        .named = {}}};
+  std::copy(std::begin(head.named), std::end(head.named),
+            packed.vocabulary.named.begin()); // GM_TOK_NONE becomes -1
+  return packed;
 }
 
 } // namespace gemmac

@@ -360,8 +360,9 @@ Status chat(Request &request) {
     return s;
   if (program.manifest().chat() == gemmac::manifest::Chat_None)
     return failure(UNSUPPORTED,
-                   "chat needs a chat template, but this program's checkpoint "
-                   "has none (a base model); use 'run', which continues text");
+                   "this program was made without a chat template (a base "
+                   "model, or gemmac --chat-template=none); use 'run', which "
+                   "continues text");
   GenerateOptions options;
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;

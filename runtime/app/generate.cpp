@@ -18,12 +18,19 @@ Generator::Generator(Program &program, const GenerateOptions &options)
     : program(program), options(options) {
   rows.resize(size_t(program.plan.batch));
   const mf::Sampling *s = program.manifest().sampling();
-  if (!s || !s->suppress() || !s->suppress()->size())
+  if (!s)
     return;
-  mask.assign(size_t(program.vocab() + 31) / 32, ~0u);
-  for (int32_t id : *s->suppress())
-    if (id >= 0 && id < program.vocab())
-      mask[size_t(id) / 32] &= ~(1u << (id % 32));
+  const int64_t vocab = program.vocab();
+  auto never = [&](int64_t id) {
+    mask.resize(size_t(vocab + 31) / 32, ~0u);
+    mask[size_t(id) / 32] &= ~(1u << (id % 32));
+  };
+  if (s->suppress())
+    for (int32_t id : *s->suppress())
+      if (id >= 0 && id < vocab)
+        never(id);
+  for (int64_t id = s->limit() ? s->limit() : vocab; id < vocab; ++id)
+    never(id);
 }
 
 bool Generator::is_stop(int32_t id) const {

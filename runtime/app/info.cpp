@@ -138,8 +138,11 @@ void add_sampling(Json &j, const mf::Sampling *s) {
   j.add("temperature", s->temperature());
   j.add("top_p", s->top_p());
   j.add("top_k", s->top_k());
+  j.add("min_p", s->min_p());
   j.open("stop", '['), j.raw(ids_of(s->stop(), ", ")), j.close(']');
   j.open("suppress", '['), j.raw(ids_of(s->suppress(), ", ")), j.close(']');
+  if (s->limit())
+    j.add("limit", s->limit());
   j.close('}');
 }
 
@@ -249,12 +252,15 @@ void print_text(const Program &program, const Options &options,
                         : std::string("none: ids only"));
   line("chat", chat_name(p.chat()));
   if (const mf::Sampling *s = p.sampling())
-    line("sampling", "temperature " + exact(s->temperature()) + ", top-k " +
-                         num(s->top_k()) + ", top-p " + exact(s->top_p()) +
-                         ", stop " + ids_of(s->stop(), " ") +
-                         (s->suppress() && s->suppress()->size()
-                              ? ", suppressed " + ids_of(s->suppress(), " ")
-                              : ""));
+    line("sampling",
+         "temperature " + exact(s->temperature()) + ", top-k " +
+             num(s->top_k()) + ", top-p " + exact(s->top_p()) +
+             (s->min_p() > 0 ? ", min-p " + exact(s->min_p()) : "") +
+             ", stop " + ids_of(s->stop(), " ") +
+             (s->suppress() && s->suppress()->size()
+                  ? ", suppressed " + ids_of(s->suppress(), " ")
+                  : "") +
+             (s->limit() ? ", ids below " + num(s->limit()) : ""));
   printf("\nmemory for a context of %" PRId64 ", batches of %" PRId64
          " rows, %" PRId64 " threads (ring of sliding layers: %" PRId64
          " keys)\n",

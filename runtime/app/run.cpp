@@ -80,9 +80,8 @@ Status encode_text(const Program &program, const Request &request,
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
     if (request.system)
-      return failure(
-          UNSUPPORTED,
-          "--system: this program's checkpoint has no chat template");
+      return failure(UNSUPPORTED,
+                     "--system: this program was made without a chat template");
     encode_raw(program, text, ids);
     return {};
   }

@@ -23,15 +23,14 @@ std::vector<Flag> SamplingFlags::flags() {
        "draw from the most likely tokens that reach probability P", &top_p, 0,
        1},
       {"--min-p", "", "P",
-       "drop tokens below P times the best one's probability (default: 0)",
-       &min_p, 0, 1},
+       "drop tokens below P times the best one's probability", &min_p, 0, 1},
   };
 }
 
 Sampling SamplingFlags::resolve(const Program &program) const {
   Sampling s;
   if (const gemmac::manifest::Sampling *d = program.manifest().sampling())
-    s = {d->temperature(), d->top_k(), d->top_p() > 0 ? d->top_p() : 1, 0};
+    s = {d->temperature(), d->top_k(), d->top_p(), d->min_p()};
   if (temperature >= 0)
     s.temperature = temperature;
   if (top_k >= 0)
@@ -56,6 +55,7 @@ void SamplingFlags::explain(Syntax &syntax) {
   add("--temp", exact(float(s.temperature)));
   add("--top-k", std::to_string(s.top_k));
   add("--top-p", exact(float(s.top_p)));
+  add("--min-p", exact(float(s.min_p)));
 }
 
 Random SamplingFlags::random() const {

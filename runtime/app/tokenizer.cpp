@@ -86,7 +86,7 @@ std::string Tokenizer::open(const void *blob, size_t bytes) {
       {"code_points", head->code_points, head->blocks, 256 * 4},
       {"byte_ids", head->byte_ids, 256, 4},
       {"added_ids", head->added_ids, head->added, 4},
-      {"added_first", head->added_first, 257, 4},
+      {"added_first", head->added_first, 2 * 257, 4},
       {"bridge", head->bridge, uint64_t(1) << (58 - head->bridge_shift), 8},
   };
   for (const auto &table : tables)
@@ -181,9 +181,8 @@ struct Tokenizer::Scratch {
 // Added tokens are sorted, so those that agree with the text so far are a range
 // that every further byte narrows; the shortest stands first.
 size_t Tokenizer::match_added(std::string_view text, size_t at,
-                              uint32_t &id) const {
+                              const uint32_t *first, uint32_t &id) const {
   const uint32_t *ids = table<uint32_t>(head->added_ids);
-  const uint32_t *first = table<uint32_t>(head->added_first);
   uint8_t byte = text[at];
   const uint32_t *low = ids + std::min(first[byte], head->added);
   const uint32_t *high = ids + std::min(first[byte + 1], head->added);
@@ -290,33 +289,86 @@ void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
   finish();
 }
 
+// Finds the added tokens of one kind (`first`: where each first byte starts)
+// and calls `give(plain, id)` with the text before each of them, and with what
+// is left and GM_TOK_NONE. `meant` is that of encode_meant.
+template <typename Meant, typename Give>
+void Tokenizer::find_added(std::string_view text, const uint32_t *first,
+                           const Meant &meant, const Give &give) const {
+  size_t plain = 0; // start of the text not yet given
+  for (size_t at = 0; at < text.size();) {
+    uint8_t byte = text[at];
+    uint32_t id = 0;
+    size_t length = 0;
+    if (first[byte] != first[byte + 1])
+      length = match_added(text, at, first, id);
+    size_t from = at;
+    at += std::max<size_t>(length, 1);
+    if (!length || id >= head->pieces)
+      continue;
+    uint8_t flag = flags(static_cast<int32_t>(id));
+    size_t end = from + length;
+    if ((flag & GM_TOK_SPECIAL) && !meant(from, at))
+      continue;
+    if ((flag & GM_TOK_WORD) && (ends_with_word(text.substr(0, from)) ||
+                                 starts_with_word(text.substr(end))))
+      continue;
+    if (flag & GM_TOK_LSTRIP)
+      from = std::max(from - white_at_end(text.substr(0, from)), plain);
+    if (flag & GM_TOK_RSTRIP)
+      end += white_at_start(text.substr(end));
+    if (from >= end)
+      continue; // white space that another one took
+    // A token found in such white space gives back what is behind it.
+    give(text.substr(plain, std::max(from, plain) - plain), id);
+    plain = end;
+  }
+  give(text.substr(plain), GM_TOK_NONE);
+}
+
+// Added tokens that are found in normalised text, in `part` of `text`.
+template <typename Meant, typename Give>
+void Tokenizer::find_normalized(std::string_view text, std::string_view part,
+                                const Meant &meant, const Give &give) const {
+  std::string normal;
+  std::vector<size_t> place; // in `text`, of each byte of `normal` and its end
+  for (size_t at = size_t(part.data() - text.data()); char c : part) {
+    normal += c == ' ' ? kSpace : std::string_view(&c, 1);
+    place.resize(normal.size(), at++);
+  }
+  place.push_back(size_t(part.data() - text.data()) + part.size());
+  auto meant_there = [&](size_t at, size_t &end) {
+    size_t behind = place[end];
+    bool yes = meant(place[at], behind);
+    end = size_t(std::lower_bound(place.begin() + ptrdiff_t(at),
+                                  place.begin() + ptrdiff_t(end), behind) -
+                 place.begin());
+    return yes;
+  };
+  find_added(normal, table<uint32_t>(head->added_first) + 257, meant_there,
+             give);
+}
+
 // `meant(at, end)`: whether a special token at `at` counts; else `end`, which
 // is behind its text, may be drawn nearer: the search goes on there.
 template <typename Meant>
 void Tokenizer::encode_meant(std::string_view text, const Meant &meant,
                              std::vector<int32_t> &ids) const {
   Scratch scratch;
-  size_t plain = 0; // start of the text not yet encoded
-  if (head->added) {
-    const uint32_t *first = table<uint32_t>(head->added_first);
-    for (size_t at = 0; at < text.size();) {
-      uint8_t byte = text[at];
-      uint32_t id = 0;
-      size_t length = 0;
-      if (first[byte] != first[byte + 1])
-        length = match_added(text, at, id);
-      size_t from = at;
-      at += std::max<size_t>(length, 1);
-      if (!length || id >= head->pieces ||
-          ((flags(static_cast<int32_t>(id)) & GM_TOK_SPECIAL) &&
-           !meant(from, at)))
-        continue;
-      encode_plain(text.substr(plain, from - plain), scratch, ids);
+  const uint32_t *first = table<uint32_t>(head->added_first);
+  const bool normalized = first[257] != first[2 * 257 - 1];
+  auto give = [&](std::string_view plain, uint32_t id) {
+    encode_plain(plain, scratch, ids);
+    if (id != GM_TOK_NONE)
       ids.push_back(static_cast<int32_t>(id));
-      plain = at;
-    }
-  }
-  encode_plain(text.substr(plain), scratch, ids);
+  };
+  auto give_normalized = [&](std::string_view plain, uint32_t id) {
+    find_normalized(text, plain, meant, give);
+    if (id != GM_TOK_NONE)
+      ids.push_back(static_cast<int32_t>(id));
+  };
+  normalized ? find_added(text, first, meant, give_normalized)
+             : find_added(text, first, meant, give);
 }
 
 void Tokenizer::encode(std::string_view text, bool specials,
@@ -326,11 +378,10 @@ void Tokenizer::encode(std::string_view text, bool specials,
 
 void Tokenizer::encode(const Prompt &prompt, bool specials,
                        std::vector<int32_t> &ids) const {
-  auto next = prompt.controls.begin(), last = prompt.controls.end();
   size_t from = 0;
   auto meant = [&](size_t at, size_t &end) {
-    while (next != last && *next < from + at)
-      ++next;
+    auto last = prompt.controls.end();
+    auto next = std::lower_bound(prompt.controls.begin(), last, from + at);
     if (specials || (next != last && *next == from + at))
       return true;
     if (next != last)

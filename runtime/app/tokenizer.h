@@ -62,12 +62,20 @@ private:
 
   // Id of the byte token `id`'s byte; only for GM_TOK_BYTE pieces.
   uint8_t byte_of(int32_t id) const;
-  // Length and id of the longest added token that starts at `at`, 0 = none.
-  size_t match_added(std::string_view text, size_t at, uint32_t &id) const;
+  // Length and id of the longest added token, of those that `first` begins,
+  // that starts at `at`, 0 = none.
+  size_t match_added(std::string_view text, size_t at, const uint32_t *first,
+                     uint32_t &id) const;
   // Id of the piece that is this one character, or GM_TOK_NONE.
   uint32_t char_id(uint32_t code) const;
   const gm_tok_merge *find_merge(uint32_t left, uint32_t right) const;
   bool may_join(uint32_t left, uint32_t right) const;
+  template <typename Meant, typename Give>
+  void find_added(std::string_view text, const uint32_t *first,
+                  const Meant &meant, const Give &give) const;
+  template <typename Meant, typename Give>
+  void find_normalized(std::string_view text, std::string_view part,
+                       const Meant &meant, const Give &give) const;
   template <typename Meant>
   void encode_meant(std::string_view text, const Meant &meant,
                     std::vector<int32_t> &ids) const;

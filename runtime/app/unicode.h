@@ -23,6 +23,14 @@ size_t first_bad_utf8(std::string_view text);
 // Without white space (Python's str.strip) at both ends.
 std::string_view trim(std::string_view text);
 
+// Bytes of white space (\s of Unicode's regular expressions) at the start, or
+// the end, of `text`.
+size_t white_at_start(std::string_view text);
+size_t white_at_end(std::string_view text);
+// Whether a word character (\w: letters, marks, digits, joiners) is there.
+bool starts_with_word(std::string_view text);
+bool ends_with_word(std::string_view text);
+
 // Lower case of every character by itself (Python's str.lower but for the final
 // sigma rule).
 std::string lower(std::string_view text);

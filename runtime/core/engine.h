@@ -51,7 +51,7 @@ struct Engine {
   Results results;
   float *logsumexp; // of the outputs
 
-  int64_t vocab, hidden_stride, logits_stride, window, pairs[2];
+  int64_t vocab, inputs, hidden_stride, logits_stride, window, pairs[2];
   int ple_fd = -1;
   uint64_t ple_table, ple_row_bytes; // position in ple_fd; 0 bytes: no table
 

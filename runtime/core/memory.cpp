@@ -309,6 +309,7 @@ Status open_ple(const File &file, Engine &e) {
                    file.path, strerror(errno));
   e.ple_table = file.weights_offset + ple->offset();
   e.ple_row_bytes = ple->row_bytes();
+  e.inputs = std::min(e.vocab, int64_t(ple->rows()));
   if (own)
     posix_fadvise(e.ple_fd, off_t(e.ple_table),
                   off_t(ple->rows() * ple->row_bytes()), POSIX_FADV_RANDOM);
@@ -338,7 +339,7 @@ Status find_entries(Engine &e) {
 
 void fill_constants(Engine &e) {
   const mf::Model &m = *e.file->manifest->model();
-  e.vocab = m.vocab();
+  e.vocab = e.inputs = m.vocab();
   e.window = m.window();
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     const mf::Rope *rope = kind == GM_LOCAL ? m.local_rope() : m.global_rope();
@@ -386,9 +387,9 @@ Status begin(const File &file, Engine &e) {
     return s;
   Plan same = e.plan;
   lay_out(file, e.options, same, base, e);
+  fill_constants(e);
   if (Status s = open_ple(file, e); !s.ok())
     return s;
-  fill_constants(e);
   if (Status s =
           e.backend->start(int(e.plan.threads), e.stacks, e.options.shuffle);
       !s.ok())

@@ -128,7 +128,7 @@ Status check_weights(const File &file, const mf::Program &p) {
   if (!ple)
     return {};
   if (ple->row_bytes() == 0 || ple->row_bytes() > (1 << 30) ||
-      ple->rows() < uint64_t(p.model()->vocab()) || ple->rows() > (1 << 24) ||
+      ple->rows() == 0 || ple->rows() > (1 << 24) ||
       !inside(ple->offset(), ple->rows() * ple->row_bytes(), size))
     return bad_manifest(file, "per-layer-embedding table");
   if (ple->slices())
@@ -140,9 +140,9 @@ Status check_weights(const File &file, const mf::Program &p) {
 
 Status check_sampling(const File &file, const mf::Program &p) {
   const mf::Sampling *s = p.sampling();
-  if (s && !(s->temperature() >= 0 && s->top_p() >= 0 && s->top_k() >= 0))
-    return bad_manifest(file, "sampling defaults");
-  return {};
+  bool good = !s || (s->temperature() >= 0 && s->top_p() >= 0 &&
+                     s->min_p() >= 0 && s->top_k() >= 0 && s->limit() >= 0);
+  return good ? Status{} : bad_manifest(file, "sampling defaults");
 }
 
 Status read_manifest(File &file, const gm_trailer &trailer) {

@@ -174,9 +174,8 @@ int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
 
 int32_t top_wanted(const Sampling &sampling) {
   return sampling.temperature <= 0 ? 1
-         : sampling.top_k > 0
-             ? int32_t(std::min<int64_t>(sampling.top_k, GM_TOP))
-             : GM_TOP;
+         : top_is_enough(sampling) ? int32_t(sampling.top_k)
+                                   : GM_TOP;
 }
 
 bool top_is_enough(const Sampling &sampling) {

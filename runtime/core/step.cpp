@@ -17,10 +17,10 @@ namespace {
 //===- checks -------------------------------------------------------------===//
 
 Status check_row(const Engine &e, const Row &row, int32_t index) {
-  if (row.id < 0 || row.id >= e.vocab)
+  if (row.id < 0 || row.id >= e.inputs)
     return failure(BAD_INPUT,
                    "row %d: token id %d is outside the vocabulary 0..%lld",
-                   index, row.id, (long long)e.vocab - 1);
+                   index, row.id, (long long)e.inputs - 1);
   if (row.slot < 0 || row.slot >= e.plan.slots)
     return failure(RUN_ERROR, "row %d: slot %d is outside 0..%lld", index,
                    row.slot, (long long)e.plan.slots - 1);

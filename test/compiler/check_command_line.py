@@ -186,7 +186,9 @@ def no_chat_template():
     run(0, "gemmac", "e", "-o", "p", "--target=x86-avx2")
     os.remove("e/chat_template.jinja")
     run(0, "gemmac", "e", "-o", "p", "--target=x86-avx2",
-        err=["warning: 'e' has no chat template (chat_template.jinja)"])
+        err=["warning: 'e' has no chat template: the program speaks the small form"])
+    run(0, "gemmac", "e", "-o", "p", "--target=x86-avx2", "--chat-template=large", "--remarks",
+        err=["remark: no chat template, protocol large"])
 
 
 # What is said while it works.

@@ -37,7 +37,8 @@ void checkModel(const ModelConfig &m) {
 }
 
 void checkGeneration(const GenerationConfig &g, int64_t vocab) {
-  require(g.temperature >= 0 && g.topK >= 0 && g.topP >= 0 && g.topP <= 1);
+  require(g.temperature >= 0 && g.topK >= 0 && g.topP >= 0 && g.topP <= 1 &&
+          g.minP >= 0 && g.minP <= 1);
   for (const std::vector<int64_t> *ids : {&g.stop, &g.suppress})
     for (size_t i = 0; i < ids->size(); ++i)
       require((*ids)[i] >= 0 && (*ids)[i] < vocab &&

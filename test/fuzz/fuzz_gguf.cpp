@@ -47,7 +47,9 @@ void tokenize(const GgufHeader &header, std::vector<std::string> &warnings) {
   if (!*blob)
     return;
   gm::Tokenizer tokenizer;
-  require(tokenizer.open((*blob)->data(), (*blob)->size()).empty());
+  const std::vector<uint8_t> &bytes = (*blob)->blob;
+  require((*blob)->vocabulary.pieces <= int64_t(tokens.size()));
+  require(tokenizer.open(bytes.data(), bytes.size()).empty());
   std::vector<int32_t> ids;
   tokenizer.encode("ab \n<eos>\xc3\xa9", true, ids);
   tokenizer.decode(ids.data(), ids.size(), true);

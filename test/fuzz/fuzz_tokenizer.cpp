@@ -2,6 +2,7 @@
 // and decode. Anything else as damage to a good packed tokenizer (triples of
 // offset and byte) and as a whole blob: opening may fail, using what opened
 // must not read outside it.
+#include "compiler/importer/AddedTokens.h"
 #include "compiler/importer/Tokenizer.h"
 #include "runtime/app/tokenizer.h"
 
@@ -73,29 +74,22 @@ const std::vector<uint8_t> &goodBlob() {
     if (!packed)
       std::fprintf(stderr, "%s\n", packed.error().message.c_str());
     require(bool(packed));
-    return std::move(*packed);
+    return std::move(packed->blob);
   }();
   return blob;
 }
 
 void asJson(std::string_view text) {
   std::vector<std::string> warnings;
-  auto packed = packTokenizerText(text, "tokenizer.json", 319, warnings);
+  auto packed = packTokenizerText(text, "tokenizer.json", 1024, warnings);
   if (!packed) {
-    // Another size than the one asked for: ask for that.
-    const std::string &message = packed.error().message;
-    require(message.size() < 4000);
-    size_t got = message.find("vocabulary size), got ");
-    if (got == message.npos)
-      return;
-    packed =
-        packTokenizerText(text, "tokenizer.json",
-                          std::atoll(message.c_str() + got + 22), warnings);
-    if (!packed)
-      return;
+    require(packed.error().message.size() < 4000);
+    return;
   }
+  const std::vector<uint8_t> &blob = packed->blob;
+  require(packed->vocabulary.pieces <= 1024);
   gm::Tokenizer tokenizer;
-  require(tokenizer.open(packed->data(), packed->size()).empty());
+  require(tokenizer.open(blob.data(), blob.size()).empty());
   use(tokenizer, probe);
   use(tokenizer, text.substr(0, 2000));
   // Every piece decodes to something that is UTF-8.
@@ -104,6 +98,19 @@ void asJson(std::string_view text) {
     std::string shown = tokenizer.decode(&one, 1, true);
     require(gm::first_bad_utf8(shown) == shown.size());
   }
+}
+
+// The text as each of the files beside a tokenizer.json.
+void asOtherFile(std::string_view text) {
+  auto tokens = reading("t", [&] {
+    const Json root = orFail(parseJson(text, "t"));
+    return readAddedTokens(member(root, "added_tokens"), {root, root, root},
+                           NamedFile{"t"});
+  });
+  if (!tokens)
+    return require(tokens.error().message.size() < 4000);
+  for (const AddedToken &token : *tokens)
+    require(!token.text.empty() && (token.flags & GM_TOK_ADDED));
 }
 
 void open(const uint8_t *data, size_t size, std::string_view text) {
@@ -123,6 +130,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::string_view text(reinterpret_cast<const char *>(data), size);
   if (text.starts_with('{')) {
     asJson(text);
+    asOtherFile(text);
     return 0;
   }
   open(data, size, probe);

@@ -619,7 +619,7 @@ def check_without_template():
     config = json.load(open("base/tokenizer_config.json"))
     config.pop("chat_template", None)
     write("base/tokenizer_config.json", json.dumps(config))
-    compile_program("base", "base-program")
+    compile_program("base", "base-program", "--chat-template=none")
     refused(4, ["template", "run"], "base-program", ["chat"], stdin=b"x")
     refused(4, ["--system", "template"], "base-program", ["x", "--system", "y"])
     expect("a base model", good("base-program", ["The capital of", *GREEDY, "-n", "8"]),

@@ -174,7 +174,7 @@ TEST_F(Open, AbsurdManifest) {
          BAD_INPUT, "memory");
   expect(open(fake::program_bytes([](auto &p) { p.memory[0]->row = ~0ull; })),
          BAD_INPUT, "memory");
-  expect(open(fake::program_bytes([](auto &p) { p.ple->rows = 3; })), BAD_INPUT,
+  expect(open(fake::program_bytes([](auto &p) { p.ple->rows = 0; })), BAD_INPUT,
          "embedding");
   expect(open(fake::program_bytes([](auto &p) { p.ple->offset = 190000; })),
          BAD_INPUT, "embedding");

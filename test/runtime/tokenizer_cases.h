@@ -51,7 +51,7 @@ struct Packed {
       std::abort();
     }
     EXPECT_TRUE(warnings.empty());
-    blob = std::move(*packed);
+    blob = std::move(packed->blob);
     EXPECT_EQ(tokenizer.open(blob.data(), blob.size()), "");
   }
 

@@ -4,7 +4,9 @@
 #include "test/runtime/tokenizer_cases.h"
 
 #include "runtime/abi.h"
+#include "test/compiler/importer/TestFiles.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <random>
@@ -59,6 +61,70 @@ void checkCases(const Packed &packed, const std::string &file) {
 }
 
 TEST(Tokenizer, NanoCases) { checkCases(nano(), "nano.jsonl"); }
+
+// Added tokens of every kind and in every file, as transformers takes them
+// (test/tools/make_added_token_cases.py).
+TEST(Tokenizer, AddedTokenCases) {
+  gemmac::test::TemporaryFolder folder;
+  const auto tokenizer = nlohmann::json::parse(cases::nanoJson());
+  for (const nlohmann::json &c : cases::readLines(
+           cases::sourcePath("test/Inputs/tokenizer/added.jsonl"))) {
+    SCOPED_TRACE(c["added"].dump() + c["files"].dump());
+    auto own = tokenizer;
+    nlohmann::json &added = own["added_tokens"];
+    for (const nlohmann::json &token : c["added"])
+      std::erase_if(added.get_ref<nlohmann::json::array_t &>(),
+                    [&](const nlohmann::json &other) {
+                      return other["content"] == token["content"];
+                    });
+    added.insert(added.end(), c["added"].begin(), c["added"].end());
+    std::filesystem::remove_all(folder.path);
+    std::filesystem::create_directory(folder.path);
+    std::filesystem::copy(
+        cases::sourcePath("examples/nano-e/tokenizer_config.json"),
+        folder.path);
+    gemmac::test::writeText(folder.file("tokenizer.json"), own.dump());
+    for (const auto &[name, value] : c["files"].items())
+      if (value.is_null())
+        std::filesystem::remove(folder.file(name));
+      else
+        gemmac::test::writeText(folder.file(name), value.dump());
+    std::vector<std::string> warnings;
+    auto packed = gemmac::packTokenizer(folder.path, 2112, warnings);
+    ASSERT_TRUE(packed && *packed)
+        << (packed ? "none" : packed.error().message);
+    const std::vector<uint8_t> &blob = (*packed)->blob;
+    gm::Tokenizer t;
+    ASSERT_EQ(t.open(blob.data(), blob.size()), "");
+    for (const nlohmann::json &line : c["texts"]) {
+      std::string text = line[0];
+      Ids ids, plain;
+      t.encode(text, true, ids);
+      t.encode(text, false, plain);
+      EXPECT_EQ(ids, line[1].get<Ids>()) << line[0];
+      EXPECT_EQ(plain, line[2].get<Ids>()) << line[0];
+      EXPECT_EQ(t.decode(ids.data(), ids.size(), true),
+                line[3].get<std::string>());
+    }
+  }
+}
+
+// Control tokens of a prompt that are found in normalised text.
+TEST(Tokenizer, NormalizedControlTokens) {
+  auto json = nlohmann::json::parse(cases::nanoJson());
+  for (nlohmann::json &token : json["added_tokens"])
+    token["normalized"] = token["content"] != "<turn|>";
+  Packed packed(json.dump(), cases::nanoVocab);
+  gm::Prompt prompt;
+  prompt.text = "<|turn>user\n a  b <|turn><turn|> c<turn|>";
+  prompt.controls = {0, prompt.text.size() - 7};
+  Ids ids, expected;
+  packed.tokenizer.encode(prompt, false, ids);
+  nano().tokenizer.encode(prompt, false, expected);
+  EXPECT_EQ(ids, expected);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 46), 1);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 47), 1);
+}
 
 TEST(Tokenizer, SyntheticCases) { checkCases(synthetic(), "synthetic.jsonl"); }
 

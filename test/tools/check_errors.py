@@ -155,9 +155,9 @@ def bidirectional(folder):
     edit_text_config(folder, use_bidirectional_attention="all")
 
 
-@case(3, "eos_token_id", "99999999")
-def stop_id_outside(folder):
-    edit_json(folder, "generation_config.json", lambda g: g.update(eos_token_id=[1, 99999999]))
+@case(3, "eos_token_id", "token ids", "<eos>")
+def stop_id_is_a_text(folder):
+    edit_json(folder, "generation_config.json", lambda g: g.update(eos_token_id="<eos>"))
 
 
 # One safetensors file.
@@ -561,13 +561,19 @@ def tokenizer_without_model(folder):
     write(folder, "tokenizer.json", "{}")
 
 
-@case(3, "tokenizer.json", "2048")
-def tokenizer_of_other_size(folder):
+@case(3, "tokenizer.json", "at most 2048 pieces", "got 2049")
+def tokenizer_of_a_larger_model(folder):
+    edit_json(folder, "tokenizer.json", lambda tokenizer: tokenizer["model"]["vocab"].update(stray=2048))
+
+
+@case(4, "--chat-template=large", "<|turn>", args=["--chat-template=large"])
+def chat_without_its_tokens(folder):
     def change(tokenizer):
-        tokenizer["added_tokens"].append(
-            dict(tokenizer["added_tokens"][0], id=2048, content="<|stray|>"))
+        tokenizer["added_tokens"] = [t for t in tokenizer["added_tokens"] if t["content"] != "<|turn>"]
+        tokenizer["model"]["vocab"]["stray"] = tokenizer["model"]["vocab"].pop("<|turn>")
 
     edit_json(folder, "tokenizer.json", change)
+    edit_json(folder, "tokenizer_config.json", lambda config: config.pop("sot_token"))
 
 
 # The command line.

@@ -62,7 +62,7 @@ int timeMode(const gm::Tokenizer &tokenizer, const char *path) {
 
 } // namespace
 
-static gemmac::Result<std::vector<uint8_t>>
+static gemmac::Result<gemmac::PackedTokenizer>
 pack(const std::string &text, const std::string &name, int64_t vocab,
      std::vector<std::string> &warnings) {
   if (!gemmac::isGguf(text))
@@ -86,15 +86,16 @@ int main(int argc, char **argv) {
   std::string json = readAll(argv[1]);
   std::vector<std::string> warnings;
   double start = now();
-  gemmac::Result<std::vector<uint8_t>> blob =
+  gemmac::Result<gemmac::PackedTokenizer> made =
       pack(json, argv[1], std::atoll(argv[2]), warnings);
-  if (!blob) {
-    std::fprintf(stderr, "error: %s\n", blob.error().message.c_str());
-    return static_cast<int>(blob.error().code);
+  if (!made) {
+    std::fprintf(stderr, "error: %s\n", made.error().message.c_str());
+    return static_cast<int>(made.error().code);
   }
+  const std::vector<uint8_t> &blob = made->blob;
   double packed = now();
   gm::Tokenizer tokenizer;
-  std::string problem = tokenizer.open(blob->data(), blob->size());
+  std::string problem = tokenizer.open(blob.data(), blob.size());
   double opened = now();
   if (!problem.empty()) {
     std::fprintf(stderr, "error: %s\n", problem.c_str());
@@ -103,6 +104,6 @@ int main(int argc, char **argv) {
   if (argc == 3)
     return compareMode(tokenizer);
   std::printf("pack %.3f s (%zu bytes), open %.6f s\n", packed - start,
-              blob->size(), opened - packed);
+              blob.size(), opened - packed);
   return timeMode(tokenizer, argv[4]);
 }

@@ -354,29 +354,49 @@ TEST(GgufConfig, WarnsWithoutRopeFactors) {
 
 TEST(GgufConfig, Generation) {
   TemporaryFolder folder;
-  GgufBuilder b;
-  b.u32("tokenizer.ggml.eos_token_id", 1);
-  b.strings("tokenizer.ggml.tokens",
-            {"<pad>", "<eos>", "<bos>", "<turn|>", "x", "<|tool_response>"});
-  b.array("tokenizer.ggml.suppress_tokens", 5, {9, 7, 9});
-  b.f32("general.sampling.top_p", 0.95f);
-  writeText(folder.file("m.gguf"), b.file());
-  auto model = GgufModel::open(folder.file("m.gguf"));
-  ASSERT_TRUE(model);
   std::vector<std::string> warnings;
-  auto config = readGgufConfig(**model, warnings);
-  ASSERT_TRUE(config);
-  auto generation = readGgufGeneration(**model, *config, warnings);
-  ASSERT_TRUE(generation) << generation.error().message;
-  EXPECT_EQ(generation->stop, (std::vector<int64_t>{1, 3, 5}));
-  EXPECT_EQ(generation->suppress, (std::vector<int64_t>{7, 9}));
-  EXPECT_EQ(generation->topP, 0.95);
-  b.array("tokenizer.ggml.suppress_tokens", 5, {272});
-  writeText(folder.file("n.gguf"), b.file());
-  model = GgufModel::open(folder.file("n.gguf"));
-  generation = readGgufGeneration(**model, *config, warnings);
-  ASSERT_FALSE(generation);
-  EXPECT_TRUE(has(generation.error().message, {"suppress_tokens", "272"}));
+  auto read = [&](auto change) {
+    GgufBuilder b;
+    change(b);
+    writeText(folder.file("m.gguf"), b.file());
+    auto model = GgufModel::open(folder.file("m.gguf"));
+    auto config = readGgufConfig(**model, warnings);
+    warnings.clear();
+    auto generation = readGgufGeneration(**model, *config, warnings);
+    EXPECT_TRUE(generation) << generation.error().message;
+    return *generation;
+  };
+  GenerationConfig none = read([](GgufBuilder &) {});
+  EXPECT_EQ(none.temperature, 0);
+  EXPECT_EQ(none.samplingFrom, "");
+  EXPECT_EQ(none.stopFrom, "");
+
+  GenerationConfig some = read([](GgufBuilder &b) {
+    b.u32("tokenizer.ggml.eos_token_id", 1);
+    b.u32("tokenizer.ggml.eot_token_id", 3);
+    b.array("tokenizer.ggml.suppress_tokens", 5, {9, 7, 9});
+    b.f32("general.sampling.top_p", 0.95f);
+  });
+  EXPECT_EQ(some.stop, (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(some.suppress, (std::vector<int64_t>{7, 9}));
+  EXPECT_EQ(some.temperature, 1); // the other values are those of transformers
+  EXPECT_EQ(some.topK, 50);
+  EXPECT_EQ(some.topP, 0.95);
+  EXPECT_TRUE(has(some.samplingFrom, {"m.gguf"}));
+  EXPECT_TRUE(warnings.empty());
+
+  some = read([](GgufBuilder &b) {
+    b.array("tokenizer.ggml.suppress_tokens", 5, {272, 3});
+    b.f32("general.sampling.min_p", 0.05f);
+    b.u32("general.sampling.top_k", 0);
+    b.f32("general.sampling.penalty_repeat", 1.1f);
+  });
+  EXPECT_EQ(some.suppress, (std::vector<int64_t>{3}));
+  EXPECT_EQ(some.minP, 0.05);
+  EXPECT_EQ(some.topK, 0);
+  ASSERT_EQ(warnings.size(), 2u);
+  EXPECT_TRUE(has(warnings[0], {"penalty_repeat (1.1) is ignored"}));
+  EXPECT_TRUE(has(warnings[1], {"suppress_tokens", "272"}));
 }
 
 // Tensors dealt over two files.

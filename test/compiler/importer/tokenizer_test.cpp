@@ -25,7 +25,10 @@ Ordered synthetic() {
 Result<std::vector<uint8_t>> packText(const std::string &text,
                                       int64_t vocab = vocabSize) {
   std::vector<std::string> warnings;
-  return packTokenizerText(text, "tokenizer.json", vocab, warnings);
+  auto packed = packTokenizerText(text, "tokenizer.json", vocab, warnings);
+  if (!packed)
+    return packed.error();
+  return std::move(packed->blob);
 }
 
 // The message for the synthetic tokenizer after `change`.
@@ -154,18 +157,11 @@ TEST(Tokenizer, OtherKinds) {
                     j["decoder"]["decoders"][1]["type"] = "ByteLevel";
                   }),
                   {"decoder.decoders[1]", "ByteFallback"}));
-  EXPECT_TRUE(has(
-      unsupported([](Ordered &j) { j["added_tokens"][0]["lstrip"] = true; }),
-      {"<pad>", "lstrip"}));
-  EXPECT_TRUE(has(unsupported([](Ordered &j) {
-                    j["added_tokens"][0]["normalized"] = true;
-                  }),
-                  {"<pad>", "normalized"}));
 }
 
 TEST(Tokenizer, SizesAndIds) {
-  EXPECT_TRUE(has(refused([](Ordered &) {}, ExitCode::BadInput, 2048),
-                  {"2048", "319"}));
+  EXPECT_TRUE(has(refused([](Ordered &) {}, ExitCode::BadInput, 300),
+                  {"at most 300", "got 316"}));
   EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = "x"; }),
                   {"\"a\"", "id", "got \"x\""}));
   EXPECT_TRUE(has(
@@ -174,7 +170,7 @@ TEST(Tokenizer, SizesAndIds) {
   EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = 1.5; }),
                   {"\"a\"", "got 1.5"}));
   EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = 319; }),
-                  {"\"a\"", "318", "319"}));
+                  {"\"a\"", "318", "319 rows", "got 319"}));
   EXPECT_TRUE(has(refused([](Ordered &j) { j["model"]["vocab"]["a"] = -1; }),
                   {"\"a\"", "-1"}));
   EXPECT_TRUE(has(refused([](Ordered &j) {
@@ -205,18 +201,62 @@ TEST(Tokenizer, AddedTokens) {
           {"added_tokens[1].content"}));
   EXPECT_TRUE(has(refused([](Ordered &j) { j["added_tokens"][1]["id"] = "x"; }),
                   {"added_tokens[1].id"}));
-  EXPECT_TRUE(has(refused([](Ordered &j) { j["added_tokens"][1]["id"] = 5; }),
-                  {"<eos>", "expects id 1", "got 5"}));
-  EXPECT_TRUE(has(
-      refused([](Ordered &j) { j["added_tokens"][1]["content"] = "<pad>"; }),
-      {"<pad>", "twice"}));
-  // The last one is not in vocab: its id must be free and in range.
   EXPECT_TRUE(
-      has(refused([](Ordered &j) { j["added_tokens"].back()["id"] = 400; }),
-          {"400"}));
-  EXPECT_TRUE(
-      has(refused([](Ordered &j) { j["added_tokens"].back()["id"] = 4; }),
-          {"same id 4"}));
+      has(refused([](Ordered &j) { j["added_tokens"][1]["lstrip"] = 1; }),
+          {"added_tokens[1].lstrip", "true or false"}));
+}
+
+// The library counts on from the pieces, whatever ids the file has.
+TEST(Tokenizer, IdsOfAddedTokens) {
+  for (int id : {400, 4}) {
+    Ordered json = synthetic();
+    json["added_tokens"].back()["id"] = id;
+    std::vector<std::string> warnings;
+    auto packed = packTokenizerText(json.dump(), "t", vocabSize, warnings);
+    ASSERT_TRUE(packed) << packed.error().message;
+    EXPECT_EQ(packed->vocabulary.pieces, vocabSize);
+    ASSERT_EQ(warnings.size(), 1u);
+    EXPECT_TRUE(has(warnings[0], {"t: added token \"", "library counts on"}));
+  }
+}
+
+// Rows that no token has, ids that nothing has, tokens without a row.
+TEST(Tokenizer, OtherSizes) {
+  std::vector<std::string> warnings;
+  Ordered json = synthetic();
+  auto packed = packTokenizerText(json.dump(), "t", 2048, warnings);
+  ASSERT_TRUE(packed) << packed.error().message;
+  EXPECT_EQ(packed->vocabulary.pieces, vocabSize);
+  EXPECT_TRUE(packed->vocabulary.unused.empty());
+  EXPECT_TRUE(packed->vocabulary.speaksChat());
+
+  packed = packTokenizerText(json.dump(), "t", vocabSize - 2, warnings);
+  ASSERT_TRUE(packed) << packed.error().message;
+  EXPECT_EQ(packed->vocabulary.pieces, vocabSize - 2);
+  EXPECT_EQ(packed->vocabulary.beyond, 2);
+
+  json["model"]["vocab"]["zz"] = 330; // 316 to 318 are added tokens
+  packed = packTokenizerText(json.dump(), "t", 400, warnings);
+  ASSERT_TRUE(packed) << packed.error().message;
+  EXPECT_EQ(packed->vocabulary.pieces, 331);
+  EXPECT_EQ(packed->vocabulary.unused.front(), 316); // a piece more: 317 on
+  EXPECT_EQ(packed->vocabulary.unused.size(), 331u - 320);
+  warnings.clear();
+  for (const char *name : {"<|turn>", "<turn|>"}) {
+    Ordered less = synthetic();
+    Ordered &vocab = less["model"]["vocab"];
+    int id = vocab[name];
+    vocab.erase(name);
+    vocab["other"] = id;
+    Ordered kept = Ordered::array();
+    for (const Ordered &token : less["added_tokens"])
+      if (token["content"] != name)
+        kept.push_back(token);
+    less["added_tokens"] = kept;
+    packed = packTokenizerText(less.dump(), "t", vocabSize, warnings);
+    ASSERT_TRUE(packed) << packed.error().message;
+    EXPECT_FALSE(packed->vocabulary.speaksChat()) << name;
+  }
 }
 
 TEST(Tokenizer, Merges) {
@@ -245,7 +285,7 @@ TEST(Tokenizer, Merges) {
   EXPECT_TRUE(has(with(Ordered::array({"", "a"})), {"\"\"", "not in"}));
   EXPECT_TRUE(has(refused(
                       [](Ordered &j) {
-                        j["model"]["vocab"]["<0x41>a"] = 319;
+                        j["model"]["vocab"]["<0x41>a"] = 316;
                         j["model"]["merges"].push_back("<0x41> a");
                       },
                       ExitCode::BadInput, 320),
@@ -295,47 +335,96 @@ TEST(ChatTemplate, KnownOnes) {
   EXPECT_TRUE(warnings.empty());
 }
 
-TEST(ChatTemplate, NoneOthersAndTheConfig) {
+// What a folder holds and where the template is found.
+TEST(ChatTemplate, Places) {
+  std::string text = readText(source("examples/nano-m/chat_template.jinja"));
+  Ordered one = {{"chat_template", text}}, other = {{"chat_template", "x"}};
+  Ordered list = {{"chat_template",
+                   {{{"name", "tool_use"}, {"template", "x"}},
+                    {{"name", "default"}, {"template", text}}}}};
+  Ordered alone = {
+      {"chat_template", {{{"name", "tool_use"}, {"template", text}}}}};
+  Ordered object = {{"chat_template", {{"rag", "x"}, {"default", text}}}};
+  const char *const jinja = "chat_template.jinja",
+                    *config = "tokenizer_config.json",
+                    *json = "chat_template.json",
+                    *processor = "processor_config.json";
+  struct {
+    std::vector<std::pair<const char *, std::string>> files;
+    const char *place; // "": none is found
+  } const cases[] = {
+      {{}, ""},
+      {{{config, "{\"bos_token\": \"<bos>\"}"}, {processor, "{}"}}, ""},
+      {{{config, "{\"chat_template\": null}"}, {jinja, " \n"}}, ""},
+      {{{jinja, text}}, jinja},
+      {{{config, one.dump()}}, "chat_template of tokenizer_config.json"},
+      {{{config, list.dump()}}, "tokenizer_config.json, \"default\""},
+      {{{config, alone.dump()}}, "tokenizer_config.json, \"tool_use\""},
+      {{{json, one.dump()}}, "chat_template of chat_template.json"},
+      {{{processor, one.dump()}}, "chat_template of processor_config.json"},
+      {{{processor, object.dump()}}, "processor_config.json, \"default\""},
+      // The first of them counts.
+      {{{jinja, text}, {config, other.dump()}}, jinja},
+      {{{config, one.dump()}, {json, other.dump()}}, config},
+      {{{json, one.dump()}, {processor, other.dump()}}, json},
+  };
+  for (const auto &c : cases) {
+    TemporaryFolder folder;
+    for (const auto &[name, content] : c.files)
+      writeText(folder.file(name), content);
+    std::vector<std::string> warnings;
+    auto found = readChatTemplate(folder.path, true, warnings);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->known, *c.place != 0);
+    EXPECT_TRUE(has(found->place, {c.place}));
+    EXPECT_EQ(found->protocol,
+              *c.place ? ChatProtocol::Large : ChatProtocol::None);
+    EXPECT_TRUE(warnings.empty());
+  }
+}
+
+TEST(ChatTemplate, LineEndsMeanNothing) {
+  std::string text = readText(source("examples/nano-m/chat_template.jinja"));
+  std::string crlf, cr;
+  for (char c : text) {
+    crlf += c == '\n' ? "\r\n" : std::string(1, c);
+    cr += c == '\n' ? '\r' : c;
+  }
+  std::string cut = text.substr(0, text.size() - 1);
+  for (const std::string &same :
+       {crlf, cr, cut, text + "\n", cut + "  \r\n", "\xEF\xBB\xBF" + text}) {
+    TemporaryFolder folder;
+    writeText(folder.file("chat_template.jinja"), same);
+    std::vector<std::string> warnings;
+    auto found = readChatTemplate(folder.path, true, warnings);
+    ASSERT_TRUE(found);
+    EXPECT_TRUE(found->known);
+    EXPECT_EQ(found->protocol, ChatProtocol::Large);
+  }
+}
+
+TEST(ChatTemplate, UnknownOnes) {
   TemporaryFolder folder;
   std::vector<std::string> warnings;
-  auto read = [&](bool small) {
-    warnings.clear();
-    auto found = readChatTemplate(folder.path, small, warnings);
-    EXPECT_TRUE(found);
-    return *found;
-  };
-  EXPECT_EQ(read(true).protocol, ChatProtocol::None);
-  writeText(folder.file("tokenizer_config.json"), "{\"bos_token\": \"<bos>\"}");
-  EXPECT_EQ(read(true).protocol, ChatProtocol::None);
-  EXPECT_TRUE(warnings.empty());
-
-  std::string text = readText(source("examples/nano-m/chat_template.jinja"));
-  Ordered config = {{"chat_template", text}};
-  writeText(folder.file("tokenizer_config.json"), config.dump());
-  EXPECT_TRUE(read(true).known);
-  EXPECT_EQ(read(true).protocol, ChatProtocol::Large);
-  config["chat_template"] = {{{"name", "tool_use"}, {"template", "x"}},
-                             {{"name", "default"}, {"template", text}}};
-  writeText(folder.file("tokenizer_config.json"), config.dump());
-  EXPECT_TRUE(read(true).known);
-
-  // The .jinja file comes first; abc has a well-known hash.
-  writeText(folder.file("chat_template.jinja"), "abc");
-  ChatTemplate other = read(true);
-  EXPECT_FALSE(other.known);
-  EXPECT_EQ(other.protocol, ChatProtocol::Small);
-  EXPECT_EQ(other.sha256, "ba7816bf8f01cfea414140de5dae2223"
-                          "b00361a396177a9cb410ff61f20015ad");
+  writeText(folder.file("chat_template.jinja"), "abc"); // a well-known hash
+  auto other = readChatTemplate(folder.path, true, warnings);
+  ASSERT_TRUE(other);
+  EXPECT_FALSE(other->known);
+  EXPECT_EQ(other->protocol, ChatProtocol::Small);
+  EXPECT_EQ(other->sha256, "ba7816bf8f01cfea414140de5dae2223"
+                           "b00361a396177a9cb410ff61f20015ad");
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_TRUE(has(warnings[0], {"ba7816bf", "small"}));
-  EXPECT_EQ(read(false).protocol, ChatProtocol::Large);
+  EXPECT_EQ(readChatTemplate(folder.path, false, warnings)->protocol,
+            ChatProtocol::Large);
 }
 
 TEST(ChatTemplate, Broken) {
   TemporaryFolder folder;
   std::vector<std::string> warnings;
-  for (const char *text : {"{", "{\"chat_template\": 3}",
-                           "{\"chat_template\": [{\"name\": \"other\"}]}"}) {
+  for (const char *text :
+       {"{", "{\"chat_template\": 3}", "{\"chat_template\": {\"a\": 1}}",
+        "{\"chat_template\": [{\"name\": \"default\"}]}"}) {
     writeText(folder.file("tokenizer_config.json"), text);
     auto found = readChatTemplate(folder.path, true, warnings);
     ASSERT_FALSE(found) << text;
