@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <malloc.h>
 #include <new>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -100,6 +101,10 @@ void open_standard_streams() {
       (void)!open("/", O_RDONLY); // a bare chroot: any file that is no input
 }
 
+// Large blocks go back to the machine when they are freed. By itself glibc
+// keeps up to 64 MiB once there were any, beside what the plan has.
+void give_memory_back() { mallopt(M_MMAP_THRESHOLD, 1 << 18); }
+
 // The main thread computes too, with frames of kernels as large as a worker's.
 Status need_stack() {
   const rlim_t least = 2 * GM_STACK_BYTES;
@@ -120,6 +125,7 @@ Status need_stack() {
 int dispatch(int argc, char **argv) {
   const char *program = argc > 0 ? argv[0] : "program";
   open_standard_streams();
+  give_memory_back();
   if (Status s = need_stack(); !s.ok())
     return report(s);
   if (argc < 2)
