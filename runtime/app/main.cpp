@@ -5,6 +5,7 @@
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -101,6 +102,9 @@ void open_standard_streams() {
       (void)!open("/", O_RDONLY); // a bare chroot: any file that is no input
 }
 
+// A limit of the size of files is an error of the write.
+void survive_file_limits() { signal(SIGXFSZ, SIG_IGN); }
+
 // Large blocks go back to the machine when they are freed. By itself glibc
 // keeps up to 64 MiB once there were any, beside what the plan has.
 void give_memory_back() { mallopt(M_MMAP_THRESHOLD, 1 << 18); }
@@ -125,6 +129,7 @@ Status need_stack() {
 int dispatch(int argc, char **argv) {
   const char *program = argc > 0 ? argv[0] : "program";
   open_standard_streams();
+  survive_file_limits();
   give_memory_back();
   if (Status s = need_stack(); !s.ok())
     return report(s);
