@@ -13,6 +13,8 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <sys/resource.h>
+
 using namespace llvm;
 
 namespace gemmac {
@@ -120,6 +122,19 @@ bool hasKernel(const std::string &family, const Target &target) {
   return hasTileKernel(family) || hasBodyKernel(family, target);
 }
 
+// Halide writes a body to an anonymous file, and ends the program where a limit
+// of the size of files, which counts these too, does not let it.
+static Status needFileSizes() {
+  constexpr rlim_t most = 1 << 20;
+  rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur >= most)
+    return Done{};
+  return makeError(ExitCode::Resources,
+                   "the limit of the size of files is {} bytes, kernels need "
+                   "{}: raise it with 'ulimit -f'",
+                   uint64_t(limit.rlim_cur), uint64_t(most));
+}
+
 Result<std::unique_ptr<Module>> compileKernel(const KernelSpec &spec,
                                               const Target &target,
                                               LLVMContext &context) {
@@ -127,6 +142,9 @@ Result<std::unique_ptr<Module>> compileKernel(const KernelSpec &spec,
     return Error{ExitCode::Unsupported, "no body of kernel family '" +
                                             spec.family + "' for target " +
                                             target.name};
+  if (hasTileKernel(spec.family))
+    if (Status s = needFileSizes(); !s)
+      return s.error();
   auto module = hasTileKernel(spec.family)
                     ? compileHalideKernel(spec, target, context)
                     : compileBodyKernel(spec, target, context);

@@ -1,6 +1,8 @@
 // See CommandLine.h.
 #include "compiler/CommandLine.h"
 
+#include "compiler/StandardStreams.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Allocator.h"
@@ -182,7 +184,7 @@ std::optional<ExitCode> CommandLine::parse(int argc, char **argv) {
 }
 
 ExitCode CommandLine::fail(const Error &error) const {
-  fmt::print(stderr, "{}: error: {}\n", name, error.message);
+  say(fmt::format("{}: error: {}\n", name, error.message));
   return error.code;
 }
 

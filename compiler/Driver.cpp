@@ -10,6 +10,7 @@
 #include "compiler/ProgramFacts.h"
 #include "compiler/Progress.h"
 #include "compiler/QuantNotes.h"
+#include "compiler/StandardStreams.h"
 #include "compiler/ValueNames.h"
 #include "compiler/Verify.h"
 #include "compiler/importer/Bind.h"
@@ -398,7 +399,7 @@ Result<FidelityFacts> Compilation::verify(const std::string &program) {
        .threads = o.threads,
        .quiet = o.quiet});
   if (facts && !o.quiet)
-    llvm::errs() << "gemmac: " << describe(*facts) << "\n";
+    say("gemmac: " + describe(*facts) + "\n");
   return facts;
 }
 
@@ -470,12 +471,12 @@ Status Compilation::makeProgram() {
   const uint64_t bytes = sizes->elf + sizes->tokenizer + sizes->manifest +
                          (external ? 0 : sizes->weights);
   if (!o.quiet && !second)
-    fmt::print(stderr, "gemmac: {}: {:.1f} MB for {} (weights {:.1f} MB{})\n",
-               o.output, double(bytes) / 1e6, target->name,
-               double(sizes->weights) / 1e6,
-               sizes->reused ? ", reused"
-               : external    ? ", in a file of their own"
-                             : "");
+    say(fmt::format("gemmac: {}: {:.1f} MB for {} (weights {:.1f} MB{})\n",
+                    o.output, double(bytes) / 1e6, target->name,
+                    double(sizes->weights) / 1e6,
+                    sizes->reused ? ", reused"
+                    : external    ? ", in a file of their own"
+                                  : ""));
   return Done{};
 }
 
@@ -491,10 +492,10 @@ ExitCode runDriver(const DriverOptions &options) {
   Compilation compilation(o, phases);
   Status status = compilation.run();
   if (o.timeReport)
-    fmt::print(stderr, "{}", phases.report());
+    say(phases.report());
   if (status)
     return ExitCode::Ok;
-  fmt::print(stderr, "gemmac: error: {}\n", status.error().message);
+  say("gemmac: error: " + status.error().message + "\n");
   return status.error().code;
 }
 

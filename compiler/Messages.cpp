@@ -1,5 +1,6 @@
 // See Messages.h.
 #include "compiler/Messages.h"
+#include "compiler/StandardStreams.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/Remarks.h"
@@ -12,7 +13,7 @@ namespace gemmac {
 
 static void print(const char *kind, const std::vector<std::string> &lines) {
   for (const std::string &line : lines)
-    fmt::print(stderr, "gemmac: {}: {}\n", kind, line);
+    say(std::string("gemmac: ") + kind + ": " + line + "\n");
 }
 
 void Messages::warn(const std::vector<std::string> &lines) const {

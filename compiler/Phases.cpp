@@ -1,4 +1,5 @@
 #include "compiler/Phases.h"
+#include "compiler/StandardStreams.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +18,7 @@ void Phases::begin(std::string name) {
   end();
   since = Clock::now();
   if (verbose)
-    fmt::print(stderr, "gemmac: {:.3f} s: {}\n", seconds(since - start), name);
+    say(fmt::format("gemmac: {:.3f} s: {}\n", seconds(since - start), name));
   phases.emplace_back(std::move(name), 0);
 }
 

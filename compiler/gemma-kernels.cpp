@@ -5,6 +5,7 @@
 #include "codegen/OutputFile.h"
 #include "compiler/CommandLine.h"
 #include "compiler/KernelBench.h"
+#include "compiler/StandardStreams.h"
 #include "compiler/Version.h"
 #include "targets/Layouts.h"
 
@@ -179,4 +180,7 @@ static ExitCode run(int argc, char **argv) {
   return emitKernel(*spec, *target);
 }
 
-int main(int argc, char **argv) { return int(run(argc, argv)); }
+int main(int argc, char **argv) {
+  gemmac::prepareStandardStreams("gemma-kernels");
+  return int(run(argc, argv));
+}

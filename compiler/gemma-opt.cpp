@@ -2,6 +2,7 @@
 // with four habits of its own: values keep the names that they have in the
 // file, remarks are printed, errors do not print what they are about once more,
 // and --help lists what has to do with IR.
+#include "compiler/StandardStreams.h"
 #include "compiler/ValueNames.h"
 #include "compiler/Version.h"
 #include "dialects/gemma/Gemma.h"
@@ -106,6 +107,7 @@ LogicalResult run(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
+  gemmac::prepareStandardStreams("gemma-opt");
   llvm::InitLLVM init(argc, argv);
   return asMainReturnCode(run(argc, argv));
 }

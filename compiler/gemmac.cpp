@@ -1,6 +1,7 @@
 // The command line of gemmac. Knows options; must not know MLIR.
 #include "compiler/CommandLine.h"
 #include "compiler/Driver.h"
+#include "compiler/StandardStreams.h"
 #include "compiler/Version.h"
 #include "passes/QuantMap.h"
 #include "targets/Target.h"
@@ -156,6 +157,7 @@ const char *conflict(const DriverOptions &o) {
 } // namespace
 
 int main(int argc, char **argv) {
+  prepareStandardStreams("gemmac");
   blockIgnoredSignals();
   signal(SIGBUS, onBusError);
   CommandLine line("gemmac",

@@ -86,11 +86,12 @@ public:
   Status turn(const std::string &text);
 
 private:
-  Status encode(const std::vector<Message> &messages,
-                std::vector<int32_t> &ids) const;
+  // The ids that the context holds; `count`: how many there are.
+  Status encode(const std::vector<Message> &messages, std::vector<int32_t> &ids,
+                size_t &count) const;
   size_t lasting(const std::vector<int32_t> &ids) const;
   Message answered(const std::string &answer) const;
-  Status check_room(const std::vector<int32_t> &ids) const;
+  Status check_room(size_t tokens) const;
   Status generate(const std::vector<int32_t> &ids, std::string &answer,
                   End &end);
 
@@ -104,7 +105,7 @@ private:
 };
 
 Status Chat::encode(const std::vector<Message> &messages,
-                    std::vector<int32_t> &ids) const {
+                    std::vector<int32_t> &ids, size_t &count) const {
   ChatOptions options;
   options.large = program.manifest().chat() == gemmac::manifest::Chat_Large;
   Prompt rendered;
@@ -112,18 +113,19 @@ Status Chat::encode(const std::vector<Message> &messages,
   if (!problem.empty())
     return failure(BAD_INPUT, "the conversation cannot be rendered: %s",
                    problem.c_str());
-  encode_prompt(program, rendered, request.allow_special, ids);
+  count = encode_prompt(program, rendered, request.allow_special, ids,
+                        program.plan.context);
   return {};
 }
 
-Status Chat::check_room(const std::vector<int32_t> &ids) const {
-  if (ids.size() <= size_t(program.plan.context))
+Status Chat::check_room(size_t tokens) const {
+  if (tokens <= size_t(program.plan.context))
     return {};
   return failure(RUN_ERROR,
                  "the conversation has %zu tokens, but the context holds "
                  "%lld; forget the oldest turns with /drop, start anew with "
                  "/reset, or chat with a larger -c",
-                 ids.size(), (long long)program.plan.context);
+                 tokens, (long long)program.plan.context);
 }
 
 Status Chat::drop() {
@@ -131,16 +133,17 @@ Status Chat::drop() {
   size_t dropped = 0;
   for (;;) {
     std::vector<int32_t> ids;
-    if (Status s = encode(messages, ids); !s.ok())
+    size_t count;
+    if (Status s = encode(messages, ids, count); !s.ok())
       return s;
     // A turn is a question and what follows it up to the next.
     size_t next = kept + 1;
     while (next < messages.size() && messages[next].role != "user")
       ++next;
-    if (ids.size() <= half || next >= messages.size()) {
+    if (count <= half || next >= messages.size()) {
       fprintf(stderr, "%s forgotten; the conversation has %s\n",
               count_of(dropped, "turn").c_str(),
-              count_of(ids.size(), "token").c_str());
+              count_of(count, "token").c_str());
       return {};
     }
     messages.erase(messages.begin() + ptrdiff_t(kept),
@@ -163,7 +166,8 @@ size_t Chat::lasting(const std::vector<int32_t> &ids) const {
   later.push_back(text_message("assistant", "."));
   later.back().ids = {-1}; // like no id
   std::vector<int32_t> next;
-  return encode(later, next).ok() ? common(ids, next) : 0;
+  size_t count;
+  return encode(later, next, count).ok() ? common(ids, next) : 0;
 }
 
 // The answer as a message, with its tokens if they are what history shows of
@@ -246,9 +250,10 @@ Status Chat::generate(const std::vector<int32_t> &ids, std::string &answer,
 Status Chat::turn(const std::string &text) {
   messages.push_back(text_message("user", text));
   std::vector<int32_t> ids;
-  Status fits = encode(messages, ids);
+  size_t count;
+  Status fits = encode(messages, ids, count);
   if (fits.ok())
-    fits = check_room(ids);
+    fits = check_room(count);
   if (!fits.ok()) {
     messages.pop_back();
     return fits;

@@ -37,8 +37,7 @@ RowCheck Divergence::add(const float *reference, const float *logits,
   if (!std::isfinite(own_most) || own_bad != 0)
     return RowCheck::NotFinite;
   // Rounding can leave equal rows a little below 0.
-  kl.push_back(
-      std::max(0.0, product / sum - std::log(sum) + std::log(own_sum)));
+  keep(std::max(0.0, product / sum - std::log(sum) + std::log(own_sum)));
   same += top - reference == own_top - logits;
   if (target >= 0) {
     ++targets;
@@ -48,16 +47,25 @@ RowCheck Divergence::add(const float *reference, const float *logits,
   return RowCheck::Fine;
 }
 
-double Divergence::mean() const {
-  double sum = 0;
-  for (double x : kl)
-    sum += x;
-  return kl.empty() ? 0 : sum / double(kl.size());
+void Divergence::keep(double x) {
+  sum_kl += x;
+  most_kl = std::max(most_kl, x);
+  if (count++ % stride)
+    return;
+  if (kl.size() == KEPT) {
+    for (size_t i = 0; i < KEPT / 2; ++i)
+      kl[i] = kl[2 * i];
+    kl.resize(KEPT / 2);
+    stride *= 2;
+  }
+  kl.push_back(x);
 }
 
+double Divergence::mean() const { return count ? sum_kl / double(count) : 0; }
+
 double Divergence::quantile(double q) const {
-  if (kl.empty())
-    return 0;
+  if (kl.empty() || q == 1)
+    return most_kl;
   std::vector<double> sorted = kl;
   std::sort(sorted.begin(), sorted.end());
   double at = q * double(sorted.size() - 1);
@@ -66,7 +74,7 @@ double Divergence::quantile(double q) const {
 }
 
 double Divergence::same_top() const {
-  return kl.empty() ? 0 : double(same) / double(kl.size());
+  return count ? double(same) / double(count) : 0;
 }
 
 double Divergence::perplexity_ratio() const {

@@ -2,6 +2,7 @@
 // double arithmetic. Knows nothing of files or of the engine.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -21,10 +22,11 @@ public:
   RowCheck add(const float *reference, const float *logits, int64_t vocab,
                int32_t target);
 
-  uint64_t rows() const { return kl.size(); }
+  uint64_t rows() const { return count; }
   // KL(reference || model) of the rows, in nats.
   double mean() const;
-  // Quantile q of 0 .. 1, linear between neighbours (numpy's default).
+  // Quantile q of 0 .. 1, linear between neighbours (numpy's default). Of more
+  // than KEPT rows only every second, fourth ... counts; 1 is the most of all.
   double quantile(double q) const;
   // Share of rows whose most likely token (the first of equal ones) is the
   // same.
@@ -33,9 +35,14 @@ public:
   // Perplexity of the model over that of the reference.
   double perplexity_ratio() const;
 
+  enum : size_t { KEPT = 1u << 18 };
+
 private:
-  std::vector<double> kl;
-  uint64_t same = 0, targets = 0;
+  void keep(double x);
+
+  std::vector<double> kl; // of every `stride`-th row, at most KEPT
+  uint64_t count = 0, stride = 1, same = 0, targets = 0;
+  double sum_kl = 0, most_kl = 0;
   double own = 0, others = 0;
 };
 

@@ -3,6 +3,7 @@
 // states, or the divergence from a reference's logits.
 #include "runtime/app/commands.h"
 #include "runtime/app/divergence.h"
+#include "runtime/app/eval_input.h"
 #include "runtime/app/json.h"
 #include "runtime/app/program.h"
 #include "runtime/app/reference_file.h"
@@ -23,6 +24,7 @@ struct Request {
   TextInput input;
   std::optional<std::string> token_file, split, logits, hidden, kl;
   int64_t window = 0; // 0: one sequence
+  int64_t held = EvalInput::HELD;
   bool json = false;
 
   Syntax syntax();
@@ -61,22 +63,17 @@ Syntax Request::syntax() {
        "perplexity ratio; - = standard input",
        &kl},
       {"--json", "", "", "print JSON", &json},
+      // For tests: so many tokens are kept as they are.
+      {"--test-held", "", "N", "", &held, 0, EvalInput::HELD, true},
   };
   for (std::vector<Flag> more : {own, machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
-// Tokens [begin, end) that are one sequence.
-struct Window {
-  size_t begin, end;
-};
-
 class Scorer {
 public:
-  Scorer(Program &program, const std::vector<int32_t> &ids,
-         const std::vector<Window> &windows)
-      : program(program), ids(ids), windows(windows) {}
+  Scorer(Program &program, EvalInput &input) : program(program), input(input) {}
 
   Status run();
 
@@ -87,13 +84,15 @@ public:
   Divergence divergence;
 
 private:
+  Status score();
   Status take(const Results &results);
   Status compare(const float *row, int32_t target);
 
   Program &program;
-  const std::vector<int32_t> &ids;
-  const std::vector<Window> &windows;
-  size_t begin = 0, end = 0; // first token of this step, end of its window
+  EvalInput &input;
+  std::vector<int32_t> window;
+  size_t begin = 0;  // first token of this step, in the window
+  uint64_t done = 0; // tokens of all windows
 };
 
 Status Scorer::compare(const float *row, int32_t target) {
@@ -117,7 +116,7 @@ Status Scorer::take(const Results &g) {
   for (int32_t r = 0; r < g.rows && problem.ok(); ++r) {
     const float *row = g.logits + r * g.logits_stride;
     size_t token = begin + size_t(g.first + r);
-    int32_t target = token + 1 < end ? ids[token + 1] : -1;
+    int32_t target = token + 1 < window.size() ? window[token + 1] : -1;
     predicted += target >= 0;
     if (reference.is_open())
       problem = compare(row, target);
@@ -131,109 +130,53 @@ Status Scorer::take(const Results &g) {
   return problem;
 }
 
-Status Scorer::run() {
+// Scores the window.
+Status Scorer::score() {
   std::vector<Row> rows(size_t(program.plan.batch));
-  for (const Window &window : windows)
-    for (begin = window.begin, end = window.end; begin < end;) {
-      size_t n = std::min(rows.size(), end - begin);
-      for (size_t r = 0; r < n; ++r)
-        rows[r] = {ids[begin + r], 0, int32_t(begin + r - window.begin), true};
-      Job job;
-      job.rows = rows.data();
-      job.count = int32_t(n);
-      job.ask.output = Output::Hidden;
-      if (Status s = step(*program.engine, job); !s.ok())
+  for (begin = 0; begin < window.size();) {
+    size_t n = std::min(rows.size(), window.size() - begin);
+    for (size_t r = 0; r < n; ++r)
+      rows[r] = {window[begin + r], 0, int32_t(begin + r), true};
+    Job job;
+    job.rows = rows.data();
+    job.count = int32_t(n);
+    job.ask.output = Output::Hidden;
+    if (Status s = step(*program.engine, job); !s.ok())
+      return s;
+    Ask ask;
+    ask.output = Output::Logits;
+    for (size_t first = 0; first < n;) {
+      size_t rows = std::min(n - first, size_t(program.plan.outputs));
+      if (Status s = head(*program.engine, ask, int32_t(first), int32_t(rows));
+          !s.ok())
         return s;
-      Ask ask;
-      ask.output = Output::Logits;
-      for (size_t first = 0; first < n;) {
-        size_t rows = std::min(n - first, size_t(program.plan.outputs));
-        if (Status s =
-                head(*program.engine, ask, int32_t(first), int32_t(rows));
-            !s.ok())
-          return s;
-        if (Status s = take(results(*program.engine)); !s.ok())
-          return s;
-        first += rows;
-      }
-      if (interrupted())
-        return failure(RUN_ERROR, "interrupted after %zu of %zu tokens",
-                       begin + n, ids.size());
-      begin += n;
+      if (Status s = take(results(*program.engine)); !s.ok())
+        return s;
+      first += rows;
     }
-  if (reference.is_open())
-    nll = divergence.nll();
+    begin += n;
+    done += n;
+    if (interrupted()) {
+      const std::string of =
+          input.is_surveyed() ? " of " + std::to_string(input.tokens()) : "";
+      return failure(RUN_ERROR, "interrupted after %llu%s tokens",
+                     (unsigned long long)done, of.c_str());
+    }
+  }
   return {};
 }
 
-// Adds a sequence to `ids` in windows of at most `most` tokens (0: one window).
-// What the sequence begins with if that is <bos> then stands in front of every
-// window.
-void add_sequence(const Program &program, const std::vector<int32_t> &sequence,
-                  int64_t most, std::vector<int32_t> &ids,
-                  std::vector<Window> &windows) {
-  const size_t length =
-      most ? std::min(size_t(most), sequence.size()) : sequence.size();
-  const bool bos = length < sequence.size() && program.has_tokenizer() &&
-                   sequence[0] == program.tokenizer.named(GM_TOK_BOS);
-  for (size_t at = bos; at < sequence.size();) {
-    size_t begin = ids.size(), n = std::min(length - bos, sequence.size() - at);
-    if (bos)
-      ids.push_back(sequence[0]);
-    ids.insert(ids.end(), sequence.begin() + ptrdiff_t(at),
-               sequence.begin() + ptrdiff_t(at + n));
-    windows.push_back({begin, ids.size()});
-    at += n;
-  }
-}
-
-// The texts between lines that hold only `separator`; the newline at the end of
-// a file belongs to no text.
-std::vector<std::string> split(std::string bytes,
-                               const std::string &separator) {
-  if (bytes.ends_with('\n'))
-    bytes.pop_back();
-  const std::string line = '\n' + separator + '\n';
-  std::vector<std::string> texts;
-  size_t from = 0;
-  for (size_t at; (at = bytes.find(line, from)) != std::string::npos;
-       from = at + line.size())
-    texts.push_back(bytes.substr(from, at - from));
-  texts.push_back(bytes.substr(from));
-  return texts;
-}
-
-Status read_sequences(const Program &program, const Request &request,
-                      std::vector<int32_t> &ids, std::vector<Window> &windows) {
-  // One sequence is as long as the context at most; many may be any number.
-  const bool one = !request.window && !request.split;
-  const int64_t context =
-      request.machine.context ? request.machine.context : program.max_context();
-  std::string bytes;
-  std::vector<int32_t> sequence;
-  if (request.token_file) {
-    size_t count;
-    if (Status s = read_ids(*request.token_file, program.vocab(),
-                            one ? context : INT64_MAX, sequence, count);
-        !s.ok())
-      return s;
-    if (Status s = one ? check_length(count, context) : Status(); !s.ok())
-      return s;
-    add_sequence(program, sequence, request.window, ids, windows);
-    return {};
-  }
-  if (Status s = program.need_tokenizer(); !s.ok())
+Status Scorer::run() {
+  if (Status s = input.rewind(); !s.ok())
     return s;
-  if (Status s = request.input.read(bytes, one ? limit_for(program, context)
-                                               : InputLimit());
-      !s.ok())
-    return s;
-  for (const std::string &text :
-       request.split ? split(bytes, *request.split) : std::vector{bytes}) {
-    sequence.clear();
-    encode_raw(program, text, sequence);
-    add_sequence(program, sequence, request.window, ids, windows);
-  }
+  do {
+    if (Status s = input.next(window, program.plan.context); !s.ok())
+      return s;
+    if (Status s = score(); !s.ok())
+      return s;
+  } while (!window.empty());
+  if (reference.is_open())
+    nll = divergence.nll();
   return {};
 }
 
@@ -266,6 +209,39 @@ void print(const Request &request, const Scorer &scorer) {
     printf("%s %s\n", name, exact(value).c_str());
 }
 
+// The files of a row per token, of which those of ids begin with all ids.
+Status open_files(const Request &request, const Program &program,
+                  EvalInput &input, Scorer &scorer) {
+  const int64_t rows = int64_t(input.tokens());
+  if (request.kl)
+    if (Status s =
+            scorer.reference.open(*request.kl, uint64_t(rows), program.vocab());
+        !s.ok())
+      return s;
+  if (request.logits)
+    if (Status s = scorer.logits.create(*request.logits, "logits", rows,
+                                        program.vocab(), true);
+        !s.ok())
+      return s;
+  if (request.hidden)
+    if (Status s = scorer.hidden.create(*request.hidden, "hidden", rows,
+                                        program.manifest().model()->hidden());
+        !s.ok())
+      return s;
+  std::vector<int32_t> ids;
+  Status s = request.kl || request.logits ? input.rewind() : Status();
+  while (s.ok() && (request.kl || request.logits)) {
+    s = input.next(ids, program.plan.context);
+    if (ids.empty())
+      break;
+    if (s.ok() && request.kl)
+      s = scorer.reference.check_ids(ids);
+    if (s.ok() && request.logits)
+      s = scorer.logits.write_ids(ids);
+  }
+  return s;
+}
+
 Status eval(Request &request) {
   if (Status s = request.input.settle("eval", ", --tokens FILE",
                                       bool(request.token_file));
@@ -276,44 +252,37 @@ Status eval(Request &request) {
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
-  std::vector<int32_t> ids;
   if (request.kl == "-" &&
       (request.input.is_standard_input() || request.token_file == "-"))
     return failure(USAGE, "the standard input cannot be both the input and "
                           "the reference of --kl");
-  std::vector<Window> windows;
-  if (Status s = read_sequences(program, request, ids, windows); !s.ok())
+  const int64_t most = program.max_context();
+  EvalInput input(program,
+                  {&request.input, request.token_file, request.split,
+                   request.window,
+                   request.machine.context ? request.machine.context : most,
+                   uint64_t(request.held)});
+  if (Status s = input.survey(); !s.ok())
     return s;
-  size_t longest = 0;
-  for (const Window &window : windows)
-    longest = std::max(longest, window.end - window.begin);
-  int64_t most = program.max_context();
+  if (!input.is_surveyed() && (request.logits || request.hidden || request.kl))
+    return failure(USAGE, "--logits, --hidden and --kl need to know how many "
+                          "tokens there are: give so many in a file, not in a "
+                          "pipe");
+  const uint64_t longest =
+      input.is_surveyed() ? input.longest() : uint64_t(request.window);
   if (!request.machine.context)
     request.machine.context =
-        std::min(most, std::max<int64_t>(int64_t(longest),
-                                         std::min<int64_t>(most, 8192)));
+        std::min(most, std::max(int64_t(std::min(longest, uint64_t(most))),
+                                std::min<int64_t>(most, 8192)));
   if (Status s = check_length(longest, request.machine.context); !s.ok())
     return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;
 
   watch_signals();
-  Scorer scorer(program, ids, windows);
-  int64_t rows = int64_t(ids.size());
-  if (request.kl)
-    if (Status s = scorer.reference.open(*request.kl, ids, program.vocab());
-        !s.ok())
-      return s;
-  if (request.logits)
-    if (Status s = scorer.logits.create(*request.logits, "logits", rows,
-                                        program.vocab(), &ids);
-        !s.ok())
-      return s;
-  if (request.hidden)
-    if (Status s = scorer.hidden.create(*request.hidden, "hidden", rows,
-                                        program.manifest().model()->hidden());
-        !s.ok())
-      return s;
+  Scorer scorer(program, input);
+  if (Status s = open_files(request, program, input, scorer); !s.ok())
+    return s;
   if (Status s = scorer.run(); !s.ok())
     return s;
   for (TensorFile *file : {&scorer.logits, &scorer.hidden})

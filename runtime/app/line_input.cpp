@@ -129,8 +129,11 @@ Status LineInput::next_line(const char *prompt, std::string &line,
   for (;;) {
     size_t end = bytes.find('\n', scanned);
     if (end != bytes.npos || (ended && !bytes.empty())) {
-      line = bytes.substr(0, end);
-      bytes.erase(0, end == bytes.npos ? end : end + 1);
+      std::string rest =
+          bytes.substr(end == bytes.npos ? bytes.size() : end + 1);
+      line = std::move(bytes);
+      line.resize(std::min(end, line.size()));
+      bytes = std::move(rest);
       scanned = 0;
       return kind = Input::Turn, Status{};
     }

@@ -5,9 +5,11 @@
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <malloc.h>
 #include <new>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -100,6 +102,13 @@ void open_standard_streams() {
       (void)!open("/", O_RDONLY); // a bare chroot: any file that is no input
 }
 
+// A limit of the size of files is an error of the write.
+void survive_file_limits() { signal(SIGXFSZ, SIG_IGN); }
+
+// Large blocks go back to the machine when they are freed. By itself glibc
+// keeps up to 64 MiB once there were any, beside what the plan has.
+void give_memory_back() { mallopt(M_MMAP_THRESHOLD, 1 << 18); }
+
 // The main thread computes too, with frames of kernels as large as a worker's.
 Status need_stack() {
   const rlim_t least = 2 * GM_STACK_BYTES;
@@ -120,6 +129,8 @@ Status need_stack() {
 int dispatch(int argc, char **argv) {
   const char *program = argc > 0 ? argv[0] : "program";
   open_standard_streams();
+  survive_file_limits();
+  give_memory_back();
   if (Status s = need_stack(); !s.ok())
     return report(s);
   if (argc < 2)

@@ -142,34 +142,43 @@ Status parse_ids(const std::string &text, int64_t vocab,
   return s.ok() && ids.empty() ? no_ids(source) : s;
 }
 
+Status IdParser::take(size_t end, std::vector<int32_t> &ids) {
+  const size_t had = ids.size();
+  Status s = parse_some(size_t(count) - had, rest.substr(0, end), vocab,
+                        name_of_input(path), ids, BAD_INPUT);
+  count += ids.size() - had;
+  rest.erase(0, end);
+  return s;
+}
+
+Status IdParser::push(std::string_view text, std::vector<int32_t> &ids) {
+  rest += text;
+  size_t end = rest.find_last_of(kIdSpace) + 1;
+  // What has no end within 64 bytes is no number.
+  return take(rest.size() - end > 64 ? rest.size() : end, ids);
+}
+
+Status IdParser::finish(std::vector<int32_t> &ids) {
+  Status s = take(rest.size(), ids);
+  return s.ok() && !count ? no_ids(name_of_input(path)) : s;
+}
+
 Status read_ids(const std::string &path, int64_t vocab, int64_t most,
                 std::vector<int32_t> &ids, size_t &count) {
-  std::string rest; // the beginning of a number
-  count = 0;
-  auto take = [&](bool all) -> Status {
-    size_t end = all ? rest.size() : rest.find_last_of(kIdSpace) + 1;
-    std::vector<int32_t> more;
-    // What has no end within 64 bytes is no number.
-    if (rest.size() - end > 64)
-      end = rest.size();
-    if (Status s = parse_some(count, rest.substr(0, end), vocab,
-                              name_of_input(path), more, BAD_INPUT);
-        !s.ok())
-      return s;
-    count += more.size();
+  IdParser parser(path, vocab);
+  std::vector<int32_t> more;
+  auto keep = [&](Status s) {
     for (size_t i = 0; i < more.size() && int64_t(ids.size()) <= most; ++i)
       ids.push_back(more[i]);
-    rest.erase(0, end);
-    return {};
+    more.clear();
+    return s;
   };
   Status s = read_pieces(path, [&](std::string_view piece) {
-    rest += piece;
-    return take(false);
+    return keep(parser.push(piece, more));
   });
   if (s.ok())
-    s = take(true);
-  if (s.ok() && !count)
-    s = no_ids(name_of_input(path));
+    s = keep(parser.finish(more));
+  count = size_t(parser.found());
   return s;
 }
 
@@ -177,17 +186,20 @@ InputLimit limit_for(const Program &program, int64_t context) {
   return {size_t(context + 1) * program.tokenizer.longest_piece(), context};
 }
 
-void encode_raw(const Program &program, const std::string &text,
-                std::vector<int32_t> &ids) {
-  program.tokenizer.encode(text, true, ids);
+size_t encode_raw(const Program &program, const std::string &text,
+                  std::vector<int32_t> &ids, int64_t most) {
+  size_t count = program.tokenizer.encode(text, true, ids, size_t(most));
   int32_t bos = program.tokenizer.named(GM_TOK_BOS);
-  if (bos >= 0 && (ids.empty() || ids[0] != bos))
-    ids.insert(ids.begin(), bos);
+  if (bos < 0 || (!ids.empty() && ids[0] == bos))
+    return count;
+  ids.insert(ids.begin(), bos);
+  return count + 1;
 }
 
-void encode_prompt(const Program &program, const Prompt &prompt,
-                   bool allow_special, std::vector<int32_t> &ids) {
-  program.tokenizer.encode(prompt, allow_special, ids);
+size_t encode_prompt(const Program &program, const Prompt &prompt,
+                     bool allow_special, std::vector<int32_t> &ids,
+                     int64_t most) {
+  return program.tokenizer.encode(prompt, allow_special, ids, size_t(most));
 }
 
 Flag allow_special_flag(bool &allow) {

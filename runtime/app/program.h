@@ -8,6 +8,7 @@
 #include "runtime/gemma.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gm {
@@ -49,19 +50,38 @@ public:
 Status parse_ids(const std::string &text, int64_t vocab,
                  const std::string &source, std::vector<int32_t> &ids,
                  Code code = BAD_INPUT);
+// Ids (parse_ids) of a text that comes piece by piece, cut anywhere.
+class IdParser {
+public:
+  IdParser(const std::string &path, int64_t vocab) : path(path), vocab(vocab) {}
+  // Appends the ids that are complete.
+  Status push(std::string_view text, std::vector<int32_t> &ids);
+  Status finish(std::vector<int32_t> &ids);
+  uint64_t found() const { return count; }
+
+private:
+  Status take(size_t end, std::vector<int32_t> &ids);
+
+  const std::string path;
+  const int64_t vocab;
+  std::string rest; // the beginning of a number
+  uint64_t count = 0;
+};
 // Appends the ids of a file (parse_ids) as long as `ids` has at most `most`;
 // `count`: how many it holds.
 Status read_ids(const std::string &path, int64_t vocab, int64_t most,
                 std::vector<int32_t> &ids, size_t &count);
 // Of a text that `context` tokens may hold.
 InputLimit limit_for(const Program &program, int64_t context);
-// Ids of a text as it is, special tokens recognised, <bos> in front once.
-void encode_raw(const Program &program, const std::string &text,
-                std::vector<int32_t> &ids);
-// Ids of a rendered conversation. `allow_special`: control tokens that stand in
-// the messages' text count as such.
-void encode_prompt(const Program &program, const Prompt &prompt,
-                   bool allow_special, std::vector<int32_t> &ids);
+// Ids of a text as it is, special tokens recognised, <bos> in front once; at
+// most `most` of them. Gives how many there are.
+size_t encode_raw(const Program &program, const std::string &text,
+                  std::vector<int32_t> &ids, int64_t most);
+// Ids of a rendered conversation, the same. `allow_special`: control tokens
+// that stand in the messages' text count as such.
+size_t encode_prompt(const Program &program, const Prompt &prompt,
+                     bool allow_special, std::vector<int32_t> &ids,
+                     int64_t most);
 // --allow-special of run and chat.
 Flag allow_special_flag(bool &allow);
 // RUN_ERROR if `ids` do not fit into `context`.

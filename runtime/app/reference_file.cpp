@@ -239,53 +239,55 @@ Status ReferenceFile::check_shapes(const Tensor &logits, const Tensor &tokens,
   return {};
 }
 
-Status ReferenceFile::check_ids(const Tensor &tokens,
-                                const std::vector<int32_t> &ids) {
-  if (Status s = seek(tokens.begin); !s.ok())
-    return s;
-  size_t bytes = tokens.dtype == "I64" ? 8 : 4;
-  std::vector<uint8_t> found(ids.size() * bytes);
-  if (Status s = read(found.data(), found.size()); !s.ok())
-    return s;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    int64_t id = 0;
-    if (bytes == 8) {
-      memcpy(&id, &found[i * 8], 8);
-    } else {
-      int32_t narrow;
-      memcpy(&narrow, &found[i * 4], 4);
-      id = narrow;
-    }
-    if (id != ids[i])
-      return bad("is of other tokens: expected id " + std::to_string(ids[i]) +
-                 " as token " + std::to_string(i) + ", found " +
-                 std::to_string(id));
-  }
-  return {};
-}
-
-Status ReferenceFile::open(const std::string &path,
-                           const std::vector<int32_t> &ids, int64_t vocab) {
+Status ReferenceFile::open(const std::string &path, uint64_t rows,
+                           int64_t vocab) {
   name = path;
   fd = path == "-" ? 0 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return failure(errno == EACCES ? RESOURCES : BAD_INPUT,
                    "cannot open '%.200s': %s", path.c_str(), strerror(errno));
   seekable = lseek(fd, 0, SEEK_CUR) >= 0;
-  Tensor logits, tokens;
   if (Status s = read_header(logits, tokens); !s.ok())
     return s;
-  if (Status s = check_shapes(logits, tokens, ids.size(), uint64_t(vocab));
-      !s.ok())
-    return s;
-  if (Status s = check_ids(tokens, ids); !s.ok())
+  if (Status s = check_shapes(logits, tokens, rows, uint64_t(vocab)); !s.ok())
     return s;
   buffer.resize(size_t(vocab));
-  return seek(logits.begin);
+  return {};
+}
+
+Status ReferenceFile::check_ids(const std::vector<int32_t> &ids) {
+  if (id == 0)
+    if (Status s = seek(tokens.begin); !s.ok())
+      return s;
+  enum : size_t { BLOCK = 4096 };
+  const size_t bytes = tokens.dtype == "I64" ? 8 : 4;
+  uint8_t bits[BLOCK * 8];
+  for (size_t i = 0; i < ids.size(); ++i, ++id) {
+    if (i % BLOCK == 0)
+      if (Status s =
+              read(bits, std::min<size_t>(BLOCK, ids.size() - i) * bytes);
+          !s.ok())
+        return s;
+    const uint8_t *from = bits + i % BLOCK * bytes;
+    int64_t found;
+    int32_t narrow;
+    memcpy(&narrow, from, 4);
+    if (bytes == 8)
+      memcpy(&found, from, 8);
+    else
+      found = narrow;
+    if (found != ids[i])
+      return bad("is of other tokens: expected id " + std::to_string(ids[i]) +
+                 " as token " + std::to_string(id) + ", found " +
+                 std::to_string(found));
+  }
+  return {};
 }
 
 Status ReferenceFile::next_row(const float *&values) {
-  ++row;
+  if (row++ == 0)
+    if (Status s = seek(logits.begin); !s.ok())
+      return s;
   values = buffer.data();
   return read(buffer.data(), buffer.size() * 4);
 }

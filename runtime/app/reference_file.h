@@ -18,11 +18,11 @@ public:
   ReferenceFile(const ReferenceFile &) = delete;
   ~ReferenceFile();
 
-  // Checks names, types and shapes, and that its ids are `ids`: BAD_INPUT says
-  // what was expected and found. "-" is the standard input. In a pipe
-  // input_ids stand before logits.
-  Status open(const std::string &path, const std::vector<int32_t> &ids,
-              int64_t vocab);
+  // Checks names, types and shapes: BAD_INPUT says what was expected and found.
+  // "-" is the standard input. In a pipe input_ids stand before logits.
+  Status open(const std::string &path, uint64_t tokens, int64_t vocab);
+  // Checks that its next ids are `ids`. Before the first row.
+  Status check_ids(const std::vector<int32_t> &ids);
   bool is_open() const { return fd >= 0; }
   // The next row of logits; valid until the next call.
   Status next_row(const float *&row);
@@ -41,7 +41,6 @@ private:
   Status read_header(Tensor &logits, Tensor &tokens);
   Status check_shapes(const Tensor &logits, const Tensor &tokens, uint64_t rows,
                       uint64_t vocab) const;
-  Status check_ids(const Tensor &tokens, const std::vector<int32_t> &ids);
   Status seek(uint64_t offset);
   Status read(void *to, size_t bytes);
   Status bad(const std::string &what) const;
@@ -51,7 +50,9 @@ private:
   bool seekable = false;
   uint64_t at = 0;   // bytes of the data that have been passed
   uint64_t data = 0; // where the data begins in the file
+  uint64_t id = 0;   // ids that have been checked
   uint64_t row = 0;  // rows that have been read
+  Tensor logits, tokens;
   std::vector<float> buffer;
 };
 

@@ -74,16 +74,17 @@ Status Request::check() {
   return {};
 }
 
-// The chat format around a text, or the text with <bos>.
+// The chat format around a text, or the text with <bos>; an error if it does
+// not fit into `context`.
 Status encode_text(const Program &program, const Request &request,
-                   const std::string &text, std::vector<int32_t> &ids) {
+                   const std::string &text, int64_t context,
+                   std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
     if (request.system)
       return failure(UNSUPPORTED,
                      "--system: this program was made without a chat template");
-    encode_raw(program, text, ids);
-    return {};
+    return check_length(encode_raw(program, text, ids, context), context);
   }
   std::vector<Message> messages;
   if (request.system)
@@ -96,8 +97,9 @@ Status encode_text(const Program &program, const Request &request,
   if (!problem.empty())
     return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
                    problem.c_str());
-  encode_prompt(program, rendered, request.allow_special, ids);
-  return {};
+  return check_length(
+      encode_prompt(program, rendered, request.allow_special, ids, context),
+      context);
 }
 
 Status read_prompt(const Program &program, const Request &request,
@@ -118,9 +120,7 @@ Status read_prompt(const Program &program, const Request &request,
     if (size_t bad = first_bad_utf8(*request.system);
         bad != request.system->size())
       return failure(BAD_INPUT, "--system is not UTF-8 at offset %zu", bad);
-  if (Status s = encode_text(program, request, text, ids); !s.ok())
-    return s;
-  return check_length(ids.size(), context);
+  return encode_text(program, request, text, context, ids);
 }
 
 // Prints what is generated as it comes.

@@ -45,10 +45,7 @@ sigset_t ending_signals() {
 
 } // namespace
 
-void watch_signals() {
-  set_handlers(notice);
-  signal(SIGXFSZ, SIG_IGN); // a file size limit is an error of write
-}
+void watch_signals() { set_handlers(notice); }
 
 bool interrupted() { return noticed; }
 bool terminated() { return noticed && noticed != SIGINT; }

@@ -6,8 +6,7 @@
 namespace gm {
 
 Status TensorFile::create(const std::string &path, const std::string &tensor,
-                          int64_t rows, int64_t cols,
-                          const std::vector<int32_t> *ids) {
+                          int64_t rows, int64_t cols, bool ids) {
   columns = cols;
   if (Status s = file.create(path); !s.ok())
     return s;
@@ -28,9 +27,11 @@ Status TensorFile::create(const std::string &path, const std::string &tensor,
   uint64_t length = uint64_t(n);
   if (Status s = file.write(&length, sizeof length); !s.ok())
     return s;
-  if (Status s = file.write(header, size_t(n)); !s.ok())
-    return s;
-  return ids ? file.write(ids->data(), size_t(begin)) : Status();
+  return file.write(header, size_t(n));
+}
+
+Status TensorFile::write_ids(const std::vector<int32_t> &ids) {
+  return file.write(ids.data(), ids.size() * sizeof ids[0]);
 }
 
 Status TensorFile::write_row(const float *row) {

@@ -1,5 +1,5 @@
 // Writes one F32 tensor as a safetensors file, row by row, after the token ids
-// of its rows where they are given.
+// of its rows where they are wanted. Memory: none, whatever their number.
 #pragma once
 
 #include "runtime/app/output_file.h"
@@ -10,10 +10,11 @@ namespace gm {
 
 class TensorFile {
 public:
-  // `ids`: of the rows, written as "input_ids", I32 [rows]; null: not.
+  // `ids`: write_ids then gives those of all rows, "input_ids", I32 [rows],
+  // before the first row.
   Status create(const std::string &path, const std::string &tensor,
-                int64_t rows, int64_t columns,
-                const std::vector<int32_t> *ids = nullptr);
+                int64_t rows, int64_t columns, bool ids = false);
+  Status write_ids(const std::vector<int32_t> &ids);
   Status write_row(const float *row);
   Status finish() { return file.finish(); }
   bool is_open() const { return file.is_open(); }

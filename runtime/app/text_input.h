@@ -6,6 +6,7 @@
 #include "runtime/app/cli.h"
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,6 +34,10 @@ public:
   Status settle(const char *command, const char *others = "", int given = 0);
   bool has_text() const { return text || file; }
   bool is_standard_input() const { return file == "-"; }
+  // After settle: where the text is, and what messages call it.
+  const std::optional<std::string> &path() const { return file; }
+  const std::string &given() const { return *text; } // if there is no path
+  std::string name() const;
 
   // The text, checked to be UTF-8 and not empty. `joins`: text in a pipe that
   // comes besides TEXT follows it after an empty line.
@@ -44,9 +49,39 @@ private:
   std::optional<std::string> text, file;
 };
 
+// The bytes of a file, of the standard input ("-") or of a text, in pieces of
+// bounded size.
+class ByteReader {
+public:
+  ByteReader() = default;
+  ByteReader(const ByteReader &) = delete;
+  ~ByteReader();
+
+  Status open(const std::string &path);
+  void open_text(const std::string &text); // which stays where it is
+  // The next bytes, valid until the next call; empty at the end. A signal that
+  // is watched ends the waiting: RUN_ERROR.
+  Status next(std::string_view &piece);
+  // Whether it can be read again, from where it was opened on.
+  bool is_lasting() const { return text || start >= 0; }
+  Status rewind();
+
+private:
+  Status cannot(int problem) const;
+
+  std::string path;
+  const std::string *text = nullptr;
+  int fd = -1;
+  int64_t start = -1; // in a plain file
+  size_t given = 0;   // of the text
+  std::unique_ptr<char[]> buffer;
+};
+
 // A file's bytes; "-" is the standard input. More than the limit is an error.
 Status read_input(const std::string &path, std::string &bytes,
                   const InputLimit &limit = {});
+// The error of an input that has more than the limit.
+Status too_large(const std::string &path, const InputLimit &limit);
 // Gives the bytes of a file to `take` piece by piece, until it fails.
 Status read_pieces(const std::string &path,
                    const std::function<Status(std::string_view)> &take);
@@ -54,6 +89,8 @@ Status read_pieces(const std::string &path,
 std::string name_of_input(const std::string &path);
 // USAGE if empty, BAD_INPUT with the byte offset if not UTF-8.
 Status check_text(const std::string &text, const std::string &source);
+// BAD_INPUT that names the byte `bad` at `offset` of an input.
+Status not_utf8(const std::string &source, unsigned char bad, uint64_t offset);
 // True if the standard input is a pipe or a file: something that was given.
 bool input_is_given();
 

@@ -1,8 +1,8 @@
 // BPE over the packed tables: symbols of a word sit in a linked list, possible
 // merges in a heap ordered by (rank, position); an entry whose symbols have
 // changed since is dropped when it comes up. Text is cut into words where no
-// merge can cross, so words are short and the heap stays in cache; a text
-// without such places is one word and costs O(n log n).
+// merge can cross, so words are short and the heap stays in cache; a word that
+// is long all the same is merged part by part (settle_word).
 // Every index read from the blob is checked where it is used.
 #include "runtime/app/tokenizer.h"
 
@@ -120,8 +120,14 @@ uint8_t Tokenizer::flags(int32_t id) const {
 
 size_t Tokenizer::longest_piece() const {
   size_t longest = 1;
-  for (uint32_t id = 0; id < head->pieces; ++id)
-    longest = std::max(longest, piece(int32_t(id)).size());
+  for (uint32_t id = 0; id < head->pieces; ++id) {
+    const std::string_view spelled = piece(int32_t(id));
+    if (spelled.size() <= longest)
+      continue;
+    std::string text; // spaces are shorter in it
+    append_piece(spelled, text);
+    longest = std::max(longest, text.size());
+  }
   return longest;
 }
 
@@ -174,8 +180,18 @@ struct Tokenizer::Candidate {
 };
 
 struct Tokenizer::Scratch {
-  std::vector<Symbol> word;
+  size_t long_word = LONG_WORD;
+  size_t settles = LONG_WORD; // with so many symbols, at least long_word
+  std::vector<Symbol> word;   // the open one, not yet merged
   std::vector<Candidate> heap;
+  size_t most = SIZE_MAX; // ids are appended up to that size,
+  size_t given = 0;       // but counted all
+
+  void give(std::vector<int32_t> &ids, uint32_t id) {
+    if (ids.size() < most)
+      ids.push_back(static_cast<int32_t>(id));
+    ++given;
+  }
 };
 
 // Added tokens are sorted, so those that agree with the text so far are a range
@@ -207,10 +223,14 @@ size_t Tokenizer::match_added(std::string_view text, size_t at,
   return best;
 }
 
-void Tokenizer::merge_word(Scratch &scratch, std::vector<int32_t> &ids) const {
+// Afterwards the symbols that are linked by `next`, from the first on, are the
+// word's tokens.
+void Tokenizer::merge_word(Scratch &scratch) const {
   std::vector<Symbol> &word = scratch.word;
   std::vector<Candidate> &heap = scratch.heap;
   uint32_t size = static_cast<uint32_t>(word.size());
+  for (uint32_t i = 0; i < size; ++i)
+    word[i].previous = i ? i - 1 : size, word[i].next = i + 1; // size = none
   heap.clear();
   for (uint32_t i = 0; i + 1 < size; ++i)
     if (const gm_tok_merge *merge = find_merge(word[i].id, word[i + 1].id))
@@ -242,41 +262,67 @@ void Tokenizer::merge_word(Scratch &scratch, std::vector<int32_t> &ids) const {
     if (left.previous != size)
       consider(left.previous, top.at);
   }
-  for (uint32_t i = 0; i != size; i = word[i].next)
-    ids.push_back(static_cast<int32_t>(word[i].id));
-  word.clear();
 }
 
-void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
-                             std::vector<int32_t> &ids) const {
-  constexpr size_t kLongest = size_t(1) << 31; // indices of symbols are 32 bits
+void Tokenizer::end_word(Scratch &scratch, std::vector<int32_t> &ids) const {
   std::vector<Symbol> &word = scratch.word;
-  auto finish = [&] {
-    if (word.size() == 1) { // most cuts of scripts without spaces
-      ids.push_back(static_cast<int32_t>(word[0].id));
-      word.clear();
-    } else if (!word.empty()) {
-      uint32_t size = static_cast<uint32_t>(word.size());
-      word[0].previous = size; // "none", as is next = size
-      merge_word(scratch, ids);
-    }
-  };
+  if (word.size() > 1) // most words of scripts without spaces have one symbol
+    merge_word(scratch);
+  else if (!word.empty())
+    word[0].next = 1;
+  for (uint32_t i = 0; i < word.size(); i = word[i].next)
+    scratch.give(ids, word[i].id);
+  word.clear();
+  scratch.settles = scratch.long_word;
+}
+
+// Gives the tokens of the front of a long word; its last quarter and the token
+// before it wait for what follows. Where two tokens of a merged word meet,
+// nothing was merged across, and whether anything would be depends on these two
+// alone: so what stands behind such a place can be merged by itself. What
+// follows the word can move the place only from neighbour to neighbour, each of
+// a later rank than the one that made it move, so through few tokens.
+void Tokenizer::settle_word(Scratch &scratch, std::vector<int32_t> &ids) const {
+  std::vector<Symbol> &word = scratch.word;
+  std::vector<uint32_t> symbols;
+  symbols.reserve(word.size());
+  for (const Symbol &symbol : word)
+    symbols.push_back(symbol.id);
+  merge_word(scratch);
+  const uint32_t size = static_cast<uint32_t>(word.size());
+  uint32_t end = 0; // of the settled part
+  while (word[end].next <= size - size / 4) {
+    scratch.give(ids, word[end].id);
+    end = word[end].next;
+  }
+  word.clear();
+  for (uint32_t i = end; i < size; ++i)
+    word.push_back({symbols[i], 0, 0});
+  // Not sooner than that is worth it, whatever the size of pieces.
+  scratch.settles = std::max<size_t>(scratch.long_word, 2 * word.size());
+}
+
+size_t Tokenizer::encode_plain(std::string_view text, size_t end,
+                               Scratch &scratch,
+                               std::vector<int32_t> &ids) const {
+  std::vector<Symbol> &word = scratch.word;
   auto append = [&](uint32_t id) {
     if (id >= head->pieces)
       return; // a damaged blob
-    if (!word.empty() &&
-        (!may_join(word.back().id, id) || word.size() == kLongest))
-      finish();
-    uint32_t at = static_cast<uint32_t>(word.size());
-    word.push_back({id, at - 1, at + 1});
+    if (!word.empty() && !may_join(word.back().id, id))
+      end_word(scratch, ids);
+    else if (word.size() >= scratch.settles)
+      settle_word(scratch, ids);
+    word.push_back({id, 0, 0});
   };
 
   const uint32_t *byte_ids = table<uint32_t>(head->byte_ids);
-  while (!text.empty()) {
+  size_t at = 0;
+  while (at < end) {
     uint32_t code = 0;
-    int length = read_char(text, code);
-    std::string_view symbol = text.substr(0, std::max(length, 1));
-    text.remove_prefix(symbol.size());
+    int length = read_char(text.substr(at), code);
+    std::string_view symbol = text.substr(at, std::max(length, 1));
+    at += symbol.size();
     if (symbol == " ")
       symbol = kSpace, code = 0x2581;
     uint32_t id = length > 0 ? char_id(code) : GM_TOK_NONE;
@@ -286,17 +332,24 @@ void Tokenizer::encode_plain(std::string_view text, Scratch &scratch,
       for (char byte : symbol)
         append(byte_ids[static_cast<uint8_t>(byte)]);
   }
-  finish();
+  return at;
+}
+
+bool Tokenizer::has_normalized() const {
+  const uint32_t *first = table<uint32_t>(head->added_first) + 257;
+  return first[0] != first[256];
 }
 
 // Finds the added tokens of one kind (`first`: where each first byte starts)
-// and calls `give(plain, id)` with the text before each of them, and with what
-// is left and GM_TOK_NONE. `meant` is that of encode_meant.
+// and calls `give(plain, end, id)` with the text before each of them, and with
+// what is left and GM_TOK_NONE; it takes what begins in front of `end` and gives
+// where it stopped. `meant` is that of encode_meant.
 template <typename Meant, typename Give>
-void Tokenizer::find_added(std::string_view text, const uint32_t *first,
-                           const Meant &meant, const Give &give) const {
+size_t Tokenizer::find_added(std::string_view text, size_t end,
+                             const uint32_t *first, const Meant &meant,
+                             const Give &give) const {
   size_t plain = 0; // start of the text not yet given
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = 0; at < end;) {
     uint8_t byte = text[at];
     uint32_t id = 0;
     size_t length = 0;
@@ -307,23 +360,26 @@ void Tokenizer::find_added(std::string_view text, const uint32_t *first,
     if (!length || id >= head->pieces)
       continue;
     uint8_t flag = flags(static_cast<int32_t>(id));
-    size_t end = from + length;
+    size_t behind = from + length;
     if ((flag & GM_TOK_SPECIAL) && !meant(from, at))
       continue;
     if ((flag & GM_TOK_WORD) && (ends_with_word(text.substr(0, from)) ||
-                                 starts_with_word(text.substr(end))))
+                                 starts_with_word(text.substr(behind))))
       continue;
     if (flag & GM_TOK_LSTRIP)
       from = std::max(from - white_at_end(text.substr(0, from)), plain);
     if (flag & GM_TOK_RSTRIP)
-      end += white_at_start(text.substr(end));
-    if (from >= end)
+      behind += white_at_start(text.substr(behind));
+    if (from >= behind)
       continue; // white space that another one took
     // A token found in such white space gives back what is behind it.
-    give(text.substr(plain, std::max(from, plain) - plain), id);
-    plain = end;
+    size_t size = std::max(from, plain) - plain;
+    give(text.substr(plain, size), size, id);
+    plain = behind;
   }
-  give(text.substr(plain), GM_TOK_NONE);
+  if (plain >= end)
+    return plain;
+  return plain + give(text.substr(plain), end - plain, GM_TOK_NONE);
 }
 
 // Added tokens that are found in normalised text, in `part` of `text`.
@@ -345,39 +401,53 @@ void Tokenizer::find_normalized(std::string_view text, std::string_view part,
                  place.begin());
     return yes;
   };
-  find_added(normal, table<uint32_t>(head->added_first) + 257, meant_there,
-             give);
+  find_added(normal, normal.size(), table<uint32_t>(head->added_first) + 257,
+             meant_there, give);
 }
 
 // `meant(at, end)`: whether a special token at `at` counts; else `end`, which
 // is behind its text, may be drawn nearer: the search goes on there.
 template <typename Meant>
-void Tokenizer::encode_meant(std::string_view text, const Meant &meant,
-                             std::vector<int32_t> &ids) const {
-  Scratch scratch;
+size_t Tokenizer::encode_meant(std::string_view text, size_t end,
+                               const Meant &meant, Scratch &scratch,
+                               std::vector<int32_t> &ids) const {
   const uint32_t *first = table<uint32_t>(head->added_first);
-  const bool normalized = first[257] != first[2 * 257 - 1];
-  auto give = [&](std::string_view plain, uint32_t id) {
-    encode_plain(plain, scratch, ids);
-    if (id != GM_TOK_NONE)
-      ids.push_back(static_cast<int32_t>(id));
+  auto give_id = [&](uint32_t id) {
+    if (id == GM_TOK_NONE)
+      return;
+    end_word(scratch, ids);
+    scratch.give(ids, id);
   };
-  auto give_normalized = [&](std::string_view plain, uint32_t id) {
+  auto give = [&](std::string_view plain, size_t plain_end, uint32_t id) {
+    size_t stopped = encode_plain(plain, plain_end, scratch, ids);
+    give_id(id);
+    return stopped;
+  };
+  auto give_normalized = [&](std::string_view plain, size_t, uint32_t id) {
     find_normalized(text, plain, meant, give);
-    if (id != GM_TOK_NONE)
-      ids.push_back(static_cast<int32_t>(id));
+    give_id(id);
+    return plain.size();
   };
-  normalized ? find_added(text, first, meant, give_normalized)
-             : find_added(text, first, meant, give);
+  return has_normalized()
+             ? find_added(text, end, first, meant, give_normalized)
+             : find_added(text, end, first, meant, give);
 }
 
-void Tokenizer::encode(std::string_view text, bool specials,
-                       std::vector<int32_t> &ids) const {
-  encode_meant(text, [&](size_t, size_t &) { return specials; }, ids);
+size_t Tokenizer::encode(std::string_view text, bool specials,
+                         std::vector<int32_t> &ids, size_t most) const {
+  Scratch scratch;
+  scratch.most = most;
+  encode_meant(
+      text, text.size(), [&](size_t, size_t &) { return specials; }, scratch,
+      ids);
+  end_word(scratch, ids);
+  return scratch.given;
 }
 
-void Tokenizer::encode(const Prompt &prompt, bool specials,
-                       std::vector<int32_t> &ids) const {
+size_t Tokenizer::encode(const Prompt &prompt, bool specials,
+                         std::vector<int32_t> &ids, size_t most) const {
+  Scratch scratch;
+  scratch.most = most;
   size_t from = 0;
   auto meant = [&](size_t at, size_t &end) {
     auto last = prompt.controls.end();
@@ -388,13 +458,56 @@ void Tokenizer::encode(const Prompt &prompt, bool specials,
       end = std::min(end, *next - from);
     return false;
   };
-  std::string_view text = prompt.text;
+  auto encode_to = [&](size_t end) {
+    encode_meant(std::string_view(prompt.text).substr(from, end - from),
+                 end - from, meant, scratch, ids);
+    end_word(scratch, ids);
+  };
   for (const Prompt::Span &span : prompt.known) {
-    encode_meant(text.substr(from, span.begin - from), meant, ids);
-    ids.insert(ids.end(), span.ids.begin(), span.ids.end());
+    encode_to(span.begin);
+    for (int32_t id : span.ids)
+      scratch.give(ids, uint32_t(id));
     from = span.end;
   }
-  encode_meant(text.substr(from), meant, ids);
+  encode_to(prompt.text.size());
+  return scratch.given;
+}
+
+StreamEncoder::StreamEncoder(const Tokenizer &tokenizer, bool specials,
+                             size_t long_word)
+    : tokenizer(tokenizer), specials(specials), reach(4),
+      scratch(new Tokenizer::Scratch) {
+  scratch->long_word = scratch->settles = long_word;
+  const gm_tok_header &head = *tokenizer.head;
+  const uint32_t *added = tokenizer.table<uint32_t>(head.added_ids);
+  if (tokenizer.has_normalized())
+    reach = SIZE_MAX;
+  for (uint32_t i = 0; i < head.added; ++i) {
+    const auto id = static_cast<int32_t>(added[i]);
+    if (tokenizer.flags(id) & (GM_TOK_LSTRIP | GM_TOK_RSTRIP | GM_TOK_WORD))
+      reach = SIZE_MAX;
+    reach = std::max(reach, tokenizer.piece(id).size());
+  }
+}
+
+StreamEncoder::~StreamEncoder() = default;
+
+// Takes what begins in front of `end`.
+void StreamEncoder::take(size_t end, std::vector<int32_t> &ids) {
+  rest.erase(0, tokenizer.encode_meant(
+                    rest, end, [&](size_t, size_t &) { return specials; },
+                    *scratch, ids));
+}
+
+void StreamEncoder::push(std::string_view text, std::vector<int32_t> &ids) {
+  rest += text;
+  if (rest.size() >= reach)
+    take(rest.size() - (reach - 1), ids);
+}
+
+void StreamEncoder::finish(std::vector<int32_t> &ids) {
+  take(rest.size(), ids);
+  tokenizer.end_word(*scratch, ids);
 }
 
 //===----------------------------------------------------------------------===//

@@ -25,6 +25,11 @@ constexpr std::string_view probe =
 void use(const gm::Tokenizer &tokenizer, std::string_view text) {
   std::vector<int32_t> ids;
   tokenizer.encode(text, true, ids);
+  std::vector<int32_t> pieces;
+  gm::StreamEncoder encoder(tokenizer, true, 16);
+  encoder.push(text.substr(0, text.size() / 2), pieces);
+  encoder.push(text.substr(text.size() / 2), pieces);
+  encoder.finish(pieces);
   tokenizer.encode(text, false, ids);
   gm::StreamDecoder stream(tokenizer, true);
   std::string out;

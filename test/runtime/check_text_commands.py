@@ -419,7 +419,7 @@ def check_keys():
         print(f"skipped: keys on a terminal: {error}")
         return
     lines = "What is the capital\nof France?"
-    long = "Tell me a story about a cat. " * 220  # more than a terminal's own 4095
+    long = "Tell me a story about a cat. " * 200  # more than a terminal's own 4095
     write("prompt", render("nano-e", [long.strip()]))
     tokens = len(good("nano-e", ["tokenize", "-f", "prompt"]).split())
     answer = {text: good("nano-e", ["run", *GREEDY, "-p", text]).strip().encode() for text in (lines, "Hello, I am Oscar.")}

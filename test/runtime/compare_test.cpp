@@ -102,6 +102,27 @@ TEST(Divergence, ManyRows) {
   EXPECT_EQ(none.perplexity_ratio(), 1);
 }
 
+// Sums and the most are of all rows, other quantiles of a part of them.
+TEST(Divergence, MoreRowsThanAreKept) {
+  Divergence d;
+  const uint64_t rows = 5 * Divergence::KEPT / 2 + 3;
+  for (uint64_t i = 0; i < rows; ++i) // most rows differ by nothing
+    add(d,
+        {i == rows - 1 ? -1e4f
+         : i % 4 < 2   ? 0
+                       : 1.f,
+         0},
+        {0, i % 4 == 1 ? 0.5f : 0});
+  EXPECT_EQ(d.rows(), rows);
+  EXPECT_EQ(d.quantile(0), 0);
+  EXPECT_NEAR(d.quantile(1), std::log(2), 1e-12);
+  // Every fourth row: 0, or the divergence of (e, 1) from (1, 1).
+  const double p = 1 / (1 + std::exp(-1.0)),
+               kl = p * std::log(2 * p) + (1 - p) * std::log(2 * (1 - p));
+  EXPECT_GT(d.mean(), kl / 2);
+  EXPECT_TRUE(d.quantile(0.5) == 0 || std::abs(d.quantile(0.5) - kl) < 1e-9);
+}
+
 TEST(Divergence, NotFinite) {
   const float inf = INFINITY, nan = NAN;
   Divergence d;
@@ -143,7 +164,10 @@ protected:
   // Opens with ids 7, 9 and a vocabulary of 3, reads both rows.
   std::string problem(std::vector<float> *values = nullptr) {
     ReferenceFile file;
-    Status s = file.open(path, {7, 9}, 3);
+    Status s = file.open(path, 2, 3);
+    for (int32_t id : {7, 9})
+      if (s.ok())
+        s = file.check_ids({id});
     for (int r = 0; r < 2 && s.ok(); ++r) {
       const float *row;
       s = file.next_row(row);
@@ -173,7 +197,8 @@ const std::string head =
 TEST_F(Reference, WhatEvalWrites) {
   const std::vector<int32_t> ids = {7, 9};
   TensorFile file;
-  ASSERT_TRUE(file.create(path, "logits", 2, 3, &ids).ok());
+  ASSERT_TRUE(file.create(path, "logits", 2, 3, true).ok());
+  ASSERT_TRUE(file.write_ids(ids).ok());
   ASSERT_TRUE(file.write_row(rows.data()).ok());
   ASSERT_TRUE(file.write_row(rows.data() + 3).ok());
   ASSERT_TRUE(file.finish().ok());

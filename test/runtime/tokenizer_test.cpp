@@ -128,6 +128,73 @@ TEST(Tokenizer, NormalizedControlTokens) {
 
 TEST(Tokenizer, SyntheticCases) { checkCases(synthetic(), "synthetic.jsonl"); }
 
+// In pieces of 1 to `most` bytes.
+Ids encodeInPieces(const Packed &packed, std::string_view text, bool specials,
+                   size_t most, std::mt19937 &random, size_t longWord) {
+  gm::StreamEncoder encoder(packed.tokenizer, specials, longWord);
+  Ids ids;
+  while (!text.empty()) {
+    size_t bytes = std::min<size_t>(text.size(), 1 + random() % most);
+    encoder.push(text.substr(0, bytes), ids);
+    text.remove_prefix(bytes);
+  }
+  encoder.finish(ids);
+  return ids;
+}
+
+TEST(StreamEncoder, PiecesGiveTheIdsOfTheWhole) {
+  std::mt19937 random(3);
+  for (auto [packed, file] : {std::pair(&nano(), "nano.jsonl"),
+                              std::pair(&synthetic(), "synthetic.jsonl")})
+    for (const nlohmann::json &c : cases::readLines(
+             cases::sourcePath(std::string("test/Inputs/tokenizer/") + file)))
+      if (c.contains("text"))
+        for (size_t most : {1, 3, 40})
+          for (bool specials : {false, true}) {
+            std::string text = c["text"];
+            EXPECT_EQ(encodeInPieces(*packed, text, specials, most, random,
+                                     gm::Tokenizer::LONG_WORD),
+                      packed->encode(text, specials))
+                << c["text"];
+          }
+}
+
+// One encoder, several texts: none joins the one before.
+TEST(StreamEncoder, TextAfterText) {
+  gm::StreamEncoder encoder(nano().tokenizer, true);
+  for (std::string text : {"one", "", "two <|turn>", "three"}) {
+    Ids ids;
+    encoder.push(text, ids);
+    encoder.finish(ids);
+    EXPECT_EQ(ids, nano().encode(text, true)) << text;
+  }
+}
+
+// Merged in parts or as a whole; the texts have no place where words end, so
+// that every token can depend on all before it.
+TEST(StreamEncoder, LongWords) {
+  std::mt19937 random(4);
+  for (std::string_view letters :
+       {"a", "ab", "aab", "e", "=", " ", "the", "thein", "abcdefghijklmnop",
+        "ea", "-_", "0", "\n", "\xC3\xA9", "\xE6\x97\xA5\xE6\x9C\xAC"})
+    for (size_t repeat : {1, 0}) {
+      std::string text;
+      while (text.size() < 20000)
+        text += repeat || letters.size() < 2 || (letters[0] & 0x80)
+                    ? std::string(letters)
+                    : std::string(1, letters[random() % letters.size()]);
+      for (const Packed *packed : {&nano(), &synthetic()}) {
+        const Ids whole =
+            encodeInPieces(*packed, text, true, 5000, random, size_t(1) << 31);
+        EXPECT_EQ(packed->encode(text, true), whole);
+        for (size_t longWord : {256, 1000, 4096})
+          EXPECT_EQ(encodeInPieces(*packed, text, true, 700, random, longWord),
+                    whole)
+              << letters << ' ' << longWord;
+      }
+    }
+}
+
 TEST(Tokenizer, NamedTokens) {
   EXPECT_EQ(nano().tokenizer.vocab(), 2048u);
   EXPECT_EQ(nano().tokenizer.named(GM_TOK_BOS), 2);
