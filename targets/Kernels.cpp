@@ -502,10 +502,13 @@ static std::vector<Family> makeFamilies() {
       //---- sampling
       {.name = "top",
        .summary =
-           "of vocabulary part u (ids [u V / parts, (u+1) V / parts)) the 64 "
-           "largest logits per row in descending order, ties by lower id, ids "
-           "with a 0 bit in `mask` (absent: all ones) left out; missing ones "
-           "are id -1, value -1e30. values, ids: [r][parts][64]",
+           "the 64 largest logits per row in descending order, ties by lower "
+           "id, ids with a 0 bit in `mask` (absent: all ones) left out; "
+           "missing "
+           "ones are id -1, value -1e30. Unit u = vocabulary part (ids [u V / "
+           "parts, (u+1) V / parts)); the parts of a call leave them all in "
+           "its "
+           "first. values, ids: [r][parts][64]",
        .constants = {},
        .inputs = {{"logits", any, "f32"},
                   {"mask", any, "i32", nullptr, optional, Io::mask}},

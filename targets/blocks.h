@@ -28,13 +28,22 @@ inline constexpr int32_t stepValues = 4;
 using StepCodes = uint8_t[groupRows][stepValues];
 inline constexpr int32_t stepBytes = sizeof(StepCodes);
 
-// Activations (format q8). With `word` a kernel takes codes of weights as
-// unsigned: + 8 for 4-bit ones, + 128 for 8-bit ones (16 times the word).
+// Activations (format q8). An int32 sum of products with the codes of a block
+// of weights begins at `start`: codes of weights are 128 too large (4-bit ones,
+// 8 too large, count 16 times), and the bits of a sum are those of the f32
+// sumOrigin + sum, since a sum stays below 2^22. So one fma with the weights'
+// scale makes it a product: a conversion less.
 struct ActivationBlock {
   int8_t codes[blockValues]; // -127 .. 127
   float scale;
-  int32_t word; // -8 * (sum of the codes)
+  int32_t start; // sumOriginBits - 128 * (sum of the codes)
 };
+inline constexpr float sumOrigin = 12582912.0f; // 1.5 * 2^23
+inline constexpr int32_t sumOriginBits = 0x4b400000;
+GM_FOLDED int32_t startOf(int32_t codes) { return sumOriginBits - 128 * codes; }
+GM_FOLDED int32_t codeSum(int32_t start) {
+  return (sumOriginBits - start) / 128;
+}
 
 // Tables that are looked up by row, and GGUF files. Scales are the bits of f16
 // or (q4_bf) bf16. Byte i of 4-bit codes holds code + 8 of value i in its low

@@ -29,13 +29,13 @@ GM_INLINE void takeQuery(Chunk &c, int32_t i, const uint8_t *from) {
   for (int32_t b = 0; b < blocks; ++b) {
     c.qScale[i * blocks + b] =
         load<float>(from + offsetof(ActivationBlock, scale));
-    int32_t sum = 0; // of -8 times the codes
+    int32_t sum = 0;
     for (int32_t d = 0; d < lanes;
          d += blockValues, from += sizeof(ActivationBlock), q += 8) {
       store(q, load<u32x8>(from));
-      sum += load<int32_t>(from + offsetof(ActivationBlock, word));
+      sum += codeSum(load<int32_t>(from + offsetof(ActivationBlock, start)));
     }
-    c.qSum[i * blocks + b] = -sum / 8;
+    c.qSum[i * blocks + b] = sum;
   }
 }
 

@@ -104,8 +104,9 @@ GM_INLINE float maxLanes(f32x16 x) {
 //            product for a vector of outputs: where they start, given the
 //            block's word; products of step G with all codes of the row's block
 //            at `a`. GM_WIDE_ROWS rows at a time
-//   GM_HAS_DOTS  if products of dots.body.cpp are made here; then FloatVector,
-//            shapeOf(rows), toFloat and blockSums
+//   GM_HAS_DOTS  if products of dots.body.cpp are made here; then shapeOf(rows)
+//            and blockSums, nibbleFactor times as large as they are if of
+//            nibbles, from ActivationBlock's sumOrigin on
 #include GM_MACHINE
 
 // 16 outputs of a product as vectors of the machine.
@@ -129,8 +130,16 @@ GM_INLINE f32x16 multiplyAdd(f32x16 acc, u32x16 a, uint32_t b) {
   }
 }
 
-// 1.5 * 2^23: the low bits of a sum with it are the rounded other number.
-constexpr float roundingMagic = 12582912.0f;
+// The low bits of a sum with it are the rounded other number.
+constexpr float roundingMagic = sumOrigin;
+
+// scale * sum, rounded once, of sums from sumOrigin on. Exact before: a scale
+// is f16 or a bf16 below 2^103, so scale * sumOrigin is exact.
+template <class F, class I>
+GM_INLINE F productOf(I sum, F scale) {
+  return __builtin_elementwise_fma(__builtin_bit_cast(F, sum), scale,
+                                   scale * -sumOrigin);
+}
 
 // exp of -87 .. 0 and somewhat around; relative error below 1.5e-7, exp(0) = 1.
 GM_INLINE f32x16 expOf(f32x16 x) {
@@ -211,7 +220,7 @@ GM_INLINE void storeCodes(uint8_t *to, f32x16 a, f32x16 b, float scale) {
   store(block.codes, __builtin_convertvector(x, i8x16));
   store(block.codes + 16, __builtin_convertvector(y, i8x16));
   store(&block.scale, scale);
-  store(&block.word, -8 * sumLanes(x + y));
+  store(&block.start, startOf(sumLanes(x + y)));
 }
 
 // Stores 16 values rounded to bf16 or as they are, at element `i` of `p`.

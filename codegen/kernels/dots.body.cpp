@@ -70,9 +70,11 @@ GM_INLINE void pass(const uint8_t *const (&rows)[N], const uint8_t *w,
       GM_UNROLL
       for (int j = 0; j < S.together; ++j) {
         f32v factor = scales<F>(scale + (v + j) * Lanes * 2);
+        if constexpr (F != Format::q8_0)
+          factor *= 1 / nibbleFactor; // a power of two
         GM_UNROLL
         for (int r = 0; r < N; ++r) {
-          f32v product = __builtin_bit_cast(f32v, toFloat(sum[r][j])) * factor;
+          f32v product = productOf(sum[r][j], factor);
           f32v other = load<float>(x[r] + offsetof(ActivationBlock, scale));
           float *to = y + r * yRow + (v + j) * Lanes;
           f32v &old = acc[r][v + j];

@@ -151,9 +151,10 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
   }
 }
 
-// Per block of 32 k: the exact int32 sum of code products, then one f32 step.
-// Weights are unsigned (targets/Layouts.h) and the block's word takes the
-// offset back; targets that multiply signed ones do it in C++ (dots_body.cpp).
+// Per block of 32 k: the exact int32 sum of code products, then two fma.
+// Weights are unsigned (targets/Layouts.h), 16 times as large where they have 4
+// bits, and the sum starts where ActivationBlock says; targets that multiply
+// signed ones do it in C++ (dots_body.cpp).
 void Dots::defineQuantized() {
   const Layout &layout = matrixLayout(shape.format);
   const int64_t blocks = shape.k / blockValues, bytes = layout.blockBytes;
@@ -183,8 +184,8 @@ void Dots::defineQuantized() {
       row, offsetof(ActivationBlock, codes));
   RowBuffers xScale(tile, shape, Float(32), {{blocks, act / 4}}, row / 4,
                     offsetof(ActivationBlock, scale));
-  RowBuffers xWord(tile, shape, Int(32), {{blocks, act / 4}}, row / 4,
-                   offsetof(ActivationBlock, word));
+  RowBuffers xStart(tile, shape, Int(32), {{blocks, act / 4}}, row / 4,
+                    offsetof(ActivationBlock, start));
   ImageParam w = weights(UInt(8), layout.codesAt, codeDims(layout));
   codes = w;
   ImageParam wScale =
@@ -194,41 +195,37 @@ void Dots::defineQuantized() {
   const int steps = (nibbles ? halfBlock : blockValues) / stepValues;
   inBlock = RDom(0, stepValues, 0, steps);
   RVar j = inBlock.x, g = inBlock.y;
-  Func low("low"), high("high");
+  blockSums = Func("block_sums");
+  blockSums(o, p, b, r, kb) = xStart(kb, r);
+  auto add = [&](Expr codes, Expr group) {
+    blockSums(o, p, b, r, kb) +=
+        cast<int32_t>(codes) * cast<int32_t>(x(j, group, kb, r));
+  };
   Expr code = w(j, o, g, kb, p, b);
   if (!nibbles) {
-    low(o, p, b, r, kb) = xWord(kb, r) * 16;
-    low(o, p, b, r, kb) += cast<int32_t>(code) * cast<int32_t>(x(j, g, kb, r));
-    blockSums = {low};
+    add(code, g);
   } else {
-    low(o, p, b, r, kb) = isSplit ? xWord(kb, r) * 16 : xWord(kb, r);
-    high(o, p, b, r, kb) = 0;
-    // A mask that Halide knew would keep it from the instruction that
-    // multiplies u8 by i8.
-    auto four = [&] { return tile.scalar<uint8_t>(15); };
-    Expr l = code & four(), h = code & cast<uint8_t>(0xf0);
+    Expr first = code << 4, second = code & cast<uint8_t>(0xf0);
     if (isSplit) { // whole codes
       Expr c = lower(j, o, g, kb, b);
-      l = (code << 4) | (c & four());
-      h = h | (c >> 4);
+      // A mask that Halide knew would keep it from the instruction that
+      // multiplies u8 by i8.
+      first = first | (c & tile.scalar<uint8_t>(15));
+      second = second | (c >> 4);
     }
-    low(o, p, b, r, kb) += cast<int32_t>(l) * cast<int32_t>(x(j, g, kb, r));
-    high(o, p, b, r, kb) +=
-        cast<int32_t>(h) * cast<int32_t>(x(j, g + steps, kb, r));
-    blockSums = {low, high};
+    add(first, g);
+    add(second, g + steps);
   }
   RDom k(0, int(blocks));
   block = k.x;
-  Expr sum = low(o, p, b, r, block);
-  if (isSplit)
-    sum += high(o, p, b, r, block);
-  else if (nibbles)
-    sum += high(o, p, b, r, block) >> 4; // exact: a multiple of 16
   Expr scale = scaleValue(wScale(o, block, p, b), shape.format);
+  if (nibbles && !isSplit)
+    scale *= 1.0f / 16;
+  // One fma: what is added must not be contracted with its own product.
+  Expr product = reinterpret<float>(blockSums(o, p, b, r, block)) * scale +
+                 strict_float(scale * -sumOrigin);
   sums = Func("sums");
   sums(o, p, b, r) = 0.0f;
-  // Not to be reordered: tiles would round differently.
-  Expr product = strict_float(cast<float>(sum) * scale);
   sums(o, p, b, r) += product * xScale(block, r);
 }
 
@@ -264,10 +261,10 @@ void Dots::scheduleQuantized(Func y) {
           int(shape.prefetchBytes / matrixLayout(shape.format).blockBytes),
           PrefetchBoundStrategy::NonFaulting);
   }
-  for (Func f : blockSums) {
-    f.compute_at(sums, block).store_in(MemoryType::Stack);
-    f.vectorize(o, lanes).unroll(o).unroll(p).unroll(b).unroll(r);
-    Stage update = f.update();
+  blockSums.compute_at(sums, block).store_in(MemoryType::Stack);
+  blockSums.vectorize(o, lanes).unroll(o).unroll(p).unroll(b).unroll(r);
+  for (int i = 0; i < blockSums.num_update_definitions(); ++i) {
+    Stage update = blockSums.update(i);
     Var so("so"), si("si");
     update.split(o, so, si, lanes)
         .reorder({inBlock.x, si, r, so, p, b, inBlock.y})
@@ -315,7 +312,7 @@ void Dots::schedule(Func y) {
     y.vectorize(o, tile.lanes()).unroll(o);
     return;
   }
-  if (!blockSums.empty())
+  if (blockSums.defined())
     return scheduleQuantized(y);
   int64_t vectors = weightVectors(tile.target, shape.format, tile.rows);
   int64_t lanes = tile.lanes();

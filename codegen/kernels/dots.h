@@ -88,9 +88,9 @@ private:
   Halide::ImageParam storedSums;
   std::shared_ptr<Tile> body;             // the product, if it is one in C++
   std::vector<Halide::RVar> pairs, steps; // of each update; pairs may be empty
-  // Quantised: int32 sums of one block of 32 k, of the low and the high nibbles
-  // of 4-bit weights; byte within a group of 4, group.
-  std::vector<Halide::Func> blockSums;
+  // Quantised: int32 sums of one block of 32 k; byte within a group of 4,
+  // group.
+  Halide::Func blockSums;
   Halide::RDom inBlock;
   Halide::RVar block;
   Halide::ImageParam codes; // the weights, if quantised

@@ -1,5 +1,6 @@
 // Stores quantised activation rows (targets/Layouts.h, encoding q8): per block
-// of 32 columns the codes, the scale and -8 * (sum of the codes).
+// of 32 columns the codes, the scale and where sums of products with them
+// start.
 #include "codegen/kernels/common.h"
 
 using namespace Halide;
@@ -41,7 +42,7 @@ void outputQuantized(TileBuilder &tile, Func value, int64_t blocks,
     halves.push_back(half);
     largest = half;
   }
-  Func scale("scale"), codes("codes"), sum("sum"), word("word");
+  Func scale("scale"), codes("codes"), sum("sum"), start("start");
   Expr most = largest(0, block, r);
   scale(block, r) = select(most > 1e-30f, most * float(1.0 / 127.0), 0.0f);
   Expr s = scale(block, r);
@@ -50,7 +51,7 @@ void outputQuantized(TileBuilder &tile, Func value, int64_t blocks,
       cast<int8_t>(cast<int32_t>(round(value(i, block, r) * inverse)));
   RDom k(0, int(blockValues));
   sum(block, r) += cast<int32_t>(codes(k, block, r));
-  word(block, r) = -8 * sum(block, r);
+  start(block, r) = sumOriginBits - 128 * sum(block, r);
 
   for (size_t h = 0; h < halves.size(); ++h) {
     int n = halfBlock >> h;
@@ -60,7 +61,7 @@ void outputQuantized(TileBuilder &tile, Func value, int64_t blocks,
       halves[h].vectorize(i, std::min(n, lanes)).unroll(i);
   }
   codes.bound(i, 0, int(blockValues)).vectorize(i, lanes).unroll(i);
-  sum.compute_at(word, block).store_in(MemoryType::Stack);
+  sum.compute_at(start, block).store_in(MemoryType::Stack);
   sum.update().atomic().vectorize(k, lanes);
 
   const int64_t bytes = activationBytes;
@@ -69,8 +70,8 @@ void outputQuantized(TileBuilder &tile, Func value, int64_t blocks,
   tile.output(codes, operand,
               {{blockValues, 1}, {blocks, bytes}, quantizedRows(rowDim, 1)},
               offset + offsetof(ActivationBlock, codes));
-  tile.output(word, operand, {{blocks, bytes / 4}, quantizedRows(rowDim, 4)},
-              offset + offsetof(ActivationBlock, word));
+  tile.output(start, operand, {{blocks, bytes / 4}, quantizedRows(rowDim, 4)},
+              offset + offsetof(ActivationBlock, start));
 }
 
 } // namespace gemmac

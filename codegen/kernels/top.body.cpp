@@ -5,7 +5,6 @@ namespace {
 
 GM_INLINE void scan(Best best, const float *logits, const uint32_t *mask,
                     int32_t from, int32_t to) {
-  clear(best);
   for (int32_t id = from; id < to;) {
     // Most blocks hold nothing new.
     if (id + 16 <= to) {
@@ -24,16 +23,22 @@ GM_INLINE void scan(Best best, const float *logits, const uint32_t *mask,
 
 } // namespace
 
-// Unit = part of the vocabulary; all rows.
+// Unit = part of the vocabulary; all rows. One list for all parts of a call:
+// a list of each part would be filled anew with what cannot be among the best.
 extern "C" void gm_body(const float *logits, const uint32_t *mask,
                         float *values, int32_t *ids, int32_t rows,
                         int32_t vocab, int32_t stride, int32_t parts,
                         int32_t begin, int32_t end) {
-  for (int32_t part = begin; part < end; ++part)
-    for (int64_t row = 0; row < rows; ++row) {
+  if (begin >= end)
+    return;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t part = begin; part < end; ++part) {
       const int64_t to = (row * parts + part) * GM_TOP;
-      scan({values + to, ids + to}, logits + row * stride,
-           mask ? mask + row * ((vocab + 31) / 32) : nullptr,
-           int64_t(part) * vocab / parts, int64_t(part + 1) * vocab / parts);
+      clear({values + to, ids + to});
     }
+    const int64_t to = (row * parts + begin) * GM_TOP;
+    scan({values + to, ids + to}, logits + row * stride,
+         mask ? mask + row * ((vocab + 31) / 32) : nullptr,
+         int64_t(begin) * vocab / parts, int64_t(end) * vocab / parts);
+  }
 }

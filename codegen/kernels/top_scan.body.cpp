@@ -18,7 +18,7 @@ using f16x16 = _Float16 __attribute__((ext_vector_type(16)));
 constexpr int32_t SplitBytes = sizeof(SplitBlock), LowBytes = sizeof(LowBlock),
                   ActBytes = sizeof(ActivationBlock),
                   ActScaleAt = offsetof(ActivationBlock, scale),
-                  ActWordAt = offsetof(ActivationBlock, word);
+                  ActStartAt = offsetof(ActivationBlock, start);
 
 GM_INLINE int64_t splitGroupBytes() {
   return gm_k / blockValues * SplitBytes + int32_t(sizeof(SplitTail));
@@ -68,7 +68,7 @@ GM_INLINE f32x16 scalesOf(const uint8_t *w) {
 
 // y of N rows with the 16 rows of a group at `w`, the code taken as 8 * (its
 // first five bits) + 4. In int32 per block: 8 * five + 4 - 128 times the
-// activation's codes, whose sum is -word / 8. Meanwhile a line of every 64
+// activation's codes. Meanwhile a line of every 64
 // bytes of LowBytes a block is fetched from `ahead` on, `step` bytes from one
 // block to the next.
 template <int N>
@@ -86,8 +86,9 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
     i32x16 sum[N];
     GM_UNROLL
     for (int r = 0; r < N; ++r)
-      sum[r] =
-          i32x16((load<int32_t>(x + r * actRowBytes() + ActWordAt) >> 1) * 31);
+      sum[r] = i32x16(
+          sumOriginBits -
+          124 * codeSum(load<int32_t>(x + r * actRowBytes() + ActStartAt)));
     auto add = [&](auto g) GM_LAMBDA {
       constexpr int G = decltype(g)::value;
       const Codes c = fiveBits<G>(load<u32x16>(w + G * stepBytes), bits);
@@ -102,7 +103,7 @@ GM_INLINE void scanGroup(const uint8_t *w, const uint8_t *x, f32x16 (&y)[N],
     const f32x16 scales = scalesOf(w);
     GM_UNROLL
     for (int r = 0; r < N; ++r)
-      y[r] = fma(__builtin_convertvector(sum[r], f32x16) * scales,
+      y[r] = fma(productOf(sum[r], scales),
                  f32x16(load<float>(x + r * actRowBytes() + ActScaleAt)), y[r]);
     x += ActBytes;
     w += SplitBytes;
@@ -114,7 +115,7 @@ GM_INLINE f32x16 exactGroup(const uint8_t *w, const uint8_t *low,
                             const uint8_t *x) {
   f32x16 y = 0.0f;
   for (int32_t block = 0; block < gm_k / blockValues; ++block) {
-    i32x16 sum = i32x16(load<int32_t>(x + ActWordAt) * 16);
+    i32x16 sum = load<int32_t>(x + ActStartAt);
     GM_UNROLL
     for (int g = 0; g < 4; ++g) {
       const Codes c = eightBits(load<u32x16>(w + g * stepBytes),
@@ -122,8 +123,8 @@ GM_INLINE f32x16 exactGroup(const uint8_t *w, const uint8_t *low,
       sum = dot(sum, c.first, x + g * 4);
       sum = dot(sum, c.second, x + g * 4 + 16);
     }
-    y = fma(__builtin_convertvector(sum, f32x16) * scalesOf(w),
-            f32x16(load<float>(x + ActScaleAt)), y);
+    y = fma(productOf(sum, scalesOf(w)), f32x16(load<float>(x + ActScaleAt)),
+            y);
     w += SplitBytes, low += LowBytes, x += ActBytes;
   }
   return y;

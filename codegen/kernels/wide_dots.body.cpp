@@ -23,8 +23,8 @@ struct Block { // of a rounded row
 
 // Codes of 16 values. With low = -128 the products of AVX2 would saturate.
 GM_INLINE i32x16 encode(f32x16 x, float inverse, int8_t *high, int8_t *low) {
-  const float magic = 12582912.0f; // 1.5 * 2^23: to nearest, ties to even
-  i32x16 code = __builtin_bit_cast(i32x16, x * inverse + magic) - 0x4b400000;
+  i32x16 code = // to nearest, ties to even
+      __builtin_bit_cast(i32x16, x * inverse + sumOrigin) - sumOriginBits;
   i32x16 h = (code + 128) >> 8, l = code - (h << 8);
   l = l > -127 ? l : i32x16(-127);
   store(high, __builtin_convertvector(h, i8x16));

@@ -3,6 +3,7 @@
 // of what the machine gives (runtime/host/probe.h).
 #include "runtime/app/bench_report.h"
 #include "runtime/app/commands.h"
+#include "runtime/app/profile.h"
 #include "runtime/app/program.h"
 #include "runtime/app/signals.h"
 #include "runtime/app/work.h"
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
 
 namespace gm {
 
@@ -25,6 +27,7 @@ struct Request {
   Options machine;
   std::string prompts = "512", generated = "128", depths = "0", threads,
               sequences = "1";
+  std::optional<std::string> profile;
   int64_t repetitions = 5;
   bool markdown = false, json = false, probe = false, no_probe = false,
        no_kv_skip = false, all_logits = false;
@@ -76,6 +79,10 @@ Syntax Request::syntax() {
        &probe},
       {"--no-probe", "", "", "do not measure the machine: no shares",
        &no_probe},
+      {"--profile", "", "FILE",
+       "write a trace of all kernel calls of the one test's repetitions for "
+       "ui.perfetto.dev; print a summary",
+       &profile},
       {"--md", "", "", "print a markdown table", &markdown},
       {"--json", "", "", "print JSON: a list with an object per test", &json},
   };
@@ -341,11 +348,18 @@ Status Bench::test(bool prompt, int64_t n, int64_t depth, int64_t sequences) {
               text_of(to, r.threads).c_str());
   };
   measure(r.before, "before");
+  Profile profile;
+  if (request.profile)
+    if (Status s = profile.start(program, *request.profile); !s.ok())
+      return s;
   for (int64_t i = 0; i < request.repetitions && !interrupted(); ++i) {
     if (Status s = once(prompt, n, depth, sequences, &tok_s); !s.ok())
       return s;
     r.tok_s.push_back(tok_s);
   }
+  if (request.profile)
+    if (Status s = profile.finish(); !s.ok())
+      return s;
   measure(r.after, "after");
   if (interrupted())
     return {};
@@ -408,6 +422,11 @@ Status bench(Request &request) {
   Tests tests;
   if (Status s = tests.parse(request); !s.ok())
     return s;
+  if (request.profile && tests.count() > 1)
+    return failure(USAGE,
+                   "--profile traces one test, but there are %zu: give -p 0 or "
+                   "-n 0, and one number each",
+                   tests.count());
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;

@@ -40,7 +40,6 @@ GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
 
 enum { GM_LANES = 8, GM_WIDE_ROWS = 1 };
 using IntVector = __m256i;
-using FloatVector = __m256;
 
 //---- products of quantised matrices (dots.body.cpp)
 
@@ -50,7 +49,7 @@ constexpr DotsShape shapeOf(int rows) {
   return {16 / GM_LANES, rows == 1 ? 2 : 1, rows <= 2};
 }
 
-GM_INLINE FloatVector toFloat(IntVector sum) { return _mm256_cvtepi32_ps(sum); }
+constexpr float nibbleFactor = 16;
 
 // With four rows the registers hold just these sums, taken in this order.
 template <int N>
@@ -85,14 +84,16 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
       GM_UNROLL
       for (int r = 0; r < N; ++r) {
         __m256i pairs = signedDot(size, code, broadcast(x[r] + g * 4));
-        sum[r][v] = g ? _mm256_add_epi32(sum[r][v], pairs) : pairs;
+        sum[r][v] = _mm256_add_epi32(
+            g ? sum[r][v] : _mm256_set1_epi32(sumOriginBits), pairs);
         inOrder<N>(sum[r][v]);
       }
     }
   } else {
     // 16 products of codes 0 .. 15 are at most 8 * 2 * 15 * 127 = 30480: the
     // sums of all pairs of a block stay in i16.
-    const __m256i ones = _mm256_set1_epi16(1), nibble = _mm256_set1_epi8(15);
+    const __m256i factors = _mm256_set1_epi16(nibbleFactor),
+                  nibble = _mm256_set1_epi8(15);
     __m256i pairs[N][V];
     GM_UNROLL
     for (int g = 0; g < 4; ++g)
@@ -116,8 +117,8 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
       GM_UNROLL
     for (int v = 0; v < V; ++v)
       sum[r][v] =
-          _mm256_add_epi32(_mm256_madd_epi16(pairs[r][v], ones),
-                           broadcast(x[r] + offsetof(ActivationBlock, word)));
+          _mm256_add_epi32(_mm256_madd_epi16(pairs[r][v], factors),
+                           broadcast(x[r] + offsetof(ActivationBlock, start)));
   }
 }
 

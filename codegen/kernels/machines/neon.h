@@ -53,7 +53,6 @@ GM_INLINE i32x16 dotValues(i32x16 acc, u32x16 a, uint32_t b) {
 
 enum { GM_LANES = 4, GM_WIDE_ROWS = 1 };
 using IntVector = int32x4_t;
-using FloatVector = float32x4_t;
 
 //---- products of quantised matrices (dots.body.cpp)
 
@@ -64,12 +63,7 @@ constexpr DotsShape shapeOf(int rows) {
                    : DotsShape{2, 2, true};
 }
 
-// Sums start at the bits of 1.5 * 2^23 and stay below 2^22: as floats they are
-// then 1.5 * 2^23 + sum, which costs less than a conversion.
-constexpr float magic = 12582912.0f;
-GM_INLINE FloatVector toFloat(IntVector sum) {
-  return vreinterpretq_f32_s32(sum) - magic;
-}
+constexpr float nibbleFactor = 1;
 
 // The sums of a block: N rows, V vectors of outputs from the codes at `w` on.
 template <bool Nibbles, int N, int V>
@@ -80,10 +74,12 @@ GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],
   for (int r = 0; r < N; ++r) {
     a[r][0] = load<int8x16_t>(x[r]);
     a[r][1] = load<int8x16_t>(x[r] + 16);
-    int32x4_t start = vreinterpretq_s32_f32(vdupq_n_f32(magic));
-    if constexpr (Nibbles)
-      start += vld1q_dup_s32(reinterpret_cast<const int32_t *>(
-          x[r] + offsetof(ActivationBlock, word)));
+    int32x4_t start = vdupq_n_s32(sumOriginBits);
+    if constexpr (Nibbles) // sumOriginBits - 8 * (sum of the codes)
+      start = vsraq_n_s32(vdupq_n_s32(sumOriginBits - sumOriginBits / 16),
+                          vld1q_dup_s32(reinterpret_cast<const int32_t *>(
+                              x[r] + offsetof(ActivationBlock, start))),
+                          4);
     GM_UNROLL
     for (int v = 0; v < V; ++v)
       sum[r][v] = start;

@@ -78,16 +78,16 @@ struct Rows {
   Buffer x, rope, w;
 };
 
-// The word of every block of a head is -8 times the sum of its codes.
-bool wordsFit(const uint8_t *q, const Shape &s, int64_t head) {
+// Sums with every block of a head start where its codes say.
+bool startsFit(const uint8_t *q, const Shape &s, int64_t head) {
   for (int64_t b = 0; b < s.hd / blockValues; ++b) {
     const uint8_t *block =
         q + (head * s.hd / blockValues + b) * sizeof(ActivationBlock);
-    int32_t word;
-    memcpy(&word, block + 36, 4);
+    int32_t start, sum = 0;
+    memcpy(&start, block + 36, 4);
     for (int64_t i = 0; i < blockValues; ++i)
-      word += 8 * int8_t(block[i]);
-    if (word)
+      sum += int8_t(block[i]);
+    if (start != startOf(sum))
       return false;
   }
   return true;
@@ -124,7 +124,7 @@ std::string runRopeQ(const Lookup &find, const Shape &s, RowClass rowClass,
           return text("rope_q row %d head %d dim %d: expects %.8g, got %.8g", r,
                       h, d, want[d], got);
       }
-      if (s.cache == "q8" && !wordsFit(q.data(), s, r * s.heads + h))
+      if (s.cache == "q8" && !startsFit(q.data(), s, r * s.heads + h))
         return text("rope_q row %d head %d: the sum of the codes is wrong", r,
                     h);
     }

@@ -86,14 +86,15 @@ inline std::vector<uint8_t> quantizedRows(const float *x, size_t n) {
       largest = std::max(largest, std::fabs(x[j]));
     float scale = largest > 1e-30f ? largest * float(1.0 / 127.0) : 0;
     float inverse = scale > 0 ? 1 / scale : 0;
-    int32_t word = 0;
+    int32_t sum = 0;
     for (size_t j = 0; j < blockValues; ++j) {
       int8_t code = int8_t(std::nearbyint(x[i + j] * inverse));
       memcpy(to + j, &code, 1);
-      word -= 8 * code;
+      sum += code;
     }
+    const int32_t start = startOf(sum);
     memcpy(to + 32, &scale, 4);
-    memcpy(to + 36, &word, 4);
+    memcpy(to + 36, &start, 4);
   }
   return y;
 }
@@ -178,14 +179,15 @@ inline void putQuery(const std::string &format, uint8_t *q, int64_t hd,
     for (int64_t j = d / lanes * lanes; j < d / lanes * lanes + lanes; ++j)
       largest = std::max(largest, std::fabs(x[j]));
     float scale = largest * float(1.0 / 127.0);
-    int32_t word = 0;
+    int32_t sum = 0;
     for (int64_t j = 0; j < blockValues; ++j) {
       int code = int(std::nearbyint(x[d + j] / scale));
       block[j] = uint8_t(code);
-      word -= 8 * code;
+      sum += code;
     }
     memcpy(block + 32, &scale, 4);
-    memcpy(block + 36, &word, 4);
+    const int32_t start = startOf(sum);
+    memcpy(block + 36, &start, 4);
   }
 }
 

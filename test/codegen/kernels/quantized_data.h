@@ -85,7 +85,7 @@ struct Activations {
           to[i] = uint8_t(int8_t(c));
           values[size_t(r * k + b * 32 + i)] = double(scale) * c;
         }
-        sum *= -8;
+        sum = startOf(sum);
         memcpy(to + 32, &scale, 4);
         memcpy(to + 36, &sum, 4);
       }
@@ -109,16 +109,16 @@ inline std::vector<double> decodeRow(const Bytes &bytes, int64_t row,
   for (int64_t b = 0; b < k / 32; ++b) {
     const uint8_t *from = &bytes[size_t((row * stride / 32 + b) * 40)];
     float scale;
-    int32_t word, sum = 0;
+    int32_t start, sum = 0;
     memcpy(&scale, from + 32, 4);
-    memcpy(&word, from + 36, 4);
+    memcpy(&start, from + 36, 4);
     for (int i = 0; i < 32; ++i) {
       sum += int8_t(from[i]);
       values.push_back(double(scale) * int8_t(from[i]));
       if (scales)
         scales->push_back(scale);
     }
-    EXPECT_EQ(word, -8 * sum) << "row " << row << " block " << b;
+    EXPECT_EQ(start, startOf(sum)) << "row " << row << " block " << b;
   }
   return values;
 }

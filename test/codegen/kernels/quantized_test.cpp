@@ -184,15 +184,16 @@ TEST_P(Quantized, LargestSums) {
       for (int64_t b = 0; b < 2; ++b) {
         uint8_t *to = &x.bytes[size_t((r * 2 + b) * 40)];
         float scale = 1;
-        int32_t word = 0;
+        int32_t sum = 0;
         for (int64_t i = 0; i < 32; ++i) {
           int code = r % 3 == 0 ? 127 : r % 3 == 1 ? -127 : i % 2 ? 127 : -127;
           to[i] = uint8_t(int8_t(code));
-          word -= 8 * code;
+          sum += code;
           x.values[size_t(r * 64 + b * 32 + i)] = code;
         }
         memcpy(to + 32, &scale, 4);
-        memcpy(to + 36, &word, 4);
+        const int32_t start = startOf(sum);
+        memcpy(to + 36, &start, 4);
       }
     Case{"linear", w, x}.test(GetParam(), false);
   }

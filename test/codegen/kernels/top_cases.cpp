@@ -100,9 +100,10 @@ std::string runTop(const Lookup &find, Logits kind, int rows, int vocab,
   for (int r = 0; r < rows; ++r) {
     const float *logits = &g[size_t(r) * stride];
     const uint32_t *bits = masked ? &mask[size_t(r) * words] : nullptr;
-    for (int u = 0; u < parts; ++u) {
+    for (int u = 0; u < parts; ++u) { // the others of a call are empty
+      int end = u == parts / 3 ? parts : u == 0 ? parts / 3 : u;
       int from = int(int64_t(u) * vocab / parts),
-          to = int(int64_t(u + 1) * vocab / parts);
+          to = int(int64_t(end) * vocab / parts);
       size_t at = (size_t(r) * parts + u) * GM_TOP;
       std::string e = check("top", r, sorted(logits, bits, from, to),
                             ids.as<int32_t>() + at, values.as<float>() + at);
