@@ -69,7 +69,7 @@ struct IgnoredTensor {
 
 // What was found in a checkpoint, or odd about it, and how it was taken.
 struct Finding {
-  const char *about; // "layout", "head", "ignored", "tower", "quantisation"
+  const char *about; // "layout", "head", "ignored", "ids", "end tokens", ...
   std::string text;
 };
 

@@ -3,6 +3,7 @@
 
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
+#include "compiler/Inspect.h"
 #include "compiler/Messages.h"
 #include "compiler/ModelInput.h"
 #include "compiler/Outputs.h"
@@ -53,11 +54,14 @@ class Compilation {
 public:
   Compilation(const DriverOptions &options, Phases &phases, bool second = false)
       : o(options), second(second), phases(phases),
-        messages{.remarks = o.remarks, .warnings = !second} {
+        messages{.remarks = o.remarks && !o.inspect,
+                 .warnings = !second && !o.inspect} {
     context.printOpOnDiagnostic(false);
     messages.listen(context);
   }
   Status run();
+  // Reads and plans, and prints what is known.
+  Status inspect();
 
 private:
   Status checkOptions();
@@ -91,6 +95,8 @@ private:
   OwningOpRef<ModuleOp> module;
   ModelInput input;
   Binding binding;
+  std::vector<Finding> findings;
+  std::vector<std::string> warnings;
   ProgramPlan plan;
   std::vector<KernelSpec> kernels;
 };
@@ -115,13 +121,10 @@ static std::string runtimeFolder() {
 
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
-  std::vector<std::string> warnings;
   // A configuration alone can be compiled to every stage but a program.
-  Result<ModelInput> opened =
-      ModelInput::open(o.input, makesProgram(), warnings);
-  if (!opened)
-    return opened.error();
-  input = std::move(*opened);
+  if (Status s = input.open(o.input, makesProgram() && !o.inspect, warnings);
+      !s)
+    return s;
   module = importGemma4(context, input.model);
   if (input.tensors) {
     Result<Binding> bound =
@@ -129,24 +132,20 @@ Status Compilation::readInputs() {
     if (!bound)
       return bound.error();
     binding = std::move(*bound);
-    warnings.insert(warnings.end(), binding.warnings.begin(),
-                    binding.warnings.end());
-    std::vector<std::string> remarks;
-    for (const Finding &finding : binding.findings)
-      remarks.push_back(finding.text);
-    messages.remark(remarks);
+    llvm::append_range(warnings, binding.warnings);
+    llvm::append_range(findings, binding.findings);
   }
   if (makesProgram()) {
-    std::vector<std::string> remarks;
-    if (Status s = input.readText(o.chatTemplate, warnings, remarks); !s)
+    if (Status s = input.readText(o.chatTemplate, warnings, findings); !s)
       return s;
     if (!o.verify.empty() && input.tokenizer.empty())
       return makeError(
           ExitCode::Unsupported,
           "--verify runs the program on a text, but '{}' has no tokenizer",
           o.input);
-    messages.remark(remarks);
   }
+  for (const Finding &finding : findings)
+    messages.remark({finding.text});
   messages.warn(warnings);
   return Done{};
 }
@@ -297,6 +296,8 @@ Status Compilation::checkOptions() {
                      o.target);
   }
   threads = o.threads ? o.threads : usableCores();
+  if (o.inspect)
+    return Done{};
   output = Destination::of(o.output);
   discard = output.kind == Destination::Kind::Null;
   if (discard && makesProgram()) {
@@ -365,6 +366,26 @@ Status Compilation::run() {
     if (Status s = planExact(); !s)
       return s;
   return toProgram();
+}
+
+Status Compilation::inspect() {
+  Status done = toPlan();
+  if (!target)
+    return done;
+  Inspection found{.path = o.input,
+                   .input = input,
+                   .findings = findings,
+                   .ignored = binding.ignored,
+                   .warnings = warnings,
+                   .plan = plan,
+                   .target = target,
+                   .cannot = {}};
+  if (!done)
+    found.cannot = done.error();
+  Status written = writeText("-", [&](llvm::raw_ostream &stream) {
+    stream << (o.json ? inspectionJson(found) : inspectionText(found));
+  });
+  return written ? done : written;
 }
 
 //===-- --verify ----------------------------------------------------------===//
@@ -483,14 +504,14 @@ Status Compilation::makeProgram() {
 ExitCode runDriver(const DriverOptions &options) {
   DriverOptions o = options;
   // "-o" left away: the model's name here, or standard output for a stage.
-  if (o.output.empty() && o.compileTo.empty())
+  if (o.output.empty() && o.compileTo.empty() && !o.inspect)
     o.output = checkpointName(o.input) + (o.emit == "llvm"  ? ".ll"
                                           : o.emit == "asm" ? ".s"
                                           : o.emit == "obj" ? ".o"
                                                             : "");
   Phases phases(o.verbose);
   Compilation compilation(o, phases);
-  Status status = compilation.run();
+  Status status = o.inspect ? compilation.inspect() : compilation.run();
   if (o.timeReport)
     say(phases.report());
   if (status)

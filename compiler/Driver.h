@@ -27,6 +27,8 @@ struct DriverOptions {
   std::string verify;      // text to run the program on; empty: none
   int threads = 0;         // 0: one per usable core
   bool symbols = false;    // keep the names of kernels
+  bool inspect = false;    // print what the checkpoint is, compile nothing
+  bool json = false;       // of inspect
   bool remarks = false;
   bool verbose = false, timeReport = false;
   bool quiet = false;

@@ -71,45 +71,43 @@ static Status checkPath(const std::string &path) {
   return Done{};
 }
 
-Result<ModelInput> ModelInput::open(const std::string &path, bool needsTensors,
-                                    std::vector<std::string> &warnings) {
-  ModelInput input;
-  input.path = path;
+Status ModelInput::open(const std::string &from, bool needsTensors,
+                        std::vector<std::string> &warnings) {
+  path = from;
   if (isGgufFile(path)) {
     Result<std::unique_ptr<GgufModel>> opened = GgufModel::open(path);
     if (!opened)
       return opened.error();
-    input.gguf = opened->get();
-    input.tensors = std::move(*opened);
+    gguf = opened->get();
+    tensors = std::move(*opened);
   } else if (Status s = checkPath(path); !s) {
-    return s.error();
+    return s;
   }
-  Result<ModelConfig> config = input.gguf
-                                   ? readGgufConfig(*input.gguf, warnings)
-                                   : readModelConfig(path, warnings);
+  Result<ModelConfig> config =
+      gguf ? readGgufConfig(*gguf, warnings) : readModelConfig(path, warnings);
   if (!config)
     return config.error();
-  input.model = *config;
-  input.name = input.gguf ? input.gguf->ownName() : "";
-  if (input.name.empty())
-    input.name = checkpointName(path);
-  Result<GenerationConfig> generation =
-      input.gguf ? readGgufGeneration(*input.gguf, input.model, warnings)
-                 : readGenerationConfig(path, input.model, warnings);
-  if (!generation)
-    return generation.error();
-  input.generation = *generation;
-  if (!input.gguf && (needsTensors || hasTensors(path))) {
-    auto opened = openCheckpoint(path, warnings);
-    if (!opened)
-      return opened.error();
-    input.tensors = std::move(*opened);
-    if (settleHead(input.model, *input.tensors))
-      warnings.push_back(path + ": tensor 'lm_head.weight' differs from the "
-                                "embedding: it is used, although "
-                                "tie_word_embeddings is true");
-  }
-  return input;
+  model = *config;
+  name = gguf ? gguf->ownName() : "";
+  if (name.empty())
+    name = checkpointName(path);
+  Result<GenerationConfig> read =
+      gguf ? readGgufGeneration(*gguf, model, warnings)
+           : readGenerationConfig(path, model, warnings);
+  if (!read)
+    return read.error();
+  generation = *read;
+  if (gguf || (!needsTensors && !hasTensors(path)))
+    return Done{};
+  auto opened = openCheckpoint(path, warnings);
+  if (!opened)
+    return opened.error();
+  tensors = std::move(*opened);
+  if (settleHead(model, *tensors))
+    warnings.push_back(path + ": tensor 'lm_head.weight' differs from the "
+                              "embedding: it is used, although "
+                              "tie_word_embeddings is true");
+  return Done{};
 }
 
 //===-- texts -------------------------------------------------------------===//
@@ -158,7 +156,7 @@ Status ModelInput::chooseProtocol(const std::string &choice,
 // Rows that no token has are read, but never generated; nor is what has no row
 // in the table of per-layer embeddings, because it could not be read.
 void ModelInput::limitIds(std::vector<std::string> &warnings,
-                          std::vector<std::string> &remarks) {
+                          std::vector<Finding> &found) {
   if (!vocabulary.pieces)
     return;
   int64_t limit = vocabulary.pieces;
@@ -187,11 +185,14 @@ void ModelInput::limitIds(std::vector<std::string> &warnings,
       "'{}' has {} rows for {} tokens: ids from {} on are never generated",
       path, model.vocab, vocabulary.pieces, limit);
   // That many are no padding: it may be the tokenizer of another model.
-  (limit * 2 < model.vocab ? warnings : remarks).push_back(text);
+  if (limit * 2 < model.vocab)
+    warnings.push_back(text);
+  else
+    found.push_back({"ids", text});
 }
 
 void ModelInput::completeStops(std::vector<std::string> &warnings,
-                               std::vector<std::string> &remarks) {
+                               std::vector<Finding> &found) {
   std::vector<int64_t> &stop = generation.stop;
   auto add = [&](gm_tok_name name) {
     int64_t id = vocabulary.pieces ? vocabulary.named[name] : -1;
@@ -215,37 +216,38 @@ void ModelInput::completeStops(std::vector<std::string> &warnings,
     by.push_back(generation.stopFrom);
   if (protocol != ChatProtocol::None)
     by.push_back("the chat protocol");
-  remarks.push_back(
-      fmt::format("texts end at {} ({})", fmt::join(stop, ", "),
-                  by.empty() ? "no file says so" : llvm::join(by, " and ")));
+  found.push_back(
+      {"end tokens",
+       fmt::format("texts end at {} ({})", fmt::join(stop, ", "),
+                   by.empty() ? "no file says so" : llvm::join(by, " and "))});
 }
 
-std::vector<std::string> ModelInput::facts() const {
-  std::vector<std::string> lines;
+void ModelInput::addFacts(std::vector<Finding> &found) const {
   const GenerationConfig &g = generation;
-  lines.push_back(
-      chat.place.empty()
-          ? fmt::format("no chat template, protocol {}",
-                        chatProtocolName(protocol))
-          : fmt::format("chat template in {} ({}), protocol {}", chat.place,
-                        chat.known ? "a known one" : "an unknown one",
-                        chatProtocolName(protocol)));
+  found.push_back(
+      {"template",
+       chat.place.empty()
+           ? fmt::format("no chat template, protocol {}",
+                         chatProtocolName(protocol))
+           : fmt::format("chat template in {} ({}), protocol {}", chat.place,
+                         chat.known ? "a known one" : "an unknown one",
+                         chatProtocolName(protocol))});
   std::string from =
       g.samplingFrom.empty() ? "no file says how to generate" : g.samplingFrom;
-  lines.push_back(
-      g.temperature > 0
-          ? fmt::format("tokens are drawn: temperature {}, top-k {}, top-p {}, "
-                        "min-p {} ({})",
-                        g.temperature, g.topK, g.topP, g.minP, from)
-          : fmt::format("always the most likely token, as transformers ({}); "
-                        "--temp of the program decides",
-                        from));
-  return lines;
+  found.push_back(
+      {"sampling",
+       g.temperature > 0
+           ? fmt::format("tokens are drawn: temperature {}, top-k {}, top-p "
+                         "{}, min-p {} ({})",
+                         g.temperature, g.topK, g.topP, g.minP, from)
+           : fmt::format("always the most likely token, as transformers ({}); "
+                         "--temp of the program decides",
+                         from)});
 }
 
 Status ModelInput::readText(const std::string &choice,
                             std::vector<std::string> &warnings,
-                            std::vector<std::string> &remarks) {
+                            std::vector<Finding> &found) {
   auto packed = gguf ? packGgufTokenizer(gguf->metadata(), gguf->path(),
                                          model.vocab, warnings)
                      : packTokenizer(path, model.vocab, warnings);
@@ -260,18 +262,17 @@ Status ModelInput::readText(const std::string &choice,
                     gguf ? "tokenizer.ggml.tokens" : "tokenizer.json"));
   }
   bool small = model.pleWidth > 0;
-  auto found = gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(),
-                                           small, warnings)
-                    : readChatTemplate(path, small, warnings);
-  if (!found)
-    return found.error();
-  chat = *found;
+  auto read = gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
+                                          warnings)
+                   : readChatTemplate(path, small, warnings);
+  if (!read)
+    return read.error();
+  chat = *read;
   if (Status s = chooseProtocol(choice, warnings); !s)
     return s;
-  limitIds(warnings, remarks);
-  completeStops(warnings, remarks);
-  for (std::string &line : facts())
-    remarks.push_back(std::move(line));
+  limitIds(warnings, found);
+  completeStops(warnings, found);
+  addFacts(found);
   if (gguf)
     gguf->dropMetadata();
   return Done{};

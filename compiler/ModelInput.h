@@ -24,9 +24,10 @@ std::string checkpointName(const std::string &path);
 class ModelInput {
 public:
   // Reads the configuration. Tensors are opened too, except those of a folder
-  // that has none, which is an error only if `needsTensors`.
-  static Result<ModelInput> open(const std::string &path, bool needsTensors,
-                                 std::vector<std::string> &warnings);
+  // that has none, which is an error only if `needsTensors`. After an error
+  // what was read before it is here.
+  Status open(const std::string &path, bool needsTensors,
+              std::vector<std::string> &warnings);
 
   ModelConfig model;
   GenerationConfig generation;
@@ -42,18 +43,20 @@ public:
 
   // Reads what a program needs for texts, and completes `generation` by it: no
   // padding is generated, and what ends a turn of the chat protocol ends a
-  // text. `choice` is --chat-template. `remarks` get what was found where.
+  // text. `choice` is --chat-template. `found` gets what was found where.
   Status readText(const std::string &choice, std::vector<std::string> &warnings,
-                  std::vector<std::string> &remarks);
+                  std::vector<Finding> &found);
+
+  bool isGguf() const { return gguf != nullptr; }
 
 private:
   Status chooseProtocol(const std::string &choice,
                         std::vector<std::string> &warnings);
   void limitIds(std::vector<std::string> &warnings,
-                std::vector<std::string> &remarks);
+                std::vector<Finding> &found);
   void completeStops(std::vector<std::string> &warnings,
-                     std::vector<std::string> &remarks);
-  std::vector<std::string> facts() const;
+                     std::vector<Finding> &found);
+  void addFacts(std::vector<Finding> &found) const;
 
   std::string path;
   GgufModel *gguf = nullptr; // `tensors` where it is one

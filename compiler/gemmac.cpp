@@ -21,6 +21,7 @@ examples:
   gemmac gemma-4-E2B-it/ -o gemma && ./gemma "Why is the sky blue?"
   gemmac gemma-4-E2B-it-Q4_0.gguf -o gemma
   gemmac gemma-4-E2B-it/ --target=arm-neon -o gemma-arm
+  gemmac --inspect gemma-4-E2B-it/
   gemmac gemma-4-E2B-it/ --compile-to=plan -o x.mlir
   gemmac gemma-4-E2B-it/ --compile-from=x.mlir -o gemma
 
@@ -119,6 +120,12 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.option("--dump-to", o.dumpTo, "FOLDER",
               "folder for every stage (<stage>.mlir) and kernel (<symbol>.ll "
               "and .s)");
+  line.app.add_flag("--inspect", o.inspect,
+                    "print what the checkpoint is, what was odd and how it was "
+                    "taken, what becomes of it with the other flags, and "
+                    "whether it can be compiled (else exit code 3 or 4); write "
+                    "nothing");
+  line.app.add_flag("--json", o.json, "--inspect as one JSON object");
   line.app.add_flag("--symbols", o.symbols,
                     "keep the names of kernels, for perf and gdb");
   line.option("--verify", o.verify, "FILE",
@@ -143,6 +150,13 @@ const char *conflict(const DriverOptions &o) {
     return "a checkpoint is expected: a folder or a GGUF file";
   if (!o.compileTo.empty() && !o.emit.empty())
     return "--compile-to and --emit exclude each other";
+  if (o.json && !o.inspect)
+    return "--json expects --inspect";
+  if (o.inspect &&
+      !(o.compileTo.empty() && o.emit.empty() && o.compileFrom.empty() &&
+        o.output.empty() && o.dumpTo.empty() && o.verify.empty()))
+    return "--inspect writes nothing: it excludes -o, --compile-to, "
+           "--compile-from, --emit, --dump-to and --verify";
   if (o.rehash && o.weights != "external")
     return "--rehash expects --weights=external";
   if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))

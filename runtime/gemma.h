@@ -258,11 +258,8 @@ struct Candidate {
 
 // Instead of a token: there is none to draw from; a logit is no finite number.
 enum : int32_t { NO_TOKEN = -1, NOT_FINITE = -2 };
-// Draws from descending (ties: ascending id) candidates, in HF's order:
-// temperature, top-k, top-p, then min-p.
-int32_t sample(Candidate *sorted, int64_t count, const Sampling &sampling,
-               Random &random);
-// From a row of top results.
+// Draws as HF does: temperature, top-k, top-p (of equal logits the lowest ids
+// come first), then min-p. From a row of top results.
 int32_t sample_top(const int32_t *ids, const float *values,
                    const Sampling &sampling, Random &random);
 // From a row of all logits; `mask` as in Job (one row), `scratch` holds

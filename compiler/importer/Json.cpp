@@ -7,6 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
 #include <iterator>
 #include <limits>
 
@@ -56,40 +59,91 @@ std::string parserProblem(const std::string &what) {
 // Numbers that Python writes and JSON does not have.
 constexpr std::string_view noNumbers[] = {"NaN", "Infinity", "-Infinity"};
 
-// `text` with those as strings, and where they stand in it. Nothing: it has
-// none.
-std::string quoteNoNumbers(std::string_view text,
-                           std::vector<uint64_t> &places) {
-  std::string result;
-  size_t copied = 0;
-  for (size_t at = 0; at < text.size(); ++at) {
-    if (text[at] == '"') {
-      while (++at < text.size() && text[at] != '"')
-        at += text[at] == '\\';
-      continue;
-    }
-    if (text[at] != 'N' && text[at] != 'I' && text[at] != '-')
-      continue;
+// A place in a text that was changed, and by how much what follows has moved.
+struct Move {
+  uint64_t at;
+  int64_t by;
+};
+
+// `text` as JSON where Python reads more than that. Nothing: it is.
+class PythonText {
+public:
+  explicit PythonText(std::string_view text) : text(text) {
+    for (; at < text.size(); ++at)
+      if (char c = text[at]; c == '"')
+        skipString();
+      else if (c == 'N' || c == 'I' || c == '-' || (c >= '0' && c <= '9'))
+        takeNumber();
+    if (copied)
+      json.append(text, copied);
+  }
+
+  std::string json;
+  std::vector<Move> moves;
+
+private:
+  void replace(size_t size, const std::string &by) {
+    json.append(text, copied, at - copied) += by;
+    copied = at + size;
+    int64_t before = moves.empty() ? 0 : moves.back().by;
+    moves.push_back({json.size(), before + int64_t(by.size() - size)});
+  }
+  // NaN and the infinities, which numbers too large for a double are too.
+  void takeNumber() {
+    std::string_view rest = text.substr(at);
     for (std::string_view word : noNumbers)
-      if (text.substr(at).starts_with(word)) {
-        result.append(text, copied, at - copied);
-        places.push_back(result.size());
-        result += fmt::format("\"{}\"", word);
-        copied = at + word.size();
-        at = copied - 1;
-        break;
+      if (rest.starts_with(word)) {
+        replace(word.size(), fmt::format("\"{}\"", word));
+        at += word.size() - 1;
+        return;
+      }
+    size_t size =
+        std::min(rest.find_first_not_of("+-.0123456789eE"), rest.size());
+    std::string number(rest, 0, size);
+    bool mayOverflow = size > 308 || number.find_first_of("eE") != number.npos;
+    if (double value = mayOverflow ? std::strtod(number.c_str(), nullptr) : 0;
+        std::isinf(value))
+      replace(size, value < 0 ? "\"-Infinity\"" : "\"Infinity\"");
+    at += std::max<size_t>(size, 1) - 1;
+  }
+  // Half of a surrogate pair stands for no character.
+  void skipString() {
+    while (++at < text.size() && text[at] != '"')
+      if (text[at] == '\\') {
+        uint32_t unit = escapedUnit(at);
+        if (unit >= 0xD800 && unit < 0xDC00) {
+          uint32_t low = escapedUnit(at + 6);
+          if (low >= 0xDC00 && low < 0xE000)
+            at += 6;
+          else
+            replace(6, "\\ufffd");
+        } else if (unit >= 0xDC00 && unit < 0xE000) {
+          replace(6, "\\ufffd");
+        }
+        ++at;
       }
   }
-  return places.empty() ? "" : result.append(text, copied);
-}
+  // Of "\uXXXX" at `from`; 0: that is not there.
+  uint32_t escapedUnit(size_t from) const {
+    uint32_t unit = 0;
+    if (from + 6 > text.size() || text.substr(from, 2) != "\\u")
+      return 0;
+    const char *end = text.data() + from + 6;
+    auto [stopped, error] = std::from_chars(end - 4, end, unit, 16);
+    return stopped == end && error == std::errc() ? unit : 0;
+  }
+
+  const std::string_view text;
+  size_t at = 0, copied = 0;
+};
 
 // Receives a document in order and builds it.
 class Builder {
 public:
   Builder(const NamedFile &file, const char *begin, int64_t values,
-          uint64_t offset, std::vector<uint64_t> quoted)
+          uint64_t offset, std::vector<Move> moves)
       : reached(begin), file(file), begin(begin), values(values),
-        offset(offset), quoted(std::move(quoted)) {}
+        offset(offset), moves(std::move(moves)) {}
 
   bool null() { return add(nullptr); }
   bool boolean(bool value) { return add(value); }
@@ -131,10 +185,11 @@ private:
     file.bad("at byte {}: {}", place(uint64_t(reached - begin)),
              fmt::format(text, std::forward<T>(arguments)...));
   }
-  // In the file, where two quotes less stand per quoted word.
+  // In the file.
   uint64_t place(uint64_t at) const {
-    auto before = std::lower_bound(quoted.begin(), quoted.end(), at);
-    return offset + at - 2 * uint64_t(before - quoted.begin());
+    auto after = std::partition_point(
+        moves.begin(), moves.end(), [&](const Move &m) { return m.at <= at; });
+    return offset + at - uint64_t(after == moves.begin() ? 0 : after[-1].by);
   }
   // Into the innermost open value. Only that one grows, so pointers to the open
   // ones stay valid.
@@ -164,10 +219,10 @@ private:
   const char *begin;
   const int64_t values;
   const uint64_t offset;
-  const std::vector<uint64_t> quoted; // places of quoteNoNumbers
-  std::vector<Json *> stack;          // the open ones
-  Json *named = nullptr;              // the member whose key was read last
-  Json *last = nullptr;               // what was added last
+  const std::vector<Move> moves; // of PythonText
+  std::vector<Json *> stack;     // the open ones
+  Json *named = nullptr;         // the member whose key was read last
+  Json *last = nullptr;          // what was added last
   int64_t count = 0, keys = 0;
 };
 
@@ -177,10 +232,9 @@ Result<Json> parseJson(std::string_view text, const std::string &name,
                        int64_t values, uint64_t offset) {
   return reading(name, [&] {
     NamedFile file{name};
-    std::vector<uint64_t> places;
-    std::string quoted = quoteNoNumbers(text, places);
-    std::string_view json = places.empty() ? text : quoted;
-    Builder builder(file, json.data(), values, offset, std::move(places));
+    PythonText python(text);
+    std::string_view json = python.moves.empty() ? text : python.json;
+    Builder builder(file, json.data(), values, offset, python.moves);
     const char *end = json.data() + json.size();
     Json::sax_parse(Cursor{json.data(), &builder.reached},
                     Cursor{end, &builder.reached}, &builder,

@@ -342,8 +342,8 @@ bool Tokenizer::has_normalized() const {
 
 // Finds the added tokens of one kind (`first`: where each first byte starts)
 // and calls `give(plain, end, id)` with the text before each of them, and with
-// what is left and GM_TOK_NONE; it takes what begins in front of `end` and gives
-// where it stopped. `meant` is that of encode_meant.
+// what is left and GM_TOK_NONE; it takes what begins in front of `end` and
+// gives where it stopped. `meant` is that of encode_meant.
 template <typename Meant, typename Give>
 size_t Tokenizer::find_added(std::string_view text, size_t end,
                              const uint32_t *first, const Meant &meant,
@@ -428,9 +428,8 @@ size_t Tokenizer::encode_meant(std::string_view text, size_t end,
     give_id(id);
     return plain.size();
   };
-  return has_normalized()
-             ? find_added(text, end, first, meant, give_normalized)
-             : find_added(text, end, first, meant, give);
+  return has_normalized() ? find_added(text, end, first, meant, give_normalized)
+                          : find_added(text, end, first, meant, give);
 }
 
 size_t Tokenizer::encode(std::string_view text, bool specials,

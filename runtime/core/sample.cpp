@@ -17,60 +17,6 @@ uint64_t Random::next() {
   return x ^ x >> 31;
 }
 
-static double weight(const Candidate &c, const Candidate &best,
-                     double temperature) {
-  return std::exp((double(c.value) - double(best.value)) / temperature);
-}
-
-// `sum` is that of the weights of all that top-p counts.
-static int32_t draw(const Candidate *sorted, int64_t count, double sum,
-                    const Sampling &sampling, Random &random) {
-  // Top-p keeps the shortest prefix whose probability reaches top_p; min-p
-  // those with at least min_p of the best one's probability, also a prefix.
-  double kept = 0;
-  int64_t n = 0;
-  while (n < count) {
-    double w = weight(sorted[n], sorted[0], sampling.temperature);
-    if (n > 0 && ((sampling.top_p < 1 && kept >= sampling.top_p * sum) ||
-                  w < sampling.min_p))
-      break;
-    kept += w;
-    ++n;
-  }
-  double left = random.uniform() * kept;
-  for (int64_t i = 0; i < n; ++i) {
-    left -= weight(sorted[i], sorted[0], sampling.temperature);
-    if (left < 0)
-      return sorted[i].id;
-  }
-  return sorted[n - 1].id;
-}
-
-int32_t sample(Candidate *sorted, int64_t count, const Sampling &sampling,
-               Random &random) {
-  if (count <= 0)
-    return NO_TOKEN;
-  if (sampling.temperature <= 0)
-    return sorted[0].id;
-  if (sampling.top_k > 0)
-    count = std::min(count, sampling.top_k);
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i)
-    sum += weight(sorted[i], sorted[0], sampling.temperature);
-  return draw(sorted, count, sum, sampling, random);
-}
-
-int32_t sample_top(const int32_t *ids, const float *values,
-                   const Sampling &sampling, Random &random) {
-  Candidate list[GM_TOP];
-  int64_t n = 0;
-  while (n < GM_TOP && ids[n] >= 0) {
-    list[n] = {values[n], ids[n]};
-    ++n;
-  }
-  return sample(list, n, sampling, random);
-}
-
 static bool better(const Candidate &a, const Candidate &b) {
   return a.value > b.value || (a.value == b.value && a.id < b.id);
 }
@@ -95,51 +41,87 @@ static inline double exp_of(double x) {
   return x < -690 ? 0 : p * power;
 }
 
-// Draws from all candidates, which are in no order: two passes instead of
-// sorting a vocabulary.
-static int32_t sample_all(Candidate *list, int64_t n, float best,
-                          const Sampling &sampling, Random &random) {
-  enum : int64_t { BLOCK = 8192, BLOCKS = (1 << 24) / BLOCK }; // of any model
-  double block[BLOCKS], sum = 0;
+// Draws from all of a list, in passes over it instead of by sorting a
+// vocabulary. Which one depends on the list's order, how often does not.
+static int32_t sample(Candidate *list, int64_t n, Candidate best,
+                      const Sampling &sampling, Random &random) {
   const double scale = std::min(1 / sampling.temperature, 1e300);
   auto weigh = [&](const Candidate &c) {
-    return exp_of((double(c.value) - double(best)) * scale);
+    return exp_of((double(c.value) - double(best.value)) * scale);
   };
-  for (int64_t b = 0; b * BLOCK < n; ++b) {
-    // Four sums, so that additions do not wait for each other.
-    double part[4] = {};
-    int64_t i = b * BLOCK, end = std::min(n, i + BLOCK);
-    for (; i + 4 <= end; i += 4)
+  auto total = [&](const Candidate *at, const Candidate *end) {
+    double part[4] = {}; // so that additions do not wait for each other
+    for (; end - at >= 4; at += 4)
       for (int j = 0; j < 4; ++j)
-        part[j] += weigh(list[i + j]);
-    for (; i < end; ++i)
-      part[0] += weigh(list[i]);
-    sum += block[b] = (part[0] + part[1]) + (part[2] + part[3]);
+        part[j] += weigh(at[j]);
+    for (; at < end; ++at)
+      part[0] += weigh(*at);
+    return (part[0] + part[1]) + (part[2] + part[3]);
+  };
+  // Moves those of at least that weight to the front.
+  auto cut = [&](Candidate *end, double weight) {
+    double low = double(best.value) + std::log(weight) / scale;
+    return std::partition(
+        list, end, [&](const Candidate &c) { return double(c.value) >= low; });
+  };
+  Candidate *end = list + n;
+  double kept = total(list, end);
+  if (sampling.top_p < 1) {
+    // All below `least` together have less than 1 - top_p.
+    double target = std::max(sampling.top_p * kept, 1e-300), // the best one
+        least = (1 - sampling.top_p) * kept / double(n) * (1 - 1e-9);
+    Candidate *left = list, *right = cut(end, least);
+    // The end of the shortest prefix, in the order of `better`, that reaches
+    // the target: in front of `left` stand those known to be in it, which have
+    // `kept`, and from `right` on those that are not.
+    kept = 0;
+    while (left < right) {
+      Candidate *pivot = left + (right - left) / 2;
+      std::swap(*pivot, right[-1]);
+      pivot = std::partition(left, right - 1, [&](const Candidate &c) {
+        return better(c, right[-1]);
+      });
+      std::swap(*pivot, right[-1]);
+      double more = total(left, pivot);
+      if (kept + more >= target) {
+        right = pivot;
+        continue;
+      }
+      kept += more + weigh(*pivot);
+      left = pivot + 1;
+      if (kept >= target)
+        break;
+    }
+    end = left;
   }
-  // All below this together have less than 1 - top_p: none is in the prefix.
-  double least =
-      sampling.top_p < 1 ? (1 - sampling.top_p) * sum / double(n) : 0;
-  least = std::max(least * (1 - 1e-9), sampling.min_p * (1 - 1e-9));
-  if (least > 0) {
-    Candidate *end = std::partition(
-        list, list + n, [&](const Candidate &c) { return weigh(c) >= least; });
-    std::sort(list, end, better);
-    return draw(list, end - list, sum, sampling, random);
+  if (sampling.min_p > 0) {
+    end = cut(end, sampling.min_p);
+    kept = total(list, end);
   }
-  double left = random.uniform() * sum;
-  int64_t b = 0;
-  while ((b + 1) * BLOCK < n && left >= block[b])
-    left -= block[b++];
-  int64_t last = b * BLOCK, end = std::min(n, last + BLOCK);
-  for (int64_t i = last; i < end; ++i) {
-    double w = weigh(list[i]);
-    if (w > 0)
-      last = i;
-    left -= w;
-    if (left < 0)
+  double rest = random.uniform() * kept;
+  int32_t id = best.id;
+  const Candidate *c = list;
+  for (double block; end - c > 1024; c += 1024, rest -= block)
+    if (block = total(c, c + 1024); block > rest)
       break;
+  for (; c < end && rest >= 0; ++c)
+    if (double w = weigh(*c); w > 0)
+      rest -= w, id = c->id;
+  return id;
+}
+
+int32_t sample_top(const int32_t *ids, const float *values,
+                   const Sampling &sampling, Random &random) {
+  Candidate list[GM_TOP];
+  int64_t n = 0;
+  const int64_t most = top_wanted(sampling);
+  while (n < most && ids[n] >= 0) {
+    list[n] = {values[n], ids[n]};
+    ++n;
   }
-  return list[last].id;
+  if (n == 0 || sampling.temperature <= 0)
+    return n ? ids[0] : NO_TOKEN;
+  return sample(list, n, list[0], sampling, random);
 }
 
 int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
@@ -160,16 +142,16 @@ int32_t sample_logits(const float *logits, int64_t vocab, const uint32_t *mask,
     return NO_TOKEN;
   if (sampling.temperature <= 0)
     return scratch[first].id;
-  if (sampling.top_k <= 0 || sampling.top_k >= n)
-    return sample_all(scratch, n, scratch[first].value, sampling, random);
-  Candidate *end = scratch + sampling.top_k;
-  if (sampling.top_k > 1024) { // a heap of so many is slower
-    std::nth_element(scratch, end, scratch + n, better);
-    std::sort(scratch, end, better);
-  } else {
-    std::partial_sort(scratch, end, scratch + n, better);
+  const Candidate best = scratch[first];
+  if (sampling.top_k > 0 && sampling.top_k < n) {
+    Candidate *end = scratch + sampling.top_k;
+    if (sampling.top_k > 1024) // a heap of so many is slower
+      std::nth_element(scratch, end, scratch + n, better);
+    else
+      std::partial_sort(scratch, end, scratch + n, better);
+    n = sampling.top_k;
   }
-  return sample(scratch, sampling.top_k, sampling, random);
+  return sample(scratch, n, best, sampling, random);
 }
 
 int32_t top_wanted(const Sampling &sampling) {

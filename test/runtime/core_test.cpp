@@ -424,12 +424,12 @@ TEST(Sampling, DrawsFromAVocabulary) {
   std::normal_distribution<float> normal(0, 3);
   std::vector<float> logits(12000); // more than a block
   for (float &x : logits)
-    x = normal(engine);
+    x = std::round(4 * normal(engine)) / 4; // many are equal
   std::vector<Candidate> sorted(logits.size()), scratch(logits.size());
   for (size_t i = 0; i < logits.size(); ++i)
     sorted[i] = {logits[i], int32_t(i)};
-  std::sort(sorted.begin(), sorted.end(),
-            [](auto &a, auto &b) { return a.value > b.value; });
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](auto &a, auto &b) { return a.value > b.value; });
   for (Sampling s :
        {Sampling{1, 0, 1, 0}, Sampling{0.7, 0, 0.9, 0}, Sampling{2, 0, 1, 0.05},
         Sampling{1.5, 0, 0.5, 0.01}, Sampling{1, 2000, 0.95, 0}}) {
@@ -473,33 +473,38 @@ TEST(Sampling, DrawsFromAVocabulary) {
   }
 }
 
-// Heap sort of a vocabulary took 47 ms a token.
+// Sorting a vocabulary takes up to 47 ms a token.
 TEST(Sampling, AllTokensOfAVocabularyAreFast) {
   std::mt19937 engine(4);
-  std::normal_distribution<float> normal(0, 3);
-  std::vector<float> logits(262144);
-  for (float &x : logits)
-    x = normal(engine);
-  for (size_t i = 0; i < logits.size(); i += 5000)
-    logits[i] += 20; // as models have it, few are likely
-  std::vector<Candidate> scratch(logits.size());
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<float> flat(262144), peaks(flat.size());
+  for (size_t i = 0; i < flat.size(); ++i) {
+    flat[i] = normal(engine) / 100;
+    // As models have it, few are likely.
+    peaks[i] = normal(engine) * 3 + (i % 5000 ? 0.f : 20.f);
+  }
+  std::vector<Candidate> scratch(flat.size());
   auto cpu = [] {
     timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return 1e3 * double(t.tv_sec) + 1e-6 * double(t.tv_nsec);
   };
-  for (double top_p : {1.0, 0.95}) {
-    double best = 1e9;
-    for (int i = 0; i < 5; ++i) {
-      Random random = {uint64_t(i)};
-      double begin = cpu();
-      sample_logits(logits.data(), int64_t(logits.size()), nullptr,
-                    {1, 0, top_p, 0}, random, scratch.data());
-      best = std::min(best, cpu() - begin);
+  int number = 0;
+  for (const std::vector<float> &logits : {peaks, flat})
+    for (Sampling s :
+         {Sampling{1, 0, 1, 0}, Sampling{1, 0, 0.95, 0}, Sampling{1, 0, 0.5, 0},
+          Sampling{1, 0, 1, 0.01}, Sampling{1, 100000, 0.9, 0}}) {
+      double best = 1e9;
+      for (int i = 0; i < 5; ++i) {
+        Random random = {uint64_t(i)};
+        double begin = cpu();
+        sample_logits(logits.data(), int64_t(logits.size()), nullptr, s, random,
+                      scratch.data());
+        best = std::min(best, cpu() - begin);
+      }
+      RecordProperty("ms_" + std::to_string(number++), std::to_string(best));
+      EXPECT_LT(best, 20) << number; // 2 to 9; debug builds are slower
     }
-    RecordProperty(top_p < 1 ? "ms_top_p" : "ms", std::to_string(best));
-    EXPECT_LT(best, 12); // 1 to 3; debug builds and other machines are slower
-  }
 }
 
 TEST(Sampling, WhatIsNoNumberIsAnError) {

@@ -122,7 +122,8 @@ def head_alone(tensors):
 LEFT = {"inv_freq": PREFIX + "rotary_emb.full_attention_inv_freq", "original_inv_freq": PREFIX + "rotary_emb.sliding_attention_original_inv_freq",
         "old_inv_freq": PREFIX + "layers.0.self_attn.rotary_emb.inv_freq", "embed_scale": PREFIX + "embed_tokens.embed_scale",
         "per_layer_scale": PREFIX + "embed_tokens_per_layer.embed_scale", "position_ids": "model.position_ids",
-        "value_head": "v_head.summary.weight"}
+        "value_head": "v_head.summary.weight", "other_value_head": "value_head.weight", "grades": "score.weight",
+        "grades_inside": "model.score.weight", "classifier": "classifier.out_proj.weight"}
 
 
 @variants(LEFT, "ignored")

@@ -67,6 +67,26 @@ TEST(Json, PythonsNumbersAreTheirNames) {
   EXPECT_TRUE(has(problem(R"({"a":NaN,"a":1})"), {"at byte 12: duplicate"}));
   EXPECT_TRUE(has(problem("[NaN1]"), {"JSON"}));
   EXPECT_TRUE(has(problem("NaN\"\\"), {"JSON"}));
+  // Python 3.12 reads numbers that no double holds as infinities, and halves
+  // of surrogate pairs as they are.
+  root = parseJson(R"([1e999,-1E+400, 1e308,1e-999,"1e999"])", "x");
+  EXPECT_TRUE(isText((*root)[0], "Infinity"));
+  EXPECT_TRUE(isText((*root)[1], "-Infinity"));
+  EXPECT_EQ((*root)[2], 1e308);
+  EXPECT_EQ((*root)[3], 0);
+  EXPECT_TRUE(isText((*root)[4], "1e999"));
+  EXPECT_TRUE(isText(*parseJson("1" + std::string(400, '0'), "x"), "Infinity"));
+  EXPECT_TRUE(has(problem("[1e999, x]"), {"JSON", "byte 8"}));
+  EXPECT_TRUE(has(problem("[1e999, 1e]"), {"JSON"}));
+  root = parseJson(
+      R"(["\ud83d\ude00","\ud83d","\ude00x","\ud83d\ud83d\ude00","\\ud83d"])",
+      "x");
+  EXPECT_TRUE(isText((*root)[0], "\xF0\x9F\x98\x80"));
+  EXPECT_TRUE(isText((*root)[1], "\xEF\xBF\xBD"));
+  EXPECT_TRUE(isText((*root)[2], "\xEF\xBF\xBDx"));
+  EXPECT_TRUE(isText((*root)[3], "\xEF\xBF\xBD\xF0\x9F\x98\x80"));
+  EXPECT_TRUE(isText((*root)[4], "\\ud83d"));
+  EXPECT_TRUE(has(problem(R"(["\ud83)"), {"JSON"}));
 }
 
 TEST(Json, LongTokensStayOutOfTheMessage) {
