@@ -510,6 +510,7 @@ std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
     number(file.bytes);
     number(uint64_t(file.mtimeNs));
     number(uint64_t(file.ctimeNs));
+    number(file.inode); // two files may be made within one tick of the clock
   }
   XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);

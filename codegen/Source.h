@@ -58,6 +58,7 @@ struct SourceFile {
   std::string path;
   uint64_t bytes = 0;
   int64_t mtimeNs = 0, ctimeNs = 0;
+  uint64_t inode = 0;
 };
 
 // A tensor of the checkpoint that the program does not use.

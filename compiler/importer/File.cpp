@@ -106,6 +106,7 @@ Result<MappedFile> MappedFile::open(const std::string &path) {
     return s.error();
   file.mtime = ns(info.st_mtim);
   file.ctime = ns(info.st_ctim);
+  file.node = info.st_ino;
   return file;
 }
 
@@ -115,6 +116,7 @@ MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
   std::swap(size, other.size);
   std::swap(mtime, other.mtime);
   std::swap(ctime, other.ctime);
+  std::swap(node, other.node);
   return *this;
 }
 

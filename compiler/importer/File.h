@@ -39,6 +39,7 @@ public:
   uint64_t bytes() const { return size; }
   int64_t mtimeNs() const { return mtime; } // when its contents changed
   int64_t ctimeNs() const { return ctime; } // or its name, rights or times
+  uint64_t inode() const { return node; }
   std::string_view text() const {
     return {reinterpret_cast<const char *>(address), size};
   }
@@ -48,6 +49,7 @@ private:
   const uint8_t *address = nullptr;
   uint64_t size = 0;
   int64_t mtime = 0, ctime = 0;
+  uint64_t node = 0;
 };
 
 // The text of a file of at most `limit` bytes.

@@ -16,8 +16,9 @@
 namespace gemmac {
 
 // Integers are those that int64 holds; others are floating point numbers. What
-// Python reads beyond JSON: NaN and the infinities, which numbers that no double
-// holds are too, are the strings of that name; half a surrogate pair is U+FFFD.
+// Python reads beyond JSON: NaN and the infinities, which numbers that no
+// double holds are too, are the strings of that name; half a surrogate pair is
+// U+FFFD.
 using Json = nlohmann::json;
 
 constexpr int jsonDepth = 64;               // deepest nesting that is accepted

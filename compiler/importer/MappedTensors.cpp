@@ -56,7 +56,8 @@ void MappedTensors::addTensor(std::string name, std::string_view fileName,
 }
 
 void MappedTensors::addFile(MappedFile map) {
-  fileList.push_back({map.path(), map.bytes(), map.mtimeNs(), map.ctimeNs()});
+  fileList.push_back(
+      {map.path(), map.bytes(), map.mtimeNs(), map.ctimeNs(), map.inode()});
   maps.push_back(std::move(map));
 }
 

@@ -184,6 +184,18 @@ Json readBeside(const std::string &folder, const char *name) {
   return orFail(parseJson(orFail(readFile(path, mostBytesBeside)), path));
 }
 
+// The same, but a file that is broken is left aside: tokenizer.json says what
+// it said before there was that one.
+Json readOldForm(const std::string &folder, const char *name,
+                 std::vector<std::string> &warnings) {
+  try {
+    return readBeside(folder, name);
+  } catch (const Failure &failure) {
+    warnings.push_back(failure.error.message + "; the file is ignored");
+    return Json(Json::value_t::discarded);
+  }
+}
+
 } // namespace
 
 Result<PackedTokenizer> packTokenizerText(std::string_view text,
@@ -199,9 +211,10 @@ packTokenizer(const std::string &folder, int64_t rows,
   return reading(path, [&]() -> std::optional<PackedTokenizer> {
     if (!hasFile(folder, "tokenizer.json"))
       return {};
-    TokenizerFiles beside{readBeside(folder, "tokenizer_config.json"),
-                          readBeside(folder, "added_tokens.json"),
-                          readBeside(folder, "special_tokens_map.json")};
+    TokenizerFiles beside{
+        readBeside(folder, "tokenizer_config.json"),
+        readOldForm(folder, "added_tokens.json", warnings),
+        readOldForm(folder, "special_tokens_map.json", warnings)};
     MappedFile file = orFail(MappedFile::open(path));
     return pack(file.text(), path, rows, beside, warnings);
   });

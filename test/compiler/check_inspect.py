@@ -120,12 +120,14 @@ def compare_remarks(path):
 
 def check_remarks():
     compare_remarks(f"{GOLDEN}/gguf/nano-m-Q4_0.gguf")
-    # Nothing that helps: no template, no file on generation.
+    # Nothing that helps: no template, no file on generation, and a broken one.
     folder = f"{WORK}/left-out"
     shutil.copytree(f"{EXAMPLES}/nano-e", folder)
     for name in "generation_config.json", "chat_template.jinja":
         os.remove(f"{folder}/{name}")
+    open(f"{folder}/added_tokens.json", "w").close()
     found = compare_remarks(folder)
+    expect(any("added_tokens.json" in w and "ignored" in w for w in found["warnings"]), f"{found['warnings']}")
     expect(found["chat"]["protocol"] == "small" and found["chat"]["template"] == "", f"{found['chat']}")
     expect(any("has no chat template" in w for w in found["warnings"]), f"{found['warnings']}")
     expect({f["about"] for f in found["findings"]} >= {"template", "sampling", "end tokens"}, f"{found['findings']}")

@@ -33,7 +33,6 @@ from alter.cached import keep_code
 from alter.case import MAY, MUST, SAME, Case
 
 ANSWERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Inputs", "alterations", "answers.json")
-KNOWN = os.path.join(os.path.dirname(ANSWERS), "known.txt")
 COUNT = 2000
 PROMPT, NEW = [2, 30, 77, 141], 8
 NEAR = 1e-3
@@ -315,25 +314,8 @@ def seeds_of(text):
     return seeds
 
 
-def known_wrong():
-    """Seeds of which gemmac is known to make something else than is right."""
-    if not os.path.exists(KNOWN):
-        return set()
-    with open(KNOWN) as f:
-        return {int(word) for line in f if not line.startswith("#") for word in line.split()}
-
-
-def write_known(seeds, failed):
-    """Puts into the file what is wrong of `seeds`; the rest of it stays."""
-    left = sorted(known_wrong() - set(seeds) | set(failed))
-    with open(KNOWN, "w") as f:
-        f.write("# Seeds of test/tools/alterations.py that are not right yet; written by check SEEDS --write-known.\n")
-        f.writelines(" ".join(map(str, left[i:i + 20])) + "\n" for i in range(0, len(left), 20))
-
-
 def check(a):
     checker = Checker(a.gemmac, a.target)
-    known = set() if a.write_known else known_wrong()
     failed, outcomes = [], collections.Counter()
     for seed in seeds_of(a.seeds):
         with tempfile.TemporaryDirectory() as place:
@@ -342,23 +324,14 @@ def check(a):
                 os.makedirs(place, exist_ok=True)
             try:
                 outcome = checker.check(seed, place)
-                if seed in known:
-                    failed.append(seed)
-                    print(f"FAIL {seed}: is right now, but {os.path.basename(KNOWN)} says that it is not", flush=True)
-                    continue
                 outcomes[outcome] += 1
                 if a.verbose:
                     print(f"ok {seed}: {outcome} | {make(seed).text()}", flush=True)
             except Wrong as wrong:
-                if seed in known:
-                    outcomes["are known to be wrong"] += 1
-                    continue
                 case = make(seed)
                 failed.append(seed)
                 print(f"FAIL {seed}: {case.folder.kind}{' gguf' if case.gguf else ''} | {case.text()} | {wrong}", flush=True)
     print(f"{sum(outcomes.values())} as expected ({', '.join(f'{n} {what}' for what, n in sorted(outcomes.items()))}), {len(failed)} wrong")
-    if a.write_known:
-        return write_known(seeds_of(a.seeds), failed)
     if failed:
         print(f"again: alterations.py check {failed[0]} --keep FOLDER")
     sys.exit(1 if failed or not outcomes else 0)
@@ -370,7 +343,6 @@ def main():
     p.add_argument("seeds", nargs="?", default="all")
     p.add_argument("--keep", help="where inputs and programs stay")
     p.add_argument("--verbose", action="store_true", help="say of each what it does")
-    p.add_argument("--write-known", action="store_true", help="of check: what is wrong becomes what is known to be")
     p.add_argument("--gemmac", default="gemmac-cached")
     p.add_argument("--target", default="x86-avx512")
     p.add_argument("--code", help="folder where machine code is kept for the next run")

@@ -150,6 +150,8 @@ def entry_removed(case, r):
     key = r.choice(OPTIONAL if r.random() < 0.6 else list(case.gguf.entries))
     case.gguf.entries.pop(key, None)
     harmless = key in OPTIONAL and key != "tokenizer.ggml.token_type" and not (key == "gemma4.attention.shared_kv_layers" and case.folder.kind == "E")
+    if key == "tokenizer.ggml.tokens":
+        case.chat = "none"
     case.note(f"without {key}", key, "shape", "tensor", rule=SAME if harmless and key != "gemma4.context_length" else MAY)
 
 
