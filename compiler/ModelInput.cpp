@@ -157,15 +157,14 @@ Status ModelInput::chooseProtocol(const std::string &choice,
 // in the table of per-layer embeddings, because it could not be read.
 void ModelInput::limitIds(std::vector<std::string> &warnings,
                           std::vector<Finding> &found) {
-  if (!vocabulary.pieces)
-    return;
-  int64_t limit = vocabulary.pieces;
+  const bool known = vocabulary.pieces > 0;
+  int64_t limit = known ? vocabulary.pieces : model.vocab;
   if (model.pleWidth && model.pleVocab < limit) {
-    limit = model.pleVocab;
     warnings.push_back(fmt::format(
-        "'{}' has {} tokens and per-layer embeddings for {}: the others are "
+        "'{}' has {} {} and per-layer embeddings for {}: the others are "
         "refused in texts and never generated",
-        path, vocabulary.pieces, limit));
+        path, limit, known ? "tokens" : "rows", model.pleVocab));
+    limit = model.pleVocab;
   }
   if (vocabulary.beyond)
     warnings.push_back(fmt::format(
@@ -181,6 +180,8 @@ void ModelInput::limitIds(std::vector<std::string> &warnings,
   if (limit == model.vocab)
     return;
   generation.limit = limit;
+  if (!known)
+    return;
   std::string text = fmt::format(
       "'{}' has {} rows for {} tokens: ids from {} on are never generated",
       path, model.vocab, vocabulary.pieces, limit);

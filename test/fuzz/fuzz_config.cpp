@@ -20,7 +20,7 @@ void checkModel(const ModelConfig &m) {
   require(m.embedScale > 0 && m.eps > 0 && m.softcap >= 0);
   require(m.experts == 0 || (m.topExperts >= 1 && m.topExperts <= m.experts));
   require(m.experts == 0 || m.expertFfn >= 1);
-  require(m.pleWidth == 0 || m.pleVocab >= m.vocab);
+  require(m.pleWidth == 0 || m.pleVocab >= 1);
   require(m.layer.back().global && m.layer[0].ownsKv);
   for (int64_t i = 0; i < m.layers; ++i) {
     const LayerConfig &l = m.layer[size_t(i)];

@@ -120,6 +120,10 @@ def main():
     make_gguf(f"{golden}/nano-e-Q4_0.gguf", f"{work}/m.gguf")
     for model in "folder", "m.gguf":
         check(gemmac, f"{work}/{model}", f"{work}/{model}-program", target)
+    # Without a tokenizer too, what could not be read is not generated.
+    os.remove(f"{work}/folder/tokenizer.json")
+    found = json.loads(output(gemmac, "--inspect", "--json", f"{work}/folder", f"--target={target}"))
+    assert found["generation"]["limit"] == PLE_ROWS, found["generation"]
 
 
 main()
