@@ -47,6 +47,7 @@ public:
   template <typename T>
   T *take(uint64_t count, uint64_t align = 64) {
     uint64_t start = round_up(used, align);
+    padding += start - used;
     used = add(start, mul(count, sizeof(T)));
     return base ? reinterpret_cast<T *>(base + start) : nullptr;
   }
@@ -56,16 +57,21 @@ public:
 
   // Ends a term of the plan: all that was taken since the last one.
   void term(const char *name, const char *about) {
-    used = round_up(used, 64);
-    plan.term[plan.terms++] = {name, about, used - counted};
-    counted = used;
+    plan.term[plan.terms++] = {name, about, used - padding - counted};
+    counted = used - padding;
+  }
+  // The last term: what no other one counts.
+  void end() {
+    plan.term[plan.terms++] = {"alignment", "to cache lines and pages",
+                               padding};
   }
   uint64_t size() const { return used; }
 
 private:
   uint8_t *base;
   Plan &plan;
-  uint64_t used = 0, counted = 0;
+  uint64_t used = 0, counted = 0; // counted: in terms
+  uint64_t padding = 0;           // before what was taken
 };
 
 // Bytes per unit, over all segments.
@@ -203,6 +209,7 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   arena.term("pages", "page tables, slots and checkpoints");
   e.stacks = arena.take_bytes(mul(workers, STACK_BYTES), SMALL_PAGE);
   arena.term("stacks", "stacks of the workers");
+  arena.end();
   return round_up(arena.size(), SMALL_PAGE);
 }
 
