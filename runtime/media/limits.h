@@ -1,0 +1,28 @@
+// What a picture, a sound and a film may have at most. Every size is held
+// against these before memory is asked for, so hostile input costs at most what
+// stands here. Knows nothing else.
+#pragma once
+
+#include <cstdint>
+
+namespace gm::media {
+
+// Of a decoded or resized picture: 8192 x 8192, 192 MiB as RGB.
+inline constexpr int64_t kMostPixels = int64_t(1) << 26;
+inline constexpr int64_t kMostSide = 65535; // pixels
+
+// Of what is cut into patches, padding included: 192 MiB as f32. The largest
+// budget makes a sixth of it.
+inline constexpr int64_t kMostPatchPixels = int64_t(1) << 24;
+
+// Of a frame of a film: 7680 x 4320 fits.
+inline constexpr int64_t kMostFramePixels = int64_t(1) << 25;
+// Frames of a film that are looked at: 9 hours at 30 a second.
+inline constexpr int64_t kMostFrames = int64_t(1) << 20;
+
+// Of a decoded sound, in samples of one channel: 23 minutes at 48 kHz.
+inline constexpr int64_t kMostSamples = int64_t(1) << 26;
+inline constexpr int64_t kLeastRate = 1000, kMostRate = 768000; // Hz
+inline constexpr int64_t kMostChannels = 64;
+
+} // namespace gm::media
