@@ -31,6 +31,9 @@ struct Tuning {
   // Vectors of outputs of a quantised product at a time, all rows together:
   // each has an f32 sum and up to two of int32.
   int64_t quantizedSums;
+  // How many bytes ahead the quantised weights of `few` rows are fetched: all
+  // come from memory, and the hardware fetches ahead within a page only.
+  int64_t weightPrefetch = 0;
   // How many bytes ahead weights of an expert are fetched for the first rows
   // that chose it, which read them at the pace of arithmetic, too slow for the
   // hardware to fetch across pages: 8 rows take 80 cycles for the 288 bytes of

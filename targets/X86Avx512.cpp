@@ -30,7 +30,8 @@ Target x86Avx512() {
               .weightVectors = 4,
               .sums = 16,
               .widenedSums = 24,
-              .quantizedSums = 8};
+              .quantizedSums = 8,
+              .weightPrefetch = 9216};
   return t;
 }
 

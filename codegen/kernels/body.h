@@ -106,7 +106,8 @@ GM_INLINE float maxLanes(f32x16 x) {
 //            at `a`. GM_WIDE_ROWS rows at a time
 //   GM_HAS_DOTS  if products of dots.body.cpp are made here; then shapeOf(rows)
 //            and blockSums, nibbleFactor times as large as they are if of
-//            nibbles, from ActivationBlock's sumOrigin on
+//            nibbles, from ActivationBlock's sumOrigin on; finished<rows>: what
+//            each sum goes through at the end of a block
 #include GM_MACHINE
 
 // 16 outputs of a product as vectors of the machine.

@@ -83,6 +83,8 @@ GM_INLINE void pass(const uint8_t *const (&rows)[N], const uint8_t *w,
           old = __builtin_elementwise_fma(product, other, old);
           if constexpr (!S.inRegisters)
             store(to, old);
+          else
+            finished<N>(old);
         }
       }
     }

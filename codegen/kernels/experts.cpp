@@ -25,8 +25,9 @@ static TileKernel groupLoops(const KernelSpec &spec) {
 static int64_t prefetchBytes(const KernelSpec &spec,
                              const gemmac::Target &target, int64_t rows) {
   bool largest = rows == target.tuning.rows.back();
-  return spec.rows == RowClass::Many && largest ? target.tuning.expertPrefetch
-                                                : 0;
+  if (spec.rows == RowClass::Few)
+    return weightPrefetch(target, spec.rows);
+  return largest ? target.tuning.expertPrefetch : 0;
 }
 
 // Unit = 32 outputs; row q of y is slice q % top of row q / top. A worker reads

@@ -52,7 +52,8 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
              .blocks = blocks,
              .x = Index::row() * rowBytes(act, k),
              .w = Index::unit() * groupBytes(format, k),
-             .low = Index::unit() * (*low ? groupBytes(low, k) : int64_t(0))});
+             .low = Index::unit() * (*low ? groupBytes(low, k) : int64_t(0)),
+             .prefetchBytes = weightPrefetch(target, spec.rows)});
   if (epilogue)
     return epilogue(tail, spec, dots);
   Func y("y");
@@ -150,7 +151,8 @@ static Tile quantizedPleTile(const KernelSpec &spec,
                    .act = act,
                    .blocks = 2,
                    .x = Index::row() * rowBytes(act, k),
-                   .w = Index::unit() * (2 * groupBytes(format, k))});
+                   .w = Index::unit() * (2 * groupBytes(format, k)),
+                   .prefetchBytes = weightPrefetch(target, spec.rows)});
   dots.stored(tail, 0);
   ImageParam ple = pleInput(tail, blockValues, 1);
   return finishQuantized(
@@ -188,11 +190,13 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
   int64_t k = spec.constants.integer("k");
   TileKernel kernel = allRowsInside();
   for (int64_t rows : rowTiles(target, spec.rows))
-    kernel.tiles.push_back(gegluTile(spec, target,
-                                     {.rows = rows,
-                                      .x = Index::row() * rowBytes(act, k),
-                                      .y = wideOffset(act),
-                                      .yRows = {rows, 0, "stride"}}));
+    kernel.tiles.push_back(
+        gegluTile(spec, target,
+                  {.rows = rows,
+                   .x = Index::row() * rowBytes(act, k),
+                   .prefetchBytes = weightPrefetch(target, spec.rows),
+                   .y = wideOffset(act),
+                   .yRows = {rows, 0, "stride"}}));
   return kernel;
 }
 

@@ -51,11 +51,18 @@ constexpr DotsShape shapeOf(int rows) {
 
 constexpr float nibbleFactor = 16;
 
-// With four rows the registers hold just these sums, taken in this order.
+// With several rows the registers hold just these sums, taken in this order.
 template <int N>
 GM_INLINE void inOrder(__m256i &sum) {
-  if constexpr (N > 2)
+  if constexpr (N > 1)
     asm("" : "+x"(sum));
+}
+
+// Nor do they hold what is left of one vector beside the next one.
+template <int N, class Sum>
+GM_INLINE void finished(Sum &sum) {
+  if constexpr (N > 1)
+    asm volatile("" : "+x"(sum));
 }
 
 template <class T>

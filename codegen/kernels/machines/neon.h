@@ -65,6 +65,9 @@ constexpr DotsShape shapeOf(int rows) {
 
 constexpr float nibbleFactor = 1;
 
+template <int N, class Sum>
+GM_INLINE void finished(Sum &) {} // 32 registers hold all
+
 // The sums of a block: N rows, V vectors of outputs from the codes at `w` on.
 template <bool Nibbles, int N, int V>
 GM_INLINE void blockSums(const uint8_t *w, const uint8_t *const (&x)[N],

@@ -291,17 +291,24 @@ TEST(Assembly, BodyProducts) {
         }
 }
 
-// Weights of experts come from memory while 8 rows are multiplied: every line
-// of codes is fetched ahead, in the loop itself.
-TEST(Assembly, X86ExpertsFetchAhead) {
-  for (const char *family : {"experts_up", "experts_down"})
-    for (RowClass rows : {RowClass::Few, RowClass::Many})
+// Weights that come from memory are fetched ahead in the loop itself, every
+// line of codes: those of few rows, and those of experts while the first 8 rows
+// are multiplied.
+TEST(Assembly, X86FetchesAhead) {
+  for (const std::string family :
+       {"linear", "linear_geglu", "logits", "experts_up", "experts_down"})
+    for (RowClass rows : {RowClass::Few, RowClass::Many}) {
+      bool some = false;
       for (const Block &loop :
            selfLoops(assemble(product(family, rows, "q4_bf"), "x86-avx512")))
-        if (int n = count(loop, "vpdpbusd"))
-          EXPECT_EQ(count(loop, "prefetcht0"),
-                    n == 64 && rows == RowClass::Many ? 4 : 0)
-              << family;
+        if (int n = count(loop, "vpdpbusd")) {
+          bool first = n == 64 && family.starts_with("experts");
+          bool wanted = rows == RowClass::Few || first;
+          EXPECT_EQ(count(loop, "prefetcht0"), wanted ? 4 : 0) << family;
+          some |= wanted;
+        }
+      EXPECT_EQ(some, rows == RowClass::Few || family.starts_with("experts"));
+    }
 }
 
 TEST(Assembly, F32UsesFusedMultiplyAdd) {
