@@ -31,8 +31,9 @@ struct Tuning {
   // Vectors of outputs of a quantised product at a time, all rows together:
   // each has an f32 sum and up to two of int32.
   int64_t quantizedSums;
-  // How many bytes ahead the quantised weights of `few` rows are fetched: all
-  // come from memory, and the hardware fetches ahead within a page only.
+  // How many bytes ahead quantised weights are fetched: the first rows of a
+  // step read them from memory, and the hardware fetches ahead within a page
+  // only. For the rows after them it costs nothing that can be measured.
   int64_t weightPrefetch = 0;
   // How many bytes ahead weights of an expert are fetched for the first rows
   // that chose it, which read them at the pace of arithmetic, too slow for the

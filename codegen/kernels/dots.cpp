@@ -44,10 +44,6 @@ int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
                                   vectorsPerBlock(target));
 }
 
-int64_t weightPrefetch(const gemmac::Target &target, RowClass rows) {
-  return rows == RowClass::Few ? target.tuning.weightPrefetch : 0;
-}
-
 std::vector<int64_t> rowTiles(const gemmac::Target &target, RowClass rows) {
   if (rows == RowClass::Few)
     return target.tuning.rows;

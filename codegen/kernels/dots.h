@@ -124,7 +124,5 @@ int64_t blocksOfTile(const Target &target, const std::string &format,
 
 // The row tiles of a class: all of the target for few, the largest for many.
 std::vector<int64_t> rowTiles(const Target &target, RowClass rows);
-// DotShape::prefetchBytes of products that read their weights once.
-int64_t weightPrefetch(const Target &target, RowClass rows);
 
 } // namespace gemmac

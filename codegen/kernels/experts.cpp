@@ -26,7 +26,7 @@ static int64_t prefetchBytes(const KernelSpec &spec,
                              const gemmac::Target &target, int64_t rows) {
   bool largest = rows == target.tuning.rows.back();
   if (spec.rows == RowClass::Few)
-    return weightPrefetch(target, spec.rows);
+    return target.tuning.weightPrefetch;
   return largest ? target.tuning.expertPrefetch : 0;
 }
 

@@ -53,7 +53,7 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
              .x = Index::row() * rowBytes(act, k),
              .w = Index::unit() * groupBytes(format, k),
              .low = Index::unit() * (*low ? groupBytes(low, k) : int64_t(0)),
-             .prefetchBytes = weightPrefetch(target, spec.rows)});
+             .prefetchBytes = target.tuning.weightPrefetch});
   if (epilogue)
     return epilogue(tail, spec, dots);
   Func y("y");
@@ -152,7 +152,7 @@ static Tile quantizedPleTile(const KernelSpec &spec,
                    .blocks = 2,
                    .x = Index::row() * rowBytes(act, k),
                    .w = Index::unit() * (2 * groupBytes(format, k)),
-                   .prefetchBytes = weightPrefetch(target, spec.rows)});
+                   .prefetchBytes = target.tuning.weightPrefetch});
   dots.stored(tail, 0);
   ImageParam ple = pleInput(tail, blockValues, 1);
   return finishQuantized(
@@ -194,7 +194,7 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
         gegluTile(spec, target,
                   {.rows = rows,
                    .x = Index::row() * rowBytes(act, k),
-                   .prefetchBytes = weightPrefetch(target, spec.rows),
+                   .prefetchBytes = target.tuning.weightPrefetch,
                    .y = wideOffset(act),
                    .yRows = {rows, 0, "stride"}}));
   return kernel;
