@@ -1,8 +1,6 @@
 // See Inspect.h.
 #include "compiler/Inspect.h"
 
-#include "compiler/importer/TensorNames.h"
-
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -51,7 +49,7 @@ formatsOf(const Inspection &of) {
   return formats;
 }
 
-std::vector<std::string> towersOf(const ModelConfig &model) {
+std::vector<std::string> towerNames(const ModelConfig &model) {
   std::vector<std::string> towers;
   if (model.hasVision)
     towers.push_back("vision");
@@ -134,6 +132,13 @@ void addTensors(Screen &screen, const Inspection &of) {
     parts.push_back(fmt::format("{} of type {} ({})", share.tensors, type,
                                 sizeText(share.bytes)));
   screen.add("tensors", llvm::join(parts, ", "));
+  std::set<std::string> quantised;
+  for (const SourceTensor &tensor : of.input.tensors->tensors())
+    if (isBlockType(tensor.type))
+      quantised.insert(tensor.typeName);
+  screen.add("quantised", quantised.empty() ? "no tensor"
+                                            : "tensors of type " +
+                                                  llvm::join(quantised, ", "));
   if (of.plan.weights.empty())
     return;
   parts.clear();
@@ -170,7 +175,7 @@ std::string inspectionText(const Inspection &of) {
     if (of.input.vocabulary.pieces)
       screen.add("tokenizer",
                  fmt::format("{} tokens", of.input.vocabulary.pieces));
-    std::vector<std::string> towers = towersOf(of.input.model);
+    std::vector<std::string> towers = towerNames(of.input.model);
     screen.add(
         "towers",
         towers.empty()
@@ -199,7 +204,7 @@ static Object modelJson(const ModelConfig &model) {
           {"window", model.window},   {"max_context", model.maxContext},
           {"layer_types", kinds},     {"per_layer_embeddings", model.pleWidth},
           {"experts", model.experts}, {"experts_per_token", model.topExperts},
-          {"tied_head", model.tied},  {"towers", towersOf(model)}};
+          {"tied_head", model.tied},  {"towers", towerNames(model)}};
 }
 
 static Object tensorsJson(const Inspection &of) {

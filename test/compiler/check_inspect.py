@@ -43,6 +43,9 @@ def inspect(path, *more, code=0):
     for line in screen.stdout.splitlines():
         expect(len(line) <= 80 or " " not in line[14:].strip(), f"a long line: {line}")
     words = " ".join(screen.stdout.split())
+    quantised = sorted(set(found.get("tensors", {}).get("types", [])) - {"F32", "F16", "BF16"})
+    told = "quantised " + ("tensors of type " + ", ".join(quantised) if quantised else "no tensor")
+    expect(told in words or "tensors" not in found, f"the screen lacks: {told}")
     told = [f["text"] for f in found["findings"]] + found["warnings"]
     for text in told + ([found["error"]["message"]] if "error" in found else []):
         expect(" ".join(text.split()) in words, f"the screen lacks: {text}\n{screen.stdout}")
