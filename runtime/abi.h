@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 6
+#define GM_ABI 7
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
@@ -31,14 +31,28 @@ enum {
 };
 enum { GM_LOCAL = 0, GM_GLOBAL = 1 }; /* sliding and global layers */
 
-/* The segments of a step. X(name, mask): name as in gm_entry, mask as in
- * GM_IO_LIST. */
+/* The segments of a step, and those that make soft rows of one picture or one
+ * sound: `patches` encodes the patches of a picture, `image` makes soft rows of
+ * them (or of the pixels, in models without a vision tower), `audio` makes soft
+ * rows of a sound. X(name, mask): name as in gm_entry, mask as in GM_IO_LIST.
+ */
 #define GM_SEGMENT_LIST(X)                                                     \
   X(body, GM_BODY)                                                             \
   X(tail, GM_TAIL)                                                             \
   X(top, GM_HEAD)                                                              \
-  X(logits, GM_LOGITS)
-enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
+  X(logits, GM_LOGITS)                                                         \
+  X(patches, GM_PATCHES)                                                       \
+  X(image, GM_IMAGE)                                                           \
+  X(audio, GM_AUDIO)
+enum {
+  GM_BODY = 1,
+  GM_TAIL = 2,
+  GM_HEAD = 4,
+  GM_LOGITS = 8,
+  GM_PATCHES = 16,
+  GM_IMAGE = 32,
+  GM_AUDIO = 64
+};
 
 /* The arrays that segments read and write. X(name, element, rank, inner,
  * readers, writers): gm_ctx::io[GM_IO_<name>] is its address; `element` f32,
@@ -60,13 +74,27 @@ enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
  * top_ids        [rows][GM_TOP], -1 where there are fewer; more than `best` of
  *                them may be given
  * top_values     [rows][GM_TOP] softcapped logits, descending
- * logits         [rows][V] softcapped, rows rowStride(f32, V) apart */
+ * logits         [rows][V] softcapped, rows rowStride(f32, V) apart
+ *
+ * Of pictures; those of `patches` stand in the order of their cells (3 x 3
+ * patches, the cells row by row, the patches in a cell likewise):
+ * pixels         [rows][height][width][3] of a patch, 0 .. 1; in `image`, of
+ *                models without a vision tower, of a cell
+ * position       [rows][2] column and row of the patch (of the cell)
+ * rope_patch     [rows][pairs][2] cos, sin; the first half of the pairs by
+ *                column, the second by row
+ * encoded        [9 rows of `image`][tower width], rows rowStride(f32) apart
+ *
+ * Of sounds; a row is four frames (in models without an audio tower one):
+ * features       [rows][4][128] log-mel, 0 where a frame is not real; or
+ *                [rows][640] samples, 0 behind the last
+ * frames         per row: its real frames, 1 .. 4 */
 #define GM_IO_LIST(X)                                                          \
   X(ids, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                      \
   X(rope_local, f32, 3, 0, GM_BODY | GM_TAIL, 0)                               \
   X(rope_global, f32, 3, 0, GM_BODY | GM_TAIL, 0)                              \
   X(ple, any, 2, 0, GM_BODY | GM_TAIL, 0)                                      \
-  X(tile, i32, 2, 4, GM_BODY | GM_TAIL, 0)                                     \
+  X(tile, i32, 2, 4, GM_BODY | GM_TAIL | GM_PATCHES, 0)                        \
   X(split_local, i32, 2, 4, GM_BODY | GM_TAIL, 0)                              \
   X(split_global, i32, 2, 4, GM_BODY | GM_TAIL, 0)                             \
   X(parts_local, i32, 1, 0, GM_BODY | GM_TAIL, 0)                              \
@@ -78,7 +106,13 @@ enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
   X(best, i32, 1, 0, GM_HEAD, 0)                                               \
   X(top_ids, i32, 2, GM_TOP, 0, GM_HEAD)                                       \
   X(top_values, f32, 2, GM_TOP, 0, GM_HEAD)                                    \
-  X(logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)
+  X(logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)                                 \
+  X(pixels, f32, 2, 0, GM_PATCHES | GM_IMAGE, 0)                               \
+  X(position, i32, 2, 2, GM_PATCHES | GM_IMAGE, 0)                             \
+  X(rope_patch, f32, 3, 0, GM_PATCHES, 0)                                      \
+  X(encoded, f32, 2, 0, GM_IMAGE, GM_PATCHES)                                  \
+  X(features, f32, 2, 0, GM_AUDIO, 0)                                          \
+  X(frames, i32, 1, 0, GM_AUDIO, 0)
 
 #define GM_IO_INDEX(name, ...) GM_IO_##name,
 enum { GM_IO_LIST(GM_IO_INDEX) GM_IOS };
