@@ -51,9 +51,9 @@ formatsOf(const Inspection &of) {
 
 std::vector<std::string> towerNames(const ModelConfig &model) {
   std::vector<std::string> towers;
-  if (model.hasVision)
+  if (model.vision)
     towers.push_back("vision");
-  if (model.hasAudio)
+  if (model.audio)
     towers.push_back("audio");
   return towers;
 }

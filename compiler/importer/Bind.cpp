@@ -83,7 +83,9 @@ Status Binder::use(const SourceTensor &tensor, ArrayRef<int64_t> shape) {
     error.code = ExitCode::Unsupported;
     return error;
   }
-  if (ArrayRef<int64_t>(tensor.shape) != shape)
+  // A number is a vector of one.
+  const bool isNumber = tensor.shape.empty() && shape == ArrayRef<int64_t>{1};
+  if (ArrayRef<int64_t>(tensor.shape) != shape && !isNumber)
     return bad(tensor, "expects shape {} from {}, got {}", shapeText(shape),
                words.sizes, shapeText(tensor.shape));
   used.insert(&tensor);
@@ -151,7 +153,8 @@ const char *Binder::whyIgnored(const SourceTensor &tensor) const {
 // Why the program does not need this tensor; an error if nothing explains it.
 Status Binder::explain(const SourceTensor &tensor) {
   std::string why;
-  if (const char *tower = towerOf(tensor.name))
+  if (const char *tower = towerOf(tensor.name);
+      tower && !hasTower(config, tower))
     why = fmt::format("{} is not compiled", tower);
   else if (const char *reason = whyIgnored(tensor))
     why = reason;

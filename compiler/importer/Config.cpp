@@ -116,8 +116,7 @@ const Json &ConfigReader::findText() {
   if (type != expected)
     file.unsupported("text_config.model_type expects {}, got {}",
                      gemmac::quoted(expected), gemmac::quoted(type));
-  model.hasVision = top.child("vision_config");
-  model.hasAudio = top.child("audio_config");
+  readMedia(top);
   return *text;
 }
 

@@ -1,5 +1,5 @@
-// What a checkpoint's config.json and generation_config.json say about the text
-// decoder, normalised: both spellings of the global layers' shape, defaults
+// What a checkpoint's config.json and generation_config.json say about the
+// decoder and what makes soft rows for it, normalised: both spellings of the global layers' shape, defaults
 // filled in, every rule of spec/gemma4-text.md section 1.2 resolved per layer.
 // Knows JSON files; must not know MLIR, tensors or targets.
 #pragma once
@@ -7,6 +7,7 @@
 #include "support/Result.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,41 @@ struct LayerConfig {
   int64_t ffn = 0;         // dense MLP width, double-wide already applied
 };
 
+// What turns a picture into soft rows (docs/model/vision.md).
+struct VisionConfig {
+  // A tower over patches; false: one product per cell, without layers (12B).
+  bool tower = true;
+  int64_t patch = 16, pool = 3; // pixels of a patch, patches of a cell: sides
+  int64_t width = 0;            // D of the tower, of the cell's product
+  int64_t output = 0;           // columns of what is projected to text space
+  int64_t positions = 0;        // rows of the position table, per axis
+  int64_t budget = 280;         // most soft rows of a picture if not said
+  double eps = 1e-6;
+  // Of towers.
+  int64_t layers = 0, heads = 0, headDim = 0, ffn = 0;
+  bool clipped = false;      // linears have bounds of their own
+  bool standardized = false; // pooled rows are standardised
+  double theta = 100;        // of the rope, per axis
+
+  int64_t cell() const { return patch * pool; } // pixels of a cell's side
+};
+
+// What turns a sound into soft rows (docs/model/audio.md).
+struct AudioConfig {
+  bool tower = true;  // a conformer; false: frames of samples (12B)
+  int64_t output = 0; // columns of what is projected to text space
+  double eps = 1e-6;
+  // Of towers.
+  int64_t width = 0, layers = 0, heads = 0;
+  int64_t channels[2] = {}; // of the two subsampling convolutions
+  int64_t bins = 128;       // of a frame
+  int64_t taps = 5;         // of the depthwise convolution
+  int64_t window = 12;      // keys that a row sees, itself included
+  double cap = 50;          // of scores
+  double residual = 0.5;    // weight of a feed-forward branch
+  bool clipped = false;
+};
+
 struct ModelConfig {
   std::string modelType; // gemma4, gemma4_text, gemma4_unified
   std::string variant;   // E2B, E4B, 12B, 26B-A4B, 31B, or "custom"
@@ -51,7 +87,9 @@ struct ModelConfig {
   double pleScale = 0;      // sqrt(P) rounded to bf16
   bool tied = true;         // head = embedding; otherwise lm_head.weight
   bool imageBlocks = false; // use_bidirectional_attention == "vision"
-  bool hasVision = false, hasAudio = false; // towers exist in the checkpoint
+  // What the checkpoint can see and hear.
+  std::optional<VisionConfig> vision;
+  std::optional<AudioConfig> audio;
   // The field that says that the tensors are quantised, with its method.
   std::string quantisation;
   RopeConfig localRope, globalRope;

@@ -1,5 +1,6 @@
 // What the readers of config.json (Config.cpp: which model, its dimensions and
-// options; ConfigLayers.cpp: what differs per layer), generation_config.json
+// options; ConfigLayers.cpp: what differs per layer; ConfigMedia.cpp: what it sees
+// and hears), generation_config.json
 // (GenerationConfig.cpp) and GGUF metadata share. Private to them.
 #pragma once
 
@@ -19,6 +20,8 @@ inline constexpr int64_t positions = 1 << 24;
 inline constexpr int64_t heads = 1024;
 inline constexpr int64_t headDim = 4096;
 inline constexpr int64_t experts = 4096;
+inline constexpr int64_t budget = 4096;
+inline constexpr int64_t channels = 4096;
 } // namespace limits
 
 // What the two spellings of the global layers' shape say about one layer.
@@ -107,6 +110,9 @@ private:
 
   const Json &findText(); // identifies the model
   void noteQuantisation(const Fields &fields);
+  void readMedia(const Fields &top);
+  void readVision(const Json &object);
+  void readAudio(const Json &object);
   void readDimensions(const Fields &text);
   void readOptions(const Fields &top, const Fields &text);
   void readPerLayerEmbedding(const Fields &text);

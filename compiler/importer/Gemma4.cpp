@@ -3,10 +3,7 @@
 // op, so that `optimize` has one form to recognise. Must not know tensors'
 // bytes, files or targets.
 #include "compiler/importer/Gemma4.h"
-
-#include "dialects/gemma/Gemma.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/Builders.h"
+#include "compiler/importer/ImportBuilder.h"
 
 #include <cmath>
 
@@ -15,18 +12,15 @@ using namespace mlir;
 namespace gemmac {
 namespace {
 
-using Symbol = FlatSymbolRefAttr;
-
-class Importer {
+class Importer : ImportBuilder {
 public:
   Importer(MLIRContext &context, const ModelConfig &config)
-      : config(config), b(&context) {}
+      : ImportBuilder(context), config(config) {}
 
   OwningOpRef<ModuleOp> build();
 
 private:
   // Symbols.
-  void weight(const Twine &name, const Twine &from, ArrayRef<int64_t> shape);
   void addGlobalWeights();
   void addLayerWeights(int64_t index);
   void addCaches();
@@ -46,31 +40,13 @@ private:
 
   // The layer that is being built, its weights and the cache that it reads.
   const LayerConfig &current() const { return config.layer[index]; }
-  Symbol global(const Twine &name) {
-    return Symbol::get(b.getStringAttr(name));
-  }
   Symbol own(const Twine &name) {
-    return global("l" + Twine(index) + "." + name);
+    return symbol("l" + Twine(index) + "." + name);
   }
-  Symbol cache() { return global("kv" + Twine(current().donor)); }
+  Symbol cache() { return symbol("kv" + Twine(current().donor)); }
 
-  // Primitives; the location is `prefix` + name.
-  Location at(const Twine &name) {
-    return NameLoc::get(b.getStringAttr(prefix + name));
-  }
-  RankedTensorType rows(int64_t columns) {
-    return RankedTensorType::get({ShapedType::kDynamic, columns},
-                                 b.getF32Type());
-  }
-  FloatAttr f64(double value) { return b.getF64FloatAttr(value); }
-  IntegerAttr i64(int64_t value) { return b.getI64IntegerAttr(value); }
   Value norm(const Twine &name, Value x, Symbol weight, int64_t size) {
-    return gemma::RmsNormOp::create(b, at(name), x.getType(), x, weight,
-                                    f64(config.eps), i64(size));
-  }
-  Value linear(const Twine &name, Value x, Symbol weight, int64_t out,
-               DenseI64ArrayAttr range = {}) {
-    return gemma::LinearOp::create(b, at(name), rows(out), x, weight, range);
+    return ImportBuilder::norm(name, x, weight, size, config.eps);
   }
   Value rope(const Twine &name, Value x) {
     const RopeConfig &r =
@@ -79,34 +55,12 @@ private:
                                  current().global ? ropeGlobal : ropeLocal,
                                  i64(r.dim), i64(r.pairs));
   }
-  Value geglu(const Twine &name, Value g, Value u) {
-    return gemma::GegluOp::create(b, at(name), g.getType(), g, u);
-  }
-  Value add(const Twine &name, Value x, Value y) {
-    return gemma::AddOp::create(b, at(name), x.getType(), x, y);
-  }
-  Value scale(const Twine &name, Value x, double factor) {
-    return gemma::ScaleOp::create(b, at(name), x.getType(), x, Symbol(),
-                                  f64(factor));
-  }
-
   const ModelConfig &config;
-  OpBuilder b;
-  std::string prefix; // of the names of values: "" or "layers.3."
-  int64_t index = 0;  // of the layer
+  int64_t index = 0; // of the layer
   Value ids, slot, pos, ropeLocal, ropeGlobal;
 };
 
 //===-- symbols -----------------------------------------------------------===//
-
-void Importer::weight(const Twine &name, const Twine &from,
-                      ArrayRef<int64_t> shape) {
-  auto type = RankedTensorType::get(shape, b.getF32Type());
-  gemma::WeightOp::create(b, b.getUnknownLoc(), b.getStringAttr(name),
-                          b.getStringAttr(from), TypeAttr::get(type),
-                          StringAttr(), ArrayAttr(), StringAttr(),
-                          StringAttr());
-}
 
 void Importer::addGlobalWeights() {
   int64_t d = config.hidden, p = config.pleWidth, width = config.layers * p;
@@ -207,12 +161,12 @@ Value Importer::pleInputs(Value h0) {
   int64_t width = config.layers * config.pleWidth;
   auto all = b.getDenseI64ArrayAttr({0, width});
   Value token = gemma::EmbedOp::create(
-      b, at("ple_token"), rows(width), ids, Value(), global("ple_table"),
+      b, at("ple_token"), rows(width), ids, Value(), symbol("ple_table"),
       f64(config.pleScale), all,
       gemma::SoftModeAttr::get(b.getContext(), gemma::SoftMode::Zero));
-  Value context = linear("ple_projected", h0, global("ple_proj"), width, all);
+  Value context = linear("ple_projected", h0, symbol("ple_proj"), width, all);
   context = scale("ple_scaled", context, 1 / std::sqrt(double(config.hidden)));
-  context = norm("ple_context", context, global("ple_norm"), config.pleWidth);
+  context = norm("ple_context", context, symbol("ple_norm"), config.pleWidth);
   Value sum = add("ple_sum", context, token);
   return scale("ple", sum, std::sqrt(0.5));
 }
@@ -324,15 +278,15 @@ void Importer::addStep() {
 
   b.setInsertionPointToStart(body);
   Value h = gemma::EmbedOp::create(
-      b, at("embed"), rows(config.hidden), ids, Value(), global("embed"),
+      b, at("embed"), rows(config.hidden), ids, Value(), symbol("embed"),
       f64(config.embedScale), DenseI64ArrayAttr(), gemma::SoftModeAttr());
   Value ple = config.pleWidth ? pleInputs(h) : Value();
   for (int64_t i = 0; i < config.layers; ++i)
     h = layer(i, h, ple);
-  Value hidden = norm("final_norm", h, global("norm"), config.hidden);
+  Value hidden = norm("final_norm", h, symbol("norm"), config.hidden);
   Value logits = gemma::LogitsOp::create(
       b, at(config.softcap ? "scores" : "logits"), rows(config.vocab), hidden,
-      global(config.tied ? "embed" : "lm_head"));
+      symbol(config.tied ? "embed" : "lm_head"));
   if (config.softcap)
     logits = gemma::SoftcapOp::create(b, at("logits"), logits.getType(), logits,
                                       f64(config.softcap));
@@ -348,6 +302,10 @@ OwningOpRef<ModuleOp> Importer::build() {
     addLayerWeights(i);
   addCaches();
   addStep();
+  if (config.vision)
+    importVision(*module, config);
+  if (config.audio)
+    importAudio(*module, config);
   return module;
 }
 

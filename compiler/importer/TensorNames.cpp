@@ -209,7 +209,9 @@ std::string decoderPrefix(const std::vector<SourceTensor> &tensors) {
 
 std::string canonicalName(std::string_view name, std::string_view prefix) {
   std::string plain = withoutWrappers(name);
-  if (dotted(plain).ends_with(".lm_head.weight.") && !towerOf(plain))
+  if (const char *tower = towerOf(plain))
+    return plain.substr(plain.find(tower));
+  if (dotted(plain).ends_with(".lm_head.weight."))
     return "lm_head.weight";
   Text rest = plain;
   if (!takePrefix(rest, prefix))
@@ -241,6 +243,11 @@ const char *towerOf(std::string_view name) {
     return found != nullptr;
   });
   return found;
+}
+
+bool hasTower(const ModelConfig &model, std::string_view tower) {
+  return tower.find("audio") == tower.npos ? model.vision.has_value()
+                                           : model.audio.has_value();
 }
 
 const char *whyDeadKv(const ModelConfig &model, std::string_view name) {

@@ -21,7 +21,7 @@ std::string decoderPrefix(const std::vector<SourceTensor> &tensors);
 
 // `name` without `prefix` and wrappers, experts spelled "experts.up_proj" or
 // "experts.7.up_proj"; a name that is not behind the prefix only without
-// wrappers. The head is "lm_head.weight" wherever it stands.
+// wrappers, one of a tower from the tower's name on. The head is "lm_head.weight" wherever it stands.
 std::string canonicalName(std::string_view name, std::string_view prefix);
 
 // A tensor of one expert, by its canonical name.
@@ -31,9 +31,10 @@ struct ExpertName {
 };
 std::optional<ExpertName> expertOf(std::string_view name);
 
-// The part of the model that is not compiled yet (a tower or its projection)
-// that the name belongs to, or nullptr.
+// The tower or its projection ("vision_tower") that the name belongs to, or
+// nullptr; and whether `model` has it.
 const char *towerOf(std::string_view name);
+bool hasTower(const ModelConfig &model, std::string_view tower);
 
 // Why the layer does not need its tensor of that canonical name: it reads
 // another layer's K/V (original E2B and E4B files carry those, unused) or its

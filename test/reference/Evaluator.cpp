@@ -1,4 +1,5 @@
-// The semantics of GemmaOps.td, one function per op. Plain loops: clarity
+// The semantics of GemmaOps.td, one function per op (of GemmaTowerOps.td:
+// TowerOps.cpp). Plain loops: clarity
 // before speed, but 4200 tokens of a tiny model in seconds.
 #include "test/reference/Evaluator.h"
 
@@ -144,7 +145,12 @@ LogicalResult Evaluator::runOp(Operation *op) {
       .Case<gemma::EmbedOp, gemma::RmsNormOp, gemma::LinearOp, gemma::RopeOp,
             gemma::AppendOp, gemma::AttentionOp, gemma::GegluOp, gemma::AddOp,
             gemma::ScaleOp, gemma::ColumnsOp, gemma::TakeOp, gemma::RouterOp,
-            gemma::ExpertsOp, gemma::LogitsOp, gemma::SoftcapOp, gemma::TopOp>(
+            gemma::ExpertsOp, gemma::LogitsOp, gemma::SoftcapOp, gemma::TopOp,
+            gemma::AffineOp, gemma::ClampOp, gemma::BiasOp,
+            gemma::StandardizeOp, gemma::AddPositionsOp, gemma::Rope2dOp,
+            gemma::SelfAttentionOp, gemma::PoolOp, gemma::LayerNormOp,
+            gemma::Conv2dOp, gemma::ReluOp, gemma::SiluOp, gemma::GluOp,
+            gemma::DepthwiseConvOp, gemma::RelAttentionOp>(
           [&](auto each) { return run(each); })
       .Default([](Operation *other) {
         return other->emitError("the evaluator runs primitives only");

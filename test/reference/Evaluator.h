@@ -86,6 +86,22 @@ private:
   mlir::LogicalResult run(mlir::gemma::LogitsOp op);
   mlir::LogicalResult run(mlir::gemma::SoftcapOp op);
   mlir::LogicalResult run(mlir::gemma::TopOp op);
+  // TowerOps.cpp.
+  mlir::LogicalResult run(mlir::gemma::AffineOp op);
+  mlir::LogicalResult run(mlir::gemma::ClampOp op);
+  mlir::LogicalResult run(mlir::gemma::BiasOp op);
+  mlir::LogicalResult run(mlir::gemma::StandardizeOp op);
+  mlir::LogicalResult run(mlir::gemma::AddPositionsOp op);
+  mlir::LogicalResult run(mlir::gemma::Rope2dOp op);
+  mlir::LogicalResult run(mlir::gemma::SelfAttentionOp op);
+  mlir::LogicalResult run(mlir::gemma::PoolOp op);
+  mlir::LogicalResult run(mlir::gemma::LayerNormOp op);
+  mlir::LogicalResult run(mlir::gemma::Conv2dOp op);
+  mlir::LogicalResult run(mlir::gemma::ReluOp op);
+  mlir::LogicalResult run(mlir::gemma::SiluOp op);
+  mlir::LogicalResult run(mlir::gemma::GluOp op);
+  mlir::LogicalResult run(mlir::gemma::DepthwiseConvOp op);
+  mlir::LogicalResult run(mlir::gemma::RelAttentionOp op);
 
   mlir::ModuleOp module;
   WeightSource weights;

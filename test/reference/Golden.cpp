@@ -210,18 +210,26 @@ GoldenFile::read(const std::string &name) const {
   const SafetensorsEntry *entry = find(name);
   if (!entry)
     return std::nullopt;
-  llvm::StringRef type = entry->type->name;
-  if (type != "F32" && type != "I32")
-    return std::nullopt;
+  const llvm::StringRef type = entry->type->name;
   const uint8_t *data = file.data() + header.dataStart + entry->begin;
-  std::vector<double> result((entry->end - entry->begin) / 4);
-  for (size_t i = 0; i < result.size(); ++i) {
-    float real;
-    int32_t integer;
-    std::memcpy(&real, data + 4 * i, 4);
-    std::memcpy(&integer, data + 4 * i, 4);
-    result[i] = type == "F32" ? double(real) : double(integer);
-  }
+  const size_t bytes = entry->end - entry->begin;
+  std::vector<double> result;
+  auto widen = [&](auto value) {
+    for (size_t at = 0; at < bytes; at += sizeof value) {
+      std::memcpy(&value, data + at, sizeof value);
+      result.push_back(double(value));
+    }
+  };
+  if (type == "F32")
+    widen(float());
+  else if (type == "I32")
+    widen(int32_t());
+  else if (type == "I16")
+    widen(int16_t());
+  else if (type == "U8")
+    widen(uint8_t());
+  else
+    return std::nullopt;
   return result;
 }
 

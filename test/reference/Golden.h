@@ -16,7 +16,8 @@ class GoldenFile {
 public:
   static Result<GoldenFile> open(const std::string &path);
   const SafetensorsEntry *find(const std::string &name) const;
-  // All elements in order; null if there is no f32 or i32 tensor of the name.
+  // All elements in order; null if there is no tensor of the name in
+  // f32, i32, i16 or u8.
   std::optional<std::vector<double>> read(const std::string &name) const;
   const std::vector<SafetensorsEntry> &entries() const {
     return header.entries;

@@ -65,6 +65,10 @@ std::pair<double, double> rangeOf(gemma::WeightOp op) {
     return {0.3, 0.1};
   if (name.ends_with("layer_scalar"))
     return {0.75, 0.25};
+  if (name.ends_with("put_min"))
+    return {-1.5, 0.5};
+  if (name.ends_with("put_max"))
+    return {1.5, 0.5};
   if (op.rank() == 1)
     return {1, 0.25};
   return {0, std::sqrt(3.0 / double(op.dim(op.rank() - 1)))};

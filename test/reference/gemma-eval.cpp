@@ -2,6 +2,8 @@
 //
 //   gemma-eval --import=FOLDER --golden=FILE --case=short,mid
 //     compares with a golden file
+//   gemma-eval --import=FOLDER --golden=FILE --media=grid0,p2
+//     compares soft rows of pictures and sounds with a golden file
 //   gemma-eval --import=FOLDER --passes=gemma-optimize --equal
 //     runs passes and compares before with after
 //   gemma-eval a.mlir --equal-to=b.mlir
@@ -21,7 +23,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/Pipelines.h"
 #include "test/reference/Equal.h"
-#include "test/reference/Golden.h"
+#include "test/reference/TowerCase.h"
 #include "test/reference/Weights.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -61,6 +63,15 @@ cl::opt<std::string> goldenPath("golden", cl::desc("golden.safetensors"),
 cl::list<std::string> cases("case", cl::CommaSeparated,
                             cl::desc("short, mid, offset, long, far, decode"),
                             cl::cat(category));
+cl::list<std::string>
+    media("media", cl::CommaSeparated,
+          cl::desc("pictures, sounds or prompts of the golden "
+                   "file, through the towers"),
+          cl::cat(category));
+cl::opt<double> softTolerance("tolerance-soft", cl::init(1e-5),
+                              cl::cat(category));
+cl::opt<double> theta("theta", cl::init(100), cl::desc("of towers"),
+                      cl::cat(category));
 cl::opt<double> logitsTolerance("tolerance-logits", cl::init(1e-3),
                                 cl::cat(category));
 cl::opt<double> valuesTolerance("tolerance", cl::init(2e-4),
@@ -244,7 +255,10 @@ int runGolden(ModuleOp module, const WeightSource &weights) {
   if (!golden)
     return report(golden.error());
   Tolerance tolerance{logitsTolerance, valuesTolerance, partial};
-  bool good = !cases.empty();
+  bool good = !cases.empty() || !media.empty();
+  for (const std::string &name : media)
+    good &= runTowerCase(module, weights, *golden, name, theta, valuesTolerance,
+                         softTolerance);
   for (const std::string &name : cases)
     good &= runCase(module, weights, *golden, name, tolerance);
   return good ? 0 : 1;

@@ -98,7 +98,7 @@ TEST(Config, E2B) {
   EXPECT_EQ(m.softcap, 30);
   EXPECT_EQ(m.embedScale, 39.25);
   EXPECT_EQ(m.pleScale, 16);
-  EXPECT_TRUE(m.tied && m.hasVision && m.hasAudio && !m.imageBlocks);
+  EXPECT_TRUE(m.tied && m.vision && m.audio && !m.imageBlocks);
   EXPECT_EQ(globals(m), (std::vector<int64_t>{4, 9, 14, 19, 24, 29, 34}));
   EXPECT_EQ(m.lastOwner(), 14);
   EXPECT_EQ(m.localRope.theta, 1e4);
@@ -156,8 +156,8 @@ TEST(Config, MoE26B) {
   EXPECT_EQ(m.experts, 128);
   EXPECT_EQ(m.topExperts, 8);
   EXPECT_EQ(m.expertFfn, 704);
-  EXPECT_FALSE(m.hasAudio);
-  EXPECT_TRUE(m.hasVision);
+  EXPECT_FALSE(m.audio);
+  EXPECT_TRUE(m.vision);
   for (const LayerConfig &l : m.layer) {
     EXPECT_EQ(l.kvHeads, l.global ? 2 : 8);
     EXPECT_EQ(l.ffn, 2112);
@@ -184,7 +184,7 @@ TEST(Config, TinyModelsInBothSpellings) {
   EXPECT_EQ(e.layer[9].donor, 4);
   EXPECT_EQ(e.layer[5].donor, 3);
   EXPECT_EQ(e.layer[5].ffn, 128);
-  EXPECT_FALSE(e.hasVision);
+  EXPECT_FALSE(e.vision);
   ModelConfig e4 = read(folder("tiny-e4"));
   EXPECT_EQ(e4.layer[5].headDim, 64);
   EXPECT_EQ(e4.layer[4].headDim, 32);
