@@ -45,6 +45,8 @@ struct Roles {
       : packing(module), weights(module.getOps<WeightOp>()) {
     for (const Packing::Read &read : packing.reads) {
       roles[read.matrix] |= bit(read.role);
+      if (isTower(read.op->getParentOfType<func::FuncOp>()))
+        towers.insert(read.matrix);
       if (read.count)
         counts[read.matrix] = read.count;
     }
@@ -52,10 +54,16 @@ struct Roles {
   bool has(WeightOp weight, MatrixRole role) const {
     return roles.lookup(weight) & bit(role);
   }
+  // Small, and best kept in f32.
+  bool isExact(WeightOp weight) const {
+    return has(weight, MatrixRole::Router) || has(weight, MatrixRole::Exact);
+  }
+  bool ofTower(WeightOp weight) const { return towers.contains(weight); }
   // Whether keys and values are a small part of what a token reads.
   bool smallKeys() const;
 
 private:
+  llvm::DenseSet<Operation *> towers; // matrices that only towers read
   static unsigned bit(MatrixRole role) { return 1u << unsigned(role); }
   llvm::DenseMap<Operation *, unsigned> roles; // sets of bits
 };
@@ -64,7 +72,8 @@ private:
 bool Roles::smallKeys() const {
   int64_t all = 0, some = 0;
   for (WeightOp weight : weights) {
-    if (weight.rank() < 2 || has(weight, MatrixRole::LayerTable))
+    if (weight.rank() < 2 || has(weight, MatrixRole::LayerTable) ||
+        ofTower(weight))
       continue;
     int64_t read = weight.getTensorType().getNumElements();
     if (has(weight, MatrixRole::Experts))
@@ -165,7 +174,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     std::map<Operation *, Wish> wishes;
     std::vector<WeightOp> matrices;
     for (WeightOp weight : roles.weights) {
-      if (weight.rank() >= 2 && !roles.has(weight, MatrixRole::Router)) {
+      if (weight.rank() >= 2 && !roles.isExact(weight)) {
         matrices.push_back(weight);
         wishes[weight] = wish(weight, roles);
         continue;
@@ -315,6 +324,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                      : "no source is bound"};
     }
 
+    if (roles.ofTower(weight))
+      return instead("bf16", "of a tower");
     Wish wish = format ? quantizedWish(weight, roles, *format, source, reason)
                        : storedWish(*source);
     wish.line = line;

@@ -60,6 +60,27 @@ struct FoldContextScale : OpRewritePattern<PleInputsOp> {
   }
 };
 
+// c mean(x) is what a pool computes.
+struct FoldIntoPool : OpRewritePattern<ScaleOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ScaleOp scale,
+                                PatternRewriter &rewriter) const override {
+    auto pool = scale.getX().getDefiningOp<PoolOp>();
+    if (!pool || !scale.getFactor() || !pool.getResult().hasOneUse())
+      return failure();
+    const double factor = pool.getFactor().convertToDouble() *
+                          scale.getFactor()->convertToDouble();
+    if (!std::isfinite(factor))
+      return failure();
+    rewriter.modifyOpInPlace(pool, [&] {
+      pool.setFactor(APFloat(factor));
+      pool->setLoc(scale.getLoc());
+    });
+    rewriter.replaceOp(scale, pool);
+    return success();
+  }
+};
+
 // A block that takes no scalar yet joins it; the result takes the scalar's
 // location: it is the layer's final value.
 struct JoinScalar : OpRewritePattern<ScaleOp> {
@@ -98,7 +119,8 @@ namespace {
 struct FoldConstants : impl::FoldConstantsBase<FoldConstants> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FoldIntoEps, FoldContextScale, JoinScalar>(&getContext());
+    patterns.add<FoldIntoEps, FoldContextScale, FoldIntoPool, JoinScalar>(
+        &getContext());
     ScaleOp::getCanonicalizationPatterns(patterns, &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();

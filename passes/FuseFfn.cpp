@@ -15,27 +15,26 @@ namespace {
 // norm that follows it.
 struct Dense {
   RmsNormOp pre;
-  LinearOp gate, up, down;
+  Match::Clipped gate, up, down;
+  ArrayAttr bounds; // null: none
   RmsNormOp post;
 };
 } // namespace
 
 static Dense matchDense(Match &match, GegluOp geglu) {
   Dense d;
-  d.gate = match.linear(geglu.getG(), "the gate");
-  d.up = match.linear(geglu.getU(), "the up projection");
+  d.gate = match.clipped(geglu.getG(), "the gate");
+  d.up = match.clipped(geglu.getU(), "the up projection");
   match.single(geglu.getG(), "the gate");
   match.single(geglu.getU(), "the up projection");
-  match.same(inputOf(d.up), inputOf(d.gate), "the input of up",
-             "the input of gate");
-  match.single(inputOf(d.gate), "the pre-norm", 2);
-  d.pre = match.norm(
-      match.producer<RmsNormOp>(inputOf(d.gate), "the input of gate"),
-      "the pre-norm");
-  d.down = match.linearUser(geglu.getResult(), "the gated product");
-  d.post =
-      match.norm(match.user<RmsNormOp>(resultOf(d.down), "the down projection"),
-                 "the post-norm");
+  match.same(d.up.x, d.gate.x, "the input of up", "the input of gate");
+  match.single(d.gate.x, "the pre-norm", 2);
+  d.pre = match.norm(match.producer<RmsNormOp>(d.gate.x, "the input of gate"),
+                     "the pre-norm");
+  d.down = match.clippedUser(geglu.getResult(), "the gated product");
+  d.bounds = match.boundsOf({&d.gate, &d.up, &d.down});
+  d.post = match.norm(match.user<RmsNormOp>(d.down.y, "the down projection"),
+                      "the post-norm");
   return d;
 }
 
@@ -66,11 +65,11 @@ static bool fuseFfn(GegluOp geglu) {
     return match.decline();
 
   OpBuilder b(add);
-  auto block = FfnBlockOp::create(b, add.getLoc(), add.getType(), d.pre.getX(),
-                                  d.pre.getWeightAttr(), d.gate.getWeightAttr(),
-                                  d.up.getWeightAttr(), d.down.getWeightAttr(),
-                                  d.post.getWeightAttr(), FlatSymbolRefAttr(),
-                                  b.getF64FloatAttr(*match.eps));
+  auto block = FfnBlockOp::create(
+      b, add.getLoc(), add.getType(), d.pre.getX(), d.pre.getWeightAttr(),
+      d.gate.linear.getWeightAttr(), d.up.linear.getWeightAttr(),
+      d.down.linear.getWeightAttr(), d.post.getWeightAttr(),
+      FlatSymbolRefAttr(), d.bounds, b.getF64FloatAttr(*match.eps));
   add.replaceAllUsesWith(block.getResult());
   eraseDead(add);
   return true;
@@ -121,6 +120,8 @@ static bool fuseMoe(ExpertsOp experts) {
   if (!geglu || !match.fits())
     return match.decline();
   Dense d = matchDense(match, geglu);
+  if (d.bounds)
+    return match.decline("expects no bounds of the dense branch");
   match.single(resultOf(d.post), "the dense post-norm");
   match.same(inputOf(d.pre), inputOf(s.pre), "the input of the dense branch",
              "the input of the experts' pre-norm");
@@ -135,9 +136,10 @@ static bool fuseMoe(ExpertsOp experts) {
   OpBuilder b(add);
   auto block = MoeBlockOp::create(
       b, add.getLoc(), add.getType(), s.pre.getX(), d.pre.getWeightAttr(),
-      d.gate.getWeightAttr(), d.up.getWeightAttr(), d.down.getWeightAttr(),
-      d.post.getWeightAttr(), s.router.getProjAttr(), s.router.getScaleAttr(),
-      s.pre.getWeightAttr(), experts.getGateUpAttr(), experts.getDownAttr(),
+      d.gate.linear.getWeightAttr(), d.up.linear.getWeightAttr(),
+      d.down.linear.getWeightAttr(), d.post.getWeightAttr(),
+      s.router.getProjAttr(), s.router.getScaleAttr(), s.pre.getWeightAttr(),
+      experts.getGateUpAttr(), experts.getDownAttr(),
       experts.getPerExpertAttr(), s.post.getWeightAttr(), post.getWeightAttr(),
       FlatSymbolRefAttr(), b.getF64FloatAttr(*match.eps),
       s.router.getFactorAttr(), s.router.getTopAttr());

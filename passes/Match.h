@@ -82,6 +82,46 @@ public:
     return whole(op, what) ? op : mlir::gemma::LinearOp();
   }
 
+  // A matrix product between two clamps, or without any (GemmaTowerOps.td):
+  // what it reads, what it gives, and the four bounds.
+  struct Clipped {
+    mlir::gemma::LinearOp linear;
+    mlir::Value x, y;
+    llvm::SmallVector<mlir::Attribute> bounds;
+  };
+  Clipped clipped(mlir::Value y, llvm::StringRef what) {
+    auto out =
+        y ? y.getDefiningOp<mlir::gemma::ClampOp>() : mlir::gemma::ClampOp();
+    Clipped result;
+    result.linear = linear(out ? out.getX() : y, what);
+    return finish(std::move(result), out, what);
+  }
+  // The same, where it is the only user of `x`.
+  Clipped clippedUser(mlir::Value x, llvm::StringRef what) {
+    if (!single(x, what))
+      return {};
+    if (auto in = llvm::dyn_cast<mlir::gemma::ClampOp>(*x.user_begin()))
+      x = in.getResult();
+    Clipped result;
+    result.linear = linearUser(x, what);
+    mlir::gemma::ClampOp out;
+    if (result.linear && result.linear.getResult().hasOneUse())
+      out = llvm::dyn_cast<mlir::gemma::ClampOp>(
+          *result.linear.getResult().user_begin());
+    return finish(std::move(result), out, what);
+  }
+  // The bounds of all matrices of a group, null where they have none.
+  mlir::ArrayAttr boundsOf(llvm::ArrayRef<const Clipped *> all) {
+    llvm::SmallVector<mlir::Attribute> bounds;
+    for (const Clipped *each : all)
+      llvm::append_range(bounds, each->bounds);
+    if (bounds.empty())
+      return {};
+    if (bounds.size() != 4 * all.size())
+      fail("some of its matrices have bounds, others have none");
+    return mlir::ArrayAttr::get(root->getContext(), bounds);
+  }
+
   // Checks a norm of groups of `size` columns (0: all), with or without a
   // weight; all norms of a group have one eps.
   mlir::gemma::RmsNormOp norm(mlir::gemma::RmsNormOp op, llvm::StringRef what,
@@ -150,6 +190,23 @@ public:
   std::optional<double> eps;
 
 private:
+  Clipped finish(Clipped result, mlir::gemma::ClampOp out,
+                 llvm::StringRef what) {
+    if (!result.linear)
+      return {};
+    auto in = result.linear.getX().getDefiningOp<mlir::gemma::ClampOp>();
+    result.x = in ? in.getX() : result.linear.getX();
+    result.y = out ? out.getResult() : result.linear.getResult();
+    if (!in != !out)
+      fail(what + " has bounds on one side only");
+    if (in && out) {
+      single(in.getResult(), what);
+      single(result.linear.getResult(), what);
+      for (mlir::gemma::ClampOp clamp : {in, out})
+        result.bounds.append({clamp.getLowAttr(), clamp.getHighAttr()});
+    }
+    return result;
+  }
   bool whole(mlir::gemma::LinearOp op, llvm::StringRef what) {
     return op &&
            (!op.getRows() || fail("expects " + named(what, op.getResult()) +

@@ -91,13 +91,33 @@ def FusePle : FusePass<"gemma-fuse-ple"> {
   }];
 }
 
+def FuseTowers : FusePass<"gemma-fuse-towers"> {
+  let summary = "Form the blocks of vision and audio towers";
+  let description = [{
+    Replaces the attention of patches with its norms, projections, bounds and
+    residual by vision_attention_block; convolution, norm and relu by subsample;
+    the parts of a conformer layer by conformer_ffn_block,
+    conformer_attention_block and conformer_conv_block; and what is left of
+    matrix products in a tower, with its bias, by project. The gated MLP of a
+    vision tower is gemma-fuse-ffn's. A group that is used from outside, or of
+    which some matrices have bounds and others none, stays and gets a remark.
+
+    ```mlir
+    %o = gemma.linear %x, @audio.out ...
+    %y = gemma.bias %o, @audio.out_bias
+    // becomes
+    %y = gemma.project %x, @audio.out bias(@audio.out_bias) ...
+    ```
+  }];
+}
+
 def FoldConstants : GemmacPass<"gemma-fold-constants"> {
   let summary = "Fold scalars into fused ops";
   let description = [{
     A layer's scalar joins the block that it follows; a constant factor before a
     norm becomes part of its eps (rms(c x; eps) = rms(x; eps / c^2)), also inside
-    ple_inputs, whose `context_scale` becomes 1; constant factors in a row
-    become one. Vectors are never folded into matrices: the weights stay the
+    ple_inputs, whose `context_scale` becomes 1, or part of the pool that it
+    follows; constant factors in a row become one. Vectors are never folded into matrices: the weights stay the
     checkpoint's.
 
     ```mlir

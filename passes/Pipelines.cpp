@@ -18,6 +18,8 @@ void buildOptimizePipeline(OpPassManager &pm, const PipelineOptions &options) {
   // order they give the same.
   pm.addPass(createFuseFfn());
   pm.addPass(createFusePle());
+  // After the MLPs: products that nobody has taken stand alone.
+  pm.addPass(createFuseTowers());
   // Needs the fused blocks: a scalar joins the last block of its layer.
   pm.addPass(createFoldConstants());
   // Before the split, so that both parts of a weight that body and tail share

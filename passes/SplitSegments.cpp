@@ -1,5 +1,6 @@
 // Splits @step at the last write of keys and values into @body, @tail, @top and
-// @logits. Each is cut out of the step as the ops that its results need.
+// @logits, and @image of a vision tower at its pool into @patches and @image.
+// Each is cut out of the step as the ops that its results need.
 #include "passes/Match.h"
 #include "passes/Passes.h"
 
@@ -60,6 +61,7 @@ struct SplitSegments : impl::SplitSegmentsBase<SplitSegments> {
   void runOnOperation() override;
 
 private:
+  void splitTower(func::FuncOp image);
   LogicalResult findEnding();
   LogicalResult findCut();
   LogicalResult checkReads(ArrayRef<Operation *> tail);
@@ -272,7 +274,46 @@ void SplitSegments::report(ArrayRef<Operation *> body) {
       << text;
 }
 
+// A vision tower ends where patches become cells: what is in front has other
+// rows than what follows.
+void SplitSegments::splitTower(func::FuncOp image) {
+  Block &block = image.getBody().front();
+  auto pools = block.getOps<PoolOp>();
+  if (pools.empty())
+    return;
+  PoolOp pool = *pools.begin();
+  Value encoded = pool.getX();
+  SmallVector<StringRef> names;
+  for (unsigned i = 0; i < image.getNumArguments(); ++i) {
+    auto name = image.getArgAttrOfType<StringAttr>(i, argAttr);
+    names.push_back(name ? name.getValue() : StringRef());
+  }
+  Part patches(image, "patches", image.getArgumentTypes(), names);
+  for (auto [from, to] :
+       llvm::zip(image.getArguments(), patches.function.getArguments()))
+    patches.map.map(from, to);
+  SmallVector<Operation *> before, after;
+  if (Operation *last = encoded.getDefiningOp())
+    before = slice({last}, nullptr);
+  patches.clone(before);
+  patches.finish(encoded.getLoc(), patches.map.lookup(encoded));
+  auto returned = cast<func::ReturnOp>(block.getTerminator());
+  after = slice({returned.getOperand(0).getDefiningOp()},
+                encoded.getDefiningOp());
+  image.setSymName("whole");
+  Part cells(image, "image", {encoded.getType()}, {"encoded"});
+  cells.map.map(encoded, cells.function.getArgument(0));
+  cells.clone(after);
+  cells.finish(returned.getLoc(), cells.map.lookup(returned.getOperand(0)));
+  image.erase();
+}
+
 void SplitSegments::runOnOperation() {
+  for (auto function :
+       llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
+    if (auto segment = function->getAttrOfType<StringAttr>(segmentAttr);
+        segment && segment == "image")
+      splitTower(function);
   step = {};
   writes.clear();
   for (auto function : getOperation().getOps<func::FuncOp>()) {
@@ -289,7 +330,7 @@ void SplitSegments::runOnOperation() {
   if (!step) // split already
     return;
   for (const SegmentKind &segment : segments())
-    if (getOperation().lookupSymbol(StringRef(segment.name))) {
+    if (!segment.isTower() && getOperation().lookupSymbol(StringRef(segment.name))) {
       emitError(step.getLoc()) << "expects no other symbol @" << segment.name;
       return signalPassFailure();
     }

@@ -40,6 +40,8 @@ struct SegmentKind {
   // What it reads and writes, in the order of Io.
   std::vector<Io> inputs, outputs;
 
+  // Makes soft rows: computed in class many only, with rows of its own.
+  bool isTower() const { return mask & (GM_PATCHES | GM_IMAGE | GM_AUDIO); }
   bool reads(Io io) const { return arrayOf(io).readers & mask; }
   bool writes(Io io) const { return arrayOf(io).writers & mask; }
 };

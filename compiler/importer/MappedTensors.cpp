@@ -93,8 +93,19 @@ void MappedTensors::stackExperts() {
   found.push_back({"layout", "every expert has tensors of its own"});
 }
 
+// Kernels of convolutions [out, ...] are matrices [out, everything else].
+static void flattenConvolution(SourceTensor &tensor) {
+  if (!towerOf(tensor.name) || tensor.name.find("conv") == std::string::npos ||
+      tensor.shape.size() < 3 || !tensor.elements())
+    return;
+  const int64_t rows = tensor.shape[0];
+  tensor.shape = {rows, tensor.elements() / rows};
+}
+
 void MappedTensors::index() {
   stackExperts();
+  for (SourceTensor &tensor : all)
+    flattenConvolution(tensor);
   byName.reserve(all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     auto [at, fresh] = byName.emplace(all[i].name, i);

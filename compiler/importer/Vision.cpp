@@ -112,8 +112,8 @@ Value VisionImporter::tower() {
   for (int64_t i = 0; i < v.layers; ++i)
     h = layer(i, h);
   prefix = "vision.";
-  h = gemma::PoolOp::create(b, at("mean"), h.getType(), h,
-                            i64(v.pool * v.pool));
+  h = gemma::PoolOp::create(b, at("mean"), h.getType(), h, i64(v.pool * v.pool),
+                            f64(1));
   h = scale("pooled", h, std::sqrt(double(v.width)));
   if (v.standardized)
     h = gemma::StandardizeOp::create(b, at("tower"), h.getType(), h,

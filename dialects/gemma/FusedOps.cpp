@@ -1,85 +1,20 @@
-// What fused ops are: the primitives that define them, as their descriptions in
-// GemmaOps.td say; and which matrices an op reads, for whoever chooses formats.
-// Must not know formats, targets or kernels.
-#include "dialects/gemma/Gemma.h"
-
-#include "mlir/IR/Builders.h"
+// What fused ops are (those of towers: FusedTowerOps.cpp): the primitives that
+// define them, as their descriptions in GemmaOps.td say; and which matrices an
+// op reads, for whoever chooses formats. Must not know formats, targets or
+// kernels.
+#include "dialects/gemma/Primitives.h"
 
 using namespace mlir;
 using namespace mlir::gemma;
 
-namespace {
-// Builds primitives. Intermediate values get a location that says so; the final
-// value keeps the fused op's.
-struct Primitives {
-  OpBuilder &b;
-  Operation *op;
-  Location loc;
-  FloatAttr eps;
-
-  Primitives(OpBuilder &b, Operation *op, FloatAttr eps)
-      : b(b), op(op),
-        loc(FusedLoc::get(op->getContext(), {op->getLoc()},
-                          StringAttr::get(op->getContext(), "expanded"))),
-        eps(eps) {}
-
-  Location at(bool final) { return final ? op->getLoc() : loc; }
-  RankedTensorType columns(Value like, int64_t count) {
-    auto type = cast<RankedTensorType>(like.getType());
-    return RankedTensorType::get({type.getDimSize(0), count},
-                                 type.getElementType());
-  }
-  Value norm(Value x, FlatSymbolRefAttr weight, int64_t size = 0) {
-    return RmsNormOp::create(b, loc, x.getType(), x, weight, eps,
-                             b.getI64IntegerAttr(size ? size : columnsOf(x)));
-  }
-  Value linear(Value x, FlatSymbolRefAttr weight, DenseI64ArrayAttr rows = {}) {
-    int64_t count = rows ? rows[1] - rows[0] : lookupWeight(op, weight).dim(0);
-    return LinearOp::create(b, loc, columns(x, count), x, weight, rows);
-  }
-  Value geglu(Value gate, Value up) {
-    return GegluOp::create(b, loc, gate.getType(), gate, up);
-  }
-  Value add(Value lhs, Value rhs, bool final = false) {
-    return AddOp::create(b, at(final), lhs.getType(), lhs, rhs);
-  }
-  Value scale(Value x, FloatAttr factor, bool final = false) {
-    return ScaleOp::create(b, at(final), x.getType(), x, FlatSymbolRefAttr(),
-                           factor);
-  }
-  Value rope(Value x, Value table, int64_t dim, IntegerAttr pairs) {
-    return RopeOp::create(b, loc, x.getType(), x, table,
-                          b.getI64IntegerAttr(dim), pairs);
-  }
-  // lhs + rhs and, if there is one, times the layer's scalar.
-  SmallVector<Value> finish(Value lhs, Value rhs, FlatSymbolRefAttr scalar) {
-    Value sum = add(lhs, rhs, !scalar);
-    if (!scalar)
-      return {sum};
-    return {ScaleOp::create(b, op->getLoc(), sum.getType(), sum, scalar,
-                            FloatAttr())};
-  }
-};
-
 template <typename Block>
-Value expandDense(Primitives &p, Block op, FlatSymbolRefAttr post) {
+static Value expandDense(Primitives &p, Block op, FlatSymbolRefAttr post,
+                         ArrayAttr bounds = {}) {
   Value x = p.norm(op.getH(), op.getPreAttr());
-  Value gate = p.linear(x, op.getGateAttr());
-  Value a = p.geglu(gate, p.linear(x, op.getUpAttr()));
-  return p.norm(p.linear(a, op.getDownAttr()), post);
+  Value gate = p.clipped(x, op.getGateAttr(), bounds, 0);
+  Value a = p.geglu(gate, p.clipped(x, op.getUpAttr(), bounds, 1));
+  return p.norm(p.clipped(a, op.getDownAttr(), bounds, 2), post);
 }
-
-// The key of what is of `op` alone.
-MatrixKey within(Operation *op) { return {op}; }
-// The key of a residual behind a norm, and of the projections of a layer.
-MatrixKey normed(Value h, FlatSymbolRefAttr norm, FloatAttr eps) {
-  return {h.getAsOpaquePointer(), norm.getAsOpaquePointer(),
-          eps.getAsOpaquePointer()};
-}
-MatrixKey layer(FlatSymbolRefAttr norm, FlatSymbolRefAttr cache) {
-  return {norm.getAsOpaquePointer(), cache.getAsOpaquePointer()};
-}
-} // namespace
 
 //===-- primitives --------------------------------------------------------===//
 
@@ -171,11 +106,13 @@ SmallVector<MatrixRead> AttentionBlockOp::getMatrices() {
 
 SmallVector<Value> FfnBlockOp::expand(OpBuilder &builder) {
   Primitives p(builder, *this, getEpsAttr());
-  Value y = expandDense(p, *this, getPostAttr());
+  Value y = expandDense(p, *this, getPostAttr(), getBoundsAttr());
   return p.finish(getH(), y, getScaleAttr());
 }
 
 SmallVector<MatrixRead> FfnBlockOp::getMatrices() {
+  if (getBounds()) // every matrix multiplies an input of its own
+    return {{getGateAttr()}, {getUpAttr()}, {getDownAttr()}};
   MatrixKey x = within(*this);
   return {{getGateAttr(), MatrixRole::Plain, 0, x, x},
           {getUpAttr(), MatrixRole::Plain, 0, x, x},

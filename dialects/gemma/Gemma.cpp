@@ -2,6 +2,7 @@
 #include "dialects/gemma/Gemma.h"
 
 #include "targets/Numbers.h"
+#include "targets/Segments.h"
 
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -78,4 +79,11 @@ WeightOp gemma::lookupWeight(Operation *user, FlatSymbolRefAttr name) {
 
 CacheOp gemma::lookupCache(Operation *user, FlatSymbolRefAttr name) {
   return SymbolTable::lookupNearestSymbolFrom<CacheOp>(user, name);
+}
+
+bool gemma::isTower(func::FuncOp function) {
+  auto name = function->getAttrOfType<StringAttr>(segmentAttr);
+  const gemmac::SegmentKind *segment =
+      name ? gemmac::findSegment(name.getValue()) : nullptr;
+  return segment && segment->isTower();
 }

@@ -33,6 +33,7 @@ enum class MatrixRole {
   PerLayer,   // multiplies per-layer embeddings
   LayerTable, // rows of per-layer embeddings, `count` columns per layer
   Router,
+  Exact,  // small, read whole and best kept in f32
   Experts // a stack of which a token reads `count` matrices
 };
 
@@ -73,6 +74,9 @@ inline constexpr llvm::StringLiteral configAttr = "gemma.config";
 
 // Attribute of an argument of such a function: the step array that it is.
 inline constexpr llvm::StringLiteral argAttr = "gemma.arg";
+
+// Whether a function makes soft rows (a tower), and is no part of a step.
+bool isTower(func::FuncOp function);
 
 // Number of columns of a value of rows.
 inline int64_t columnsOf(Value value) {

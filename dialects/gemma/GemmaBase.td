@@ -111,6 +111,7 @@ def I32Rows : 2DTensorOf<[I32]>;
 def RopeTable : 3DTensorOf<[F32]>; // n x pairs x 2 (cos, sin)
 defvar Sym = FlatSymbolRefAttr;
 def OptSym : OptionalAttr<Sym>;
+def Bounds : OptionalAttr<FlatSymbolRefArrayAttr>; // of clipped linears
 def Range : ConfinedAttr<DenseI64ArrayAttr, [DenseArrayCount<2>]>;
 
 // Sizes and counts, read as int64_t.

@@ -103,6 +103,21 @@ public:
     weight(down, {up[0], in, up[1] / 2});
     weight("per_expert", {up[0]});
   }
+  // Four bounds of one element for each of the matrices, or none.
+  void bounds(int64_t matrices) {
+    auto bounds = op->getAttrOfType<ArrayAttr>("bounds");
+    if (!bounds)
+      return;
+    require(int64_t(bounds.size()) == 4 * matrices,
+            "expects {0} bounds of {1} matrices, got {2}", 4 * matrices,
+            matrices, bounds.size());
+    for (auto name : bounds.getAsRange<FlatSymbolRefAttr>()) {
+      auto weight = table->lookupNearestSymbolFrom<WeightOp>(op, name);
+      require(weight &&
+                  weight.getTensorType().getShape() == ArrayRef<int64_t>{1},
+              "expects bound {0} to name a gemma.weight of shape [1]", name);
+    }
+  }
   void top(int64_t count, int64_t experts) {
     require(count <= experts, "expects top in [1, {0}], got {1}", experts,
             count);

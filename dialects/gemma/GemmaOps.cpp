@@ -316,6 +316,7 @@ LogicalResult FfnBlockOp::verifySymbolUses(SymbolTableCollection &table) {
   check.gated(columnsOf(getH()));
   check.vectors({"pre", "post"}, columnsOf(getH()));
   check.weight("scale", {1});
+  check.bounds(3);
   return check;
 }
 

@@ -442,20 +442,22 @@ def FfnBlockOp : Gemma_PureOp<"ffn_block",
   let description = [{
     ```
     x = rms_norm h weight @pre {size = D, eps}
-    a = geglu (linear x, @gate), (linear x, @up)
-    y = add h, (rms_norm (linear a, @down) weight @post {size = D, eps})
+    a = geglu (clipped x, @gate), (clipped x, @up)
+    y = add h, (rms_norm (clipped a, @down) weight @post {size = D, eps})
     y = scale y by @scale                               // if given: layer_scalar
     ```
+    `clipped` is `linear`, in towers with `bounds` as GemmaTowerOps.td says.
 
     ```mlir
     %h2 = gemma.ffn_block %h1 pre(@l0.pre_ffw) gate(@l0.gate) up(@l0.up) down(@l0.down) post(@l0.post_ffw) eps 1.0e-06 : tensor<?x1536xf32>
     ```
   }];
   let arguments = (ins F32Rows:$h, Sym:$pre, Sym:$gate, Sym:$up, Sym:$down, Sym:$post,
-                       OptSym:$scale, Positive:$eps);
+                       OptSym:$scale, Bounds:$bounds, Positive:$eps);
   let assemblyFormat = [{
     $h `pre` `(` $pre `)` `gate` `(` $gate `)` `up` `(` $up `)` `down` `(` $down `)`
-    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? `eps` custom<Real>($eps)
+    `post` `(` $post `)` (`scale` `(` $scale^ `)`)? (`bounds` $bounds^)?
+    `eps` custom<Real>($eps)
     attr-dict `:` type($h)
   }];
 }

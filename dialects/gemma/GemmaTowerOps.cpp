@@ -77,8 +77,7 @@ LogicalResult Conv2dOp::verifySymbolUses(SymbolTableCollection &table) {
                 "expects an even number of bins that divides {0} columns, got "
                 "{1}",
                 columns, bins);
-  SmallVector<int64_t> shape =
-      check.weight("weight", {-1, columns / bins, 3, 3});
+  SmallVector<int64_t> shape = check.weight("weight", {-1, columns / bins * 9});
   check.columns(getResult(), "result", bins / 2 * shape[0]);
   return check;
 }
@@ -92,7 +91,7 @@ LogicalResult GluOp::verify() {
 
 LogicalResult DepthwiseConvOp::verifySymbolUses(SymbolTableCollection &table) {
   Check check(*this, table);
-  check.weight("weight", {columnsOf(getX()), 1, -1});
+  check.weight("weight", {columnsOf(getX()), -1});
   return check;
 }
 
@@ -105,5 +104,88 @@ LogicalResult RelAttentionOp::verifySymbolUses(SymbolTableCollection &table) {
                 columns, getDim());
   check.weight("rel", {columns, columns});
   check.weight("scale", {int64_t(getDim())});
+  return check;
+}
+
+//===-- fused ops ---------------------------------------------------------===//
+
+LogicalResult ProjectOp::verifySymbolUses(SymbolTableCollection &table) {
+  Check check(*this, table);
+  int64_t outputs = check.weight("weight", {-1, columnsOf(getX())})[0];
+  check.weight("bias", {outputs});
+  check.rows({getX(), getResult()});
+  check.columns(getResult(), "result", outputs);
+  return check;
+}
+
+LogicalResult
+VisionAttentionBlockOp::verifySymbolUses(SymbolTableCollection &table) {
+  Check check(*this, table);
+  const int64_t hidden = columnsOf(getH()), dim = getDim();
+  const int64_t width = check.weight("q", {-1, hidden})[0];
+  check.require(dim % 4 == 0 && width % dim == 0,
+                "expects a dim that is a multiple of 4 and divides {0} rows of "
+                "q, got {1}",
+                width, dim);
+  for (StringRef role : {"k", "v"})
+    check.weight(role, {width, hidden});
+  check.weight("o", {hidden, width});
+  check.vectors({"norm", "post"}, hidden);
+  check.vectors({"q_norm", "k_norm"}, dim);
+  check.rope(getTable(), dim / 2, dim);
+  check.rows({getH(), getTable()});
+  check.bounds(4);
+  return check;
+}
+
+LogicalResult SubsampleOp::verifySymbolUses(SymbolTableCollection &table) {
+  Check check(*this, table);
+  const int64_t bins = getBins(), columns = columnsOf(getX());
+  check.require(bins % 2 == 0 && columns % bins == 0,
+                "expects an even number of bins that divides {0} columns, got "
+                "{1}",
+                columns, bins);
+  const int64_t channels = check.weight("weight", {-1, columns / bins * 9})[0];
+  check.weight("norm", {channels});
+  check.columns(getResult(), "result", bins / 2 * channels);
+  return check;
+}
+
+LogicalResult
+ConformerFfnBlockOp::verifySymbolUses(SymbolTableCollection &table) {
+  Check check(*this, table);
+  const int64_t hidden = columnsOf(getH());
+  const int64_t width = check.weight("up", {-1, hidden})[0];
+  check.weight("down", {hidden, width});
+  check.vectors({"pre", "post"}, hidden);
+  check.bounds(2);
+  return check;
+}
+
+LogicalResult
+ConformerAttentionBlockOp::verifySymbolUses(SymbolTableCollection &table) {
+  Check check(*this, table);
+  const int64_t hidden = columnsOf(getH()), dim = getDim();
+  check.require(hidden % dim == 0 && hidden % 2 == 0,
+                "expects an even number of columns that dim divides, got {0} "
+                "and dim {1}",
+                hidden, dim);
+  for (StringRef role : {"q", "k", "v", "rel", "o"})
+    check.weight(role, {hidden, hidden});
+  check.vectors({"pre", "post"}, hidden);
+  check.weight("scale", {dim});
+  check.bounds(4);
+  return check;
+}
+
+LogicalResult
+ConformerConvBlockOp::verifySymbolUses(SymbolTableCollection &table) {
+  Check check(*this, table);
+  const int64_t hidden = columnsOf(getH());
+  check.weight("start", {2 * hidden, hidden});
+  check.weight("depthwise", {hidden, -1});
+  check.weight("end", {hidden, hidden});
+  check.vectors({"pre", "norm"}, hidden);
+  check.bounds(2);
   return check;
 }

@@ -1,5 +1,6 @@
 // Compares towers with the recorded results of an outside implementation:
-// pictures and sounds of the golden files through @image and @audio. Must not
+// pictures and sounds of the golden files through @image (after optimize
+// @patches and @image) and @audio. Must not
 // know how ops are evaluated.
 #pragma once
 

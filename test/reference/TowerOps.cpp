@@ -153,7 +153,8 @@ LogicalResult Evaluator::run(gemma::PoolOp op) {
   Tensor y(x.rows / count, x.cols);
   for (int64_t r = 0; r < x.rows; ++r)
     for (int64_t j = 0; j < x.cols; ++j)
-      y.row(r / count)[j] += x.row(r)[j] / double(count);
+      y.row(r / count)[j] +=
+          x.row(r)[j] * number(op.getFactorAttr()) / double(count);
   return define(op.getResult(), std::move(y)), success();
 }
 
@@ -181,7 +182,7 @@ LogicalResult Evaluator::run(gemma::LayerNormOp op) {
 }
 
 LogicalResult Evaluator::run(gemma::Conv2dOp op) {
-  const Tensor *w = weight(op, op.getWeightAttr()); // [C' C 3, 3]
+  const Tensor *w = weight(op, op.getWeightAttr()); // [C', 9 C]
   if (!w)
     return failure();
   const Tensor &x = value(op.getX());
@@ -198,8 +199,8 @@ LogicalResult Evaluator::run(gemma::Conv2dOp op) {
             if (frame < 0 || frame >= x.rows || bin < 0 || bin >= bins)
               continue;
             for (int64_t c = 0; c < in; ++c)
-              sum += x.row(frame)[bin * in + c] *
-                     w->row((o * in + c) * 3 + dt)[df];
+              sum +=
+                  x.row(frame)[bin * in + c] * w->row(o)[(c * 3 + dt) * 3 + df];
           }
         y.row(t)[f * out + o] = sum;
       }

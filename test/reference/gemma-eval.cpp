@@ -155,10 +155,7 @@ LogicalResult runPasses(ModuleOp module, StringRef pipeline) {
 // The evaluator runs primitives.
 LogicalResult expand(ModuleOp module) {
   bool fused = false;
-  module.walk([&](Operation *op) {
-    fused |= isa<gemma::PleInputsOp, gemma::KvBlockOp, gemma::AttentionBlockOp,
-                 gemma::FfnBlockOp, gemma::MoeBlockOp, gemma::PleBlockOp>(op);
-  });
+  module.walk([&](gemma::FusedOp) { fused = true; });
   return fused ? runPasses(module, "gemma-expand") : success();
 }
 
