@@ -54,10 +54,6 @@ struct Roles {
   bool has(WeightOp weight, MatrixRole role) const {
     return roles.lookup(weight) & bit(role);
   }
-  // Small, and best kept in f32.
-  bool isExact(WeightOp weight) const {
-    return has(weight, MatrixRole::Router) || has(weight, MatrixRole::Exact);
-  }
   bool ofTower(WeightOp weight) const { return towers.contains(weight); }
   // Whether keys and values are a small part of what a token reads.
   bool smallKeys() const;
@@ -174,7 +170,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     std::map<Operation *, Wish> wishes;
     std::vector<WeightOp> matrices;
     for (WeightOp weight : roles.weights) {
-      if (weight.rank() >= 2 && !roles.isExact(weight)) {
+      if (weight.rank() >= 2 && !roles.has(weight, MatrixRole::Router)) {
         matrices.push_back(weight);
         wishes[weight] = wish(weight, roles);
         continue;

@@ -15,6 +15,8 @@ WeightRef CpuRecipe::gateAndUp(FlatSymbolRefAttr gate, StringRef name) {
 
 LogicalResult CpuRecipe::lower(gemma::FfnBlockOp op) {
   layer = op.getGateAttr();
+  if (op.getBounds())
+    return clippedFfn(op);
   WeightRef pre = c.symbols.vector(op.getPreAttr());
   WeightRef gateUp = gateAndUp(op.getGateAttr(), "gate_up");
   WeightRef down = c.symbols.matrix(op.getDownAttr());

@@ -1,5 +1,5 @@
 // The recipe for CPUs as a class: what its parts (CpuRecipes.cpp,
-// CpuAttention.cpp, CpuFeedForward.cpp) share. Private to them.
+// CpuAttention.cpp, CpuFeedForward.cpp, CpuTowers.cpp) share. Private to them.
 #pragma once
 
 #include "passes/Recipes.h"
@@ -45,6 +45,20 @@ private:
   LogicalResult lower(gemma::TopOp op);
   LogicalResult lower(gemma::LogitsOp op);
 
+  // Towers (CpuTowers.cpp).
+  LogicalResult lower(gemma::AffineOp op);
+  LogicalResult lower(gemma::StandardizeOp op);
+  LogicalResult lower(gemma::AddPositionsOp op);
+  LogicalResult lower(gemma::PoolOp op);
+  LogicalResult lower(gemma::LayerNormOp op);
+  LogicalResult lower(gemma::ProjectOp op);
+  LogicalResult lower(gemma::VisionAttentionBlockOp op);
+  LogicalResult lower(gemma::SubsampleOp op);
+  LogicalResult lower(gemma::ConformerFfnBlockOp op);
+  LogicalResult lower(gemma::ConformerAttentionBlockOp op);
+  LogicalResult lower(gemma::ConformerConvBlockOp op);
+  LogicalResult clippedFfn(gemma::FfnBlockOp op);
+
   // The first axis of the family unless said.
   ValueRange call(const Call &what, std::optional<Axis> axis = {});
   Value norm(Value x, const WeightRef &w, double eps, StringRef act,
@@ -65,6 +79,21 @@ private:
                                 StringRef name);
   Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
   Value capped(Value hidden, const WeightRef &w, double cap, StringRef name);
+
+  // Parts of the towers: the constant `clipped` and bounds of a block by index
+  // (four of each matrix); the input of matrix `matrix`, clipped to its bounds
+  // and rounded; what reads `value` multiplies, else f32; h + factor * norm of
+  // matrix `matrix`'s clipped output.
+  void bound(Call &what, ArrayAttr bounds, std::initializer_list<int> indices);
+  Value clip(Value x, ArrayAttr bounds, int matrix, StringRef act,
+             StringRef name);
+  SmallVector<Value> projections(Value h, FlatSymbolRefAttr norm, double eps,
+                                 ArrayRef<FlatSymbolRefAttr> matrices,
+                                 ArrayAttr bounds);
+  Value plainNorm(Value x, double eps, StringRef act, StringRef name);
+  StringRef actOf(Value value);
+  void residual(Value h, Value y, FlatSymbolRefAttr post, double eps,
+                double factor, ArrayAttr bounds, int matrix, Value result);
 
   // Types.
   RankedTensorType rowsOf(StringRef encoding, int64_t columns);

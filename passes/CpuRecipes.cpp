@@ -171,6 +171,12 @@ LogicalResult CpuRecipe::lower(gemma::TakeOp op) {
 // The norm that leaves the segment is shared by all workers: worker 0 writes
 // it.
 LogicalResult CpuRecipe::lower(gemma::RmsNormOp op) {
+  if (!op.getWeight() && int64_t(op.getSize()) == columns(at(op.getX())) &&
+      !c.few())
+    return c.values.map(op.getResult(),
+                        plainNorm(at(op.getX()), op.getEps().convertToDouble(),
+                                  actOf(op.getResult()), "")),
+           success();
   if (!op.getWeight() || int64_t(op.getSize()) != columns(op.getX()))
     return op.emitError(
         "unsupported: a norm outside the fused blocks needs a weight "
@@ -309,8 +315,12 @@ LogicalResult CpuRecipe::dispatch() {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<gemma::EmbedOp, gemma::TakeOp, gemma::RmsNormOp, gemma::PleInputsOp,
             gemma::KvBlockOp, gemma::AttentionBlockOp, gemma::FfnBlockOp,
-            gemma::MoeBlockOp, gemma::PleBlockOp, gemma::TopOp,
-            gemma::LogitsOp>([&](auto op) { return lower(op); })
+            gemma::MoeBlockOp, gemma::PleBlockOp, gemma::TopOp, gemma::LogitsOp,
+            gemma::AffineOp, gemma::StandardizeOp, gemma::AddPositionsOp,
+            gemma::PoolOp, gemma::LayerNormOp, gemma::ProjectOp,
+            gemma::VisionAttentionBlockOp, gemma::SubsampleOp,
+            gemma::ConformerFfnBlockOp, gemma::ConformerAttentionBlockOp,
+            gemma::ConformerConvBlockOp>([&](auto op) { return lower(op); })
       // Joined by their users: a column offset of ple_block, the cap of logits.
       .Case([&](gemma::ColumnsOp op) -> LogicalResult {
         if (llvm::all_of(op->getUsers(), llvm::IsaPred<gemma::PleBlockOp>))

@@ -89,7 +89,8 @@ static bool fuseSubsample(Conv2dOp conv) {
   Match match(conv);
   auto norm = match.user<LayerNormOp>(conv.getResult(), "the convolution");
   auto relu = match.user<ReluOp>(resultOf(norm), "the norm");
-  const int64_t channels = lookupWeight(conv, conv.getWeightAttr()).dim(0);
+  const int64_t channels =
+      columnsOf(conv.getResult()) / (int64_t(conv.getBins()) / 2);
   if (norm && int64_t(norm.getSize()) != channels)
     match.fail("the norm is of groups of " + Twine(norm.getSize()) +
                ", expects " + Twine(channels) + " channels");

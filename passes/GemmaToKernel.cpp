@@ -217,7 +217,8 @@ void GemmaToKernel::runOnOperation() {
       return signalPassFailure();
     }
     for (RowClass rows : {RowClass::Few, RowClass::Many})
-      if (failed(
+      if (!(segment->isTower() && rows == RowClass::Few) &&
+          failed(
               lowerFunction(source, *segment, rows, recipe, packing, symbols)))
         return signalPassFailure();
   }

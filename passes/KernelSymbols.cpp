@@ -161,6 +161,18 @@ FailureOr<WeightRef> KernelSymbols::view(Operation *user, StringRef name,
   return weights[key] = ref;
 }
 
+WeightRef KernelSymbols::table(FlatSymbolRefAttr name) {
+  std::string key = "table " + name.getValue().str();
+  if (auto it = weights.find(key); it != weights.end())
+    return it->second;
+  gemma::WeightOp weight = tensors.lookup(name.getValue());
+  WeightRef what = describe(name);
+  what.rows = weight.getTensorType().getNumElements() / what.cols;
+  return add(key, name.getValue(), weight.getLoc(),
+             pieces(weight, 0, what.rows), what,
+             matrixLayout(what.format, target.dot));
+}
+
 WeightRef KernelSymbols::vector(FlatSymbolRefAttr name) {
   std::string key = "vector " + name.getValue().str();
   if (auto it = weights.find(key); it != weights.end())

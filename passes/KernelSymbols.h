@@ -53,6 +53,8 @@ public:
   mlir::FailureOr<WeightRef> view(mlir::Operation *user, llvm::StringRef name,
                                   const WeightRef &weight, int64_t begin,
                                   int64_t end);
+  // A table of tables [n, rows, columns] as one of n * rows rows.
+  WeightRef table(mlir::FlatSymbolRefAttr tensor);
   // A vector or a scalar, in f32.
   WeightRef vector(mlir::FlatSymbolRefAttr tensor);
   // A table whose rows the runtime gathers; operand of no kernel.

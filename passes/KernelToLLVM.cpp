@@ -79,6 +79,9 @@ void KernelToLLVM::runOnOperation() {
     entry->calls[isFew ? 0 : 1][0] = first;
     entry->calls[isFew ? 0 : 1][1] = table.size();
   }
+  for (SegmentEntry &entry : entries)
+    if (entry.few.empty()) // a tower
+      entry.fewRows = 0;
   makeModelTable(module, entries, table);
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<func::FuncOp, kernel::DefOp, kernel::WeightOp, kernel::CacheOp>(op))

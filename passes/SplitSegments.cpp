@@ -298,8 +298,8 @@ void SplitSegments::splitTower(func::FuncOp image) {
   patches.clone(before);
   patches.finish(encoded.getLoc(), patches.map.lookup(encoded));
   auto returned = cast<func::ReturnOp>(block.getTerminator());
-  after = slice({returned.getOperand(0).getDefiningOp()},
-                encoded.getDefiningOp());
+  after =
+      slice({returned.getOperand(0).getDefiningOp()}, encoded.getDefiningOp());
   image.setSymName("whole");
   Part cells(image, "image", {encoded.getType()}, {"encoded"});
   cells.map.map(encoded, cells.function.getArgument(0));
@@ -330,7 +330,8 @@ void SplitSegments::runOnOperation() {
   if (!step) // split already
     return;
   for (const SegmentKind &segment : segments())
-    if (!segment.isTower() && getOperation().lookupSymbol(StringRef(segment.name))) {
+    if (!segment.isTower() &&
+        getOperation().lookupSymbol(StringRef(segment.name))) {
       emitError(step.getLoc()) << "expects no other symbol @" << segment.name;
       return signalPassFailure();
     }

@@ -46,7 +46,7 @@ void AudioImporter::addTower() {
     const std::string from =
         "audio_tower.subsample_conv_projection.layer" + std::to_string(i);
     weight("audio.conv" + Twine(i), from + ".conv.weight",
-           {a.channels[i], before * 9});
+           {a.channels[i] * before * 9});
     weight("audio.conv" + Twine(i) + "_norm", from + ".norm.weight",
            {a.channels[i]});
     before = a.channels[i];
@@ -74,7 +74,7 @@ void AudioImporter::addTower() {
     own("post_attn", "norm_post_attn.weight", {d});
     own("pre_conv", "lconv1d.pre_layer_norm.weight", {d});
     linearWeight("start", "lconv1d.linear_start", {2 * d, d});
-    own("depthwise", "lconv1d.depthwise_conv1d.weight", {d, a.taps});
+    own("depthwise", "lconv1d.depthwise_conv1d.weight", {d * a.taps});
     own("conv_norm", "lconv1d.conv_norm.weight", {d});
     linearWeight("end", "lconv1d.linear_end", {d, d});
     own("out_norm", "norm_out.weight", {d});

@@ -93,13 +93,12 @@ void MappedTensors::stackExperts() {
   found.push_back({"layout", "every expert has tensors of its own"});
 }
 
-// Kernels of convolutions [out, ...] are matrices [out, everything else].
+// Kernels of convolutions are read whole: what they are made of is a vector.
 static void flattenConvolution(SourceTensor &tensor) {
   if (!towerOf(tensor.name) || tensor.name.find("conv") == std::string::npos ||
-      tensor.shape.size() < 3 || !tensor.elements())
+      tensor.shape.size() < 2)
     return;
-  const int64_t rows = tensor.shape[0];
-  tensor.shape = {rows, tensor.elements() / rows};
+  tensor.shape = {tensor.elements()};
 }
 
 void MappedTensors::index() {

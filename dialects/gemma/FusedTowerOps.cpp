@@ -49,9 +49,9 @@ SmallVector<MatrixRead> VisionAttentionBlockOp::getMatrices() {
   if (getBounds())
     return {{getQAttr()}, {getKAttr()}, {getVAttr()}, {getOAttr()}};
   MatrixKey x = within(*this);
-  return {{getQAttr(), MatrixRole::Plain, 0, x, x},
-          {getKAttr(), MatrixRole::Plain, 0, x, x},
-          {getVAttr(), MatrixRole::Plain, 0, x, x},
+  return {{getQAttr(), MatrixRole::Plain, 0, x},
+          {getKAttr(), MatrixRole::Plain, 0, x},
+          {getVAttr(), MatrixRole::Plain, 0, x},
           {getOAttr()}};
 }
 
@@ -68,9 +68,7 @@ SmallVector<Value> SubsampleOp::expand(OpBuilder &builder) {
   return {ReluOp::create(builder, getLoc(), y.getType(), y)};
 }
 
-SmallVector<MatrixRead> SubsampleOp::getMatrices() {
-  return {{getWeightAttr(), MatrixRole::Exact}};
-}
+SmallVector<MatrixRead> SubsampleOp::getMatrices() { return {}; }
 
 //===-- conformer ---------------------------------------------------------===//
 
@@ -125,7 +123,5 @@ SmallVector<Value> ConformerConvBlockOp::expand(OpBuilder &builder) {
 }
 
 SmallVector<MatrixRead> ConformerConvBlockOp::getMatrices() {
-  return {{getStartAttr()},
-          {getDepthwiseAttr(), MatrixRole::Exact},
-          {getEndAttr()}};
+  return {{getStartAttr()}, {getEndAttr()}};
 }

@@ -33,7 +33,7 @@ enum class MatrixRole {
   PerLayer,   // multiplies per-layer embeddings
   LayerTable, // rows of per-layer embeddings, `count` columns per layer
   Router,
-  Exact,  // small, read whole and best kept in f32
+
   Experts // a stack of which a token reads `count` matrices
 };
 

@@ -118,6 +118,23 @@ public:
               "expects bound {0} to name a gemma.weight of shape [1]", name);
     }
   }
+  // The kernel of a convolution of `in` channels with that result; gives the
+  // channels of the result.
+  int64_t convolution(Value result, int64_t bins, int64_t in) {
+    const int64_t columns = columnsOf(result);
+    require(columns % (bins / 2) == 0,
+            "expects the result's columns to be a multiple of {0}, got {1}",
+            bins / 2, columns);
+    weight("weight", {columns / (bins / 2) * in * 9});
+    return columns / (bins / 2);
+  }
+  // A kernel of any number of taps for each of `columns`.
+  void taps(StringRef role, int64_t columns) {
+    const int64_t size = weight(role, {-1})[0];
+    require(size % columns == 0,
+            "expects {0} to have a multiple of {1} elements, got {2}", role,
+            columns, size);
+  }
   void top(int64_t count, int64_t experts) {
     require(count <= experts, "expects top in [1, {0}], got {1}", experts,
             count);

@@ -77,8 +77,7 @@ LogicalResult Conv2dOp::verifySymbolUses(SymbolTableCollection &table) {
                 "expects an even number of bins that divides {0} columns, got "
                 "{1}",
                 columns, bins);
-  SmallVector<int64_t> shape = check.weight("weight", {-1, columns / bins * 9});
-  check.columns(getResult(), "result", bins / 2 * shape[0]);
+  check.convolution(getResult(), bins, columns / bins);
   return check;
 }
 
@@ -91,7 +90,7 @@ LogicalResult GluOp::verify() {
 
 LogicalResult DepthwiseConvOp::verifySymbolUses(SymbolTableCollection &table) {
   Check check(*this, table);
-  check.weight("weight", {columnsOf(getX()), -1});
+  check.taps("weight", columnsOf(getX()));
   return check;
 }
 
@@ -145,9 +144,7 @@ LogicalResult SubsampleOp::verifySymbolUses(SymbolTableCollection &table) {
                 "expects an even number of bins that divides {0} columns, got "
                 "{1}",
                 columns, bins);
-  const int64_t channels = check.weight("weight", {-1, columns / bins * 9})[0];
-  check.weight("norm", {channels});
-  check.columns(getResult(), "result", bins / 2 * channels);
+  check.weight("norm", {check.convolution(getResult(), bins, columns / bins)});
   return check;
 }
 
@@ -183,7 +180,7 @@ ConformerConvBlockOp::verifySymbolUses(SymbolTableCollection &table) {
   Check check(*this, table);
   const int64_t hidden = columnsOf(getH());
   check.weight("start", {2 * hidden, hidden});
-  check.weight("depthwise", {hidden, -1});
+  check.taps("depthwise", hidden);
   check.weight("end", {hidden, hidden});
   check.vectors({"pre", "norm"}, hidden);
   check.bounds(2);

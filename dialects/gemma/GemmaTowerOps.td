@@ -156,7 +156,7 @@ def Conv2dOp : Gemma_FusedTowerOp<"conv2d", [Gemma_Symbols]> {
   let summary = "3 x 3 convolution that halves frames and bins";
   let description = [{
     A row is a frame of `bins` bins of C channels, channel fastest; the weight is
-    `[C', 9 C]`, by channel, frame and bin. Stride 2, padding 1 of zeros on all
+    a vector `[C', C, 3, 3]`, by frame, then bin. Stride 2, padding 1 of zeros on all
     sides, no bias: T rows become ceil(T/2), bins become bins/2 of C' channels
     (docs/model/audio.md#4).
 
@@ -208,7 +208,7 @@ def GluOp : Gemma_FusedTowerOp<"glu"> {
 def DepthwiseConvOp : Gemma_FusedTowerOp<"depthwise_conv", [Gemma_Symbols, SameType]> {
   let summary = "causal convolution of every column over rows";
   let description = [{
-    `y[t, j] = sum over i < n of w[j, i] * x[t - n + 1 + i, j]` with a weight
+    `y[t, j] = sum over i < n of w[j, i] * x[t - n + 1 + i, j]` with a vector
     `[K, n]`; rows before the first are 0 (docs/model/audio.md#5).
 
     ```mlir

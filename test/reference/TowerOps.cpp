@@ -182,7 +182,7 @@ LogicalResult Evaluator::run(gemma::LayerNormOp op) {
 }
 
 LogicalResult Evaluator::run(gemma::Conv2dOp op) {
-  const Tensor *w = weight(op, op.getWeightAttr()); // [C', 9 C]
+  const Tensor *w = weight(op, op.getWeightAttr()); // [C', C, 3, 3]
   if (!w)
     return failure();
   const Tensor &x = value(op.getX());
@@ -199,8 +199,8 @@ LogicalResult Evaluator::run(gemma::Conv2dOp op) {
             if (frame < 0 || frame >= x.rows || bin < 0 || bin >= bins)
               continue;
             for (int64_t c = 0; c < in; ++c)
-              sum +=
-                  x.row(frame)[bin * in + c] * w->row(o)[(c * 3 + dt) * 3 + df];
+              sum += x.row(frame)[bin * in + c] *
+                     w->data[size_t(((o * in + c) * 3 + dt) * 3 + df)];
           }
         y.row(t)[f * out + o] = sum;
       }
@@ -232,11 +232,12 @@ LogicalResult Evaluator::run(gemma::DepthwiseConvOp op) {
     return failure();
   const Tensor &x = value(op.getX());
   Tensor y(x.rows, x.cols);
+  const int64_t taps = w->cols / x.cols;
   for (int64_t t = 0; t < y.rows; ++t)
-    for (int64_t i = 0; i < w->cols; ++i)
-      if (int64_t from = t - w->cols + 1 + i; from >= 0)
+    for (int64_t i = 0; i < taps; ++i)
+      if (int64_t from = t - taps + 1 + i; from >= 0)
         for (int64_t j = 0; j < y.cols; ++j)
-          y.row(t)[j] += w->row(j)[i] * x.row(from)[j];
+          y.row(t)[j] += w->data[size_t(j * taps + i)] * x.row(from)[j];
   return define(op.getResult(), std::move(y)), success();
 }
 
