@@ -95,10 +95,10 @@ void MappedTensors::stackExperts() {
 
 // Kernels of convolutions are read whole: what they are made of is a vector.
 static void flattenConvolution(SourceTensor &tensor) {
-  if (!towerOf(tensor.name) || tensor.name.find("conv") == std::string::npos ||
-      tensor.shape.size() < 2)
-    return;
-  tensor.shape = {tensor.elements()};
+  const std::string_view name = tensor.name;
+  if (towerOf(name) && tensor.shape.size() > 1 &&
+      (name.ends_with("conv.weight") || name.ends_with("conv1d.weight")))
+    tensor.shape = {tensor.elements()};
 }
 
 void MappedTensors::index() {
