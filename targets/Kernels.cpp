@@ -5,6 +5,7 @@
 // worker (docs/design.md#7).
 #include "targets/Kernels.h"
 
+#include "targets/FamilyRules.h"
 #include "targets/Layouts.h"
 #include "targets/Numbers.h"
 
@@ -118,40 +119,19 @@ std::string kernelSymbol(const KernelSpec &spec) {
   return symbol + "_" + rowClassName(spec.rows);
 }
 
-// All constants. Letters differ, so that symbols say which is which.
+// Constants of these families alone.
 namespace constants {
 static const KernelConstant
-    k = {"k", KernelConstant::Integer, "k", "96"},
-    n = {"n", KernelConstant::Integer, "n", "96"},
     f = {"f", KernelConstant::Integer, "f", "64"},
     p = {"p", KernelConstant::Integer, "p", "32"},
     experts = {"experts", KernelConstant::Integer, "e", "16"},
     top = {"top", KernelConstant::Integer, "t", "4"},
-    heads = {"heads", KernelConstant::Integer, "h", "4"},
-    hd = {"hd", KernelConstant::Integer, "d", "32"},
     group = {"group", KernelConstant::Integer, "g", "2"},
     pairs = {"pairs", KernelConstant::Integer, "r", "16"},
-    window = {"window", KernelConstant::Integer, "w", "64", 0, INT32_MAX},
     scaled = {"scaled", KernelConstant::Integer, "s", "1", 0, 1},
-    eps = {"eps", KernelConstant::Real, "", "1e-6"},
     scale = {"scale", KernelConstant::Real, "", "2"},
-    factor = {"factor", KernelConstant::Real, "", "0.5"},
-    cap = {"cap", KernelConstant::Real, "", "30"},
     tokenScale = {"token_scale", KernelConstant::Real, "", "4"};
-
-// A format of `uses`; of those, with `codes`, only quantised ones.
-static KernelConstant words(const char *name, const char *example,
-                            unsigned uses, bool codes = false) {
-  KernelConstant constant = {name, KernelConstant::Format, "", example};
-  for (const std::string &word : formatNames(uses))
-    if (!codes || isQuantized(word))
-      constant.words.push_back(word);
-  return constant;
-}
-static const KernelConstant act = words("act", "bf16", Format::Activation),
-                            cache = words("cache", "bf16", Format::Cache),
-                            format = words("format", "bf16", Format::Weight),
-                            headFormat = words("format", "bf16",
+static const KernelConstant headFormat = words("format", "bf16",
                                                Format::Weight | Format::Head),
                             scanFormat =
                                 words("format", splitFormat, Format::Head),
@@ -181,19 +161,12 @@ int64_t CallShape::resultStride(size_t i) const {
 
 namespace {
 
-using S = const CallShape &;
+using namespace rules;
 
-template <int64_t number>
-int64_t fixed(S) {
-  return number;
-}
-int64_t k(S s) { return s["k"]; }
 int64_t p(S s) { return s["p"]; }
-int64_t hd(S s) { return s["hd"]; }
 int64_t pairs(S s) { return s["pairs"]; }
 int64_t experts(S s) { return s["experts"]; }
 int64_t top(S s) { return s["top"]; }
-int64_t allHeads(S s) { return s["heads"] * s["hd"]; }
 int64_t partialColumns(S s) { return s["heads"] * (s["hd"] + 2); }
 int64_t matrixOutputs(S s) {
   return s.weights[0] / (s.family.interleaved ? 2 : 1);
@@ -208,8 +181,6 @@ int64_t slices(S s) {
 }
 constexpr char sizeK[] = "k", sizeF[] = "f";
 int64_t partColumns(S s) { return s.scalar("parts") * GM_TOP; }
-// Columns that a unit of a product computes.
-int64_t blockOutputs(S) { return groupRows; }
 int64_t pleOutputs(S s) {
   return std::max(formatOf(s.constants.text("act")).block, groupRows);
 }
