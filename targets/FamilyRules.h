@@ -1,11 +1,15 @@
-// What tables of kernel families share: constants, and rules of more than one of
-// them. Private to targets; must not know which families there are.
+// What the tables of kernel families share (Kernels.cpp, TowerKernels.cpp):
+// constants, and rules of more than one of them. Private to targets; must not
+// know which families there are.
 #pragma once
 
 #include "targets/Kernels.h"
 #include "targets/Layouts.h"
 
 namespace gemmac {
+
+// The families of the vision and audio towers (TowerKernels.cpp).
+std::vector<Family> towerFamilies();
 
 // Letters differ, so that symbols say which constant is which.
 namespace constants {

@@ -68,7 +68,8 @@ KernelConstant::parse(const std::string &text) const {
 
 bool KernelConstant::holds(const Constants::Value &value) const {
   if (auto *integer = std::get_if<int64_t>(&value))
-    return kind == Integer && *integer >= low && *integer <= high;
+    return kind == Integer && *integer >= low && *integer <= high &&
+           *integer % multiple == 0;
   if (auto *real = std::get_if<double>(&value))
     return kind == Real && std::isfinite(*real);
   return kind == Format &&
@@ -78,7 +79,8 @@ bool KernelConstant::holds(const Constants::Value &value) const {
 std::string KernelConstant::expectation() const {
   if (kind == Integer)
     return "to be an i64 of " + std::to_string(low) + " to " +
-           std::to_string(high);
+           std::to_string(high) +
+           (multiple > 1 ? ", a multiple of " + std::to_string(multiple) : "");
   if (kind == Real)
     return "to be a finite f64";
   std::string text = "to be ";
@@ -517,7 +519,12 @@ static std::vector<Family> makeFamilies() {
 }
 
 const std::vector<Family> &kernelFamilies() {
-  static const std::vector<Family> families = makeFamilies();
+  static const std::vector<Family> families = [] {
+    std::vector<Family> all = makeFamilies();
+    for (Family &family : towerFamilies())
+      all.push_back(std::move(family));
+    return all;
+  }();
   return families;
 }
 
@@ -550,7 +557,7 @@ static std::string checkFormats(const KernelSpec &spec) {
   int block = 1; // at least that of one of them
   for (const std::string &word : {format, act})
     block = std::max(block, word.empty() ? 1 : formatOf(word).block);
-  for (const char *name : {"k", "p"})
+  for (const char *name : {"k", "p", "hd"})
     if (spec.constants.has(name) && spec.constants.integer(name) % block)
       return "expects " + std::string(name) + " to be a multiple of " +
              std::to_string(block) + ", got " +
