@@ -5,6 +5,7 @@
 // worker (docs/design.md#7).
 #include "targets/Kernels.h"
 
+#include "targets/FamilyRules.h"
 #include "targets/Layouts.h"
 #include "targets/Numbers.h"
 
@@ -67,7 +68,8 @@ KernelConstant::parse(const std::string &text) const {
 
 bool KernelConstant::holds(const Constants::Value &value) const {
   if (auto *integer = std::get_if<int64_t>(&value))
-    return kind == Integer && *integer >= low && *integer <= high;
+    return kind == Integer && *integer >= low && *integer <= high &&
+           *integer % multiple == 0;
   if (auto *real = std::get_if<double>(&value))
     return kind == Real && std::isfinite(*real);
   return kind == Format &&
@@ -77,7 +79,8 @@ bool KernelConstant::holds(const Constants::Value &value) const {
 std::string KernelConstant::expectation() const {
   if (kind == Integer)
     return "to be an i64 of " + std::to_string(low) + " to " +
-           std::to_string(high);
+           std::to_string(high) +
+           (multiple > 1 ? ", a multiple of " + std::to_string(multiple) : "");
   if (kind == Real)
     return "to be a finite f64";
   std::string text = "to be ";
@@ -118,40 +121,19 @@ std::string kernelSymbol(const KernelSpec &spec) {
   return symbol + "_" + rowClassName(spec.rows);
 }
 
-// All constants. Letters differ, so that symbols say which is which.
+// Constants of these families alone.
 namespace constants {
 static const KernelConstant
-    k = {"k", KernelConstant::Integer, "k", "96"},
-    n = {"n", KernelConstant::Integer, "n", "96"},
     f = {"f", KernelConstant::Integer, "f", "64"},
     p = {"p", KernelConstant::Integer, "p", "32"},
     experts = {"experts", KernelConstant::Integer, "e", "16"},
     top = {"top", KernelConstant::Integer, "t", "4"},
-    heads = {"heads", KernelConstant::Integer, "h", "4"},
-    hd = {"hd", KernelConstant::Integer, "d", "32"},
     group = {"group", KernelConstant::Integer, "g", "2"},
     pairs = {"pairs", KernelConstant::Integer, "r", "16"},
-    window = {"window", KernelConstant::Integer, "w", "64", 0, INT32_MAX},
     scaled = {"scaled", KernelConstant::Integer, "s", "1", 0, 1},
-    eps = {"eps", KernelConstant::Real, "", "1e-6"},
     scale = {"scale", KernelConstant::Real, "", "2"},
-    factor = {"factor", KernelConstant::Real, "", "0.5"},
-    cap = {"cap", KernelConstant::Real, "", "30"},
     tokenScale = {"token_scale", KernelConstant::Real, "", "4"};
-
-// A format of `uses`; of those, with `codes`, only quantised ones.
-static KernelConstant words(const char *name, const char *example,
-                            unsigned uses, bool codes = false) {
-  KernelConstant constant = {name, KernelConstant::Format, "", example};
-  for (const std::string &word : formatNames(uses))
-    if (!codes || isQuantized(word))
-      constant.words.push_back(word);
-  return constant;
-}
-static const KernelConstant act = words("act", "bf16", Format::Activation),
-                            cache = words("cache", "bf16", Format::Cache),
-                            format = words("format", "bf16", Format::Weight),
-                            headFormat = words("format", "bf16",
+static const KernelConstant headFormat = words("format", "bf16",
                                                Format::Weight | Format::Head),
                             scanFormat =
                                 words("format", splitFormat, Format::Head),
@@ -181,19 +163,12 @@ int64_t CallShape::resultStride(size_t i) const {
 
 namespace {
 
-using S = const CallShape &;
+using namespace rules;
 
-template <int64_t number>
-int64_t fixed(S) {
-  return number;
-}
-int64_t k(S s) { return s["k"]; }
 int64_t p(S s) { return s["p"]; }
-int64_t hd(S s) { return s["hd"]; }
 int64_t pairs(S s) { return s["pairs"]; }
 int64_t experts(S s) { return s["experts"]; }
 int64_t top(S s) { return s["top"]; }
-int64_t allHeads(S s) { return s["heads"] * s["hd"]; }
 int64_t partialColumns(S s) { return s["heads"] * (s["hd"] + 2); }
 int64_t matrixOutputs(S s) {
   return s.weights[0] / (s.family.interleaved ? 2 : 1);
@@ -208,8 +183,6 @@ int64_t slices(S s) {
 }
 constexpr char sizeK[] = "k", sizeF[] = "f";
 int64_t partColumns(S s) { return s.scalar("parts") * GM_TOP; }
-// Columns that a unit of a product computes.
-int64_t blockOutputs(S) { return groupRows; }
 int64_t pleOutputs(S s) {
   return std::max(formatOf(s.constants.text("act")).block, groupRows);
 }
@@ -546,7 +519,12 @@ static std::vector<Family> makeFamilies() {
 }
 
 const std::vector<Family> &kernelFamilies() {
-  static const std::vector<Family> families = makeFamilies();
+  static const std::vector<Family> families = [] {
+    std::vector<Family> all = makeFamilies();
+    for (Family &family : towerFamilies())
+      all.push_back(std::move(family));
+    return all;
+  }();
   return families;
 }
 
@@ -579,7 +557,7 @@ static std::string checkFormats(const KernelSpec &spec) {
   int block = 1; // at least that of one of them
   for (const std::string &word : {format, act})
     block = std::max(block, word.empty() ? 1 : formatOf(word).block);
-  for (const char *name : {"k", "p"})
+  for (const char *name : {"k", "p", "hd"})
     if (spec.constants.has(name) && spec.constants.integer(name) % block)
       return "expects " + std::string(name) + " to be a multiple of " +
              std::to_string(block) + ", got " +

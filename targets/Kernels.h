@@ -60,6 +60,7 @@ struct KernelConstant {
   std::string example;             // a value that bodies can be made for
   int64_t low = 1, high = 1 << 20; // of integers
   std::vector<std::string> words = {}; // of formats
+  int64_t multiple = 1;                // that integers are of
 
   // Nothing if `text` is no value of this constant.
   std::optional<Constants::Value> parse(const std::string &text) const;

@@ -56,10 +56,11 @@ Expr gelu(Expr x) {
   return x / (1.0f + exp(clamp(-2.0f * u, -80.0f, 80.0f)));
 }
 
-// Sum of squares: `width` partial sums over j = width c + l, each over c in
-// order; then halves are added until one is left. Columns beyond the last whole
-// chunk go to the first partial sums.
-InverseRms inverseRms(TileBuilder &tile, Func f, int64_t k, double eps) {
+// `width` partial sums over j = width c + l, each over c in order; then halves
+// are added until one is left. Columns beyond the last whole chunk go to the
+// first partial sums.
+Func rowSum(TileBuilder &tile, int64_t k,
+            const std::function<Expr(Expr)> &term) {
   int width = 64, lanes = tile.lanes();
   int chunks = int(k / width), rest = int(k % width);
   Var l("l");
@@ -67,14 +68,12 @@ InverseRms inverseRms(TileBuilder &tile, Func f, int64_t k, double eps) {
   sum(l) = 0.0f;
   if (chunks > 0) {
     RDom c(0, chunks);
-    Expr x = f(c * width + l);
-    sum(l) += x * x;
+    sum(l) += term(c * width + l);
     sum.update(0).reorder(l, c).vectorize(l, lanes).unroll(l);
   }
   if (rest > 0) {
     RDom t(0, rest);
-    Expr x = f(chunks * width + t);
-    sum(t) += x * x;
+    sum(t) += term(chunks * width + t);
     int stage = chunks > 0 ? 1 : 0;
     if (rest % lanes == 0) {
       RVar outer, inner;
@@ -93,9 +92,17 @@ InverseRms inverseRms(TileBuilder &tile, Func f, int64_t k, double eps) {
       half.vectorize(l, std::min(n, lanes)).unroll(l);
     last = half;
   }
+  return last;
+}
+
+InverseRms inverseRms(TileBuilder &tile, Func f, int64_t k, double eps) {
+  Func sum = rowSum(tile, k, [&](Expr j) {
+    Expr x = f(j);
+    return x * x;
+  });
   InverseRms rms;
   rms.value = Func("rms");
-  rms.value() = 1.0f / sqrt(last(0) * float(1.0 / double(k)) + float(eps));
+  rms.value() = 1.0f / sqrt(sum(0) * float(1.0 / double(k)) + float(eps));
   rms.value.compute_root().store_in(MemoryType::Stack);
   return rms;
 }
@@ -107,6 +114,26 @@ void storeRow(TileBuilder &tile, Func y, const std::string &operand, int64_t k,
       k % tile.lanes() == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf;
   y.vectorize(y.args().at(0), tile.lanes(), tail);
   tile.output(y, operand, {{k, 1}}, offset);
+}
+
+void storeEncoded(TileBuilder &tile, Func value, int64_t k,
+                  const std::string &name, const std::string &encoding) {
+  const Index offset = Index::row() * rowBytes(encoding, k);
+  if (isQuantized(encoding)) {
+    Var i("i"), block("block"), r("r");
+    // The only memory that Halide does not move to its heap above 16 KB.
+    value.compute_root().store_in(MemoryType::Register);
+    value.vectorize(value.args()[0], tile.lanes());
+    Func blocks(name + "_blocks");
+    blocks(i, block, r) = value(block * int(blockValues) + i);
+    outputQuantized(tile, blocks, k / blockValues, name, offset,
+                    {1, roundUp(k, blockValues)});
+    return;
+  }
+  Var j("j");
+  Func y(name);
+  y(j) = encode(value(j), encoding);
+  storeRow(tile, y, name, k, offset);
 }
 
 } // namespace gemmac

@@ -8,20 +8,33 @@ namespace gemmac {
 
 // Every Halide family and its builder.
 #define GM_TILE_FAMILIES(X)                                                    \
+  X("add", buildAdd)                                                           \
   X("add_norm", buildAddNorm)                                                  \
   X("add_norm3", buildAddNorm3)                                                \
+  X("add_positions", buildAddPositions)                                        \
+  X("affine", buildAffine)                                                     \
+  X("bias", buildBias)                                                         \
+  X("clip", buildClip)                                                         \
   X("copy", buildCopy)                                                         \
   X("embed", buildEmbed)                                                       \
   X("experts_down", buildExpertsDown)                                          \
   X("experts_up", buildExpertsUp)                                              \
+  X("geglu", buildGeglu)                                                       \
+  X("glu", buildGlu)                                                           \
+  X("layer_norm", buildLayerNorm)                                              \
   X("linear", buildLinear)                                                     \
   X("linear_geglu", buildLinearGeglu)                                          \
   X("linear_ple", buildLinearPle)                                              \
   X("logits", buildLogits)                                                     \
   X("norm", buildNorm)                                                         \
   X("norms3", buildNorms3)                                                     \
+  X("plain_norm", buildPlainNorm)                                              \
   X("ple_finish", buildPleFinish)                                              \
+  X("pool", buildPool)                                                         \
   X("quant", buildQuant)                                                       \
+  X("residual", buildResidual)                                                 \
+  X("silu", buildSilu)                                                         \
+  X("standardize", buildStandardize)                                           \
   X("take", buildTake)
 
 #define GM_DECLARE(NAME, BUILD)                                                \

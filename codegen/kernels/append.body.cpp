@@ -1,37 +1,13 @@
 // Family append: K (norm, rotation) and V (weightless norm) of a tile's rows,
 // stored in the page layouts of targets/blocks.h. Steps of the innermost loops
-// are written out here, and tested against its formulas.
+// are written out here and in pages.h, and tested against its formulas.
+#include "codegen/kernels/pages.h"
 #include "codegen/kernels/rope.h"
 
 namespace {
 
-// Key `key` of a head's pages of K and V: bf16 keeps two lanes of K, two keys
-// of V side by side, q8 four.
-GM_INLINE void storeBf16(uint16_t *k, uint16_t *v, const float *newK,
-                         const float *newV, int32_t key) {
-  for (int32_t d = 0; d < gm_hd; d += 16) {
-    const u16x16 a = toBf16(load<f32x16>(newK + d)),
-                 b = toBf16(load<f32x16>(newV + d));
-    uint32_t pairs[8];
-    store(pairs, a);
-    GM_UNROLL
-    for (int32_t i = 0; i < 8; ++i)
-      store(k + ((key / 32 * (gm_hd / 2) + d / 2 + i) * 32 + key % 32) * 2,
-            pairs[i]);
-    GM_UNROLL
-    for (int32_t i = 0; i < 16; ++i)
-      v[((d / 32 * 32 + key / 2) * 32 + d % 32 + i) * 2 + key % 2] = b[i];
-  }
-}
-
-GM_INLINE void storeF32(float *k, float *v, const float *newK,
-                        const float *newV, int32_t key) {
-  for (int32_t d = 0; d < gm_hd; ++d)
-    k[(key / 16 * gm_hd + d) * 16 + key % 16] = newK[d];
-  for (int32_t d = 0; d < gm_hd; d += 16)
-    store(v + (d / 16 * GM_PAGE_KEYS + key) * 16, load<f32x16>(newV + d));
-}
-
+// The same for format q8 (pages.h), which keeps four lanes of K, four keys of V
+// side by side.
 GM_INLINE void storeQ8(uint8_t *k, uint8_t *v, const float *newK,
                        const float *newV, int32_t key) {
   const int32_t block = keyBlock(gm_hd);
@@ -101,10 +77,10 @@ extern "C" void gm_body(const float *x, const float *rope, const gm_tile *tile,
           storeQ8(k, v, newK, newV, key);
         else if (gm_cache_bf16)
           storeBf16(reinterpret_cast<uint16_t *>(k),
-                    reinterpret_cast<uint16_t *>(v), newK, newV, key);
+                    reinterpret_cast<uint16_t *>(v), newK, newV, key, gm_hd);
         else
           storeF32(reinterpret_cast<float *>(k), reinterpret_cast<float *>(v),
-                   newK, newV, key);
+                   newK, newV, key, gm_hd);
       }
     }
   }

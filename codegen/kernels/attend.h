@@ -9,7 +9,7 @@
 #ifndef GEMMAC_CODEGEN_KERNELS_ATTEND_H
 #define GEMMAC_CODEGEN_KERNELS_ATTEND_H
 
-#include "codegen/kernels/body.h"
+#include "codegen/kernels/pairs.h"
 
 extern "C" {
 extern const int32_t gm_heads, gm_hd, gm_group, gm_window, gm_cache_bf16,
@@ -49,21 +49,6 @@ GM_INLINE int32_t chunkPairs() {
 
 GM_INLINE int32_t firstVisible(int32_t p) {
   return gm_window > 0 ? larger(0, p - gm_window + 1) : 0;
-}
-
-// f(Int<N>, i) for groups of N pairs from pair i on.
-template <class F>
-GM_INLINE void forPairs(int32_t count, F f) {
-  int32_t i = 0;
-  if constexpr (GM_PAIRS >= 8)
-    for (; i + 8 <= count; i += 8)
-      f(Int<8>(), i);
-  for (; i + 4 <= count; i += 4)
-    f(Int<4>(), i);
-  for (; i + 2 <= count; i += 2)
-    f(Int<2>(), i);
-  if (i < count)
-    f(Int<1>(), i);
 }
 
 // Words from one step to the next, of lanes (keys) or words of keys (values),

@@ -7,6 +7,8 @@
 
 #include <Halide.h>
 
+#include <functional>
+
 namespace gemmac {
 
 //---- building tiles
@@ -85,6 +87,10 @@ void outputQuantized(TileBuilder &tile, Halide::Func value, int64_t blocks,
 // gelu with tanh, 0.5 x (1 + tanh(u)), written x / (1 + exp(-2u)).
 Halide::Expr gelu(Halide::Expr x);
 
+// Its element 0: the sum of term(j) over j < k in one fixed order.
+Halide::Func rowSum(TileBuilder &tile, int64_t k,
+                    const std::function<Halide::Expr(Halide::Expr)> &term);
+
 // (sum of f(j)^2 / k + eps)^(-1/2) over j < k in one fixed order, computed
 // before its consumers.
 struct InverseRms {
@@ -109,6 +115,15 @@ inline Halide::ImageParam vectorOf(TileBuilder &tile,
 // Stores y(j), j < k, at `offset` of an operand and vectorises it.
 void storeRow(TileBuilder &tile, Halide::Func y, const std::string &operand,
               int64_t k, const Index &offset);
+// Stores one row of value(j), j < k, of an operand in its encoding.
+void storeEncoded(TileBuilder &tile, Halide::Func value, int64_t k,
+                  const std::string &operand, const std::string &encoding);
+
+// Column `j` of row `row` of a matrix of `k` columns of format f32 or bf16. A
+// matrix may pass 2^31 elements; the offset is 64 bits.
+Halide::Expr matrixRow(TileBuilder &tile, const std::string &operand,
+                       const std::string &format, int64_t k, const Index &row,
+                       Halide::Expr j);
 
 // The units [begin, end) of a call, and a kernel of one tile over those rows.
 inline LoopRange callUnits() {

@@ -56,25 +56,30 @@ static TileKernel buildEmbedQuantized(const KernelSpec &spec,
   return rowKernel(tile);
 }
 
+Expr matrixRow(TileBuilder &tile, const std::string &operand,
+               const std::string &format, int64_t k, const Index &row, Expr j) {
+  const Layout &layout = matrixLayout(format);
+  int64_t group = layout.rowGroup, pair = layout.colGroup;
+  Index offset = row / group * layout.bytes(group, k) +
+                 row % group * layout.address(1, 0, k);
+  ImageParam table = tile.input(
+      operand, bufferType(format),
+      {{pair, 1}, {layout.paddedCols(k) / pair, group * pair}}, offset);
+  return decode(pair == 1 ? table(0, j) : table(j % int(pair), j / int(pair)),
+                format);
+}
+
 TileKernel buildEmbed(const KernelSpec &spec, const gemmac::Target &target) {
   int64_t k = spec.constants.integer("k");
   const std::string &format = spec.constants.text("format");
-  const Layout &layout = matrixLayout(format);
-  int64_t group = layout.rowGroup, pair = layout.colGroup;
-
   TileBuilder tile(target);
   if (isQuantized(format))
     return buildEmbedQuantized(spec, tile);
-  Index id = Index::load("ids", Index::row());
-  Index offset = id / group * layout.bytes(group, k) +
-                 id % group * layout.address(1, 0, k);
-  ImageParam table = tile.input(
-      "table", bufferType(format),
-      {{pair, 1}, {layout.paddedCols(k) / pair, group * pair}}, offset);
   Var j("j");
   Func y("y");
-  Expr value = pair == 1 ? table(0, j) : table(j % int(pair), j / int(pair));
-  y(j) = decode(value, format) * float(spec.constants.real("scale"));
+  y(j) =
+      matrixRow(tile, "table", format, k, Index::load("ids", Index::row()), j) *
+      float(spec.constants.real("scale"));
   storeRow(tile, y, "y", k, rowOffset(k));
   return rowKernel(tile);
 }

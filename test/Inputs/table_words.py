@@ -10,6 +10,7 @@ FOLDERS = ("dialects", "passes", "targets", "codegen", "compiler")
 # Of what, where the table stands, and how its names are found there.
 TABLES = (
     ("family", "targets/Kernels.cpp", r'\.name = "(\w+)"'),
+    ("family", "targets/TowerKernels.cpp", r'\.name = "(\w+)"'),
     ("format", "targets/Formats.cpp", r'^\s*\{?\.?(?:name = )?"(\w+)"'),
     ("axis", "dialects/kernel/KernelOps.td", r'I32EnumAttrCase<"(?:Blocks|Rows|Tiles|Splits|All|One)", \d+, "(\w+)">'),
     ("io array", "runtime/abi.h", r'^  X\((\w+), (?:f32|i32|any),'),

@@ -1,0 +1,59 @@
+// What the tables of kernel families share (Kernels.cpp, TowerKernels.cpp):
+// constants, and rules of more than one of them. Private to targets; must not
+// know which families there are.
+#pragma once
+
+#include "targets/Kernels.h"
+#include "targets/Layouts.h"
+
+namespace gemmac {
+
+// The families of the vision and audio towers (TowerKernels.cpp).
+std::vector<Family> towerFamilies();
+
+// Letters differ, so that symbols say which constant is which.
+namespace constants {
+inline const KernelConstant k = {"k", KernelConstant::Integer, "k", "96"},
+                            n = {"n", KernelConstant::Integer, "n", "96"},
+                            heads = {"heads", KernelConstant::Integer, "h",
+                                     "4"},
+                            hd = {"hd", KernelConstant::Integer, "d", "32"},
+                            window = {"window", KernelConstant::Integer,
+                                      "w",      "64",
+                                      0,        INT32_MAX},
+                            eps = {"eps", KernelConstant::Real, "", "1e-6"},
+                            factor = {"factor", KernelConstant::Real, "",
+                                      "0.5"},
+                            cap = {"cap", KernelConstant::Real, "", "30"};
+
+// A format of `uses`; of those, with `codes`, only quantised ones.
+inline KernelConstant words(const char *name, const char *example,
+                            unsigned uses, bool codes = false) {
+  KernelConstant constant = {name, KernelConstant::Format, "", example};
+  for (const std::string &word : formatNames(uses))
+    if (!codes || isQuantized(word))
+      constant.words.push_back(word);
+  return constant;
+}
+inline const KernelConstant act = words("act", "bf16", Format::Activation),
+                            cache = words("cache", "bf16", Format::Cache),
+                            format = words("format", "bf16", Format::Weight);
+} // namespace constants
+
+namespace rules {
+
+using S = const CallShape &;
+
+template <int64_t number>
+int64_t fixed(S) {
+  return number;
+}
+inline int64_t k(S s) { return s["k"]; }
+inline int64_t hd(S s) { return s["hd"]; }
+inline int64_t allHeads(S s) { return s["heads"] * s["hd"]; }
+// Columns that a unit of a product computes.
+inline int64_t blockOutputs(S) { return groupRows; }
+
+} // namespace rules
+
+} // namespace gemmac

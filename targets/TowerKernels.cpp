@@ -1,0 +1,174 @@
+// The kernel families of the vision and audio towers, in the notation of
+// Kernels.cpp. All are of row class `many`: a tower runs over a whole picture
+// or sound at once. clip(x) = min(max(x, lo), hi), bounds may be infinite; of
+// `clipped` 0 there are no bounds. A [n][m] weight of a family without a matrix
+// is a vector of n * m.
+#include "targets/FamilyRules.h"
+
+namespace gemmac {
+
+namespace constants {
+
+static KernelConstant narrowed(KernelConstant constant, const char *example,
+                               int64_t low, int64_t high,
+                               int64_t multiple = 1) {
+  constant.example = example;
+  constant.low = low;
+  constant.high = high;
+  constant.multiple = multiple;
+  return constant;
+}
+static KernelConstant plain(KernelConstant constant) {
+  constant.words = {"f32", "bf16"};
+  return constant;
+}
+
+static const KernelConstant clipped = {"clipped", KernelConstant::Integer,
+                                       "c",       "1",
+                                       0,         1},
+                            biased = {"biased", KernelConstant::Integer,
+                                      "b",      "1",
+                                      0,        1},
+                            offset = {"offset", KernelConstant::Real, "", "-1"},
+                            pooled = narrowed(n, "9", 1, 64),
+                            plainFormat = plain(format);
+
+} // namespace constants
+
+namespace {
+
+using namespace rules;
+
+bool isClipped(const Constants &constants) {
+  return constants.integer("clipped");
+}
+bool isBiased(const Constants &constants) {
+  return constants.integer("biased");
+}
+int64_t twiceK(S s) { return 2 * s["k"]; }
+
+} // namespace
+
+std::vector<Family> towerFamilies() {
+  namespace c = constants;
+  const Access own = Access::Own, any = Access::Any;
+  const std::vector<Axis> none = {}, rows = {Axis::Rows};
+  return {
+      //---- rows in, rows out
+      {.name = "affine",
+       .summary = "y = x * factor + offset, k columns",
+       .constants = {c::k, c::factor, c::offset},
+       .inputs = {{"x", own, "f32", k}},
+       .results = {{"y", "f32", k}},
+       .axes = {none, rows}},
+      {.name = "clip",
+       .summary = "y = round(clip(x)) to act, k columns",
+       .constants = {c::k, c::act},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"lo", fixed<1>}, {"hi", fixed<1>}},
+       .results = {{"y", "act", k}},
+       .axes = {none, rows}},
+      {.name = "bias",
+       .summary = "y = x + b over k columns, in place",
+       .constants = {c::k},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"b", k}},
+       .results = {{"y", "f32", k, own, 0}},
+       .axes = {none, rows}},
+      {.name = "standardize",
+       .summary = "y = (x - b) * s over k columns, in place",
+       .constants = {c::k},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"b", k}, {"s", k}},
+       .results = {{"y", "f32", k, own, 0}},
+       .axes = {none, rows}},
+      {.name = "add_positions",
+       .summary =
+           "out = x + (T[p0 * step] + T[p1 * step + second]) over k columns, "
+           "in place, p = position[r]. A table [2][P]: step 1, second P; a "
+           "table [P][2]: step 2, second 1",
+       .constants = {c::k, c::plainFormat},
+       .inputs = {{"x", own, "f32", k},
+                  {"position", own, "i32", fixed<2>, false, Io::position}},
+       .matrix = MatrixUse::Lookup, // 64-bit offsets
+       .weights = {{"table", k}},
+       .results = {{"out", "f32", k, own, 0}},
+       .scalars = {{"step"}, {"second"}},
+       .axes = {none, rows}},
+      {.name = "layer_norm",
+       .summary = "y = round((x - mean) * (mean((x - mean)^2) + eps)^(-1/2) * "
+                  "w + b) over k columns, to act; biased = 0: b = 0 and no "
+                  "such operand",
+       .constants = {c::k, c::eps, c::act, c::biased},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"w", k}, {"b", k, isBiased}},
+       .results = {{"y", "act", k}},
+       .axes = {none, rows}},
+      {.name = "plain_norm",
+       .summary =
+           "y = round(x * (mean(x^2) + eps)^(-1/2)) over k columns, to act",
+       .constants = {c::k, c::eps, c::act},
+       .inputs = {{"x", own, "f32", k}},
+       .results = {{"y", "act", k}},
+       .axes = {none, rows}},
+      {.name = "pool",
+       .summary = "y[r] = (sum of x[n r .. n r + n - 1], in that order) * "
+                  "factor / n, k columns",
+       .constants = {c::k, c::pooled, c::factor},
+       .inputs = {{"x", any, "f32", k}},
+       .results = {{"y", "f32", k}},
+       .axes = {none, rows}},
+      {.name = "residual",
+       .summary = "out = h + rms(clip(y); eps) * w * factor over k columns, in "
+                  "place",
+       .constants = {c::k, c::eps, c::factor, c::clipped},
+       .inputs = {{"h", own, "f32", k}, {"y", own, "f32", k}},
+       .weights = {{"w", k},
+                   {"lo", fixed<1>, isClipped},
+                   {"hi", fixed<1>, isClipped}},
+       .results = {{"out", "f32", k, own, 0}},
+       .axes = {none, rows}},
+      {.name = "add",
+       .summary = "out = h + clip(y) over k columns, in place",
+       .constants = {c::k, c::clipped},
+       .inputs = {{"h", own, "f32", k}, {"y", own, "f32", k}},
+       .weights = {{"lo", fixed<1>, isClipped}, {"hi", fixed<1>, isClipped}},
+       .results = {{"out", "f32", k, own, 0}},
+       .axes = {none, rows}},
+
+      //---- activations
+      {.name = "silu",
+       .summary = "y = round(clip(z * sigmoid(z); in_lo, in_hi)) to act, z = "
+                  "clip(x; lo, hi), k columns",
+       .constants = {c::k, c::act, c::clipped},
+       .inputs = {{"x", own, "f32", k}},
+       .weights = {{"lo", fixed<1>, isClipped},
+                   {"hi", fixed<1>, isClipped},
+                   {"in_lo", fixed<1>, isClipped},
+                   {"in_hi", fixed<1>, isClipped}},
+       .results = {{"y", "act", k}},
+       .axes = {none, rows}},
+      {.name = "geglu",
+       .summary = "y = round(clip(gelu(clip(g; g_lo, g_hi)) * clip(u; u_lo, "
+                  "u_hi); in_lo, in_hi)) to act, gelu with tanh, k columns",
+       .constants = {c::k, c::act, c::clipped},
+       .inputs = {{"g", own, "f32", k}, {"u", own, "f32", k}},
+       .weights = {{"g_lo", fixed<1>, isClipped},
+                   {"g_hi", fixed<1>, isClipped},
+                   {"u_lo", fixed<1>, isClipped},
+                   {"u_hi", fixed<1>, isClipped},
+                   {"in_lo", fixed<1>, isClipped},
+                   {"in_hi", fixed<1>, isClipped}},
+       .results = {{"y", "act", k}},
+       .axes = {none, rows}},
+      {.name = "glu",
+       .summary = "y[j] = clip(x[j]) * sigmoid(clip(x[k + j])), j < k",
+       .constants = {c::k, c::clipped},
+       .inputs = {{"x", own, "f32", twiceK}},
+       .weights = {{"lo", fixed<1>, isClipped}, {"hi", fixed<1>, isClipped}},
+       .results = {{"y", "f32", k}},
+       .axes = {none, rows}},
+  };
+}
+
+} // namespace gemmac
