@@ -153,10 +153,10 @@ void CallChecker::checkTables() {
     std::optional<Io> got = kernel::argumentIo(func, value);
     StringRef name = got ? arrayOf(*got).name : "a value";
     if (!operand.local) {
-      // What another segment has written is a value as any other.
-      require(!got || arrayOf(*got).writers,
-              "expects input {0} to be a value, got io {1}", operand.name,
-              name);
+      // Rows of numbers are values as any others, whoever has written them.
+      require(
+          !got || (arrayOf(*got).rank == 2 && arrayOf(*got).element == "f32"),
+          "expects input {0} to be a value, got io {1}", operand.name, name);
       continue;
     }
     require(got && ((isLocal && got == operand.local) ||

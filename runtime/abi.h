@@ -112,7 +112,8 @@ enum {
   X(rope_patch, f32, 3, 0, GM_PATCHES, 0)                                      \
   X(encoded, f32, 2, 0, GM_IMAGE, GM_PATCHES)                                  \
   X(features, f32, 2, 0, GM_AUDIO, 0)                                          \
-  X(frames, i32, 1, 0, GM_AUDIO, 0)
+  X(frames, i32, 1, 0, GM_AUDIO, 0)                                            \
+  X(soft, f32, 2, 0, 0, GM_IMAGE | GM_AUDIO)
 
 #define GM_IO_INDEX(name, ...) GM_IO_##name,
 enum { GM_IO_LIST(GM_IO_INDEX) GM_IOS };
