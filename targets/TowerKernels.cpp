@@ -23,15 +23,14 @@ static KernelConstant plain(KernelConstant constant) {
   return constant;
 }
 
-static const KernelConstant clipped = {"clipped", KernelConstant::Integer,
-                                       "c",       "1",
-                                       0,         1},
-                            biased = {"biased", KernelConstant::Integer,
-                                      "b",      "1",
-                                      0,        1},
-                            offset = {"offset", KernelConstant::Real, "", "-1"},
-                            pooled = narrowed(n, "9", 1, 64),
-                            plainFormat = plain(format);
+// Scratch of bodies lies on a worker's stack: sizes are bounded by it.
+static const KernelConstant
+    clipped = {"clipped", KernelConstant::Integer, "c", "1", 0, 1},
+    biased = {"biased", KernelConstant::Integer, "b", "1", 0, 1},
+    offset = {"offset", KernelConstant::Real, "", "-1"},
+    pooled = narrowed(n, "9", 1, 64), turnedHd = narrowed(hd, "72", 4, 1024, 4),
+    seenHd = narrowed(hd, "32", 1, 256), plainCache = plain(cache),
+    plainFormat = plain(format);
 
 } // namespace constants
 
@@ -46,13 +45,16 @@ bool isBiased(const Constants &constants) {
   return constants.integer("biased");
 }
 int64_t twiceK(S s) { return 2 * s["k"]; }
+// Heads as they lie between `heads_q`, `heads_kv` and `attend_all`.
+int64_t paddedHeads(S s) { return s["heads"] * roundUp(s["hd"], blockValues); }
+int64_t turns(S s) { return s["hd"] / 2; }
 
 } // namespace
 
 std::vector<Family> towerFamilies() {
   namespace c = constants;
   const Access own = Access::Own, any = Access::Any;
-  const std::vector<Axis> none = {}, rows = {Axis::Rows};
+  const std::vector<Axis> none = {}, rows = {Axis::Rows}, tiles = {Axis::Tiles};
   return {
       //---- rows in, rows out
       {.name = "affine",
@@ -168,6 +170,54 @@ std::vector<Family> towerFamilies() {
        .weights = {{"lo", fixed<1>, isClipped}, {"hi", fixed<1>, isClipped}},
        .results = {{"y", "f32", k}},
        .axes = {none, rows}},
+
+      //---- attention of a picture: every row sees all rows
+      {.name = "heads_q",
+       .summary =
+           "per head: n = rms(clip(x); eps) * w; each half of a head, one per "
+           "coordinate, is turned by its half of `rope`: (n[i], n[i + hd/4]) "
+           "by entry i of those. Rounded to the cache format: q [heads][hd "
+           "rounded up to 32], zeros behind hd",
+       .constants = {c::heads, c::turnedHd, c::eps, c::plainCache, c::clipped},
+       .inputs = {{"x", own, "f32", allHeads},
+                  {"rope", own, "f32", turns, false, Io::rope_patch}},
+       .weights = {{"w", hd},
+                   {"lo", fixed<1>, isClipped},
+                   {"hi", fixed<1>, isClipped}},
+       .results = {{"q", "cache", paddedHeads}},
+       .axes = {none, rows}},
+      {.name = "heads_kv",
+       .summary =
+           "k of kx as q of heads_q, v = rms(clip(vx); eps) without weight or "
+           "turn. Results are pages (targets/blocks.h) of lanes = hd rounded "
+           "up to 32: head h of rows [64 p, 64 p + 64) at (p * heads + h) * "
+           "keyPageBytes; keys behind the last row are 0",
+       .constants = {c::heads, c::turnedHd, c::eps, c::plainCache, c::clipped},
+       .inputs = {{"kx", own, "f32", allHeads},
+                  {"vx", own, "f32", allHeads},
+                  {"rope", own, "f32", turns, false, Io::rope_patch}},
+       .weights = {{"w", hd},
+                   {"k_lo", fixed<1>, isClipped},
+                   {"k_hi", fixed<1>, isClipped},
+                   {"v_lo", fixed<1>, isClipped},
+                   {"v_hi", fixed<1>, isClipped}},
+       .results = {{"k", "cache", paddedHeads, any},
+                   {"v", "cache", paddedHeads, any}},
+       .axes = {none, rows}},
+      {.name = "attend_all",
+       .summary =
+           "y[r, h] = softmax over all rows j of (q[r, h] . k[j, h]) times "
+           "v[j, h], rounded to act: [heads][hd]. Products and weights in f32, "
+           "splits of 256 keys merged in ascending order; unit = (tile, head), "
+           "tile-major",
+       .constants = {c::heads, c::seenHd, c::plainCache, c::act},
+       .inputs = {{"q", any, "cache", paddedHeads},
+                  {"k", any, "cache", paddedHeads},
+                  {"v", any, "cache", paddedHeads},
+                  {"tile", any, "i32", nullptr, false, Io::tile}},
+       .results = {{"y", "act", allHeads}},
+       .axes = {none, tiles},
+       .heads = [](S s) { return s["heads"]; }},
   };
 }
 
