@@ -45,9 +45,10 @@ TEST(BodyKernels, Arm) {
 
 TEST(BodyKernels, EveryTargetHasThem) {
   for (const Target &target : targets())
-    for (const char *family : {"append", "attend", "attend_all", "heads_kv",
-                               "heads_q", "merge", "moe_sort", "rope_q", "top",
-                               "top_experts", "top_merge", "top_scan"}) {
+    for (const char *family :
+         {"append", "attend", "attend_all", "conv2d", "depthwise", "heads_kv",
+          "heads_q", "merge", "moe_sort", "rel_attend", "rel_positions",
+          "rope_q", "top", "top_experts", "top_merge", "top_scan"}) {
       EXPECT_TRUE(findFamily(family)) << family;
       EXPECT_TRUE(hasBodyKernel(family, target))
           << family << " for " << target.name;
