@@ -84,10 +84,15 @@ static void fillConstants(Module &module, const Constants &constants) {
 #endif
 }
 
-// Leaves one external function, the body of the row class.
+// Leaves one external function, the body of the row class; its signature is
+// another one where the constants switch weights off.
 static void chooseEntry(Module &module, const KernelSpec &spec) {
+  const bool isBare =
+      kernelWeights(spec).size() < findFamily(spec.family)->weights.size();
   Function *entry =
-      module.getFunction(spec.rows == RowClass::Few ? "gm_few" : "gm_many");
+      module.getFunction(isBare                       ? "gm_bare"
+                         : spec.rows == RowClass::Few ? "gm_few"
+                                                      : "gm_many");
   if (!entry)
     entry = module.getFunction("gm_body");
   assert(entry && "the family has no body for the row class");

@@ -126,7 +126,7 @@ static ExitCode emitKernel(const KernelSpec &spec, const Target &target) {
 
 static ExitCode bench(const KernelSpec &spec, const Target &target) {
   const Family &family = *findFamily(spec.family);
-  if (family.matrix != MatrixUse::Product)
+  if (family.matrix != MatrixUse::Product || family.inputs.empty())
     return line.fail(ExitCode::Usage, "bench times matrix products, got '{}'",
                      spec.family);
   int64_t mostRows = spec.rows == RowClass::Few ? fewRows : mostBenchRows;

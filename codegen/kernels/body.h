@@ -8,8 +8,8 @@
 // constants: gm_<name>_bf16 and gm_<name>_q8, 1 for that text, else 0), filled
 // in before the optimiser runs. A body defines `gm_few` and `gm_many`, or
 // `gm_body` for both row classes, with the C signature of its family
-// (targets/Kernels.h). Arithmetic is exactly what is written: no contraction,
-// fma is explicit.
+// (targets/Kernels.h), and `gm_bare` for constants that switch weights off.
+// Arithmetic is exactly what is written: no contraction, fma is explicit.
 #ifndef GEMMAC_CODEGEN_KERNELS_BODY_H
 #define GEMMAC_CODEGEN_KERNELS_BODY_H
 

@@ -46,8 +46,9 @@ TEST(BodyKernels, Arm) {
 TEST(BodyKernels, EveryTargetHasThem) {
   for (const Target &target : targets())
     for (const char *family :
-         {"append", "attend", "merge", "moe_sort", "rope_q", "top",
-          "top_experts", "top_merge", "top_scan"}) {
+         {"append", "attend", "attend_all", "conv2d", "depthwise", "heads_kv",
+          "heads_q", "merge", "moe_sort", "rel_attend", "rel_positions",
+          "rope_q", "top", "top_experts", "top_merge", "top_scan"}) {
       EXPECT_TRUE(findFamily(family)) << family;
       EXPECT_TRUE(hasBodyKernel(family, target))
           << family << " for " << target.name;
@@ -58,7 +59,8 @@ TEST(BodyKernels, EveryTargetHasThem) {
 namespace {
 
 struct Loop {
-  int dots = 0, broadcasts = 0, instructions = 0, spills = 0, calls = 0;
+  int dots = 0, fmas = 0, broadcasts = 0, instructions = 0, spills = 0,
+      calls = 0;
 };
 
 bool has(const std::string &line, const char *what) {
@@ -93,6 +95,7 @@ std::vector<Loop> innerLoops(const std::string &assembly) {
                   lines[i][1] != '#';
       loop.instructions += code;
       loop.dots += has(lines[i], "vdpbf16ps") || has(lines[i], "vpdpbusd");
+      loop.fmas += has(lines[i], "vfmadd");
       loop.broadcasts +=
           has(lines[i], "vbroadcastss") || has(lines[i], "vpbroadcastd");
       loop.spills += has(lines[i], "%zmm") && has(lines[i], "(%rsp)");
@@ -133,6 +136,27 @@ TEST(BodyKernels, AttendInnerLoops) {
         }
         EXPECT_EQ(hot, 2) << kernelSymbol(spec);
       }
+}
+
+// Scores and values of eight rows with a word of two bf16: 32 f32 products, 16
+// broadcasts, 2 loads and 4 steps that widen them; nothing spills.
+TEST(BodyKernels, AttendAllInnerLoops) {
+  for (int64_t hd : {64, 72}) {
+    KernelSpec spec = {"attend_all", RowClass::Many, {}};
+    spec.constants.set("heads", int64_t(16)).set("hd", hd);
+    spec.constants.set("cache", "bf16").set("act", "bf16");
+    int hot = 0;
+    for (const Loop &loop : innerLoops(bodyAssembly(spec, "x86-avx512"))) {
+      EXPECT_EQ(loop.calls, 0) << kernelSymbol(spec);
+      if (loop.fmas != 32)
+        continue;
+      ++hot;
+      EXPECT_EQ(loop.spills, 0) << kernelSymbol(spec);
+      EXPECT_LE(loop.instructions, 58) << kernelSymbol(spec);
+      EXPECT_LE(loop.broadcasts, 16) << kernelSymbol(spec);
+    }
+    EXPECT_EQ(hot, 2) << kernelSymbol(spec);
+  }
 }
 
 // The symbol is the only definition that others can see.
