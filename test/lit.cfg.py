@@ -27,6 +27,7 @@ config.substitutions += [
     ("%src", config.source_root),
     ("%build", config.build_root),
     ("%inputs", inputs),
+    ("%codecs", " ".join(config.codecs)), # what runtime/media links
     ("%program", f"{python} {config.source_root}/test/tools/program.py {config.build_root}"), # as gemmac -q
     ("%exits", f"{python} {inputs}/exits.py"), # %exits CODE COMMAND...
 ]

@@ -130,20 +130,20 @@ void turn_upright(Picture &picture, int orientation) {
   picture = std::move(up);
 }
 
-int exif_orientation(const uint8_t *bytes, size_t count) {
+int exif_orientation(const uint8_t *bytes, size_t count, int absent) {
   if (count >= 6 && memcmp(bytes, "Exif\0\0", 6) == 0) {
     bytes += 6;
     count -= 6;
   }
   if (count < 8 || (memcmp(bytes, "II*\0", 4) && memcmp(bytes, "MM\0*", 4)))
-    return 1;
+    return absent;
   const Tiff tiff(bytes, count);
   size_t at = tiff.number(4); // the first directory: entries of 12 bytes
   if (!tiff.has(at, 2))
-    return 1;
+    return absent;
   const uint32_t entries = tiff.word(at);
   at += 2;
-  int orientation = 1;
+  int orientation = absent;
   for (uint32_t i = 0; i < entries && tiff.has(at, 12); ++i, at += 12)
     if (tiff.word(at) == 0x112)
       orientation = orientation_of(tiff, at);
