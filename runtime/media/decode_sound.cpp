@@ -5,6 +5,7 @@
 #include "runtime/media/sound.h"
 
 #include <cmath>
+#include <utility>
 
 namespace gm::media {
 
@@ -58,8 +59,8 @@ Status check_complete(const char *what, int64_t said, int64_t came) {
                  what, (long long)said, (long long)came);
 }
 
-Status decode_sound(Bytes bytes, const SoundOptions &options,
-                    std::vector<float> &mono, SoundFacts &facts) {
+Status decode_samples(Bytes bytes, const SoundOptions &options,
+                      std::vector<float> &mono, SoundFacts &facts) {
   SoundSink sink(options);
   Status s;
   switch (const KindName kind = kind_of(bytes); kind.kind) {
@@ -83,7 +84,16 @@ Status decode_sound(Bytes bytes, const SoundOptions &options,
   facts = sink.facts;
   if (facts.samples == 0)
     return failure(BAD_INPUT, "a sound without a sample");
-  return resample(sink.mono.data(), facts.samples, facts.rate, mono);
+  mono = std::move(sink.mono);
+  return {};
+}
+
+Status decode_sound(Bytes bytes, const SoundOptions &options,
+                    std::vector<float> &mono, SoundFacts &facts) {
+  std::vector<float> samples;
+  if (Status s = decode_samples(bytes, options, samples, facts); !s.ok())
+    return s;
+  return resample(samples.data(), facts.samples, facts.rate, mono);
 }
 
 } // namespace gm::media

@@ -38,5 +38,8 @@ struct SoundFacts {
 // bytes that are broken, cut, no sound, or one without a sample.
 Status decode_sound(Bytes bytes, const SoundOptions &options,
                     std::vector<float> &mono, SoundFacts &facts);
+// The same at the rate of the file.
+Status decode_samples(Bytes bytes, const SoundOptions &options,
+                      std::vector<float> &mono, SoundFacts &facts);
 
 } // namespace gm::media
