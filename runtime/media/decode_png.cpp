@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <png.h>
 #include <string_view>
@@ -269,8 +270,7 @@ public:
         rgba[3] = 0;
       if (rgba[3] != 255 && white)
         for (int c = 0; c < 3; ++c)
-          rgba[c] =
-              uint8_t((rgba[c] * rgba[3] + 255 * (255 - rgba[3]) + 127) / 255);
+          rgba[c] = over_white(rgba[c], rgba[3]);
       shows |= rgba[3] != 255 && !white;
       memcpy(to, rgba, 3);
     }

@@ -6,12 +6,12 @@
 // WAV: PCM of 8 bits, (x - 128) / 128, to 32 bits, floats of 32 and 64 bits,
 // A-law and mu-law, plain or extensible, also as RF64; nothing is clipped. FLAC
 // plain or in Ogg. MP3 without the encoder's delay and padding where its LAME
-// tag says them; within 1e-4 of other decoders, as MP3 is defined. The others
-// are exact before resampling, Vorbis within 1e-6.
+// tag says them; within 1e-6 of mpg123, as is Vorbis of libsndfile's. The
+// others are exact before resampling.
 //
-// Hostile bytes cost at most the limits and are an error, as are files that
-// have less sound than they say. A decoder's own words come in the message; the
-// caller adds what the file is called.
+// Hostile bytes cost at most 16 bytes of memory per sample of the limits and
+// are an error, as are files that have less sound than they say. A decoder's
+// own words come in the message; the caller adds what the file is called.
 #pragma once
 
 #include "runtime/media/kinds.h"

@@ -9,10 +9,6 @@
 namespace gm::media {
 namespace {
 
-uint8_t over_white(unsigned colour, unsigned alpha) {
-  return uint8_t((colour * alpha + 255 * (255 - alpha) + 127) / 255);
-}
-
 // Fields of a TIFF block, whose byte order its first two bytes say.
 class Tiff {
 public:

@@ -38,6 +38,10 @@ enum class Alpha {
   White,
 };
 
+inline uint8_t over_white(unsigned colour, unsigned alpha) {
+  return uint8_t((colour * alpha + 255 * (255 - alpha) + 127) / 255);
+}
+
 // RGB of what a decoder read; grey is replicated. USAGE for sizes that are out
 // of bounds, channels that are not 1 to 4, a stride that is too short.
 Status to_rgb(const Pixels &from, Alpha alpha, Picture &picture);

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace gm;
 using namespace std::string_literals;
@@ -63,6 +64,21 @@ TEST_F(Sources, Pipes) {
       [&] { std::ofstream(pipe, std::ios::binary) << kGif << std::flush; });
   EXPECT_EQ(read(pipe), kGif);
   writer.join();
+}
+
+TEST_F(Sources, StandardInput) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  ASSERT_EQ(write(ends[1], kGif.data(), kGif.size()), ssize_t(kGif.size()));
+  close(ends[1]);
+  const int before = dup(0);
+  dup2(ends[0], 0);
+  EXPECT_EQ(read("-"), kGif);
+  EXPECT_EQ(read("-"), "3 the standard input is empty");
+  EXPECT_EQ(name, "the standard input");
+  dup2(before, 0);
+  close(before);
+  close(ends[0]);
 }
 
 TEST_F(Sources, FileUrlsThatAreNone) {
