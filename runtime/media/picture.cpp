@@ -32,17 +32,24 @@ private:
   bool big;
 };
 
+// Entries of other types are passed over.
+bool is_type(uint32_t type) { return (type >= 1 && type <= 13) || type == 16; }
+
 // What the entry for it at `at` says, 1 if that is no orientation.
 int orientation_of(const Tiff &tiff, size_t at) {
   uint32_t value = 0;
-  switch (tiff.word(at + 2)) { // whole numbers of any width
+  switch (tiff.word(at + 2)) { // whole numbers of any width, signed or not
   case 1:
+  case 6:
     value = tiff.byte(at + 8);
     break;
   case 3:
+  case 8:
     value = tiff.word(at + 8);
     break;
   case 4:
+  case 9:
+  case 13:
     value = tiff.number(at + 8);
     break;
   }
@@ -141,7 +148,7 @@ int exif_orientation(const uint8_t *bytes, size_t count, int absent) {
   at += 2;
   int orientation = absent;
   for (uint32_t i = 0; i < entries && tiff.has(at, 12); ++i, at += 12)
-    if (tiff.word(at) == 0x112)
+    if (tiff.word(at) == 0x112 && is_type(tiff.word(at + 2)))
       orientation = orientation_of(tiff, at);
   return orientation;
 }
