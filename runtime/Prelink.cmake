@@ -1,6 +1,6 @@
 # gemmac_prelink(ARCH TRIPLE LD FLAG...): builds lib/gemmac/ARCH, what programs
-# of an architecture are linked with: runtime.o, which is the runtime with libc
-# and libstdc++ in one relocatable file, and the start files of libc. So
+# of an architecture are linked with: runtime.o, which is the runtime with its
+# codecs, libc and libstdc++ in one relocatable file, and the start files of libc. So
 # gemmac needs no compiler, linker or cross package to make a program.
 # GNU ld makes it: LLD's -r output loses .eh_frame.
 set(GM_RUNTIME_FLAGS
@@ -12,6 +12,8 @@ set(GM_RUNTIME_ROOTS __libc_start_main _dl_relocate_static_pie memcpy memmove me
 function(gemmac_prelink ARCH TRIPLE LD)
   find_program(GEMMAC_${ARCH}_LD ${LD} REQUIRED)
   set(OUT ${CMAKE_BINARY_DIR}/lib/gemmac/${ARCH})
+  gemmac_codecs(${ARCH} ARCHIVES INCLUDES)
+  list(TRANSFORM INCLUDES PREPEND -isystem)
   set(OBJECTS)
   foreach(SOURCE ${GM_CORE_SOURCES} ${GM_MEDIA_SOURCES} ${GM_APP_SOURCES} start.cpp)
     set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${SOURCE}.o)
@@ -20,7 +22,7 @@ function(gemmac_prelink ARCH TRIPLE LD)
     add_custom_command(
       OUTPUT ${OBJECT}
       COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} --target=${TRIPLE} ${ARGN}
-        ${GM_RUNTIME_FLAGS} -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR}
+        ${GM_RUNTIME_FLAGS} -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR} ${INCLUDES}
         -MD -MF ${OBJECT}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE} -o ${OBJECT}
       DEPENDS ${SOURCE} ${MANIFEST_HEADER}
       DEPFILE ${OBJECT}.d

@@ -20,8 +20,18 @@ inline constexpr int64_t kMostFramePixels = int64_t(1) << 25;
 // Frames of a film that are looked at: 9 hours at 30 a second.
 inline constexpr int64_t kMostFrames = int64_t(1) << 20;
 
+// Of all frames of an animated picture together, and of all passes over a
+// picture that comes in many: minutes of work.
+inline constexpr int64_t kMostFilmPixels = int64_t(1) << 35;
+inline constexpr int64_t kMostPassPixels = int64_t(1) << 32;
+
+// Bytes of a file that is decoded, all of it in memory.
+inline constexpr int64_t kMostFileBytes = int64_t(64) << 20;
+
 // Of a decoded sound, in samples of one channel: 23 minutes at 48 kHz.
 inline constexpr int64_t kMostSamples = int64_t(1) << 26;
+// Of all channels together: 4 of the longest.
+inline constexpr int64_t kMostSoundValues = int64_t(1) << 28;
 inline constexpr int64_t kLeastRate = 1000, kMostRate = 768000; // Hz
 inline constexpr int64_t kMostChannels = 64;
 

@@ -9,10 +9,6 @@
 namespace gm::media {
 namespace {
 
-uint8_t over_white(unsigned colour, unsigned alpha) {
-  return uint8_t((colour * alpha + 255 * (255 - alpha) + 127) / 255);
-}
-
 // Fields of a TIFF block, whose byte order its first two bytes say.
 class Tiff {
 public:
@@ -36,17 +32,24 @@ private:
   bool big;
 };
 
+// Entries of other types are passed over.
+bool is_type(uint32_t type) { return (type >= 1 && type <= 13) || type == 16; }
+
 // What the entry for it at `at` says, 1 if that is no orientation.
 int orientation_of(const Tiff &tiff, size_t at) {
   uint32_t value = 0;
-  switch (tiff.word(at + 2)) { // whole numbers of any width
+  switch (tiff.word(at + 2)) { // whole numbers of any width, signed or not
   case 1:
+  case 6:
     value = tiff.byte(at + 8);
     break;
   case 3:
+  case 8:
     value = tiff.word(at + 8);
     break;
   case 4:
+  case 9:
+  case 13:
     value = tiff.number(at + 8);
     break;
   }
@@ -130,22 +133,22 @@ void turn_upright(Picture &picture, int orientation) {
   picture = std::move(up);
 }
 
-int exif_orientation(const uint8_t *bytes, size_t count) {
+int exif_orientation(const uint8_t *bytes, size_t count, int absent) {
   if (count >= 6 && memcmp(bytes, "Exif\0\0", 6) == 0) {
     bytes += 6;
     count -= 6;
   }
   if (count < 8 || (memcmp(bytes, "II*\0", 4) && memcmp(bytes, "MM\0*", 4)))
-    return 1;
+    return absent;
   const Tiff tiff(bytes, count);
   size_t at = tiff.number(4); // the first directory: entries of 12 bytes
   if (!tiff.has(at, 2))
-    return 1;
+    return absent;
   const uint32_t entries = tiff.word(at);
   at += 2;
-  int orientation = 1;
+  int orientation = absent;
   for (uint32_t i = 0; i < entries && tiff.has(at, 12); ++i, at += 12)
-    if (tiff.word(at) == 0x112)
+    if (tiff.word(at) == 0x112 && is_type(tiff.word(at + 2)))
       orientation = orientation_of(tiff, at);
   return orientation;
 }

@@ -38,6 +38,10 @@ enum class Alpha {
   White,
 };
 
+inline uint8_t over_white(unsigned colour, unsigned alpha) {
+  return uint8_t((colour * alpha + 255 * (255 - alpha) + 127) / 255);
+}
+
 // RGB of what a decoder read; grey is replicated. USAGE for sizes that are out
 // of bounds, channels that are not 1 to 4, a stride that is too short.
 Status to_rgb(const Pixels &from, Alpha alpha, Picture &picture);
@@ -50,9 +54,10 @@ Status to_rgb(const Pixels &from, Alpha alpha, Picture &picture);
 void turn_upright(Picture &picture, int orientation);
 
 // The orientation that an EXIF block says (TIFF, with or without the "Exif\0\0"
-// of JPEG before it): 1 to 8, 1 if there is none or the bytes are broken; the
-// last of several, a whole number of any width, as Pillow reads it. Reads
-// nothing outside of the bytes, and none of them twice.
-int exif_orientation(const uint8_t *bytes, size_t count);
+// of JPEG before it): 1 to 8, 1 for a number that is none; the last of several,
+// a whole number of any width, as Pillow reads it. `absent` if it has none or
+// the bytes are broken. Reads nothing outside of the bytes, and none of them
+// twice.
+int exif_orientation(const uint8_t *bytes, size_t count, int absent = 1);
 
 } // namespace gm::media

@@ -33,6 +33,9 @@ APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h")}  # Status
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
              "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt"}
+# What decodes pictures and sounds: a codec's folder or header -> the files that know it.
+CODECS = {"png.h": "decode_png", "zlib.h": "decode_png", "jpeglib.h": "decode_jpeg", "jerror.h": "decode_jpeg", "gif_lib.h": "decode_gif",
+          "webp": "decode_webp", "vorbis": "decode_vorbis", "ogg": "decode_vorbis", "miniaudio.h": "decode_flac_mp3"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
@@ -53,6 +56,9 @@ def allowed(folder, name):
 
 def knows(path, name):
     """Whether a layer that stands apart may include `name`."""
+    codec = CODECS.get(name.split("/")[0])
+    if codec:
+        return path == f"runtime/media/{codec}.cpp"
     return all("/" not in name or name.startswith(others)
                for layer, others in APART.items() if path.startswith(layer))
 

@@ -148,8 +148,20 @@ TEST(Orientation, IsReadFromExif) {
   EXPECT_EQ(changed(12, 4), 8);      // of 4 bytes
   EXPECT_EQ(changed(12, 1), 8);      // of 1 byte
   EXPECT_EQ(changed(12, 2), 1);      // text
+  EXPECT_EQ(changed(12, 9), 8);      // with a sign
   EXPECT_EQ(changed(14, 2), 1);      // two of them
   EXPECT_EQ(changed(7, '\xFF'), 1);  // a directory far away
   EXPECT_EQ(changed(9, '\xFF'), 8);  // more entries than there are bytes
   EXPECT_EQ(changed(10, '\x13'), 1); // another field
+  // A number that is none says 1, an entry of no known type says nothing.
+  auto otherwise = [&](size_t at, char byte) {
+    std::string text = little;
+    text[at] = byte;
+    return exif_orientation(reinterpret_cast<const uint8_t *>(text.data()),
+                            text.size(), 5);
+  };
+  EXPECT_EQ(otherwise(18, 9), 1);
+  EXPECT_EQ(otherwise(12, 0x70), 5);
+  EXPECT_EQ(otherwise(10, 0x13), 5);
+  EXPECT_EQ(otherwise(0, 'X'), 5);
 }

@@ -1,0 +1,26 @@
+// The bytes of a picture or a sound that a user names: a path, "-" for the
+// standard input, a file: or data: URL, or the base64 text of the file itself,
+// as transformers' loaders take them. Nothing is fetched from a network. Knows
+// nothing of what is inside.
+#pragma once
+
+#include "runtime/gemma.h"
+#include "runtime/media/limits.h"
+
+#include <string>
+
+namespace gm {
+
+struct MediaSource {
+  std::string name; // what messages call it, in quotes if it is a path
+  std::string bytes;
+};
+
+// USAGE for a URL that is none, UNSUPPORTED for one of a network, BAD_INPUT for
+// what is not there, cannot be read, is empty or has more than `most` bytes,
+// RESOURCES for what may not be read. A type that a data: URL says is ignored:
+// the bytes say what they are.
+Status read_media(const std::string &named, MediaSource &source,
+                  size_t most = size_t(media::kMostFileBytes));
+
+} // namespace gm
