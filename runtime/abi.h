@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 6
+#define GM_ABI 7
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
@@ -46,7 +46,7 @@ enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
  * (0: the model's); readers and writers are segments. Kernels get what a
  * segment reads as inputs and write what it writes as results.
  *
- * ids            token of each row
+ * ids            token of each row; 0 of a row that takes a soft row
  * rope_*         [rows][pairs][2] cos, sin
  * ple            gathered per-layer-embedding rows of this segment's layers
  * tile           the step's tiles (gm_tile)
@@ -60,7 +60,13 @@ enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
  * top_ids        [rows][GM_TOP], -1 where there are fewer; more than `best` of
  *                them may be given
  * top_values     [rows][GM_TOP] softcapped logits, descending
- * logits         [rows][V] softcapped, rows rowStride(f32, V) apart */
+ * logits         [rows][V] softcapped, rows rowStride(f32, V) apart
+ * soft_row       per row: the one of `soft` that it takes, or -1
+ * soft           [n][D] what encoders of images and sound made, rows
+ *                rowStride(f32, D) apart; may be null if no row takes one
+ * end            per row: one past the last position of its block of images,
+ *                all of whose rows see each other on sliding layers, or 0; the
+ *                rows of a block are in one step and have equal ends */
 #define GM_IO_LIST(X)                                                          \
   X(ids, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                      \
   X(rope_local, f32, 3, 0, GM_BODY | GM_TAIL, 0)                               \
@@ -78,7 +84,10 @@ enum { GM_BODY = 1, GM_TAIL = 2, GM_HEAD = 4, GM_LOGITS = 8 };
   X(best, i32, 1, 0, GM_HEAD, 0)                                               \
   X(top_ids, i32, 2, GM_TOP, 0, GM_HEAD)                                       \
   X(top_values, f32, 2, GM_TOP, 0, GM_HEAD)                                    \
-  X(logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)
+  X(logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)                                 \
+  X(soft_row, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
+  X(soft, f32, 2, 0, GM_BODY | GM_TAIL, 0)                                     \
+  X(end, i32, 1, 0, GM_BODY | GM_TAIL, 0)
 
 #define GM_IO_INDEX(name, ...) GM_IO_##name,
 enum { GM_IO_LIST(GM_IO_INDEX) GM_IOS };
