@@ -118,6 +118,7 @@ const Json &ConfigReader::findText() {
                      gemmac::quoted(expected), gemmac::quoted(type));
   model.hasVision = top.child("vision_config");
   model.hasAudio = top.child("audio_config");
+  model.softRows = model.hasVision || model.hasAudio;
   return *text;
 }
 

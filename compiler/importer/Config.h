@@ -52,6 +52,7 @@ struct ModelConfig {
   bool tied = true;         // head = embedding; otherwise lm_head.weight
   bool imageBlocks = false; // use_bidirectional_attention == "vision"
   bool hasVision = false, hasAudio = false; // towers exist in the checkpoint
+  bool softRows = false; // the step takes rows that towers made
   // The field that says that the tensors are quantised, with its method.
   std::string quantisation;
   RopeConfig localRope, globalRope;
