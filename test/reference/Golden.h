@@ -16,7 +16,8 @@ class GoldenFile {
 public:
   static Result<GoldenFile> open(const std::string &path);
   const SafetensorsEntry *find(const std::string &name) const;
-  // All elements in order; null if there is no f32 or i32 tensor of the name.
+  // All elements in order; null if there is no f32, i32 or u8 tensor of the
+  // name.
   std::optional<std::vector<double>> read(const std::string &name) const;
   const std::vector<SafetensorsEntry> &entries() const {
     return header.entries;
@@ -34,9 +35,10 @@ struct Tolerance {
   bool partial = false;
 };
 
-// Runs the case (short, mid, offset, long, far or decode) on fresh caches and
-// prints one line with the largest differences, and one more per value beyond
-// its tolerance. True if none is.
+// Runs the case (short, mid, offset, long, far, decode, or a prompt with media
+// that comes with its `embeds`) on fresh caches and prints one line with the
+// largest differences, and one more per value beyond its tolerance. True if
+// none is.
 bool runCase(mlir::ModuleOp module, const WeightSource &weights,
              const GoldenFile &golden, const std::string &name,
              const Tolerance &tolerance);
