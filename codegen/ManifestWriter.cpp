@@ -26,7 +26,7 @@ static Offset<fb::Model> writeModel(Builder &b, const ManifestInput &in) {
   return fb::CreateModel(b, b.CreateString(m.type), b.CreateString(m.variant),
                          b.CreateString(m.name), m.layers, m.hidden, m.vocab,
                          m.window, m.maxContext, m.pleWidth, &local, &global,
-                         parameters);
+                         parameters, m.softRows, m.imageBlocks);
 }
 
 static Offset<fb::Target> writeTarget(Builder &b, const Target &target) {

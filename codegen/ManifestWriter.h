@@ -18,6 +18,7 @@ struct ModelFacts {
   int64_t layers = 0, hidden = 0, vocab = 0, window = 0, maxContext = 0,
           pleWidth = 0;
   RopeFacts localRope, globalRope;
+  bool softRows = false, imageBlocks = false;
   int chat = 0; // manifest::Chat
 };
 struct SamplingFacts {

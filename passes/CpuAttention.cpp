@@ -70,11 +70,13 @@ LogicalResult CpuRecipe::lower(gemma::KvBlockOp op) {
 
 LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
   layer = op.getQAttr();
-  if (op.getEnd())
-    return op.emitError("unsupported: attention to image blocks");
   FailureOr<kernel::CacheOp> cache = c.symbols.cache(op, op.getCacheAttr());
   if (failed(cache))
     return failure();
+  // Splits of global layers end with their rows.
+  if (op.getEnd() && !cache->isLocal())
+    return op.emitError("unsupported: blocks of images on a layer without a "
+                        "window; it is causal in every model");
   WeightRef o = c.symbols.matrix(op.getOAttr());
   WeightRef qNorm = c.symbols.vector(op.getQNormAttr());
   int64_t hd = cache->getDim(), heads = o.cols / hd;
@@ -94,7 +96,7 @@ LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
                       .inputs = {q->product, at(op.getTable())},
                       .weights = {qNorm},
                       .chosen = q->columns})[0];
-  Value a = attend(roped, *cache, heads, o.act);
+  Value a = attend(roped, *cache, op.getEnd(), heads, o.act);
   addNorm(h, linear(a, o, "attn_proj"), op.getPostAttr(), std::nullopt, eps,
           op.getResult());
   return success();
@@ -102,11 +104,11 @@ LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
 
 // The attention itself, rounded to `act`, whose blocks of 32 columns lie in one
 // head.
-Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
-                        StringRef act) {
+Value CpuRecipe::attend(Value q, kernel::CacheOp cache, Value end,
+                        int64_t heads, StringRef act) {
   bool isLocal = cache.isLocal();
   int64_t hd = cache.getDim();
-  Call what = {.family = "attend",
+  Call what = {.family = end ? "attend_blocks" : "attend",
                .name = c.few() ? "attn_parts" : "attn_out",
                // Partials are f32 whatever reads the merged result.
                .constants = {{"heads", heads},
@@ -117,6 +119,8 @@ Value CpuRecipe::attend(Value q, kernel::CacheOp cache, int64_t heads,
                              {"act", c.few() ? "f32" : act.str()}},
                .inputs = {q, ioArg(Io::tile)},
                .cache = FlatSymbolRefAttr::get(cache.getSymNameAttr())};
+  if (end)
+    what.inputs.push_back(at(end));
   if (!c.few())
     return call(what)[0];
   what.inputs.push_back(ioArg(isLocal ? Io::split_local : Io::split_global));

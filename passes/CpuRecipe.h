@@ -77,7 +77,8 @@ private:
   FailureOr<Projection> project(Value h, FlatSymbolRefAttr norm, double eps,
                                 ArrayRef<FlatSymbolRefAttr> own,
                                 StringRef name);
-  Value attend(Value q, kernel::CacheOp cache, int64_t heads, StringRef act);
+  Value attend(Value q, kernel::CacheOp cache, Value end, int64_t heads,
+               StringRef act);
   Value capped(Value hidden, const WeightRef &w, double cap, StringRef name);
 
   // Parts of the towers: the constant `clipped` and bounds of a block by index

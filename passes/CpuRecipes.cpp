@@ -146,17 +146,26 @@ Value CpuRecipe::copyOut(Location where, Value value) {
 //===-- rows in, rows out -------------------------------------------------===//
 
 LogicalResult CpuRecipe::lower(gemma::EmbedOp op) {
-  if (op.getSoft() || op.getColumns() || op.getSoftMode())
+  const bool takesSoft = op.getSoftMode() == gemma::SoftMode::Row;
+  if (op.getColumns() || (op.getSoftMode() && !takesSoft))
     return op.emitError(
-        "unsupported: soft rows and column ranges of an embedding");
+        "unsupported: `soft zero` and column ranges of an embedding");
   WeightRef table = c.symbols.matrix(op.getTableAttr());
-  c.values.map(op.getResult(),
-               call({.family = "embed",
-                     .constants = {{"k", table.cols},
-                                   {"format", table.format},
-                                   {"scale", op.getScale().convertToDouble()}},
-                     .inputs = {at(op.getIds())},
-                     .weights = {table}})[0]);
+  Value y = call({.family = "embed",
+                  .name = takesSoft ? "embed_ids" : "",
+                  .constants = {{"k", table.cols},
+                                {"format", table.format},
+                                {"scale", op.getScale().convertToDouble()}},
+                  .inputs = {at(op.getIds())},
+                  .weights = {table}})[0];
+  // The runtime has split ids into those of the table and rows of `soft`.
+  if (takesSoft && at(op.getSoft()) != ioArg(Io::soft))
+    return op.emitError("expects the soft rows to be the argument 'soft'");
+  if (takesSoft)
+    y = call({.family = "soft_rows",
+              .constants = {{"k", table.cols}},
+              .inputs = {y, ioArg(Io::soft_row), at(op.getSoft())}})[0];
+  c.values.map(op.getResult(), y);
   return success();
 }
 

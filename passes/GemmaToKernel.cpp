@@ -32,10 +32,13 @@ StringRef argName(func::FuncOp func, unsigned index) {
   return name ? name.getValue() : StringRef();
 }
 
-// Slots and positions of rows, the i32 operands of these ops, reach kernels in
-// tiles.
+// Slots and positions of rows reach kernels in tiles; ends of blocks do not.
 bool isInTiles(OpOperand &use) {
-  return isa<gemma::KvBlockOp, gemma::AttentionBlockOp>(use.getOwner()) &&
+  Operation *user = use.getOwner();
+  if (auto attention = dyn_cast<gemma::AttentionBlockOp>(user))
+    if (attention.getEnd() && &attention.getEndMutable()[0] == &use)
+      return false;
+  return isa<gemma::KvBlockOp, gemma::AttentionBlockOp>(user) &&
          getElementTypeOrSelf(use.get()).isInteger(32);
 }
 

@@ -60,7 +60,7 @@ enum {
  * (0: the model's); readers and writers are segments. Kernels get what a
  * segment reads as inputs and write what it writes as results.
  *
- * ids            token of each row
+ * ids            token of each row; 0 of a row that takes a soft row
  * rope_*         [rows][pairs][2] cos, sin
  * ple            gathered per-layer-embedding rows of this segment's layers
  * tile           the step's tiles (gm_tile)
@@ -75,6 +75,12 @@ enum {
  *                them may be given
  * top_values     [rows][GM_TOP] softcapped logits, descending
  * logits         [rows][V] softcapped, rows rowStride(f32, V) apart
+ * soft_row       per row: the one of `soft` that it takes, or -1
+ * soft           [n][D] what encoders of images and sound made, rows
+ *                rowStride(f32, D) apart; may be null if no row takes one
+ * end            per row: one past the last position of its block of images,
+ *                all of whose rows see each other on sliding layers, or 0; the
+ *                rows of a block are in one step and have equal ends
  *
  * Of pictures; those of `patches` stand in the order of their cells (3 x 3
  * patches, the cells row by row, the patches in a cell likewise):
@@ -107,13 +113,15 @@ enum {
   X(top_ids, i32, 2, GM_TOP, 0, GM_HEAD)                                       \
   X(top_values, f32, 2, GM_TOP, 0, GM_HEAD)                                    \
   X(logits, f32, 2, 0, 0, GM_HEAD | GM_LOGITS)                                 \
+  X(soft_row, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                 \
+  X(soft, f32, 2, 0, GM_BODY | GM_TAIL, GM_IMAGE | GM_AUDIO)                   \
+  X(end, i32, 1, 0, GM_BODY | GM_TAIL, 0)                                      \
   X(pixels, f32, 2, 0, GM_PATCHES | GM_IMAGE, 0)                               \
   X(position, i32, 2, 2, GM_PATCHES | GM_IMAGE, 0)                             \
   X(rope_patch, f32, 3, 0, GM_PATCHES, 0)                                      \
   X(encoded, f32, 2, 0, GM_IMAGE, GM_PATCHES)                                  \
   X(features, f32, 2, 0, GM_AUDIO, 0)                                          \
-  X(frames, i32, 1, 0, GM_AUDIO, 0)                                            \
-  X(soft, f32, 2, 0, 0, GM_IMAGE | GM_AUDIO)
+  X(frames, i32, 1, 0, GM_AUDIO, 0)
 
 #define GM_IO_INDEX(name, ...) GM_IO_##name,
 enum { GM_IO_LIST(GM_IO_INDEX) GM_IOS };

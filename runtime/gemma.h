@@ -75,6 +75,8 @@ struct Options {
   int64_t threads = 0;     // 0: default_threads()
   int64_t slots = 1;       // sequences
   int64_t slot_rows = 0;   // most rows of one slot in a step; 0: batch
+  int64_t block = 0;       // rows of the longest block of images: a step has
+                           // room for it whatever `batch` says
   int64_t outputs = 0;     // most rows with results of the head; 0: slots;
                            // each costs a row of logits
   int64_t pages = 0;       // of global layers, 64 tokens each, for all slots;
@@ -101,7 +103,8 @@ struct Term {
 enum { MAX_TERMS = 20 };
 
 struct Plan {
-  int64_t context, batch, rows; // rows = round8(batch): the planner's C'
+  // rows = round8(the larger of batch and a block): the planner's C'
+  int64_t context, batch, rows;
   int64_t threads, slots, splits;
   int64_t slot_rows, outputs, checkpoints;
   int64_t ring;        // most keys of sliding layers that a slot holds
@@ -135,11 +138,15 @@ bool program_path(char *path, size_t size);
 
 //===- steps --------------------------------------------------------------===//
 
-// Token `id` at position `pos` of sequence `slot`. Rows of a slot stand
-// together in consecutive ascending positions.
+// Token `id` at position `pos` of sequence `slot`; id -1-j: row j of Job::soft.
+// Rows of a slot stand together in consecutive ascending positions.
 struct Row {
   int32_t id, slot, pos;
   bool want; // output is wanted
+  // One past the last position of its block of images, whose rows see each
+  // other and are all in this step; 0: it stands in none. Of models with blocks
+  // only (manifest: image_blocks).
+  int32_t end = 0;
 };
 
 enum class Output { Hidden, Top, Logits };
@@ -158,6 +165,10 @@ struct Ask {
 struct Job {
   const Row *rows = nullptr;
   int32_t count = 0;
+  // What encoders of images and sound made, [soft_count][hidden] with rows
+  // Results::hidden_stride apart (`hidden`, rounded up to 32).
+  const float *soft = nullptr;
+  int32_t soft_count = 0;
   Ask ask;
   // The last wanted row alone gets a result (`mask` has its row only); all
   // layers still run for every wanted row.
@@ -187,9 +198,9 @@ void stop(Engine *engine);
 
 // Runs one step. A slot continues at its length, or at an earlier position as
 // long as the sliding caches still hold what that position sees (at least
-// `slot_rows` rows back), or anew at 0. Nothing is changed if the job is
-// refused; RESOURCES if the pages left are too few. RUN_ERROR also if the state
-// of a row with results is not finite.
+// `slot_rows` rows back) and it is not inside a block, or anew at 0. Nothing is
+// changed if the job is refused; RESOURCES if the pages left are too few.
+// RUN_ERROR also if the state of a row with results is not finite.
 Status step(Engine &engine, const Job &job);
 // Results of wanted rows [first, first + rows) of the last step, at most
 // Plan::outputs: for those who want more than one step gives.
@@ -213,7 +224,8 @@ Hooks watch(Engine &engine, const Hooks &hooks);
 
 //===- slots and checkpoints ----------------------------------------------===//
 
-// Whether slot `slot` may go on at position `pos`.
+// Whether slot `slot` may go on at position `pos`: not inside a block, whose
+// first rows have seen its last ones.
 bool can_continue(const Engine &engine, int32_t slot, int64_t pos);
 // Valid rows of a slot.
 int64_t slot_length(const Engine &engine, int32_t slot);

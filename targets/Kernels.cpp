@@ -202,6 +202,18 @@ int64_t partialBytes(int64_t heads, int64_t dim) {
 
 //===-- families ----------------------------------------------------------===//
 
+// The family whose rows see all of their block, from the one whose rows see no
+// later one.
+static Family withBlocks(Family family) {
+  family.name += "_blocks";
+  family.summary += ". Row r sees keys up to max(p, ends[r] - 1): ends are one "
+                    "past a row's block of images, 0 outside of one, and stand "
+                    "in the order of the rows' positions";
+  family.inputs.insert(family.inputs.begin() + 2,
+                       {"ends", Access::Any, "i32", nullptr, false, Io::end});
+  return family;
+}
+
 static std::vector<Family> makeFamilies() {
   namespace c = constants;
   const Access own = Access::Own, any = Access::Any;
@@ -210,7 +222,7 @@ static std::vector<Family> makeFamilies() {
                           tiles = {Axis::Tiles}, splits = {Axis::Splits},
                           none = {}, allOrOne = {Axis::All, Axis::One};
   const bool optional = true;
-  return {
+  std::vector<Family> families = {
       //---- rows in, rows out
       {.name = "embed",
        .summary =
@@ -220,6 +232,15 @@ static std::vector<Family> makeFamilies() {
        .matrix = MatrixUse::Lookup, // 64-bit offsets
        .weights = {{"table", k}, {"low", k, isSplit}},
        .results = {{"y", "f32", k}},
+       .axes = {all, rows}},
+      {.name = "soft_rows",
+       .summary = "y[r] = soft[from[r]] where from[r] >= 0, else x[r]; k "
+                  "columns, in place",
+       .constants = {c::k},
+       .inputs = {{"x", own, "f32", k},
+                  {"from", own, "i32", nullptr, false, Io::soft_row},
+                  {"soft", any, "f32", k, false, Io::soft}},
+       .results = {{"y", "f32", k, own, 0}},
        .axes = {all, rows}},
       {.name = "take",
        .summary = "y[r] = x[index[r]], k columns",
@@ -516,6 +537,8 @@ static std::vector<Family> makeFamilies() {
        .scalars = {{"parts", [](S s) { return s.inputs[0] / GM_TOP; }}},
        .axes = {one, rows}},
   };
+  families.push_back(withBlocks(*find(families, "attend")));
+  return families;
 }
 
 const std::vector<Family> &kernelFamilies() {

@@ -2,6 +2,8 @@
 // of the pairs (row, query head) of a tile and a K/V head over at most 256
 // keys, written as a partial (few) or merged into the running result (many).
 // Freestanding, for body files only; must not know how units are divided.
+// Whoever includes it says `hasBlocks`: whether rows see keys behind them, to
+// the end of their block.
 //
 // Words are 32 bits: two bf16 (lanes of K, keys of V and p) or one f32; with
 // that both cache formats are the same loops (layouts: targets/Layouts.h).
@@ -20,8 +22,28 @@ namespace {
 
 enum { ChunkPairs = 64, SplitPages = GM_SPLIT_KEYS / GM_PAGE_KEYS };
 
-// One chunk of pairs of one tile and one K/V head.
-struct Chunk {
+// The last key that a row at position `pos` sees. Those of rows ascend.
+template <bool Blocks>
+struct Ends {
+  __attribute__((always_inline)) int32_t lastOf(int32_t, int32_t pos) const {
+    return pos;
+  }
+  __attribute__((always_inline)) void startAt(const Ends &, int32_t) {}
+};
+template <>
+struct Ends<true> {
+  const int32_t *ends; // one past the last key of a row's block, or less
+  __attribute__((always_inline)) int32_t lastOf(int32_t row,
+                                                int32_t pos) const {
+    return larger(ends[row] - 1, pos);
+  }
+  __attribute__((always_inline)) void startAt(const Ends &all, int32_t row) {
+    ends = all.ends + row;
+  }
+};
+
+// One chunk of pairs of one tile and one K/V head; ends of the tile's rows.
+struct Chunk : Ends<hasBlocks> {
   const uint8_t *k, *v;     // the head in page 0 of the pools
   const int32_t *pages;     // of the slot, by position / 64
   int64_t kBytes, vBytes;   // of a page
@@ -260,7 +282,8 @@ GM_INLINE bool look(Chunk &c, int32_t base, Pages &pages) {
   for (int32_t i = 0; i < c.count; ++i) {
     const int32_t p = c.pos0 + (c.first + i) / gm_group;
     c.lo[i] = smaller(larger(firstVisible(p) - base, 0), GM_SPLIT_KEYS);
-    c.hi[i] = smaller(larger(p + 1 - base, 0), GM_SPLIT_KEYS);
+    c.hi[i] =
+        smaller(larger(c.lastOf(p - c.pos0, p) + 1 - base, 0), GM_SPLIT_KEYS);
     if (c.lo[i] < c.hi[i])
       from = smaller(from, c.lo[i]), to = larger(to, c.hi[i]);
   }

@@ -90,6 +90,8 @@ struct ModelConfig {
   // What the checkpoint can see and hear.
   std::optional<VisionConfig> vision;
   std::optional<AudioConfig> audio;
+  // The step takes rows that towers made.
+  bool softRows() const { return vision || audio; }
   // The field that says that the tensors are quantised, with its method.
   std::string quantisation;
   RopeConfig localRope, globalRope;

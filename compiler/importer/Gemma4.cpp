@@ -38,6 +38,9 @@ private:
   Value experts(Value h, Value dense);
   Value pleBranch(Value h, Value ple);
 
+  // Whether rows of sliding layers see all of their image.
+  bool hasBlocks() const { return config.softRows() && config.imageBlocks; }
+
   // The layer that is being built, its weights and the cache that it reads.
   const LayerConfig &current() const { return config.layer[index]; }
   Symbol own(const Twine &name) {
@@ -58,6 +61,7 @@ private:
   const ModelConfig &config;
   int64_t index = 0; // of the layer
   Value ids, slot, pos, ropeLocal, ropeGlobal;
+  Value soft, end; // null: the model has none
 };
 
 //===-- symbols -----------------------------------------------------------===//
@@ -139,6 +143,8 @@ DictionaryAttr Importer::ropeAttr(const RopeConfig &rope) {
 gemma::ConfigAttr Importer::configAttr() {
   NamedAttrList list;
   list.append("hidden", i64(config.hidden));
+  if (hasBlocks())
+    list.append("image_blocks", b.getBoolAttr(true));
   list.append("layers", i64(config.layers));
   list.append("max_context", i64(config.maxContext));
   list.append("model_type", b.getStringAttr(config.modelType));
@@ -146,6 +152,8 @@ gemma::ConfigAttr Importer::configAttr() {
   list.append("ple_width", i64(config.pleWidth));
   list.append("rope_global", ropeAttr(config.globalRope));
   list.append("rope_local", ropeAttr(config.localRope));
+  if (config.softRows())
+    list.append("soft_rows", b.getBoolAttr(true));
   list.append("softcap", f64(config.softcap));
   list.append("variant", b.getStringAttr(config.variant));
   list.append("vocab", i64(config.vocab));
@@ -189,8 +197,10 @@ Value Importer::attention(Value h) {
     appendKv(x);
   Value q = linear("q_proj", x, own("q"), config.heads * current().headDim);
   q = rope("q", norm("q_norm", q, own("q_norm"), current().headDim));
-  Value a = gemma::AttentionOp::create(b, at("attn_out"), q.getType(), q, slot,
-                                       pos, Value(), cache());
+  // Global layers are causal in every model (docs/model/vision.md#8.3).
+  Value a =
+      gemma::AttentionOp::create(b, at("attn_out"), q.getType(), q, slot, pos,
+                                 current().global ? Value() : end, cache());
   Value o = linear("attn_proj", a, own("o"), config.hidden);
   return add("ffn_residual", h,
              norm("attn_norm", o, own("post_attn"), config.hidden));
@@ -259,12 +269,21 @@ void Importer::addStep() {
   };
   SmallVector<Type> inputs = {perRow, perRow, perRow, table(config.localRope),
                               table(config.globalRope)};
+  SmallVector<StringRef> names = {"ids", "slot", "pos", "rope_local",
+                                  "rope_global"};
+  if (config.softRows()) {
+    inputs.push_back(rows(config.hidden));
+    names.push_back("soft");
+  }
+  if (hasBlocks()) {
+    inputs.push_back(perRow);
+    names.push_back("end");
+  }
   auto type =
       b.getFunctionType(inputs, {rows(config.hidden), rows(config.vocab)});
   auto function =
       func::FuncOp::create(b, b.getUnknownLoc(), gemma::stepName, type);
   function->setAttr(gemma::segmentAttr, b.getStringAttr(gemma::stepName));
-  const char *names[] = {"ids", "slot", "pos", "rope_local", "rope_global"};
   Block *body = function.addEntryBlock();
   for (unsigned i = 0; i < inputs.size(); ++i) {
     function.setArgAttr(i, gemma::argAttr, b.getStringAttr(names[i]));
@@ -275,11 +294,15 @@ void Importer::addStep() {
   pos = body->getArgument(2);
   ropeLocal = body->getArgument(3);
   ropeGlobal = body->getArgument(4);
+  soft = config.softRows() ? body->getArgument(5) : Value();
+  end = hasBlocks() ? body->getArgument(6) : Value();
 
   b.setInsertionPointToStart(body);
   Value h = gemma::EmbedOp::create(
-      b, at("embed"), rows(config.hidden), ids, Value(), symbol("embed"),
-      f64(config.embedScale), DenseI64ArrayAttr(), gemma::SoftModeAttr());
+      b, at("embed"), rows(config.hidden), ids, soft, symbol("embed"),
+      f64(config.embedScale), DenseI64ArrayAttr(),
+      soft ? gemma::SoftModeAttr::get(b.getContext(), gemma::SoftMode::Row)
+           : gemma::SoftModeAttr());
   Value ple = config.pleWidth ? pleInputs(h) : Value();
   for (int64_t i = 0; i < config.layers; ++i)
     h = layer(i, h, ple);

@@ -4,6 +4,7 @@
 #include "runtime/app/commands.h"
 #include "runtime/app/divergence.h"
 #include "runtime/app/eval_input.h"
+#include "runtime/app/items.h"
 #include "runtime/app/json.h"
 #include "runtime/app/program.h"
 #include "runtime/app/reference_file.h"
@@ -22,7 +23,7 @@ namespace {
 struct Request {
   Options machine;
   TextInput input;
-  std::optional<std::string> token_file, split, logits, hidden, kl;
+  std::optional<std::string> token_file, split, logits, hidden, kl, media;
   int64_t window = 0; // 0: one sequence
   int64_t held = EvalInput::HELD;
   bool json = false;
@@ -65,10 +66,48 @@ Syntax Request::syntax() {
       {"--json", "", "", "print JSON", &json},
       // For tests: so many tokens are kept as they are.
       {"--test-held", "", "N", "", &held, 0, EvalInput::HELD, true},
+      // For tests: per token of the window a pair of i32 (row of the f32 rows
+      // that follow, or -1; Item::left).
+      {"--test-media", "", "FILE", "", &media, 0, 0, true},
   };
   for (std::vector<Flag> more : {own, machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
+}
+
+// What --test-media says of the tokens of a window.
+struct TestMedia {
+  std::vector<Item> items; // id: the row, or -1
+  std::vector<float> soft;
+
+  Status read(const std::string &path, size_t tokens);
+  int64_t longest_block() const {
+    int32_t most = 0;
+    for (const Item &item : items)
+      most = std::max(most, item.left);
+    return most;
+  }
+  void put_into(Items &window, int64_t stride) const {
+    for (size_t i = 0; i < std::min(items.size(), window.size()); ++i)
+      window.list[i] = {items[i].id < 0 ? window.list[i].id : ~items[i].id,
+                        items[i].left};
+    window.soft = soft.data();
+    window.soft_count = int32_t(int64_t(soft.size()) / stride);
+  }
+};
+
+Status TestMedia::read(const std::string &path, size_t tokens) {
+  FILE *file = fopen(path.c_str(), "rb");
+  if (!file)
+    return failure(BAD_INPUT, "cannot read '%s'", path.c_str());
+  items.resize(tokens);
+  for (Item &item : items)
+    if (fread(&item, sizeof item, 1, file) != 1)
+      item = {-1, 0};
+  for (float x; fread(&x, sizeof x, 1, file) == 1;)
+    soft.push_back(x);
+  fclose(file);
+  return {};
 }
 
 class Scorer {
@@ -82,6 +121,7 @@ public:
   TensorFile logits, hidden;
   ReferenceFile reference;
   Divergence divergence;
+  TestMedia media;
 
 private:
   Status score();
@@ -90,7 +130,7 @@ private:
 
   Program &program;
   EvalInput &input;
-  std::vector<int32_t> window;
+  Items window;
   size_t begin = 0;  // first token of this step, in the window
   uint64_t done = 0; // tokens of all windows
 };
@@ -116,7 +156,7 @@ Status Scorer::take(const Results &g) {
   for (int32_t r = 0; r < g.rows && problem.ok(); ++r) {
     const float *row = g.logits + r * g.logits_stride;
     size_t token = begin + size_t(g.first + r);
-    int32_t target = token + 1 < window.size() ? window[token + 1] : -1;
+    int32_t target = token + 1 < window.size() ? window.list[token + 1].id : -1;
     predicted += target >= 0;
     if (reference.is_open())
       problem = compare(row, target);
@@ -132,14 +172,24 @@ Status Scorer::take(const Results &g) {
 
 // Scores the window.
 Status Scorer::score() {
-  std::vector<Row> rows(size_t(program.plan.batch));
+  std::vector<Row> rows(size_t(program.plan.rows));
+  const bool has_blocks = program.manifest().model()->image_blocks();
   for (begin = 0; begin < window.size();) {
-    size_t n = std::min(rows.size(), window.size() - begin);
-    for (size_t r = 0; r < n; ++r)
-      rows[r] = {window[begin + r], 0, int32_t(begin + r), true};
+    const int64_t left = int64_t(window.size() - begin),
+                  most = program.plan.batch;
+    const size_t n =
+        size_t(has_blocks ? step_items(&window.list[begin], left, most)
+                          : std::min(left, most));
+    for (size_t r = 0; r < n; ++r) {
+      const Item &item = window.list[begin + r];
+      rows[r] = {item.id, 0, int32_t(begin + r), true,
+                 has_blocks ? item.end_at(int64_t(begin + r)) : 0};
+    }
     Job job;
     job.rows = rows.data();
     job.count = int32_t(n);
+    job.soft = window.soft;
+    job.soft_count = window.soft_count;
     job.ask.output = Output::Hidden;
     if (Status s = step(*program.engine, job); !s.ok())
       return s;
@@ -170,11 +220,15 @@ Status Scorer::run() {
   if (Status s = input.rewind(); !s.ok())
     return s;
   do {
-    if (Status s = input.next(window, program.plan.context); !s.ok())
+    std::vector<int32_t> ids;
+    if (Status s = input.next(ids, program.plan.context); !s.ok())
       return s;
+    window = Items(ids);
+    media.put_into(window,
+                   (program.manifest().model()->hidden() + 31) / 32 * 32);
     if (Status s = score(); !s.ok())
       return s;
-  } while (!window.empty());
+  } while (window.size());
   if (reference.is_open())
     nll = divergence.nll();
   return {};
@@ -276,11 +330,16 @@ Status eval(Request &request) {
                                 std::min<int64_t>(most, 8192)));
   if (Status s = check_length(longest, request.machine.context); !s.ok())
     return s;
+  Scorer scorer(program, input);
+  if (request.media) {
+    if (Status s = scorer.media.read(*request.media, longest); !s.ok())
+      return s;
+    request.machine.block = scorer.media.longest_block();
+  }
   if (Status s = program.start(request.machine); !s.ok())
     return s;
 
   watch_signals();
-  Scorer scorer(program, input);
   if (Status s = open_files(request, program, input, scorer); !s.ok())
     return s;
   if (Status s = scorer.run(); !s.ok())

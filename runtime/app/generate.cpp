@@ -15,8 +15,9 @@ namespace mf = gemmac::manifest;
 enum : int64_t { SILENCE_NS = 1000000000 };
 
 Generator::Generator(Program &program, const GenerateOptions &options)
-    : program(program), options(options) {
-  rows.resize(size_t(program.plan.batch));
+    : program(program), options(options),
+      has_blocks(program.manifest().model()->image_blocks()) {
+  rows.resize(size_t(program.plan.rows));
   const mf::Sampling *s = program.manifest().sampling();
   if (!s)
     return;
@@ -50,14 +51,21 @@ int32_t Generator::sample_last() {
                        options.random, candidates(*program.engine));
 }
 
-// One step of at most a batch; the last row's token is sampled if `next`.
-Status Generator::feed(const int32_t *ids, int64_t count, int32_t *next) {
-  for (int64_t r = 0; r < count; ++r)
-    rows[size_t(r)] = {ids[r], 0, int32_t(position + r),
-                       options.no_kv_skip || (next && r == count - 1)};
+// One step of at most a batch or a block; the last row's token is sampled if
+// `next`.
+Status Generator::feed(const Items &items, size_t first, int64_t count,
+                       int32_t *next) {
+  for (int64_t r = 0; r < count; ++r) {
+    const Item &item = items.list[first + size_t(r)];
+    rows[size_t(r)] = {item.id, 0, int32_t(position + r),
+                       options.no_kv_skip || (next && r == count - 1),
+                       has_blocks ? item.end_at(position + r) : 0};
+  }
   Job job;
   job.rows = rows.data();
   job.count = int32_t(count);
+  job.soft = items.soft;
+  job.soft_count = items.soft_count;
   job.ask.output = !next                             ? Output::Hidden
                    : top_is_enough(options.sampling) ? Output::Top
                                                      : Output::Logits;
@@ -97,8 +105,7 @@ Status Generator::rewind(int64_t tokens) {
 }
 
 // Reads the prompt; samples behind it.
-Status Generator::read(const std::vector<int32_t> &prompt, int64_t keep,
-                       int32_t &next) {
+Status Generator::read(const Items &prompt, int64_t keep, int32_t &next) {
   Notice progress("");
   const int64_t begin = now_ns();
   if (!program.plan.checkpoints)
@@ -112,12 +119,13 @@ Status Generator::read(const std::vector<int32_t> &prompt, int64_t keep,
       progress.change(
           "reading the prompt: " + std::to_string(100 * at / prompt.size()) +
           " % of " + std::to_string(prompt.size()) + " tokens");
-    int64_t n = std::min<int64_t>(int64_t(prompt.size() - at),
-                                  pace.rows(program.plan.batch));
+    const int64_t most = pace.rows(program.plan.batch);
+    int64_t n = int64_t(prompt.size() - at);
+    n = has_blocks ? step_items(&prompt.list[at], n, most) : std::min(n, most);
     if (position < keep)
       n = std::min(n, keep - position);
     bool last = at + size_t(n) == prompt.size();
-    if (Status s = feed(prompt.data() + at, n, last ? &next : nullptr); !s.ok())
+    if (Status s = feed(prompt, at, n, last ? &next : nullptr); !s.ok())
       return s;
     at += size_t(n);
     pace.add(n, now_ns() - started);
@@ -128,7 +136,7 @@ Status Generator::read(const std::vector<int32_t> &prompt, int64_t keep,
   return checkpoint(*program.engine, Keep::Save, 0, 0);
 }
 
-Status Generator::run(const std::vector<int32_t> &prompt,
+Status Generator::run(const Items &prompt,
                       const std::function<bool(int32_t)> &give, End &end,
                       int64_t keep) {
   end = End::Length;
@@ -136,7 +144,7 @@ Status Generator::run(const std::vector<int32_t> &prompt,
           check_length(size_t(position) + prompt.size(), program.plan.context);
       !s.ok())
     return s;
-  if (options.most == 0 || prompt.empty())
+  if (options.most == 0 || prompt.list.empty())
     return {};
   int32_t next = -1;
   if (Status s = read(prompt, keep, next); !s.ok())
@@ -154,7 +162,7 @@ Status Generator::run(const std::vector<int32_t> &prompt,
       return end = End::Context, Status{};
     if (interrupted())
       return end = End::Interrupted, Status{};
-    if (Status s = feed(&next, 1, &next); !s.ok())
+    if (Status s = feed(Items({next}), 0, 1, &next); !s.ok())
       return s;
   }
 }

@@ -2,6 +2,7 @@
 // sampling. Used by `run` and `chat`; knows no text.
 #pragma once
 
+#include "runtime/app/items.h"
 #include "runtime/app/pace.h"
 #include "runtime/app/program.h"
 
@@ -28,10 +29,15 @@ public:
   // Continues slot 0, which holds `length()` tokens, with `prompt` and
   // generates. `give` receives every generated id, a stop id included, and
   // says whether anybody still reads (if not: End::Unread). Checkpoint 0 keeps
-  // the slot as it is when it holds `keep` tokens, if the prompt gets there.
+  // the slot as it is when it holds `keep` tokens (not inside a block), if the
+  // prompt gets there. With blocks: started with Options.block.
+  Status run(const Items &prompt, const std::function<bool(int32_t)> &give,
+             End &end, int64_t keep = -1);
   Status run(const std::vector<int32_t> &prompt,
              const std::function<bool(int32_t)> &give, End &end,
-             int64_t keep = -1);
+             int64_t keep = -1) {
+    return run(Items(prompt), give, end, keep);
+  }
 
   // Tokens that the slot holds; the last generated one is not among them.
   int64_t length() const { return position; }
@@ -41,12 +47,13 @@ public:
   bool is_stop(int32_t id) const;
 
 private:
-  Status feed(const int32_t *ids, int64_t count, int32_t *next);
-  Status read(const std::vector<int32_t> &prompt, int64_t keep, int32_t &next);
+  Status feed(const Items &items, size_t first, int64_t count, int32_t *next);
+  Status read(const Items &prompt, int64_t keep, int32_t &next);
   int32_t sample_last();
 
   Program &program;
   GenerateOptions options;
+  const bool has_blocks;
   std::vector<uint32_t> mask; // empty: nothing is suppressed
   std::vector<Row> rows;
   int64_t position = 0;

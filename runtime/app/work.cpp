@@ -14,6 +14,9 @@ Extent extent_of(const gm_ctx &ctx, int64_t window) {
     e.keys[GM_LOCAL] +=
         tile.rows +
         std::min<int64_t>(tile.pos0, std::max<int64_t>(window, 1) - 1);
+    if (const auto *ends = static_cast<const int32_t *>(ctx.io[GM_IO_end]))
+      e.keys[GM_LOCAL] +=
+          std::max(0, ends[tile.row0 + tile.rows - 1] - tile.pos0 - tile.rows);
   }
   return e;
 }

@@ -21,7 +21,7 @@ enum { BODY, TAIL, STEPS };
 
 // The context of body or tail; the runtime writes its step arrays.
 struct Step : Context {
-  int32_t *slot, *pos;            // of each row
+  int32_t *slot, *pos, *end;      // of each row; end: null without blocks
   uint64_t ple_offset, ple_bytes; // slice of a row of the table
 
   template <typename T>
@@ -45,12 +45,17 @@ struct Engine {
   int32_t *page[2];   // tables of slots, then of checkpoints
   Sequence *sequence; // slots, then checkpoints
   Pool pool[2];
+  // Of each sequence, with blocks: a bit per position, set if its row is in the
+  // block of the row before it.
+  uint32_t *inner;
+  int64_t inner_words; // of a sequence; 0: no blocks
   Candidate *candidates;
   int64_t jobs;
   int32_t wanted; // rows of the tail in the last step
   Results results;
   float *logsumexp; // of the outputs
 
+  bool takes_soft;
   int64_t vocab, inputs, hidden_stride, logits_stride, window, pairs[2];
   int ple_fd = -1;
   uint64_t ple_table, ple_row_bytes; // position in ple_fd; 0 bytes: no table
@@ -58,6 +63,12 @@ struct Engine {
   Span classes[3]; // slot classes, for Options::poison
   uint8_t *stacks; // of the workers
 };
+
+// Whether position `position` of a sequence is inside a block.
+inline bool is_inner(const Engine &e, int32_t sequence, int64_t position) {
+  return e.inner_words && position < e.sequence[sequence].length &&
+         e.inner[sequence * e.inner_words + position / 32] >> position % 32 & 1;
+}
 
 int64_t pages_wanted(Engine &engine, int32_t slot, int64_t position,
                      int64_t rows);

@@ -129,6 +129,11 @@ void lay_out_step(Arena &arena, const Plan &plan, const mf::Model &m, Step &s) {
   s.slot = arena.take<int32_t>(rows);
   s.pos = arena.take<int32_t>(rows);
   ints(GM_IO_ids, rows);
+  if (m.soft_rows())
+    ints(GM_IO_soft_row, rows);
+  if (m.image_blocks())
+    ints(GM_IO_end, rows);
+  s.end = s.array<int32_t>(GM_IO_end);
   ints(GM_IO_want, rows);
   ints(GM_IO_parts_local, rows);
   ints(GM_IO_parts_global, rows);
@@ -206,6 +211,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
     e.pool[kind].reset(holders, plan.pages[kind], options.scatter);
   }
   e.sequence = arena.take<Sequence>(sequences);
+  e.inner_words = m.image_blocks() ? (plan.context + 31) / 32 : 0;
+  e.inner = arena.take<uint32_t>(mul(sequences, uint64_t(e.inner_words)));
   arena.term("pages", "page tables, slots and checkpoints");
   e.stacks = arena.take_bytes(mul(workers, STACK_BYTES), SMALL_PAGE);
   arena.term("stacks", "stacks of the workers");
@@ -234,6 +241,7 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
                 {"batch", o.batch, 1, 1 << 20},
                 {"threads", o.threads, 0, MAX_THREADS},
                 {"slots", o.slots, 1, 4096},
+                {"block", o.block, 0, 1 << 20},
                 {"checkpoints", o.checkpoints, 0, 4096}};
   for (const auto &l : limits)
     if (l.value < l.least || l.value > l.most)
@@ -242,8 +250,15 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   plan.context =
       o.context ? o.context : std::min<int64_t>(m.max_context(), 8192);
   plan.batch = std::min(o.batch, plan.context * o.slots);
-  plan.rows = int64_t(round_up(uint64_t(plan.batch), GM_FEW_ROWS));
-  plan.slot_rows = std::min(o.slot_rows ? o.slot_rows : plan.batch, plan.batch);
+  const int64_t block = m.image_blocks() ? o.block : 0;
+  if (block > plan.context)
+    return failure(USAGE,
+                   "a block of %lld rows needs a context of as many, got %lld",
+                   (long long)block, (long long)plan.context);
+  plan.rows =
+      int64_t(round_up(uint64_t(std::max(plan.batch, block)), GM_FEW_ROWS));
+  plan.slot_rows = std::max(
+      std::min(o.slot_rows ? o.slot_rows : plan.batch, plan.batch), block);
   plan.outputs = int64_t(
       round_up(uint64_t(std::min(o.outputs ? o.outputs : o.slots, plan.rows)),
                GM_FEW_ROWS));
@@ -346,6 +361,7 @@ Status find_entries(Engine &e) {
 
 void fill_constants(Engine &e) {
   const mf::Model &m = *e.file->manifest->model();
+  e.takes_soft = m.soft_rows();
   e.vocab = e.inputs = m.vocab();
   e.window = m.window();
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {

@@ -3,6 +3,7 @@
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace gm {
 
@@ -110,6 +111,9 @@ void share(Engine &e, int32_t from, int32_t to) {
       e.pool[kind].share(number(e, kind, to, i) = number(e, kind, from, i));
   }
   s.length = source.length;
+  if (e.inner_words)
+    memcpy(e.inner + to * e.inner_words, e.inner + from * e.inner_words,
+           size_t(e.inner_words) * sizeof *e.inner);
 }
 
 Status check_sequence(int32_t index, int64_t count, const char *what) {
@@ -166,7 +170,7 @@ void own_pages(Engine &e, int32_t slot, int64_t position, int64_t rows) {
 
 bool can_continue(const Engine &e, int32_t slot, int64_t position) {
   const Sequence &s = e.sequence[slot];
-  return position <= s.length &&
+  return position <= s.length && !is_inner(e, slot, position) &&
          (position == 0 ||
           first_seen(e, GM_LOCAL, position) >= s.first[GM_LOCAL]);
 }
@@ -182,9 +186,11 @@ Status slot_truncate(Engine &e, int32_t slot, int64_t length) {
     return s;
   if (length < 0 || !can_continue(e, slot, length))
     return failure(RUN_ERROR,
-                   "slot %d has %lld rows and cannot go back to %lld: the "
-                   "sliding window's keys are gone",
-                   slot, (long long)e.sequence[slot].length, (long long)length);
+                   "slot %d has %lld rows and cannot go back to %lld: %s", slot,
+                   (long long)e.sequence[slot].length, (long long)length,
+                   length > 0 && is_inner(e, slot, length)
+                       ? "that is inside a block of images"
+                       : "the sliding window's keys are gone");
   for (int kind : {GM_LOCAL, GM_GLOBAL})
     cut(e, slot, kind, pages_of(length));
   e.sequence[slot].length = length;

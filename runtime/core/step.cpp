@@ -16,8 +16,12 @@ namespace {
 
 //===- checks -------------------------------------------------------------===//
 
-Status check_row(const Engine &e, const Row &row, int32_t index) {
-  if (row.id < 0 || row.id >= e.inputs)
+Status check_row(const Engine &e, const Job &job, int32_t index) {
+  const Row &row = job.rows[index];
+  if (row.id < 0 && e.takes_soft && (!job.soft || ~row.id >= job.soft_count))
+    return failure(USAGE, "row %d: takes soft row %d, the step has %d", index,
+                   ~row.id, job.soft ? job.soft_count : 0);
+  if ((row.id < 0 && !e.takes_soft) || row.id >= e.inputs)
     return failure(BAD_INPUT,
                    "row %d: token id %d is outside the vocabulary 0..%lld",
                    index, row.id, (long long)e.inputs - 1);
@@ -37,6 +41,12 @@ Status check_start(const Engine &e, const Row &row) {
     return failure(RUN_ERROR,
                    "slot %d has %lld rows, cannot go on at position %d",
                    row.slot, (long long)s.length, row.pos);
+  if (is_inner(e, row.slot, row.pos))
+    return failure(
+        RUN_ERROR,
+        "slot %d cannot go back to position %d: it is inside a block "
+        "of images, whose first rows have seen its last ones",
+        row.slot, row.pos);
   if (!can_continue(e, row.slot, row.pos))
     return failure(
         RUN_ERROR,
@@ -59,6 +69,27 @@ Run run_at(const Job &job, int32_t first) {
   return {job.rows + first, end - first};
 }
 
+// A block is whole: its rows have one end and are all there.
+Status check_blocks(const Engine &e, int32_t first, const Run &run) {
+  for (int64_t r = 0; r < run.rows; ++r) {
+    const Row &row = run.first[r];
+    if (row.end && (!e.inner_words || row.end <= row.pos))
+      return failure(
+          USAGE,
+          "row %lld: a block that ends at %d at position %d; expects "
+          "0%s",
+          (long long)(first + r), row.end, row.pos,
+          e.inner_words ? " or a later one" : ", this model has no blocks");
+    if (row.end > row.pos + 1 &&
+        (r + 1 == run.rows || run.first[r + 1].end != row.end))
+      return failure(USAGE,
+                     "row %lld: its block ends at %d, so expects the row of "
+                     "position %d in the same step and block",
+                     (long long)(first + r), row.end, row.pos + 1);
+  }
+  return {};
+}
+
 Status check_run(Engine &e, int32_t first, const Run &run) {
   Sequence &s = e.sequence[run.first->slot];
   if (s.stamp == e.jobs)
@@ -77,6 +108,8 @@ Status check_run(Engine &e, int32_t first, const Run &run) {
       return failure(RUN_ERROR, "row %lld: expects position %d, got %d",
                      (long long)(first + r), run.first[r - 1].pos + 1,
                      run.first[r].pos);
+  if (Status s = check_blocks(e, first, run); !s.ok())
+    return s;
   return check_start(e, *run.first);
 }
 
@@ -97,7 +130,7 @@ Status check_job(Engine &e, const Job &job) {
                    (long long)e.plan.rows, job.count);
   int32_t wanted = 0;
   for (int32_t r = 0; r < job.count; ++r) {
-    if (Status s = check_row(e, job.rows[r], r); !s.ok())
+    if (Status s = check_row(e, job, r); !s.ok())
       return s;
     wanted += job.rows[r].want;
   }
@@ -124,6 +157,12 @@ void advance_slots(Engine &e, const Job &job) {
   for (int32_t r = 0; r < job.count;) {
     Run run = run_at(job, r);
     own_pages(e, run.first->slot, run.first->pos, run.rows);
+    for (int64_t i = 0; e.inner_words && i < run.rows; ++i) {
+      const Row &row = run.first[i];
+      uint32_t &word = e.inner[row.slot * e.inner_words + row.pos / 32];
+      const uint32_t bit = 1u << row.pos % 32;
+      word = i && run.first[i - 1].end > row.pos ? word | bit : word & ~bit;
+    }
     r += int32_t(run.rows);
   }
 }
@@ -132,10 +171,16 @@ void advance_slots(Engine &e, const Job &job) {
 
 void fill_rows(Step &s, const Job &job, const int32_t *rows, int32_t count) {
   s.ctx.rows = count;
-  int32_t *ids = s.array<int32_t>(GM_IO_ids);
+  int32_t *ids = s.array<int32_t>(GM_IO_ids),
+          *soft_row = s.array<int32_t>(GM_IO_soft_row);
+  s.ctx.io[GM_IO_soft] = const_cast<float *>(job.soft);
   for (int32_t r = 0; r < count; ++r) {
     const Row &row = job.rows[rows ? rows[r] : r];
-    ids[r] = row.id;
+    ids[r] = std::max(row.id, 0);
+    if (soft_row)
+      soft_row[r] = row.id < 0 ? ~row.id : -1;
+    if (s.end)
+      s.end[r] = row.end;
     s.slot[r] = row.slot;
     s.pos[r] = row.pos;
   }
@@ -162,6 +207,8 @@ void fill_splits(Step &s, int kind, int64_t window) {
   for (int32_t t = 0; t < s.ctx.tiles; ++t) {
     const gm_tile &tile = s.array<gm_tile>(GM_IO_tile)[t];
     int32_t end = tile.pos0 + tile.rows;
+    if (kind == GM_LOCAL && s.end) // those of rows ascend
+      end = std::max(end, s.end[tile.row0 + tile.rows - 1]);
     int32_t begin = kind == GM_LOCAL
                         ? int32_t(std::max<int64_t>(0, tile.pos0 - window + 1))
                         : 0;

@@ -30,11 +30,11 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
 // -----
 
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
-func.func @body(%ids: tensor<?xi32> {gemma.arg = "end"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "mask"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
-// expected-error @-4 {{argument 0 ('end') is no step array that kernels know}}
+// expected-error @-4 {{argument 0 ('mask') is no step array that kernels know}}
 
 // -----
 
@@ -79,10 +79,10 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {g
 
 // -----
 
-// Rows of another encoder.
+// A part of a row, which is looked up for per-layer inputs alone.
 gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
 func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
-  // expected-error @+1 {{unsupported: soft rows and column ranges of an embedding}}
+  // expected-error @+1 {{unsupported: `soft zero` and column ranges of an embedding}}
   %h = gemma.embed %ids, @e columns [0, 64] scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
@@ -262,10 +262,36 @@ gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
 gemma.weight @q from "q" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.weight @o from "o" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
 gemma.cache @kv heads 1 dim 32 window 0 {format = "bf16"}
-func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_global"}, %end: tensor<?xi32> {gemma.arg = "end"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
   %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
-  // expected-error @+1 {{unsupported: attention to image blocks}}
+  // expected-error @+1 {{unsupported: blocks of images on a layer without a window; it is causal in every model}}
+  %y = gemma.attention_block %h at (%slot, %pos), %rope end(%end : tensor<?xi32>) norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// Positions are no ends of blocks.
+gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @n from "n" : tensor<64xf32> {act = "f32", format = "f32"}
+gemma.weight @hn from "hn" : tensor<32xf32> {act = "f32", format = "f32"}
+gemma.weight @q from "q" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @o from "o" : tensor<64x64xf32> {act = "bf16", format = "bf16"}
+gemma.cache @kv heads 1 dim 32 window 8 {format = "bf16"}
+// expected-error @+1 {{argument 2 ('pos') is no step array that kernels know}}
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %slot: tensor<?xi32> {gemma.arg = "slot"}, %pos: tensor<?xi32> {gemma.arg = "pos"}, %rope: tensor<?x16x2xf32> {gemma.arg = "rope_local"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   %y = gemma.attention_block %h at (%slot, %pos), %rope end(%pos : tensor<?xi32>) norm(@n) q(@q) q_norm(@hn) o(@o) post(@n) cache(@kv) pairs 16 eps 1.0e-06 : tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x16x2xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+gemma.weight @e from "e" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}, %soft: tensor<?x64xf32> {gemma.arg = "soft"}) -> tensor<?x64xf32> attributes {gemma.segment = "body"} {
+  %h = gemma.embed %ids, @e scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
+  // expected-error @+1 {{expects the soft rows to be the argument 'soft'}}
+  %y = gemma.embed %ids, @e soft row(%h : tensor<?x64xf32>) scale 8.0 : tensor<?xi32> -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
 

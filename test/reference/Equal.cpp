@@ -26,13 +26,24 @@ double difference(const Tensor &a, const Tensor &b) {
 }
 
 // Rows of two sequences in turn, 30 + 17 of them; ids spread over the
-// vocabulary.
-std::vector<Step> steps(int64_t vocab) {
+// vocabulary. With `soft` > 0 columns of soft rows, rows 4 to 9 and 11 to 13 of
+// each are blocks of such (which the model may take for causal).
+std::vector<Step> steps(int64_t vocab, int64_t soft) {
   Step prefill, decode;
+  prefill.soft.cols = decode.soft.cols = soft;
   auto add = [&](Step &step, int64_t slot, int64_t pos) {
     step.ids.push_back((7 + 31 * pos + 17 * slot * (pos + 1)) % vocab);
     step.slots.push_back(slot);
     step.positions.push_back(pos);
+    const int64_t end = pos >= 4 && pos < 10   ? 10
+                        : pos > 10 && pos < 14 ? 14
+                                               : 0;
+    step.ends.push_back(soft ? end : 0);
+    if (!soft || !end)
+      return;
+    step.ids.back() = -1 - step.soft.rows++;
+    for (int64_t i = 0; i < soft; ++i)
+      step.soft.data.push_back(std::sin(double(3 * i + 5 * pos + 7 * slot)));
   };
   for (int64_t i = 0; i < 30; ++i) {
     add(prefill, 0, i);
@@ -80,9 +91,12 @@ bool runEqual(ModuleOp before, ModuleOp after, const WeightSource &weights,
       config ? config.getEntries().getAs<IntegerAttr>("vocab") : IntegerAttr();
   if (!vocab)
     return before.emitError("gemma.config says no vocab"), false;
+  auto hidden = config.getEntries().getAs<IntegerAttr>("hidden");
+  const bool takesSoft = hidden && config.getEntries().get("soft_rows");
   Runner first(before, weights), second(after, weights);
   double worst = 0;
-  for (const Step &step : steps(vocab.getInt())) {
+  for (const Step &step :
+       steps(vocab.getInt(), takesSoft ? hidden.getInt() : 0)) {
     FailureOr<Output> a = first.step(step), b = second.step(step);
     if (failed(a) || failed(b))
       return false;

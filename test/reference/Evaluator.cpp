@@ -172,6 +172,8 @@ LogicalResult Evaluator::run(gemma::EmbedOp op) {
     int64_t id = int64_t(ids.data[r]);
     if (id < 0 && softRows) {
       const Tensor &soft = value(op.getSoft());
+      if (-1 - id >= soft.rows || soft.cols != y.cols)
+        return op.emitError("id ") << id << " has no soft row";
       std::copy_n(soft.row(-1 - id), y.cols, y.row(r));
       continue;
     }
@@ -261,7 +263,8 @@ LogicalResult Evaluator::run(gemma::AttentionOp op) {
   Cache &cache = caches[op.getCache().str()];
   int64_t hd = cacheOp.getDim(), width = cacheOp.getHeads() * hd;
   int64_t window = cacheOp.getWindow(), group = q.cols / width;
-  Tensor y(q.rows, q.cols), seenK(q.rows, width), seenV(q.rows, width);
+  Tensor y(q.rows, q.cols), seenK(q.rows, width), seenV(q.rows, width),
+      seen(q.rows, 3);
   std::vector<double> p;
   for (int64_t r = 0; r < q.rows; ++r) {
     const Slot &slot = cache[int64_t(slots.data[r])];
@@ -269,6 +272,10 @@ LogicalResult Evaluator::run(gemma::AttentionOp op) {
     if (op.getEnd())
       end = std::max(end, int64_t(value(op.getEnd()).data[r]));
     int64_t begin = window ? std::max<int64_t>(0, at - window + 1) : 0;
+    std::copy_n(std::initializer_list<double>{double(begin), double(end),
+                                              double(window)}
+                    .begin(),
+                3, seen.row(r));
     for (int64_t pos = begin; pos < end; ++pos)
       if (pos >= int64_t(slot.written.size()) || !slot.written[pos])
         return op.emitError("reads position ")
@@ -297,6 +304,7 @@ LogicalResult Evaluator::run(gemma::AttentionOp op) {
   }
   observe(op, ".attn_out", ".k", seenK);
   observe(op, ".attn_out", ".v", seenV);
+  observe(op, ".attn_out", ".seen", seen);
   return define(op.getResult(), std::move(y)), success();
 }
 

@@ -48,7 +48,9 @@ public:
       const std::map<std::string, Tensor> &arguments);
 
   // Observed besides the values themselves: ".k" and ".v" beside ".attn_out"
-  // (what the layer reads at the step's positions), ".router_logits" and
+  // (what the layer reads at the step's positions), ".seen" there, too (first
+  // and end of the keys that each row sees, and the window), ".router_logits"
+  // and
   // ".topk_index" beside ".router", ".topk_weight" (times the per-expert scale)
   // beside ".experts_out".
   Observer observer;

@@ -39,10 +39,14 @@ public:
         tolerance(tolerance) {}
 
   bool run() {
-    bool good = name == "decode" ? decode() : prompt();
+    bool good = golden.find(name + ".embeds") ? media()
+                : name == "decode"            ? decode()
+                                              : prompt();
     llvm::outs() << name << ": logits " << text(worstLogits);
     if (compared)
       llvm::outs() << ", " << compared << " values " << text(worstValue);
+    if (masks)
+      llvm::outs() << ", " << masks << " masks";
     if (absent)
       llvm::outs() << ", " << absent << " not computed";
     llvm::outs() << (good ? "\n" : ": FAILED\n");
@@ -64,8 +68,11 @@ private:
   }
   bool checkLogits(const std::vector<double> &got, const std::string &suffix);
   bool checkValue(const SafetensorsEntry &entry, const std::string &what);
+  bool checkMask(const std::string &what, const Tensor &seen);
   bool prompt();
   bool decode();
+  bool media();
+  bool decodeAfter(int64_t position);
 
   Runner runner;
   const GoldenFile &golden;
@@ -73,7 +80,7 @@ private:
   const Tolerance &tolerance;
   Values seen;
   double worstLogits = 0, worstValue = 0;
-  int compared = 0, absent = 0;
+  int compared = 0, absent = 0, masks = 0;
 };
 
 bool Case::checkLogits(const std::vector<double> &got,
@@ -81,10 +88,11 @@ bool Case::checkLogits(const std::vector<double> &got,
   std::optional<std::vector<double>> expected = input(suffix);
   if (!expected)
     return fail(suffix + " is not in the golden file");
-  worstLogits = difference(got, *expected);
-  if (worstLogits <= tolerance.logits)
+  const double d = difference(got, *expected);
+  worstLogits = std::max(worstLogits, d);
+  if (d <= tolerance.logits)
     return true;
-  return fail(suffix + ": differs by " + text(worstLogits) + ", expects " +
+  return fail(suffix + ": differs by " + text(d) + ", expects " +
               text(tolerance.logits));
 }
 
@@ -181,6 +189,75 @@ bool Case::decode() {
   if (d > 1e-9)
     good = fail("logits: decoding and prefill differ by " + text(d));
   return good;
+}
+
+// The keys that an attention has read are those of the recorded mask.
+bool Case::checkMask(const std::string &what, const Tensor &seen) {
+  const std::string mask = seen.row(0)[2] ? "mask_sliding" : "mask_full";
+  std::optional<std::vector<double>> expected = input(mask);
+  if (!expected)
+    return true; // a causal model has none
+  ++masks;
+  for (int64_t r = 0; r < seen.rows; ++r)
+    for (int64_t key = 0; key < seen.rows; ++key)
+      if ((key >= seen.row(r)[0] && key < seen.row(r)[1]) !=
+          ((*expected)[size_t(r * seen.rows + key)] != 0))
+        return fail(what + ": row " + std::to_string(r) + " and key " +
+                    std::to_string(key) + " differ from " + mask);
+  return true;
+}
+
+// The recorded tokens after the prompt, one per step.
+bool Case::decodeAfter(int64_t position) {
+  std::optional<std::vector<double>> ids = input("decode_ids");
+  std::vector<double> logits;
+  for (double id : ids.value_or(std::vector<double>())) {
+    FailureOr<Output> output = runner.step(sequence({int64_t(id)}, position++));
+    if (failed(output))
+      return fail("run: the evaluator failed");
+    llvm::append_range(logits, output->logits.data);
+  }
+  return !ids || checkLogits(logits, "decode_logits");
+}
+
+// One step over a prompt whose rows of media come from its `embeds`.
+bool Case::media() {
+  std::optional<std::vector<double>> ids = input("ids"), types = input("types"),
+                                     embeds = input("embeds");
+  const SafetensorsEntry *logits = golden.find(name + ".logits");
+  if (!ids || !types || !logits || ids->empty() || types->size() != ids->size())
+    return fail("ids, types or logits is not in the golden file");
+  const int64_t rows = int64_t(ids->size()),
+                width = int64_t(embeds->size()) / rows;
+  Step step = sequence(whole(*ids));
+  for (size_t r = 0; r < ids->size(); ++r)
+    if ((*types)[r] != 0) {
+      step.ids[r] = -1 - step.soft.rows++;
+      auto row = embeds->begin() + int64_t(r) * width;
+      step.soft.data.insert(step.soft.data.end(), row, row + width);
+    }
+  step.soft.cols = width;
+  step.ends = blockEnds(whole(*types));
+  step.want.erase(step.want.begin(), step.want.end() - logits->shape[0]);
+  bool good = true;
+  runner.evaluator.observer = [&](llvm::StringRef value, const Tensor &tensor) {
+    if (value.ends_with(".seen"))
+      good &= checkMask(value.str(), tensor);
+    if (value == "embed" && tensor.rows == rows && // the tail's are fewer
+        difference(tensor.data, *embeds) > tolerance.values)
+      good = fail("embeds differ");
+    if (value.consume_front("hidden."))
+      seen["hidden" + value.str()] = tensor;
+  };
+  FailureOr<Output> output = runner.step(step);
+  runner.evaluator.observer = {};
+  if (failed(output))
+    return fail("run: the evaluator failed");
+  good &= checkLogits(output->logits.data, "logits");
+  for (const SafetensorsEntry &entry : golden.entries())
+    if (llvm::StringRef(entry.name).starts_with(name + ".hidden"))
+      good &= checkValue(entry, entry.name.substr(name.size() + 1));
+  return decodeAfter(rows) && good;
 }
 
 } // namespace

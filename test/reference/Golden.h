@@ -35,9 +35,10 @@ struct Tolerance {
   bool partial = false;
 };
 
-// Runs the case (short, mid, offset, long, far or decode) on fresh caches and
-// prints one line with the largest differences, and one more per value beyond
-// its tolerance. True if none is.
+// Runs the case (short, mid, offset, long, far, decode, or a prompt with media
+// that comes with its `embeds`) on fresh caches and prints one line with the
+// largest differences, and one more per value beyond its tolerance. True if
+// none is.
 bool runCase(mlir::ModuleOp module, const WeightSource &weights,
              const GoldenFile &golden, const std::string &name,
              const Tolerance &tolerance);

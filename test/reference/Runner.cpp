@@ -72,11 +72,15 @@ FailureOr<Runner::Arguments> Runner::arguments(const Step &step) {
   FailureOr<Tensor> global = ropeTable("rope_global", step);
   if (failed(local) || failed(global))
     return failure();
+  std::vector<int64_t> ends = step.ends;
+  ends.resize(step.ids.size());
   return Arguments{{"ids", column(step.ids)},
                    {"slot", column(step.slots)},
                    {"pos", column(step.positions)},
                    {"rope_local", std::move(*local)},
-                   {"rope_global", std::move(*global)}};
+                   {"rope_global", std::move(*global)},
+                   {"soft", step.soft},
+                   {"end", column(ends)}};
 }
 
 FailureOr<Output> Runner::step(const Step &step) {
@@ -100,7 +104,9 @@ FailureOr<Output> Runner::step(const Step &step) {
               chosen(step.slots, step.want),
               chosen(step.positions, step.want),
               {},
-              step.ropeOffset};
+              step.ropeOffset,
+              step.soft,
+              step.ends.empty() ? step.ends : chosen(step.ends, step.want)};
   FailureOr<Arguments> few = arguments(wanted);
   if (failed(resid) || failed(few))
     return failure();
@@ -116,6 +122,13 @@ FailureOr<Output> Runner::step(const Step &step) {
   return Output{std::move((*hidden)[0]), std::move((*scores)[0])};
 }
 
+int64_t Runner::hidden() {
+  auto config = module->getAttrOfType<gemma::ConfigAttr>(gemma::configAttr);
+  auto size =
+      config ? config.getEntries().getAs<IntegerAttr>("hidden") : IntegerAttr();
+  return size ? size.getInt() : 0;
+}
+
 FailureOr<std::vector<Tensor>> Runner::top(const Tensor &hidden) {
   auto config = module->getAttrOfType<gemma::ConfigAttr>(gemma::configAttr);
   auto vocab =
@@ -123,6 +136,17 @@ FailureOr<std::vector<Tensor>> Runner::top(const Tensor &hidden) {
   Tensor mask(hidden.rows, vocab ? (vocab.getInt() + 31) / 32 : 1);
   std::fill(mask.data.begin(), mask.data.end(), double(0xffffffff));
   return evaluator.run(find("top"), {{"hidden", hidden}, {"mask", mask}});
+}
+
+std::vector<int64_t> blockEnds(const std::vector<int64_t> &types,
+                               int64_t first) {
+  std::vector<int64_t> ends(types.size());
+  for (size_t r = types.size(); r-- > 0;) {
+    bool goesOn = r + 1 < types.size() && types[r + 1] == types[r];
+    if (types[r] != 0 && types[r] != 3)
+      ends[r] = goesOn ? ends[r + 1] : first + int64_t(r) + 1;
+  }
+  return ends;
 }
 
 Step sequence(std::vector<int64_t> ids, int64_t first, int64_t slot) {

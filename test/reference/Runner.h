@@ -10,7 +10,9 @@ namespace gemmac::reference {
 // The rows of one step. `want` lists the rows whose output is asked for.
 struct Step {
   std::vector<int64_t> ids, slots, positions, want;
-  int64_t ropeOffset = 0; // added to the positions of the rope tables only
+  int64_t ropeOffset = 0;    // added to the positions of the rope tables only
+  Tensor soft;               // row j is that of id -1-j
+  std::vector<int64_t> ends; // of the rows' blocks; empty: there are none
 };
 
 struct Output {
@@ -26,6 +28,7 @@ public:
   // The segment @top on hidden rows: ids and values. Nothing masked.
   mlir::FailureOr<std::vector<Tensor>> top(const Tensor &hidden);
   bool has(llvm::StringRef segment) { return bool(find(segment)); }
+  int64_t hidden(); // columns of the residual, 0 if gemma.config does not say
 
   Evaluator evaluator;
   // Rope tables in double instead of rounded once to f32.
@@ -39,6 +42,12 @@ private:
 
   mlir::ModuleOp module;
 };
+
+// `ends` of rows at positions first, first + 1, ...: one past the last row of
+// the run of equal `types` that a row stands in, 0 where `types` says 0 or 3
+// (text and sound, which are causal).
+std::vector<int64_t> blockEnds(const std::vector<int64_t> &types,
+                               int64_t first = 0);
 
 // A step of `ids` at positions first, first + 1, ... of one slot that wants
 // every row.

@@ -9,7 +9,7 @@
 //   gemma-eval a.mlir --equal-to=b.mlir
 //     compares two modules
 //   gemma-eval --import=FOLDER --ids=2,17,99
-//     prints what comes out
+//     prints what comes out; with --media rows of media stand for some ids
 //   gemma-eval --import=FOLDER --print-import
 //     prints the IR
 //
@@ -39,6 +39,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 
 using namespace mlir;
@@ -61,7 +62,8 @@ cl::opt<std::string> passes("passes", cl::desc("pipeline to run first"),
 cl::opt<std::string> goldenPath("golden", cl::desc("golden.safetensors"),
                                 cl::cat(category));
 cl::list<std::string> cases("case", cl::CommaSeparated,
-                            cl::desc("short, mid, offset, long, far, decode"),
+                            cl::desc("short, mid, offset, long, far, decode, "
+                                     "or a prompt with media"),
                             cl::cat(category));
 cl::list<std::string>
     media("media", cl::CommaSeparated,
@@ -88,6 +90,11 @@ cl::list<int64_t> idList("ids", cl::CommaSeparated, cl::desc("token ids"),
                          cl::cat(category));
 cl::opt<std::string> idsFile("ids-file", cl::desc("whitespace-separated ids"),
                              cl::cat(category));
+cl::opt<std::string>
+    mediaPath("media",
+              cl::desc("per id two i32: row of the f32 rows that follow or -1, "
+                       "rows to the end of its block or 0"),
+              cl::cat(category));
 cl::opt<std::string> logitsOut("logits", cl::desc("write f32 logits, raw"),
                                cl::cat(category));
 cl::opt<bool> roundCaches("round-caches",
@@ -174,6 +181,32 @@ bool readIds(std::vector<int64_t> &ids) {
   return true;
 }
 
+// Puts the soft rows and blocks of --media into a step of all ids. `hidden`
+// columns; rows are that, rounded up to 32, apart.
+bool takeMedia(Step &step, int64_t hidden) {
+  auto buffer = llvm::MemoryBuffer::getFile(mediaPath);
+  const size_t rows = step.ids.size(), stride = size_t(hidden + 31) / 32 * 32;
+  if (!buffer || buffer.get()->getBufferSize() < rows * 8)
+    return false;
+  const char *data = buffer.get()->getBufferStart();
+  step.ends.resize(rows);
+  for (size_t r = 0; r < rows; ++r, data += 8) {
+    int32_t pair[2];
+    std::memcpy(pair, data, sizeof pair);
+    step.ids[r] = pair[0] < 0 ? step.ids[r] : -1 - pair[0];
+    step.ends[r] = pair[1] ? step.positions[r] + pair[1] : 0;
+  }
+  const size_t bytes = size_t(buffer.get()->getBufferEnd() - data);
+  step.soft = Tensor(int64_t(bytes / 4 / stride), hidden);
+  for (int64_t r = 0; r < step.soft.rows; ++r)
+    for (int64_t j = 0; j < hidden; ++j) {
+      float x;
+      std::memcpy(&x, data + (size_t(r) * stride + size_t(j)) * 4, 4);
+      step.soft.row(r)[j] = x;
+    }
+  return true;
+}
+
 void printRow(const char *name, const double *row, int64_t n) {
   llvm::outs() << name;
   for (int64_t i = 0; i < n; ++i)
@@ -205,7 +238,13 @@ int printIds(ModuleOp module, const WeightSource &weights,
     if (!at && prefill)
       n = std::min<size_t>(size_t(prefill), ids.size());
     std::vector<int64_t> part(ids.begin() + at, ids.begin() + at + n);
-    FailureOr<Output> output = runner.step(sequence(part, int64_t(at)));
+    Step step = sequence(part, int64_t(at));
+    if (!mediaPath.empty() && !takeMedia(step, runner.hidden())) {
+      llvm::errs() << "error: expects " << part.size()
+                   << " pairs of i32 and rows in " << mediaPath << "\n";
+      return 2;
+    }
+    FailureOr<Output> output = runner.step(step);
     if (failed(output))
       return 1;
     append(logits, output->logits);
@@ -300,6 +339,8 @@ int run(MLIRContext &context) {
   if (!goldenPath.empty())
     return runGolden(*module, weights);
   std::vector<int64_t> ids;
+  if (!mediaPath.empty() && prefill)
+    return llvm::errs() << "error: --media is for one step\n", 2;
   if (!readIds(ids) || ids.empty()) {
     llvm::errs() << "error: expects --golden, --equal, --equal-to, "
                     "--print-import or token ids\n";

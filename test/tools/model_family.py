@@ -131,10 +131,21 @@ class Model:
         self.loud = r.choice([1.0, 1.0, 4.0]) # how far logits reach
         self.seed = seed
 
+    def take_media(self, blocks):
+        """The decoder takes rows of media, `blocks`: of images whose rows see each other."""
+        self.has_blocks = blocks
+        if "text_config" not in self.root:
+            file = self.root
+            file["model_type"] = "gemma4_text"
+            self.root = {"model_type": "gemma4", "text_config": file,
+                         "tie_word_embeddings": self.text["tie_word_embeddings"]}
+        self.root["vision_config"] = {"model_type": "gemma4_vision"}
+        self.root["text_config"]["use_bidirectional_attention"] = "vision" if blocks else None
+
     def describe(self):
         t = self.text
         kinds = "".join("G" if k == "full_attention" else "s" for k in t["layer_types"])
-        return (f"{self.root['model_type']} {kinds} D{t['hidden_size']} H{t['num_attention_heads']}/"
+        return (f"{self.root['model_type']}{' blocks' if getattr(self, 'has_blocks', False) else ''} {kinds} D{t['hidden_size']} H{t['num_attention_heads']}/"
                 f"{t['num_key_value_heads']} hd{t['head_dim']}/"
                 f"{t.get('global_head_dim') or next(iter(t['per_layer_config'].values()))['head_dim']}"
                 f"{' K=V' if t['attention_k_eq_v'] else ''} W{t['sliding_window']} F{t['intermediate_size']}"

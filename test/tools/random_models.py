@@ -3,7 +3,7 @@
 the reference evaluator (gemma-eval, in double).
 
   random_models.py SEEDS [--target NAME] [--arm] [--stages] [--external]
-                   [--quant] [--keep FOLDER]
+                   [--quant] [--media] [--keep FOLDER]
 
 SEEDS: "3", "0-99" or "1,5,7". For each seed: --quant=f32 logits within 1e-3 of
 the evaluator; the default formats near it on average; both bitwise equal for
@@ -11,7 +11,8 @@ other workers and chunks; greedy generation equal to the argmax of eval's logits
 with stop ids, suppressed ids, -n and a full context. --arm: the same logits on
 arm-neon under qemu-aarch64. --stages: each stage read back by gemma-opt gives
 the stages after it. --external: weights in a file of their own, reused. --quant: q8 and q4 near the
-evaluator on average, bits and stages as above."""
+evaluator on average, bits and stages as above. --media: models that take rows of
+media, half of them with blocks, and such rows in the text that is compared."""
 import argparse
 import os
 import random
@@ -23,6 +24,7 @@ import tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import media_golden
 import model_family
 import safetensors
 
@@ -72,6 +74,8 @@ class Case:
     def __init__(self, seed, folder, a):
         self.a, self.folder = a, folder
         self.model = model_family.Model(seed)
+        if a.media:
+            self.model.take_media(blocks=seed % 2 == 1)
         self.checkpoint = os.path.join(folder, "model")
         self.model.write(self.checkpoint)
         self.r = random.Random(seed)
@@ -79,6 +83,8 @@ class Case:
         size = sum(os.path.getsize(os.path.join(self.checkpoint, f)) for f in os.listdir(self.checkpoint))
         lengths = [1, 2, 9, 17, 40, 66, 130] if size > 4e6 else [1, 9, 17, 65, 130, 257, 300, 520, 700]
         self.ids = self.random_ids(self.r.choice(lengths))
+        if a.media:
+            self.add_media()
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -86,14 +92,35 @@ class Case:
     def random_ids(self, n):
         return [self.r.randrange(self.vocab) for _ in range(n)]
 
+    # Spans of text, sound and images, some back to back.
+    def add_media(self):
+        kinds, next_image = [], 0
+        while len(kinds) < len(self.ids):
+            kind = self.r.choice([0, 3, 1, 1])
+            next_image += 1
+            span = self.r.choice([1, 2, 5, 17, 70, 200])
+            kinds += [kind if kind in (0, 3) else 10 + next_image] * span
+        kinds = kinds[:len(self.ids)]
+        self.pairs = media_golden.items(kinds, self.model.has_blocks)
+        rows = np.random.default_rng(self.r.randrange(1 << 30)).standard_normal(
+            (max(1, sum(kind != 0 for kind in kinds)), self.model.text["hidden_size"]), dtype=np.float32)
+        self.soft = rows
+
+    # What tells eval and gemma-eval of the rows of media, where there are any.
+    def media(self, ids, flag):
+        if not self.a.media or ids != self.ids:
+            return []
+        media_golden.write_media(self.path("media"), self.pairs, self.soft)
+        return [f"{flag}={self.path('media')}"]
+
     def reference(self):
         call(["gemma-eval", f"--import={self.checkpoint}", f"--ids-file={write_ids(self.folder, self.ids)}",
-              f"--logits={self.path('ref')}"])
+              f"--logits={self.path('ref')}", *self.media(self.ids, "--media")])
         return np.fromfile(self.path("ref"), np.float32).reshape(len(self.ids), self.vocab)
 
     def logits(self, program, ids, workers, chunk, run=()):
         call([*run, program, "eval", "--tokens", write_ids(self.folder, ids), "--logits", self.path("out"),
-              "-t", str(workers), "-b", str(chunk)])
+              "-t", str(workers), "-b", str(chunk), *self.media(ids, "--test-media")])
         got = np.array(safetensors.File(self.path("out"))["logits"])
         expect(got.shape == (len(ids), self.vocab), f"logits of shape {got.shape}")
         expect(np.isfinite(got).all(), "logits are not finite")
@@ -228,7 +255,11 @@ class Case:
             self.check_stages(self.r.choice(["--quant=f32", "--quant=none", "--quant=bf16"]),
                               self.r.choice([target, "--target=arm-neon"]))
         if self.a.arm:
-            self.ids, self.expected = self.ids[:40], self.expected[:40]
+            cut = 40
+            if self.a.media: # not inside a block
+                cut = next((n for n in range(cut, 0, -1) if self.pairs[n - 1:n, 1].max(initial=0) <= 1), len(self.ids))
+                self.pairs = self.pairs[:cut]
+            self.ids, self.expected = self.ids[:cut], self.expected[:cut]
             for quant, check in (("f32", self.exact), ("none", self.near)):
                 program = compile_model(self.checkpoint, self.path("arm"), "--quant=" + quant, "--target=arm-neon")
                 check(self.logits(program, self.ids, 2, 7, ["qemu-aarch64"]), "arm " + quant)
@@ -242,7 +273,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("seeds")
     p.add_argument("--target", default="x86-avx512", help="of the programs that run here")
-    for flag in ("arm", "stages", "external", "quant"):
+    for flag in ("arm", "stages", "external", "quant", "media"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--keep", help="where models and programs of failing seeds stay")
     a = p.parse_args()

@@ -10,11 +10,27 @@
 namespace gemmac::test {
 namespace {
 
+// Positions [begin, end) whose rows see each other.
+struct Block {
+  int slot, begin, end;
+};
+
 struct Shape {
   std::string cache, act;
   int heads, group, hd, window;
   int ring = 0; // pages of a ring, 0: every position has its own page
+  std::vector<Block> blocks = {}; // any: family attend_blocks
   int kvHeads() const { return heads / group; }
+  // One past the last position of the block that `p` is in, 0 outside.
+  int blockEnd(int slot, int p) const {
+    for (const Block &b : blocks)
+      if (b.slot == slot && p >= b.begin && p < b.end)
+        return b.end;
+    return 0;
+  }
+  int keysEnd(int slot, int p) const {
+    return std::max(p + 1, blockEnd(slot, p));
+  }
 };
 
 struct Tile {
@@ -27,7 +43,7 @@ KernelSpec attendSpec(const Shape &s, RowClass rows) {
       .set("hd", int64_t(s.hd))
       .set("group", int64_t(s.group));
   c.set("window", int64_t(s.window)).set("cache", s.cache).set("act", s.act);
-  return {"attend", rows, c};
+  return {s.blocks.empty() ? "attend" : "attend_blocks", rows, c};
 }
 
 KernelSpec mergeSpec(const Shape &s) {
@@ -39,6 +55,10 @@ KernelSpec mergeSpec(const Shape &s) {
 using Attend = void (*)(const void *, const gm_tile *, const gm_split *,
                         const uint8_t *, const uint8_t *, const int32_t *,
                         int32_t, void *, int32_t, int32_t, int32_t, int32_t);
+using AttendBlocks = void (*)(const void *, const gm_tile *, const int32_t *,
+                              const gm_split *, const uint8_t *,
+                              const uint8_t *, const int32_t *, int32_t, void *,
+                              int32_t, int32_t, int32_t, int32_t);
 using Merge = void (*)(const void *, const int32_t *, void *, int32_t, int32_t,
                        int32_t, int32_t);
 
@@ -48,8 +68,8 @@ class Step {
 public:
   Step(const Shape &shape, const std::vector<Tile> &list, uint64_t seed);
 
-  std::vector<uint8_t> runMany(Attend f);
-  std::vector<uint8_t> runFew(Attend f, Merge merge);
+  std::vector<uint8_t> runMany(void *f);
+  std::vector<uint8_t> runFew(void *f, Merge merge);
   std::string compare(const std::vector<uint8_t> &y);
   // Keys and values of a position that its slot's table maps.
   void poison(int slot, int pos);
@@ -60,6 +80,12 @@ public:
   std::string problem;
 
 private:
+  void call(void *f, const gm_split *pieces, void *y, int32_t most,
+            int32_t begin, int32_t end);
+  // One past the last key that a row of a tile sees.
+  int keysEnd(int slot, int pos0, int n) const {
+    return s.keysEnd(slot, pos0 + n - 1);
+  }
   int firstKey(int p) const {
     return s.window ? std::max(0, p - s.window + 1) : 0;
   }
@@ -74,7 +100,7 @@ private:
 
   static constexpr int slots = 3, stride = 40;
   int64_t kBytes, vBytes; // of a page
-  std::vector<int32_t> table;
+  std::vector<int32_t> table, ends;
   Buffer q;
   std::vector<uint8_t> k, v;
 };
@@ -106,7 +132,9 @@ Step::Step(const Shape &shape, const std::vector<Tile> &list, uint64_t seed)
   for (int row = 0; const Tile &t : list) {
     tiles.push_back({row, t.rows, t.slot, t.pos0});
     row += t.rows;
-    for (int p = firstKey(t.pos0); p < t.pos0 + t.rows; ++p) {
+    for (int i = 0; i < t.rows; ++i)
+      ends.push_back(s.blockEnd(t.slot, t.pos0 + i));
+    for (int p = firstKey(t.pos0); p < keysEnd(t.slot, t.pos0, t.rows); ++p) {
       int32_t &entry = table[t.slot * stride + p / 64];
       if (entry == 0x7ffffff0) {
         int same = s.ring ? p / 64 - s.ring : -1;
@@ -156,30 +184,39 @@ std::vector<float> Step::read(bool keys, int slot, int pos, int head) const {
   return numbers;
 }
 
-std::vector<uint8_t> Step::runMany(Attend f) {
+void Step::call(void *f, const gm_split *pieces, void *y, int32_t most,
+                int32_t begin, int32_t end) {
+  const uint8_t *keys = poolOf(k.data(), kBytes),
+                *values = poolOf(v.data(), vBytes);
+  if (s.blocks.empty())
+    reinterpret_cast<Attend>(f)(q.data(), tiles.data(), pieces, keys, values,
+                                table.data(), stride, y, rows, most, begin,
+                                end);
+  else
+    reinterpret_cast<AttendBlocks>(f)(q.data(), tiles.data(), ends.data(),
+                                      pieces, keys, values, table.data(),
+                                      stride, y, rows, most, begin, end);
+}
+
+std::vector<uint8_t> Step::runMany(void *f) {
   Buffer y(size_t(roundUp(rows, 8) * encodedBytes(s.act, s.heads * s.hd)));
   int units = int(tiles.size()) * s.kvHeads(), middle = units / 3;
-  f(q.data(), tiles.data(), nullptr, poolOf(k.data(), kBytes),
-    poolOf(v.data(), vBytes), table.data(), stride, y.data(), rows, 0, middle,
-    units);
-  f(q.data(), tiles.data(), nullptr, poolOf(k.data(), kBytes),
-    poolOf(v.data(), vBytes), table.data(), stride, y.data(), rows, 0, 0,
-    middle);
-  f(q.data(), tiles.data(), nullptr, poolOf(k.data(), kBytes),
-    poolOf(v.data(), vBytes), table.data(), stride, y.data(), rows, 0, middle,
-    middle);
+  for (auto [a, b] : {std::pair(middle, units), std::pair(0, middle),
+                      std::pair(middle, middle)})
+    call(f, nullptr, y.data(), 0, a, b);
   if (!y.intact())
     problem = "attend many writes outside y";
   return {y.data(), y.data() + encodedBytes(s.act, elements(rows))};
 }
 
-std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
+std::vector<uint8_t> Step::runFew(void *f, Merge merge) {
   std::vector<gm_split> pieces;
   std::vector<int32_t> parts(rows);
   int most = 1;
   for (size_t t = 0; t < tiles.size(); ++t) {
     const gm_tile &tile = tiles[t];
-    int from = firstKey(tile.pos0), to = tile.pos0 + tile.rows, part = 0;
+    int from = firstKey(tile.pos0),
+        to = keysEnd(tile.slot, tile.pos0, tile.rows), part = 0;
     for (int base = from / 256 * 256; base < to; base += 256)
       pieces.push_back(
           {int32_t(t), std::max(base, from), std::min(base + 256, to), part++});
@@ -192,9 +229,7 @@ std::vector<uint8_t> Step::runFew(Attend f, Merge merge) {
   int units = int(pieces.size()) * s.kvHeads(), middle = units / 2;
   for (auto [a, b] : {std::pair(0, middle), std::pair(middle, units),
                       std::pair(units, units)})
-    f(q.data(), tiles.data(), pieces.data(), poolOf(k.data(), kBytes),
-      poolOf(v.data(), vBytes), table.data(), stride, partials.data(), rows,
-      most, a, b);
+    call(f, pieces.data(), partials.data(), most, a, b);
   int blocks = s.heads * s.hd / 32;
   for (auto [a, b] : {std::pair(0, blocks / 2), std::pair(blocks / 2, blocks)})
     merge(partials.data(), parts.data(), y.data(), rows, most, a, b);
@@ -258,7 +293,7 @@ std::string Step::compare(const std::vector<uint8_t> &y) {
     for (int kv = 0; kv < s.kvHeads(); ++kv) {
       std::vector<std::vector<float>> keys, values; // from `start` on
       const int start = firstKey(t.pos0);
-      for (int j = start; j < t.pos0 + t.rows; ++j) {
+      for (int j = start; j < keysEnd(t.slot, t.pos0, t.rows); ++j) {
         keys.push_back(read(true, t.slot, j, kv));
         values.push_back(read(false, t.slot, j, kv));
       }
@@ -269,7 +304,7 @@ std::string Step::compare(const std::vector<uint8_t> &y) {
           for (int d = 0; d < s.hd; ++d)
             query.push_back(getQuery(s.cache, q.data(), s.hd, at / s.hd, d));
           const size_t from = firstKey(t.pos0 + i) - start,
-                       to = t.pos0 + i + 1 - start;
+                       to = s.keysEnd(t.slot, t.pos0 + i) - start;
           Outputs want =
               attention(query, keys, values, from, to, start, s.cache == "q8");
           for (int d = 0; d < s.hd; ++d) {
@@ -285,7 +320,7 @@ std::string Step::compare(const std::vector<uint8_t> &y) {
 }
 
 // Every row alone must give the bits it gives in its tile.
-std::string alone(Step &step, Attend f, const std::vector<uint8_t> &y) {
+std::string alone(Step &step, void *f, const std::vector<uint8_t> &y) {
   std::vector<gm_tile> all = step.tiles;
   size_t rowBytes = y.size() / step.rows;
   std::string failure;
@@ -303,7 +338,7 @@ std::string alone(Step &step, Attend f, const std::vector<uint8_t> &y) {
 }
 
 // Blocks of 8 bits are those of the f32 results.
-std::string compareQuantized(Attend f32, const Step &step,
+std::string compareQuantized(void *f32, const Step &step,
                              const std::vector<uint8_t> &y) {
   Step exact = step;
   exact.s.act = "f32";
@@ -316,13 +351,13 @@ std::string compareQuantized(Attend f32, const Step &step,
 
 std::string runAttend(const Lookup &find, const Shape &s,
                       const std::vector<Tile> &tiles) {
-  auto many = Attend(find(attendSpec(s, RowClass::Many)));
+  void *many = find(attendSpec(s, RowClass::Many));
   bool isFew = rowsOf(tiles) <= 8;
-  auto few = isFew ? Attend(find(attendSpec(s, RowClass::Few))) : nullptr;
+  void *few = isFew ? find(attendSpec(s, RowClass::Few)) : nullptr;
   auto merge = isFew ? Merge(find(mergeSpec(s))) : nullptr;
   Shape exact = s;
   exact.act = "f32";
-  auto f32 = Attend(find(attendSpec(exact, RowClass::Many)));
+  void *f32 = find(attendSpec(exact, RowClass::Many));
   if (!many)
     return "";
   Step step(s, tiles, 7 * s.hd + s.heads + s.window);
@@ -338,19 +373,19 @@ std::string runAttend(const Lookup &find, const Shape &s,
   return failure;
 }
 
-// A later token of the tile that is no number leaves earlier rows alone.
-std::string runPoison(const Lookup &find, const Shape &s) {
-  auto many = Attend(find(attendSpec(s, RowClass::Many)));
-  auto few = Attend(find(attendSpec(s, RowClass::Few)));
+// Tokens [dirty, 266) of the tile that are no numbers leave earlier rows alone.
+std::string runPoison(const Lookup &find, const Shape &s, int dirty) {
+  void *many = find(attendSpec(s, RowClass::Many));
+  void *few = find(attendSpec(s, RowClass::Few));
   auto merge = Merge(find(mergeSpec(s)));
   if (!many)
     return "";
   Step step(s, {{1, 261, 5}}, 3);
   std::vector<uint8_t> y = step.runMany(many);
-  step.poison(1, 265);
-  step.poison(1, 264);
+  for (int pos = dirty; pos < 266; ++pos)
+    step.poison(1, pos);
   std::vector<uint8_t> z = step.runMany(many), w = step.runFew(few, merge);
-  size_t clean = y.size() / 5 * 3;
+  size_t clean = y.size() / 5 * size_t(dirty - 261);
   if (memcmp(y.data(), z.data(), clean) || memcmp(y.data(), w.data(), clean))
     return "a later row's NaN leaks into an earlier row";
   return "";
@@ -390,21 +425,57 @@ std::vector<Case> attendCases() {
     items.push_back({{cache, cache, 2, 2, 32, 0}, {{0, 120, 8}}});
     items.push_back({{cache, "q8", 8, 4, 96, 0}, {{0, 700, 3}, {1, 0, 1}}});
     items.push_back({{cache, "q8", 4, 1, 32, 8}, window16});
+    // Blocks: in a tile, from tile to tile, at a split's edge, longer than a
+    // page and the window, back to back, of one row.
+    items.push_back({{cache,
+                      "f32",
+                      4,
+                      2,
+                      64,
+                      16,
+                      0,
+                      {{0, 3, 9}, {1, 254, 259}, {2, 40, 45}, {2, 45, 46}}},
+                     {{0, 2, 2}, {1, 253, 3}, {2, 44, 3}}});
+    items.push_back({{cache,
+                      "f32",
+                      8,
+                      4,
+                      96,
+                      64,
+                      0,
+                      {{0, 5, 150}, {1, 1030, 1041}, {1, 1041, 1300}}},
+                     {{0, 0, 16},
+                      {0, 16, 16},
+                      {0, 144, 16},
+                      {1, 1029, 11},
+                      {1, 1040, 16},
+                      {1, 1296, 8}}});
+    items.push_back({{cache, "f32", 8, 8, 256, 512, 0, {{0, 600, 880}}},
+                     {{0, 600, 4}, {1, 0, 1}, {2, 255, 1}}});
+    items.push_back({{cache, "q8", 4, 1, 32, 8, 0, {{0, 6, 30}, {1, 262, 263}}},
+                     {{0, 5, 5}, {1, 261, 3}}});
+    items.push_back({{cache, "f32", 2, 2, 32, 0, 0, {{0, 10, 700}}},
+                     {{0, 0, 16}, {0, 690, 6}, {0, 696, 16}}});
   }
   std::vector<Case> cases;
   for (const Item &item : items) {
     const Shape &s = item.shape;
     cases.push_back(
-        {text("attend %s/%s heads %d group %d hd %d window %d rows %d",
-              s.cache.c_str(), s.act.c_str(), s.heads, s.group, s.hd, s.window,
-              rowsOf(item.tiles)),
+        {text("attend%s %s/%s heads %d group %d hd %d window %d rows %d",
+              s.blocks.empty() ? "" : "_blocks", s.cache.c_str(), s.act.c_str(),
+              s.heads, s.group, s.hd, s.window, rowsOf(item.tiles)),
          [=](const Lookup &find) { return runAttend(find, s, item.tiles); }});
   }
   for (const char *f : {"bf16", "f32", "q8"})
     for (int group : {1, 8}) {
       Shape s = {f, "f32", 8, group, 64, 0};
-      cases.push_back({text("attend %s group %d beside NaN", f, group),
-                       [=](const Lookup &find) { return runPoison(find, s); }});
+      cases.push_back(
+          {text("attend %s group %d beside NaN", f, group),
+           [=](const Lookup &find) { return runPoison(find, s, 264); }});
+      s.blocks = {{1, 262, 265}};
+      cases.push_back(
+          {text("attend_blocks %s group %d beside NaN", f, group),
+           [=](const Lookup &find) { return runPoison(find, s, 265); }});
     }
   return cases;
 }

@@ -46,9 +46,10 @@ TEST(BodyKernels, Arm) {
 TEST(BodyKernels, EveryTargetHasThem) {
   for (const Target &target : targets())
     for (const char *family :
-         {"append", "attend", "attend_all", "conv2d", "depthwise", "heads_kv",
-          "heads_q", "merge", "moe_sort", "rel_attend", "rel_positions",
-          "rope_q", "top", "top_experts", "top_merge", "top_scan"}) {
+         {"append", "attend", "attend_all", "attend_blocks", "conv2d",
+          "depthwise", "heads_kv", "heads_q", "merge", "moe_sort", "rel_attend",
+          "rel_positions", "rope_q", "soft_rows", "top", "top_experts",
+          "top_merge", "top_scan"}) {
       EXPECT_TRUE(findFamily(family)) << family;
       EXPECT_TRUE(hasBodyKernel(family, target))
           << family << " for " << target.name;
@@ -112,30 +113,32 @@ std::vector<Loop> innerLoops(const std::string &assembly) {
 // Scores and weighted values of eight pairs: 16 dots, 8 broadcasts, 2 loads and
 // a few more; no inner loop of attend spills or calls.
 TEST(BodyKernels, AttendInnerLoops) {
-  for (const char *cache : {"bf16", "q8"})
-    for (RowClass rows : {RowClass::Few, RowClass::Many})
-      for (int64_t hd : {256, 512}) {
-        KernelSpec spec = {"attend", rows, {}};
-        spec.constants.set("heads", int64_t(8))
-            .set("hd", hd)
-            .set("group", int64_t(8));
-        spec.constants.set("window", int64_t(512))
-            .set("cache", cache)
-            .set("act", "bf16");
-        int hot = 0;
-        for (const Loop &loop : innerLoops(bodyAssembly(spec, "x86-avx512"))) {
-          EXPECT_EQ(loop.calls, 0) << kernelSymbol(spec);
-          if (!loop.dots)
-            continue;
-          EXPECT_EQ(loop.spills, 0) << kernelSymbol(spec);
-          if (loop.dots == 16) {
-            ++hot;
-            EXPECT_LE(loop.instructions, 34) << kernelSymbol(spec);
-            EXPECT_LE(loop.broadcasts, 8) << kernelSymbol(spec);
+  for (const char *family : {"attend", "attend_blocks"})
+    for (const char *cache : {"bf16", "q8"})
+      for (RowClass rows : {RowClass::Few, RowClass::Many})
+        for (int64_t hd : {256, 512}) {
+          KernelSpec spec = {family, rows, {}};
+          spec.constants.set("heads", int64_t(8))
+              .set("hd", hd)
+              .set("group", int64_t(8));
+          spec.constants.set("window", int64_t(512))
+              .set("cache", cache)
+              .set("act", "bf16");
+          int hot = 0;
+          for (const Loop &loop :
+               innerLoops(bodyAssembly(spec, "x86-avx512"))) {
+            EXPECT_EQ(loop.calls, 0) << kernelSymbol(spec);
+            if (!loop.dots)
+              continue;
+            EXPECT_EQ(loop.spills, 0) << kernelSymbol(spec);
+            if (loop.dots == 16) {
+              ++hot;
+              EXPECT_LE(loop.instructions, 34) << kernelSymbol(spec);
+              EXPECT_LE(loop.broadcasts, 8) << kernelSymbol(spec);
+            }
           }
+          EXPECT_EQ(hot, 2) << kernelSymbol(spec);
         }
-        EXPECT_EQ(hot, 2) << kernelSymbol(spec);
-      }
 }
 
 // Scores and values of eight rows with a word of two bf16: 32 f32 products, 16

@@ -284,6 +284,28 @@ TEST_P(Rows, Embed) {
     }
 }
 
+TEST_P(Rows, SoftRows) {
+  for (int64_t k : some({20, 33, 96})) {
+    const int64_t rows = 6;
+    auto xs = numbers(rows * k), ss = numbers(3 * k);
+    std::vector<int32_t> from = {-1, 2, 0, -1, 2, 1};
+    Bytes x = makeRows(xs, rows, k, "f32", 8), index = makeInts(from),
+          soft = makeRows(ss, 3, k, "f32", 3),
+          y = makeNan(8 * rowBytes("f32", k));
+    KernelSpec spec{"soft_rows", RowClass::Few, {}};
+    spec.constants.set("k", k);
+    runBoth(spec, GetParam(),
+            {{"x", &x}, {"from", &index}, {"soft", &soft}, {"y", &y}}, {"y"},
+            rows);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t j = 0; j < k; ++j)
+        ASSERT_EQ(readElement(y, r, j, rowStride("f32", k), "f32"),
+                  float(from[r] < 0 ? xs[r * k + j] : ss[from[r] * k + j]))
+            << "k " << k << " row " << r << " column " << j;
+    expectPadding(y, rows, k, "f32");
+  }
+}
+
 TEST_P(Rows, PleFinish) {
   for (std::string format : {"f32", "bf16"})
     for (int64_t p : some({16, 40, 256})) {

@@ -99,6 +99,7 @@ TEST(Config, E2B) {
   EXPECT_EQ(m.embedScale, 39.25);
   EXPECT_EQ(m.pleScale, 16);
   EXPECT_TRUE(m.tied && m.vision && m.audio && !m.imageBlocks);
+  EXPECT_TRUE(m.softRows());
   EXPECT_EQ(globals(m), (std::vector<int64_t>{4, 9, 14, 19, 24, 29, 34}));
   EXPECT_EQ(m.lastOwner(), 14);
   EXPECT_EQ(m.localRope.theta, 1e4);
@@ -185,6 +186,7 @@ TEST(Config, TinyModelsInBothSpellings) {
   EXPECT_EQ(e.layer[5].donor, 3);
   EXPECT_EQ(e.layer[5].ffn, 128);
   EXPECT_FALSE(e.vision);
+  EXPECT_FALSE(e.softRows());
   ModelConfig e4 = read(folder("tiny-e4"));
   EXPECT_EQ(e4.layer[5].headDim, 64);
   EXPECT_EQ(e4.layer[4].headDim, 32);
@@ -208,7 +210,7 @@ TEST(Config, TextOnlyForm) {
   ASSERT_TRUE(p.model) << p.message;
   EXPECT_EQ(p.model->modelType, "gemma4_text");
   EXPECT_EQ(p.model->variant, "31B");
-  EXPECT_FALSE(p.model->hasVision);
+  EXPECT_FALSE(p.model->vision);
 }
 
 TEST(Config, Defaults) {
