@@ -208,7 +208,7 @@ TEST(Config, TextOnlyForm) {
   ASSERT_TRUE(p.model) << p.message;
   EXPECT_EQ(p.model->modelType, "gemma4_text");
   EXPECT_EQ(p.model->variant, "31B");
-  EXPECT_FALSE(p.model->hasVision);
+  EXPECT_FALSE(p.model->vision);
 }
 
 TEST(Config, Defaults) {
