@@ -107,6 +107,14 @@ static Offset<fb::Sampling> writeSampling(Builder &b, const SamplingFacts &g) {
       b.CreateVector(narrow(g.suppress)), g.minP, int32_t(g.limit));
 }
 
+static Offset<fb::Medium> writeMedium(Builder &b, const MediumFacts &m) {
+  return fb::CreateMedium(b, b.CreateString(m.kind), m.tower, int32_t(m.begin),
+                          int32_t(m.soft), int32_t(m.end), int32_t(m.budget),
+                          int32_t(m.patch), int32_t(m.pool), m.theta,
+                          int32_t(m.pairs), int32_t(m.positions),
+                          int32_t(m.columns), m.bidirectional);
+}
+
 // One table per element of `list`.
 template <typename List, typename Write>
 static auto writeEach(Builder &b, const List &list, Write write) {
@@ -138,6 +146,9 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
     return fb::CreateSection(b, b.CreateString(s.name), s.offset, s.bytes,
                              s.hash);
   });
+  auto media = writeEach(b, in.media, [&](const MediumFacts &medium) {
+    return writeMedium(b, medium);
+  });
   Offset<fb::Fidelity> fidelity; // null: none
   if (const auto &f = in.fidelity)
     fidelity = fb::CreateFidelity(b, b.CreateString(f->text), f->textHash,
@@ -152,7 +163,7 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
              writePle(b, in.plan), weights, sources, in.plan.weightBytes(),
              b.CreateString(in.weightsId), !in.externalName.empty(),
              b.CreateString(in.externalName), fb::Chat(in.model.chat),
-             writeSampling(b, in.sampling), sections, fidelity));
+             writeSampling(b, in.sampling), sections, fidelity, media));
   return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
 }
 

@@ -29,6 +29,17 @@ struct SamplingFacts {
   int64_t limit = 0;
 };
 
+// What the program takes beside text (manifest table Medium).
+struct MediumFacts {
+  std::string kind;
+  bool tower = false;
+  int64_t begin = -1, soft = -1, end = -1;
+  int64_t budget = 0, patch = 0, pool = 0;
+  double theta = 0;
+  int64_t pairs = 0, positions = 0, columns = 0;
+  bool bidirectional = false;
+};
+
 // What `gemmac --verify` has measured (manifest table Fidelity).
 struct FidelityFacts {
   std::string text;
@@ -47,6 +58,7 @@ struct SectionFacts {
 struct ManifestInput {
   ModelFacts model;
   SamplingFacts sampling;
+  std::vector<MediumFacts> media;
   const Target &target;
   const ProgramPlan &plan;
   const TensorSource &source;

@@ -203,18 +203,41 @@ private:
     int piece = -1;
   };
 
+  // The values of a row whose file has them in another form, canonically.
+  const uint8_t *arrangedRow(const SourceTensor &tensor, int64_t row,
+                             std::vector<float> &to) {
+    const int64_t cols = tensor.cols(),
+                  stored = tensor.form.storedRow(tensor.shape, row);
+    std::vector<float> values(cols);
+    dequantizeRow(tensor.type,
+                  tensor.at(stored * sourceBytes(tensor.type, cols)), cols,
+                  values.data());
+    to.resize(cols);
+    tensor.form.arrange(values.data(), cols, to.data());
+    return reinterpret_cast<const uint8_t *>(to.data());
+  }
+
   // Where row `row` of a member comes from; its values are finite unless that
-  // has ended the packing.
+  // has ended the packing. Valid until the row as many further as the largest
+  // group has.
   SourceRow sourceRow(int64_t member, int64_t row) {
     RowOrigin from = row < weight.rows ? origin(row) : RowOrigin{-1, 0};
     if (from.piece < 0)
       return {};
     const Piece &piece = weight.pieces[from.piece];
     const SourceTensor &tensor = *tensors[from.piece];
-    uint64_t offset = sourceOffset(from.piece, member, from.row) +
-                      sourceBytes(tensor.type, piece.col0);
-    SourceRow part = {tensor.type, tensor.at(offset), piece.col1 - piece.col0,
+    SourceRow part = {tensor.type, nullptr, piece.col1 - piece.col0,
                       from.piece};
+    if (tensor.form.isPlain()) {
+      part.data = tensor.at(sourceOffset(from.piece, member, from.row) +
+                            sourceBytes(tensor.type, piece.col0));
+    } else {
+      part.type = SourceType::F32;
+      part.data =
+          arrangedRow(tensor, member * tensorRows(from.piece) + from.row,
+                      arranged[row % groupRows]) +
+          piece.col0 * sizeof(float);
+    }
     if (int64_t at = firstNonFinite(part.type, part.data, part.n); at >= 0)
       failNonFinite(tensor, (member * tensorRows(from.piece) + from.row) *
                                     tensorCols(from.piece) +
@@ -223,10 +246,12 @@ private:
   }
 
   void failNonFinite(const SourceTensor &tensor, int64_t at) {
-    int64_t block = blockElements(tensor.type);
+    int64_t block = blockElements(tensor.type), cols = tensor.cols();
+    int64_t stored = tensor.form.storedRow(tensor.shape, at / cols) * cols +
+                     tensor.form.storedColumn(at % cols, cols);
     std::vector<float> values(block);
     dequantizeRow(tensor.type,
-                  tensor.at(sourceBytes(tensor.type, at / block * block)),
+                  tensor.at(sourceBytes(tensor.type, stored / block * block)),
                   block, values.data());
     std::string index;
     int64_t rest = at;
@@ -234,9 +259,11 @@ private:
       index = fmt::format("{}{}{}", rest % tensor.shape[d],
                           index.empty() ? "" : ", ", index);
     shared.fail(makeError(ExitCode::BadInput,
-                          "{} expects finite values, got {} at [{}]; the "
+                          "{} expects finite values{}, got {} at [{}]; the "
                           "checkpoint is broken, fetch it again",
-                          called(tensor), values[at % block], index));
+                          called(tensor),
+                          tensor.form.softplus ? " above 0" : "",
+                          values[stored % block], index));
   }
 
   // What is finite must be so in the format, too, and no f16 scale may be cut
@@ -402,7 +429,8 @@ private:
   ContentHash output;
   std::vector<const SourceTensor *> tensors;
   std::vector<uint8_t> buffer;
-  std::vector<uint32_t> converted[16]; // rows of a group that were converted
+  std::vector<uint32_t> converted[16];    // rows of a group that were converted
+  std::vector<float> arranged[groupRows]; // or whose file has another form
   std::vector<StoredError> pieceErrors;
 };
 
@@ -492,7 +520,7 @@ std::string weightsId(const ProgramPlan &plan, const TensorSource &source) {
       for (int64_t n : {p.row0, p.row1, p.col0, p.col1})
         number(n);
       if (const SourceTensor *t = source.find(p.tensor)) {
-        add(t->fileName + ' ' + t->typeName);
+        add(t->fileName + ' ' + t->typeName + t->form.text());
         number(t->file);
         number(t->bytes);
         for (int64_t dim : t->shape)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codegen/Dequantize.h"
+#include "codegen/StoredForm.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -20,14 +21,16 @@ struct SourceTensor {
   std::string name;     // canonical: without what stands in front of all
   std::string fileName; // the name as it stands in the file
   SourceType type = SourceType::Other;
-  std::string typeName; // as the file spells it, for messages
-  std::vector<int64_t> shape;
+  std::string typeName;       // as the file spells it, for messages
+  std::vector<int64_t> shape; // canonical
   const uint8_t *data = nullptr;
   uint64_t bytes = 0;
   int file = 0; // index into TensorSource::files
   // Where each member of a stack starts that the file has as tensors of their
   // own; `data` is null then. Empty: one run of bytes.
   std::vector<const uint8_t *> members;
+  // How the values at `data` differ from the canonical ones.
+  StoredForm form = {};
 
   // The byte at `offset`, and how many follow it there.
   const uint8_t *at(uint64_t offset) const {
@@ -48,10 +51,11 @@ struct SourceTensor {
   int64_t cols() const { return shape.empty() ? 1 : shape.back(); }
 };
 
-// Both are there, of one type and shape and the same bytes.
+// Both are there, of one type, shape and form and the same bytes.
 inline bool sameData(const SourceTensor *a, const SourceTensor *b) {
   return a && b && a->typeName == b->typeName && a->shape == b->shape &&
-         a->data && b->data && !std::memcmp(a->data, b->data, a->bytes);
+         a->form == b->form && a->data && b->data &&
+         !std::memcmp(a->data, b->data, a->bytes);
 }
 
 struct SourceFile {

@@ -138,6 +138,30 @@ Status check_weights(const File &file, const mf::Program &p) {
   return {};
 }
 
+bool good_image(const mf::Medium &m) {
+  const int32_t side = m.tower() ? m.patch() : m.patch() * m.pool();
+  return between(m.budget(), 1, 1 << 16) && between(m.patch(), 1, 64) &&
+         between(m.pool(), 1, 8) && between(m.positions(), 1, 1 << 24) &&
+         m.columns() == side * side * 3 &&
+         (m.tower() ? m.theta() > 0 && between(m.pairs(), 1, 1 << 16)
+                    : m.pairs() == 0);
+}
+
+Status check_media(const File &file, const mf::Program &p) {
+  if (!p.media())
+    return {};
+  const int64_t vocab = p.model()->vocab();
+  for (const mf::Medium *m : *p.media()) {
+    if (!m->kind() || !between(m->begin(), -1, vocab - 1) ||
+        !between(m->soft(), -1, vocab - 1) || !between(m->end(), -1, vocab - 1))
+      return bad_manifest(file, "tokens of a medium");
+    const bool audio = !strcmp(m->kind()->c_str(), "audio");
+    if (audio ? !between(m->columns(), 1, 1 << 16) : !good_image(*m))
+      return bad_manifest(file, "sizes of a medium");
+  }
+  return {};
+}
+
 Status check_sampling(const File &file, const mf::Program &p) {
   const mf::Sampling *s = p.sampling();
   bool good = !s || (s->temperature() >= 0 && s->top_p() >= 0 &&
@@ -167,6 +191,8 @@ Status read_manifest(File &file, const gm_trailer &trailer) {
   if (!p->target())
     return bad_manifest(file, "no target");
   if (Status s = check_memory(file, *p); !s.ok())
+    return s;
+  if (Status s = check_media(file, *p); !s.ok())
     return s;
   if (Status s = check_sampling(file, *p); !s.ok())
     return s;

@@ -83,6 +83,38 @@ public:
     apart.data = nullptr;
     list.push_back(apart);
   }
+  // The tensor `plain` again, as `name`, as a file of that form would have it;
+  // not `change`: the same values.
+  void addInForm(const std::string &name, const std::string &plain,
+                 const StoredForm &form, bool change = true) {
+    const SourceTensor from = *find(plain);
+    const std::vector<int64_t> &s = from.shape;
+    const int64_t cols = from.cols(), rows = from.elements() / cols,
+                  each = sourceBytes(from.type, 1);
+    std::vector<uint8_t> bytes(from.data, from.data + from.bytes);
+    for (int64_t r = 0; change && r < rows; ++r)
+      for (int64_t k = 0; k < cols; ++k) {
+        // (y, x, channel) -> (channel, y, x); rows (i, j) -> (j, i).
+        const int64_t pixel = k / 3, channel = k % 3,
+                      column =
+                          form.planes == 3 ? channel * (cols / 3) + pixel : k,
+                      row = form.exchanged ? (r % s[1]) * s[0] + r / s[1] : r;
+        uint8_t *to = &bytes[size_t((row * cols + column) * each)];
+        memcpy(to, from.data + (r * cols + k) * each, size_t(each));
+        if (!form.softplus)
+          continue;
+        float x = std::log1p(std::exp(value(plain, r * cols + k)));
+        uint16_t half = from.type == SourceType::BF16
+                            ? floatToBf16(x)
+                            : std::bit_cast<uint16_t>(static_cast<_Float16>(x));
+        if (from.type == SourceType::F32)
+          memcpy(to, &x, 4);
+        else
+          memcpy(to, &half, 2);
+      }
+    add(name, from.type, s, bytes);
+    list.back().form = form;
+  }
   const std::vector<SourceTensor> &tensors() const override { return list; }
   const std::vector<SourceFile> &files() const override { return none; }
   const SourceTensor *find(const std::string &name) const override {
@@ -311,6 +343,82 @@ void refuses(SourceType type, const std::vector<uint8_t> &bytes, ExitCode code,
     ASSERT_FALSE(bool(hashes));
     EXPECT_EQ(hashes.error().code, code);
     for (const std::string &word : words)
+      EXPECT_NE(hashes.error().message.find(word), std::string::npos)
+          << hashes.error().message;
+  }
+}
+
+// What a file permutes and precomputes is undone, whatever the format.
+TEST(Packer, OtherForms) {
+  const struct {
+    std::vector<int64_t> shape;
+    StoredForm form;
+  } cases[] = {{{48, 96}, {.planes = 3}},
+               {{1, 96}, {.planes = 3}},
+               {{5, 7, 32}, {.exchanged = true}},
+               {{3, 64}, {.softplus = true}}};
+  for (const auto &c : cases)
+    for (SourceType type : {SourceType::F32, SourceType::F16, SourceType::BF16})
+      for (const char *format : {"f32", "bf16", "q8_0"}) {
+        SCOPED_TRACE(c.form.text() + " " + sourceWord(type) + " " + format);
+        const int64_t cols = c.shape.back();
+        int64_t rows = 1;
+        for (size_t d = 0; d + 1 < c.shape.size(); ++d)
+          rows *= c.shape[d];
+        Memory source;
+        source.add("plain", type, c.shape, 1, 7);
+        source.addInForm("t", "plain", c.form);
+        const Layout &layout = matrixLayout(format);
+        ProgramPlan plan, plain;
+        PackedWeight w;
+        w.name = "w", w.format = format, w.layout = layout.name;
+        w.rows = rows, w.cols = cols, w.bytes = layout.bytes(rows, cols);
+        w.pieces = {{"t", 0, rows, 0, cols}};
+        plan.weights = {w};
+        w.pieces[0].tensor = "plain";
+        plain.weights = {w};
+        Packed packed = pack(plan, source, 1),
+               straight = pack(plain, source, 1);
+        EXPECT_NE(weightsId(plan, source), weightsId(plain, source));
+        if (!c.form.softplus) {
+          EXPECT_EQ(packed.bytes, straight.bytes);
+          continue;
+        }
+        // Rounding in the file's type is all that is lost.
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t k = 0; k < cols; ++k)
+            EXPECT_NEAR(decode(packed.bytes, w, r, k),
+                        source.value("plain", r * cols + k),
+                        type == SourceType::F32 && format == w.format &&
+                                std::string(format) == "f32"
+                            ? 1e-5
+                            : 0.1);
+      }
+}
+
+TEST(Packer, RefusesWhatSoftplusNeverGives) {
+  for (float bad : {0.0f, -1.0f}) {
+    Memory source;
+    std::vector<float> values(64, 1);
+    values[37] = bad;
+    std::vector<uint8_t> bytes(256);
+    memcpy(bytes.data(), values.data(), 256);
+    source.add("plain", SourceType::F32, {2, 32}, bytes);
+    source.addInForm("a", "plain", {.softplus = true}, false);
+    const Layout &layout = matrixLayout("f32");
+    PackedWeight w;
+    w.name = "a", w.format = layout.format, w.layout = layout.name;
+    w.rows = 2, w.cols = 32, w.bytes = layout.bytes(2, 32);
+    w.pieces = {{"a", 0, 2, 0, 32}};
+    ProgramPlan plan;
+    plan.weights = {w};
+    FILE *file = tmpfile();
+    Result<PackHashes> hashes =
+        packWeights(plan, source, fileno(file), "p", 0, 1, {});
+    fclose(file);
+    ASSERT_FALSE(bool(hashes));
+    EXPECT_EQ(hashes.error().code, ExitCode::BadInput);
+    for (const char *word : {"'model.a'", "finite values above 0", "[1, 5]"})
       EXPECT_NE(hashes.error().message.find(word), std::string::npos)
           << hashes.error().message;
   }

@@ -20,7 +20,16 @@ double fromHalf(uint16_t bits) {
   return sign * std::ldexp(1024 + fraction, exponent - 25);
 }
 
-double element(const SourceTensor &tensor, int64_t i) {
+// The value at `i` of the tensor as it lies in its file.
+double storedElement(const SourceTensor &tensor, int64_t i) {
+  if (const int64_t block = blockElements(tensor.type); block > 1) {
+    std::vector<float> values(static_cast<size_t>(block));
+    dequantizeRow(
+        tensor.type,
+        tensor.at(uint64_t(sourceBytes(tensor.type, i / block * block))), block,
+        values.data());
+    return values[size_t(i % block)];
+  }
   if (tensor.type == SourceType::F32) {
     float x;
     std::memcpy(&x, tensor.at(4 * uint64_t(i)), 4);
@@ -34,6 +43,14 @@ double element(const SourceTensor &tensor, int64_t i) {
   float x;
   std::memcpy(&x, &wide, 4);
   return x;
+}
+
+double element(const SourceTensor &tensor, int64_t i) {
+  const StoredForm &form = tensor.form;
+  const int64_t cols = tensor.cols();
+  return form.canonical(
+      storedElement(tensor, form.storedRow(tensor.shape, i / cols) * cols +
+                                form.storedColumn(i % cols, cols)));
 }
 
 Tensor shaped(gemma::WeightOp op) {
@@ -107,9 +124,8 @@ WeightSource checkpointWeights(const TensorSource &source) {
     for (int64_t p = 0; p < count; ++p) {
       const SourceTensor *found = source.find(names[size_t(p)]);
       if (!found || found->elements() != all / count ||
-          (found->type != SourceType::F32 && found->type != SourceType::F16 &&
-           found->type != SourceType::BF16)) {
-        op.emitError("has no tensor of its name, size and a float type");
+          !sourceWord(found->type)) {
+        op.emitError("has no tensor of its name, size and a type of weights");
         return false;
       }
       for (int64_t i = 0; i < all / count; ++i)
