@@ -108,11 +108,11 @@ static Offset<fb::Sampling> writeSampling(Builder &b, const SamplingFacts &g) {
 }
 
 static Offset<fb::Medium> writeMedium(Builder &b, const MediumFacts &m) {
-  return fb::CreateMedium(b, b.CreateString(m.kind), m.tower, int32_t(m.begin),
-                          int32_t(m.soft), int32_t(m.end), int32_t(m.budget),
-                          int32_t(m.patch), int32_t(m.pool), m.theta,
-                          int32_t(m.pairs), int32_t(m.positions),
-                          int32_t(m.columns), m.bidirectional);
+  return fb::CreateMedium(
+      b, b.CreateString(m.kind), m.tower, int32_t(m.begin), int32_t(m.soft),
+      int32_t(m.end), int32_t(m.budget), int32_t(m.patch), int32_t(m.pool),
+      m.theta, int32_t(m.pairs), int32_t(m.positions), int32_t(m.columns),
+      int32_t(m.width), m.bidirectional);
 }
 
 // One table per element of `list`.

@@ -36,7 +36,7 @@ struct MediumFacts {
   int64_t begin = -1, soft = -1, end = -1;
   int64_t budget = 0, patch = 0, pool = 0;
   double theta = 0;
-  int64_t pairs = 0, positions = 0, columns = 0;
+  int64_t pairs = 0, positions = 0, columns = 0, width = 0;
   bool bidirectional = false;
 };
 

@@ -125,12 +125,9 @@ Status Compilation::readInputs() {
   if (Status s = input.open(o.input, makesProgram() && !o.inspect, warnings);
       !s)
     return s;
-  ModelConfig compiled = input.model;
-  compiled.vision.reset(); // until select knows towers
-  compiled.audio.reset();
-  module = importGemma4(context, compiled);
+  module = importGemma4(context, input.model);
   if (input.tensors) {
-    Result<Binding> bound = bindCheckpoint(*module, compiled, *input.tensors);
+    Result<Binding> bound = bindCheckpoint(*module, input.model, *input.tensors);
     if (!bound)
       return bound.error();
     binding = std::move(*bound);

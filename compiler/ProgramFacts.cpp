@@ -9,6 +9,30 @@ static RopeFacts ropeFacts(const RopeConfig &rope) {
   return {rope.theta, rope.dim, rope.pairs};
 }
 
+static std::vector<MediumFacts> mediaFacts(const ModelConfig &model) {
+  std::vector<MediumFacts> media;
+  if (const auto &v = model.vision) {
+    const int64_t side = v->tower ? v->patch : v->cell();
+    media.push_back({.kind = "image",
+                     .tower = v->tower,
+                     .budget = v->budget,
+                     .patch = v->patch,
+                     .pool = v->pool,
+                     .theta = v->tower ? v->theta : 0,
+                     .pairs = v->headDim / 4,
+                     .positions = v->positions,
+                     .columns = side * side * 3,
+                     .width = v->tower ? v->width : 0,
+                     .bidirectional = model.imageBlocks});
+  }
+  if (const auto &a = model.audio)
+    media.push_back({.kind = "audio",
+                     .tower = a->tower,
+                     .columns = a->tower ? a->bins : a->output,
+                     .width = a->width});
+  return media;
+}
+
 ManifestInput programFacts(const ModelInput &input, const std::string &name,
                            const Target &target, const ProgramPlan &plan,
                            const std::vector<IgnoredTensor> &ignored) {
@@ -44,7 +68,8 @@ ManifestInput programFacts(const ModelInput &input, const std::string &name,
           .externalName = "",
           .hashes = {},
           .sections = {},
-          .fidelity = {}};
+          .fidelity = {},
+          .media = mediaFacts(model)};
 }
 
 } // namespace gemmac

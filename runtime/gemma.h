@@ -8,6 +8,7 @@
 #include <cstdint>
 
 namespace gemmac::manifest {
+struct Medium;
 struct Program;
 }
 struct gm_ctx;
@@ -83,6 +84,10 @@ struct Options {
                            // 0: enough for `context` in every slot
   int64_t checkpoints = 0; // states of slots that can be kept
   Load load = Load::Auto;
+  // Of programs that see or hear; 0: no room for it.
+  int64_t image_rows = 0;  // most soft rows of a picture
+  int64_t sound_rows = 0;  // most soft rows of a sound
+  int64_t soft_rows = 0;   // that are kept for steps to read
   bool all_logits = false; // room to sort a row of all logits (sampling)
   bool unchecked = false;  // check_plan lets everything pass
 
@@ -107,7 +112,8 @@ struct Plan {
   int64_t context, batch, rows;
   int64_t threads, slots, splits;
   int64_t slot_rows, outputs, checkpoints;
-  int64_t ring;        // most keys of sliding layers that a slot holds
+  int64_t ring; // most keys of sliding layers that a slot holds
+  int64_t image_rows, sound_rows, soft_rows;
   int64_t pages[2];    // in the pools; local, global
   int64_t page_stride; // entries of a page table per slot
   int terms;
@@ -221,6 +227,27 @@ struct Hooks {
   void (*mark)(gm_ctx *, int32_t worker, int32_t call);
 };
 Hooks watch(Engine &engine, const Hooks &hooks);
+
+//===- pictures and sounds ------------------------------------------------===//
+
+// Where the towers read: the caller fills rows in front and encodes them.
+struct TowerInput {
+  float *values = nullptr; // [most][columns], see pixels and features in abi.h
+  // Pictures: [most][2], position; sounds: [most], frames.
+  int32_t *about = nullptr;
+  int64_t columns = 0;
+  int64_t most = 0;   // rows; 0: the program cannot, or has no room planned
+  int64_t merged = 1; // rows that become one soft row
+};
+TowerInput picture_input(Engine &engine);
+TowerInput sound_input(Engine &engine);
+// Makes soft rows [to, to + rows / merged) of the first `rows` rows of the
+// input. RUN_ERROR for rows that are none or too many, positions that the model
+// has not, a result that is not finite.
+Status encode_picture(Engine &engine, int64_t rows, int64_t to);
+Status encode_sound(Engine &engine, int64_t rows, int64_t to);
+// [Plan::soft_rows][hidden], rows Results::hidden_stride apart.
+const float *soft_rows(const Engine &engine);
 
 //===- slots and checkpoints ----------------------------------------------===//
 

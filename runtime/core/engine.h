@@ -16,6 +16,10 @@ namespace gm {
 enum { GM_SEGMENT_LIST(GM_NAME) SEGMENTS };
 #undef GM_NAME
 
+// The segments that make soft rows, each with rows of its own.
+enum { PATCHES, IMAGE, AUDIO, TOWERS };
+static_assert(int(SEGMENT_patches) + int(TOWERS) == int(SEGMENTS));
+
 // The segments with rows of their own; the head computes on the tail's.
 enum { BODY, TAIL, STEPS };
 
@@ -30,6 +34,18 @@ struct Step : Context {
   }
 };
 
+// What a program can see or hear, null: not. From the manifest.
+const gemmac::manifest::Medium *medium_of(const File &file, const char *kind);
+
+// Rows of the towers and what their arrays need, from plan and manifest.
+struct TowerSizes {
+  int64_t rows[TOWERS] = {};    // most, multiples of a page
+  int64_t columns[TOWERS] = {}; // of the input
+  int64_t pairs = 0;            // of rope_patch, both axes
+  int64_t merged = 1;           // patches of a cell
+};
+TowerSizes tower_sizes(const File &file, const Plan &plan);
+
 struct Engine {
   const File *file;
   const gm_program *program;
@@ -39,6 +55,10 @@ struct Engine {
   Loaded loaded;
   Step step[STEPS];
   Context head;
+  Context tower[TOWERS];
+  TowerSizes towers;
+  double *patch_frequency; // of each rotated pair of an axis
+  float *soft;             // soft rows, hidden_stride apart
   const gm_entry *entry[SEGMENTS];
   double *frequency[2]; // of each rotated pair; local, global
 

@@ -78,6 +78,7 @@ private:
 struct Units {
   uint64_t worker = 0, key = 0;
   uint64_t row = 0, head_row = 0; // of steps; of the head
+  uint64_t tower_row[TOWERS] = {};
   uint64_t page[2] = {0, 0};
   uint64_t ple[STEPS] = {0, 0};
 };
@@ -102,11 +103,21 @@ bool is_step(const flatbuffers::String *segment) {
   return false;
 }
 
+int tower_of(const flatbuffers::String *segment) {
+  for (int t = 0; t < TOWERS; ++t)
+    if (segment && segment->str() == segment_names[SEGMENT_patches + t])
+      return t;
+  return -1;
+}
+
 Units units_of(const mf::Program &p) {
   Units u;
   for (const mf::Memory *m : *p.memory()) {
     u.worker = std::max(u.worker, m->worker());
-    uint64_t &row = is_step(m->segment()) ? u.row : u.head_row;
+    const int tower = tower_of(m->segment());
+    uint64_t &row = tower >= 0              ? u.tower_row[tower]
+                    : is_step(m->segment()) ? u.row
+                                            : u.head_row;
     row = std::max(row, m->row());
     u.key = std::max(u.key, m->key());
   }
@@ -146,6 +157,37 @@ void lay_out_step(Arena &arena, const Plan &plan, const mf::Model &m, Step &s) {
       arena.take<float>(mul(rows, uint64_t(m.global_rope()->pairs()) * 2));
 }
 
+// What towers read and write, and the soft rows that steps read.
+void lay_out_towers(Arena &arena, const Plan &plan, Engine &e) {
+  const TowerSizes &t = e.towers;
+  auto values = [&](int tower, int io) {
+    e.tower[tower].ctx.io[io] = arena.take<float>(
+        mul(uint64_t(t.rows[tower]), uint64_t(t.columns[tower])));
+  };
+  // Models without a vision tower have no patches: cells are their input.
+  const int first = t.rows[PATCHES] ? PATCHES : IMAGE;
+  const auto rows = uint64_t(t.rows[first]);
+  gm_ctx &c = e.tower[first].ctx;
+  values(first, GM_IO_pixels);
+  c.io[GM_IO_position] = arena.take<int32_t>(mul(rows, 2));
+  c.io[GM_IO_rope_patch] = arena.take<float>(mul(rows, uint64_t(t.pairs) * 2));
+  c.io[GM_IO_tile] = arena.take<gm_tile>(rows);
+  e.patch_frequency = arena.take<double>(uint64_t(t.pairs));
+  if (first == PATCHES) {
+    const uint64_t bytes = mul(rows, uint64_t(t.columns[IMAGE]));
+    c.io[GM_IO_encoded] = e.tower[IMAGE].ctx.io[GM_IO_encoded] =
+        arena.take<float>(bytes);
+  }
+  arena.term("picture", "a picture in front of its tower: patches x bytes");
+  values(AUDIO, GM_IO_features);
+  e.tower[AUDIO].ctx.io[GM_IO_frames] =
+      arena.take<int32_t>(uint64_t(t.rows[AUDIO]));
+  arena.term("sound", "a sound in front of its tower: frames x bytes");
+  e.soft = arena.take<float>(
+      mul(uint64_t(plan.soft_rows), uint64_t(e.hidden_stride)));
+  arena.term("soft", "soft rows of pictures and sounds");
+}
+
 // The whole allocation. `e` receives the pointers.
 uint64_t lay_out(const File &file, const Options &options, Plan &plan,
                  uint8_t *base, Engine &e) {
@@ -168,11 +210,16 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
                    ? "keys and values of sliding layers: pages x bytes"
                    : "keys and values of global layers: pages x bytes");
   }
-  uint64_t row_bytes = std::max(mul(rows, u.row), mul(outputs, u.head_row)),
-           key_bytes = mul(mul(u.key, GM_FEW_ROWS), uint64_t(plan.splits));
+  e.towers = tower_sizes(file, plan);
+  uint64_t row_bytes = std::max(mul(rows, u.row), mul(outputs, u.head_row));
+  for (int t = 0; t < TOWERS; ++t)
+    row_bytes =
+        std::max(row_bytes, mul(uint64_t(e.towers.rows[t]), u.tower_row[t]));
+  uint64_t key_bytes = mul(mul(u.key, GM_FEW_ROWS), uint64_t(plan.splits));
   c.worker_stride = int64_t(round_up(u.worker, 128));
   c.row = arena.take_bytes(row_bytes, SMALL_PAGE);
-  arena.term("row", "activations of a row: rows x bytes");
+  arena.term("row", "activations of a row: rows x bytes, of the segment with "
+                    "most");
   const uint64_t worker_bytes = mul(workers, uint64_t(c.worker_stride));
   c.worker = arena.take_bytes(worker_bytes, SMALL_PAGE);
   arena.term("worker", "private values of a worker: threads x bytes");
@@ -200,6 +247,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   arena.term("io", "residuals, hidden states, logits, candidates");
   for (Step &s : e.step)
     lay_out_step(arena, plan, m, s);
+  if (e.towers.rows[IMAGE] || e.towers.rows[AUDIO])
+    lay_out_towers(arena, plan, e);
   e.frequency[GM_LOCAL] = arena.take<double>(uint64_t(m.local_rope()->pairs()));
   e.frequency[GM_GLOBAL] =
       arena.take<double>(uint64_t(m.global_rope()->pairs()));
@@ -242,7 +291,10 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
                 {"threads", o.threads, 0, MAX_THREADS},
                 {"slots", o.slots, 1, 4096},
                 {"block", o.block, 0, 1 << 20},
-                {"checkpoints", o.checkpoints, 0, 4096}};
+                {"checkpoints", o.checkpoints, 0, 4096},
+                {"soft rows of a picture", o.image_rows, 0, 4096},
+                {"soft rows of a sound", o.sound_rows, 0, 1 << 20},
+                {"soft rows", o.soft_rows, 0, 1 << 20}};
   for (const auto &l : limits)
     if (l.value < l.least || l.value > l.most)
       return failure(USAGE, "%s must be at most %lld, got %lld", l.what,
@@ -265,6 +317,9 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   plan.threads = o.threads ? o.threads : default_threads();
   plan.slots = o.slots;
   plan.checkpoints = o.checkpoints;
+  plan.image_rows = medium_of(file, "image") ? o.image_rows : 0;
+  plan.sound_rows = medium_of(file, "audio") ? o.sound_rows : 0;
+  plan.soft_rows = o.soft_rows;
   plan.splits = (plan.context + GM_SPLIT_KEYS - 1) / GM_SPLIT_KEYS;
   plan.page_stride = (plan.context + GM_PAGE_KEYS - 1) / GM_PAGE_KEYS;
   // The most pages that `keys` keys in a row touch.
@@ -348,11 +403,14 @@ Status find_entries(Engine &e) {
   if (program.abi != GM_ABI)
     return failure(BAD_INPUT, "the code has version %d, its runtime %d",
                    program.abi, GM_ABI);
-  for (size_t i = 0; i < SEGMENTS; ++i) {
+  for (int i = 0; i < SEGMENTS; ++i) {
     for (int32_t j = 0; j < program.entries; ++j)
       if (strcmp(program.entry[j].name, segment_names[i]) == 0)
         e.entry[i] = &program.entry[j];
-    if (!e.entry[i] || !e.entry[i]->few || !e.entry[i]->many)
+    const int tower = i - SEGMENT_patches;
+    if (tower >= 0 && !e.towers.rows[tower])
+      continue;
+    if (!e.entry[i] || !e.entry[i]->many || (tower < 0 && !e.entry[i]->few))
       return failure(BAD_INPUT, "the generated code has no segment '%s'",
                      segment_names[i]);
   }
@@ -395,6 +453,14 @@ void fill_contexts(Engine &e) {
       if (own[i])
         step.ctx.io[i] = own[i];
     step.ctx.io[GM_IO_ple] = own[GM_IO_ple];
+  }
+  for (int t = 0; t < TOWERS; ++t) {
+    void *own[GM_IOS];
+    memcpy(own, e.tower[t].ctx.io, sizeof own);
+    e.tower[t].backend = e.backend;
+    e.tower[t].ctx = c;
+    memcpy(e.tower[t].ctx.io, own, sizeof own);
+    e.tower[t].ctx.max_rows = int32_t(e.towers.rows[t]);
   }
   e.head = e.step[STEPS - 1];
   e.head.ctx.max_rows = int32_t(e.plan.outputs);
@@ -458,6 +524,8 @@ Hooks watch(Engine &e, const Hooks &hooks) {
   Hooks old = {e.step[BODY].ctx.barrier, e.step[BODY].ctx.mark};
   for (Step &s : e.step)
     s.ctx.barrier = hooks.barrier, s.ctx.mark = hooks.mark;
+  for (Context &t : e.tower)
+    t.ctx.barrier = hooks.barrier, t.ctx.mark = hooks.mark;
   return old;
 }
 

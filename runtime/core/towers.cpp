@@ -3,8 +3,8 @@
 #include "runtime/core/engine.h"
 #include "runtime/manifest_generated.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace gm {
 namespace mf = gemmac::manifest;

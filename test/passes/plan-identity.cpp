@@ -207,8 +207,6 @@ Plan makePlan(const std::string &configs, StringRef size, const Target &target,
     llvm::errs() << config.error().message << "\n";
     exit(1);
   }
-  config->vision.reset(); // until select knows towers
-  config->audio.reset();
   MLIRContext context(MLIRContext::Threading::DISABLED);
   OwningOpRef<ModuleOp> module = importGemma4(context, *config);
   PassManager pm(&context);
