@@ -65,6 +65,9 @@ Status assign(const std::string &name, const Flag &flag,
   } else if (auto *target =
                  std::get_if<std::optional<std::string> *>(&flag.target)) {
     **target = text;
+  } else if (auto *target =
+                 std::get_if<std::vector<std::string> *>(&flag.target)) {
+    (*target)->push_back(text);
   } else if (auto *target = std::get_if<Load *>(&flag.target)) {
     if (text != "auto" && text != "map" && text != "copy")
       return failure(USAGE, "%s expects auto, map or copy, got '%.100s'",

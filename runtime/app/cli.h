@@ -16,10 +16,12 @@
 
 namespace gm {
 
-// Where a flag's value goes; bool: a switch without a value.
-using Target = std::variant<bool *, int64_t *, uint64_t *, double *,
-                            std::string *, std::optional<std::string> *,
-                            std::optional<uint64_t> *, Load *>;
+// Where a flag's value goes; bool: a switch without a value; a vector takes the
+// values of a flag that may be given again.
+using Target =
+    std::variant<bool *, int64_t *, uint64_t *, double *, std::string *,
+                 std::optional<std::string> *, std::optional<uint64_t> *,
+                 std::vector<std::string> *, Load *>;
 
 struct Flag {
   std::string name;  // "--ctx-size"

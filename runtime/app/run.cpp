@@ -1,5 +1,6 @@
 // `PROGRAM run` and `PROGRAM "text"`: a prompt in, generated text or ids out.
 #include "runtime/app/commands.h"
+#include "runtime/app/media.h"
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/template.h"
@@ -15,6 +16,7 @@ struct Request {
   Options machine;
   SamplingFlags sampling;
   TextInput input;
+  MediaFlags media;
   std::optional<std::string> token_file, system, profile;
   int64_t most = -1;
   bool ignore_eos = false, raw = false, print_tokens = false,
@@ -56,7 +58,8 @@ Syntax Request::syntax() {
       // For tests: what `bench --no-kv-skip` measures computes the same.
       {"--no-kv-skip", "", "", "", &no_kv_skip, 0, 0, true},
   };
-  for (std::vector<Flag> more : {own, sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more :
+       {own, media.flags(), sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
@@ -67,11 +70,25 @@ Status Request::check() {
     return s;
   if (system && system->empty())
     system.reset(); // no turn, as an empty variable of a script means it
-  if (system && (raw || token_file))
-    return failure(
-        USAGE,
-        "--system needs the chat format, so it excludes --raw and --tokens");
+  if ((system || media.any()) && (raw || token_file))
+    return failure(USAGE,
+                   "%s needs the chat format, so it excludes --raw and "
+                   "--tokens",
+                   system                 ? "--system"
+                   : media.images.empty() ? "--audio"
+                                          : "--image");
+  if (media.transparent != "drop" && media.transparent != "white")
+    return failure(USAGE, "--transparent must be drop or white, got '%.100s'",
+                   media.transparent.c_str());
   return {};
+}
+
+// Pictures and sounds stand in front of the text, as the model was trained.
+void add_media(const MediaFlags &media, Message &message) {
+  std::vector<Part> parts(media.images.size(), {"image", ""});
+  parts.insert(parts.end(), media.sounds.size(), {"audio", ""});
+  parts.push_back({"text", message.content.text});
+  message.content = {Content::Parts, "", parts, {}};
 }
 
 // The chat format around a text, or the text with <bos>; an error if it does
@@ -81,15 +98,19 @@ Status encode_text(const Program &program, const Request &request,
                    std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
-    if (request.system)
+    if (request.system || request.media.any())
       return failure(UNSUPPORTED,
-                     "--system: this program was made without a chat template");
+                     "%s: this program was made without a chat template",
+                     request.system ? "--system" : "--image and --audio");
     return check_length(encode_raw(program, text, ids, context), context);
   }
   std::vector<Message> messages;
   if (request.system)
     messages.push_back(text_message("system", *request.system));
-  messages.push_back(text_message("user", text));
+  Message message = text_message("user", text);
+  if (request.media.any())
+    add_media(request.media, message);
+  messages.push_back(message);
   ChatOptions options;
   options.large = chat == gemmac::manifest::Chat_Large;
   Prompt rendered;
@@ -189,6 +210,9 @@ Status run(Request &request) {
   options.ignore_stop = request.ignore_eos;
   options.no_kv_skip = request.no_kv_skip;
   request.machine.all_logits = !top_is_enough(options.sampling);
+  Media media(program, request.media);
+  if (Status s = media.reserve(request.machine); !s.ok())
+    return s;
   Plan plan;
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
     return s;
@@ -205,12 +229,19 @@ Status run(Request &request) {
   if (request.profile)
     if (Status s = profile.start(program, *request.profile); !s.ok())
       return s;
+  Items items;
+  if (Status s = media.encode(); !s.ok())
+    return s;
+  if (Status s = media.place(prompt, items); !s.ok())
+    return s;
+  if (Status s = check_length(items.size(), plan.context); !s.ok())
+    return s;
   Generator generator(program, options);
   Printer printer(program, generator, request);
-  Timings timings(prompt.size());
+  Timings timings(items.size());
   End end;
   Status s = generator.run(
-      prompt,
+      items,
       [&](int32_t id) {
         timings.token();
         return printer.give(id);

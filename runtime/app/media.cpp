@@ -1,0 +1,248 @@
+// See media.h.
+#include "runtime/app/media.h"
+#include "runtime/app/media_source.h"
+#include "runtime/manifest_generated.h"
+#include "runtime/media/decode_picture.h"
+#include "runtime/media/decode_sound.h"
+#include "runtime/media/mel.h"
+#include "runtime/media/patches.h"
+#include "runtime/media/resize.h"
+#include "runtime/media/sound.h"
+#include "runtime/media/target_size.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+namespace gm {
+namespace mf = gemmac::manifest;
+
+std::vector<Flag> MediaFlags::flags() {
+  return {
+      {"--image", "", "FILE",
+       "a picture in front of the text (PNG, JPEG, WebP, GIF): a path, - for "
+       "the standard input, a file: or data: URL; may be given again",
+       &images},
+      {"--audio", "", "FILE",
+       "a sound in front of the text (WAV, FLAC, MP3, Ogg Vorbis), likewise",
+       &sounds},
+      {"--image-tokens", "", "N",
+       "most tokens that a picture becomes: 70, 140, 280, 560 or 1120 "
+       "(default: the checkpoint's)",
+       &image_tokens, 1, 1 << 20},
+      {"--transparent", "", "HOW",
+       "of pictures with transparent pixels: drop shows the colours below, "
+       "white lays them over white (default: drop)",
+       &transparent},
+      {"--audio-cut", "", "", "take the first 30 seconds of longer sounds",
+       &cut},
+  };
+}
+
+static const mf::Medium *find_medium(const Program &program, const char *kind) {
+  if (program.manifest().media())
+    for (const mf::Medium *m : *program.manifest().media())
+      if (m->kind() && m->kind()->str() == kind)
+        return m;
+  return nullptr;
+}
+
+int64_t Media::budget() const {
+  const mf::Medium *image = find_medium(program, "image");
+  return flags.image_tokens ? flags.image_tokens : image ? image->budget() : 0;
+}
+
+Status Media::reserve(Options &options) const {
+  const mf::Medium *image = find_medium(program, "image"),
+                   *audio = find_medium(program, "audio");
+  if (!flags.images.empty() && !image)
+    return failure(UNSUPPORTED,
+                   "--image: this program cannot see: its checkpoint has no "
+                   "vision tower, or it was left out");
+  if (!flags.sounds.empty() && !audio)
+    return failure(UNSUPPORTED,
+                   "--audio: this program cannot hear: its checkpoint has no "
+                   "audio tower, or it was left out");
+  if (!flags.images.empty()) {
+    if (!media::is_budget(budget()))
+      return failure(USAGE,
+                     "--image-tokens must be 70, 140, 280, 560 or 1120, got "
+                     "%lld",
+                     (long long)budget());
+    options.image_rows = budget();
+    options.block = std::max(options.block, budget());
+  }
+  if (!flags.sounds.empty())
+    options.sound_rows = kMostSoundRows;
+  options.soft_rows = options.image_rows * int64_t(flags.images.size()) +
+                      options.sound_rows * int64_t(flags.sounds.size());
+  return {};
+}
+
+// `status` with the name of the file in front.
+static Status named(const MediaSource &source, const Status &status) {
+  return failure(status.code, "%.200s: %s", source.name.c_str(), status.text);
+}
+
+Status Media::append(bool picture, int64_t rows) {
+  spans.push_back({picture, used, rows});
+  used += rows;
+  return {};
+}
+
+// Rows of patches in the order of their cells, which the tower pools.
+static void fill_cells(const media::Patches &patches, int64_t pool,
+                       const TowerInput &input) {
+  const int64_t columns = patches.columns, across = columns / pool;
+  for (int64_t r = 0; r < patches.count; ++r) {
+    const int64_t cell = r / (pool * pool), i = r % (pool * pool);
+    const int64_t from = (cell / across * pool + i / pool) * columns +
+                         cell % across * pool + i % pool;
+    memcpy(input.values + r * input.columns,
+           patches.values.data() + from * input.columns,
+           size_t(input.columns) * sizeof(float));
+    memcpy(input.about + 2 * r, patches.positions.data() + 2 * from,
+           2 * sizeof(int32_t));
+  }
+}
+
+Status Media::see(const std::string &file) {
+  MediaSource source;
+  if (Status s = read_media(file, source); !s.ok())
+    return s;
+  const mf::Medium &image = *find_medium(program, "image");
+  media::PictureOptions options;
+  options.alpha =
+      flags.transparent == "white" ? media::Alpha::White : media::Alpha::Drop;
+  media::PictureRemarks remarks;
+  media::Picture picture;
+  media::Bytes bytes(reinterpret_cast<const uint8_t *>(source.bytes.data()),
+                     source.bytes.size());
+  if (Status s = media::decode_picture(bytes, options, picture, remarks);
+      !s.ok())
+    return named(source, s);
+  source.bytes = {};
+  if (remarks.transparent)
+    fprintf(stderr,
+            "note: %s has transparent pixels, of which the colours show; "
+            "--transparent=white lays them over white\n",
+            source.name.c_str());
+  if (remarks.animated)
+    fprintf(stderr, "note: %s is animated; its first frame is taken\n",
+            source.name.c_str());
+  if (!remarks.damaged.empty())
+    fprintf(stderr, "note: %s is damaged: %s\n", source.name.c_str(),
+            remarks.damaged.c_str());
+  const media::SizeRule rule = {image.patch(), image.pool(),
+                                budget() * image.pool() * image.pool()};
+  media::TargetSize size;
+  if (Status s = media::target_size(picture.height, picture.width, rule, size);
+      !s.ok())
+    return named(source, s);
+  if (Status s = media::resize(picture, size.height, size.width, picture);
+      !s.ok())
+    return named(source, s);
+  const TowerInput input = picture_input(*program.engine);
+  media::Patches patches;
+  const int side = image.patch() * (image.tower() ? 1 : image.pool());
+  if (Status s = media::make_patches(picture, side, 0, patches); !s.ok())
+    return named(source, s);
+  fill_cells(patches, image.tower() ? image.pool() : 1, input);
+  if (Status s = encode_picture(*program.engine, patches.count, used); !s.ok())
+    return named(source, s);
+  return append(true, size.soft_tokens);
+}
+
+Status Media::hear(const std::string &file) {
+  MediaSource source;
+  if (Status s = read_media(file, source); !s.ok())
+    return s;
+  const mf::Medium &audio = *find_medium(program, "audio");
+  media::Bytes bytes(reinterpret_cast<const uint8_t *>(source.bytes.data()),
+                     source.bytes.size());
+  std::vector<float> sound;
+  media::SoundFacts facts;
+  if (Status s = media::decode_sound(bytes, {}, sound, facts); !s.ok())
+    return named(source, s);
+  source.bytes = {};
+  auto count = int64_t(sound.size());
+  const int64_t most = audio.tower() ? media::kMostMelSamples
+                                     : kMostSoundRows * media::kRawFrame;
+  if (count > most) {
+    if (!flags.cut)
+      return failure(RUN_ERROR,
+                     "%s has %.1f seconds, the model hears %.0f at most; "
+                     "--audio-cut takes the first of them",
+                     source.name.c_str(), double(count) / media::kRate,
+                     double(most) / media::kRate);
+    count = most;
+  }
+  const TowerInput input = sound_input(*program.engine);
+  std::vector<float> values;
+  if (Status s = audio.tower() ? media::log_mel(sound.data(), count, values)
+                               : media::raw_frames(sound.data(), count, values);
+      !s.ok())
+    return named(source, s);
+  // Of log-mel four frames are a row; those that are not real are 0.
+  const int64_t frames = audio.tower() ? media::mel_shape(count).valid
+                                       : media::raw_frame_count(count),
+                each = audio.tower() ? 4 : 1;
+  const int64_t rows = (frames + each - 1) / each;
+  if (!rows)
+    return append(false, 0); // too short for a row: begin and end alone
+  const int64_t real = frames * input.columns / each;
+  std::fill_n(std::copy_n(values.data(), real, input.values),
+              rows * input.columns - real, 0.0f);
+  for (int64_t r = 0; r < rows; ++r)
+    input.about[r] = int32_t(std::min(each, frames - r * each));
+  if (Status s = encode_sound(*program.engine, rows, used); !s.ok())
+    return named(source, s);
+  return append(false, rows);
+}
+
+Status Media::encode() {
+  for (const std::string &file : flags.images)
+    if (Status s = see(file); !s.ok())
+      return s;
+  for (const std::string &file : flags.sounds)
+    if (Status s = hear(file); !s.ok())
+      return s;
+  return {};
+}
+
+Status Media::place(const std::vector<int32_t> &ids, Items &items) const {
+  const mf::Medium *media[] = {find_medium(program, "audio"),
+                               find_medium(program, "image")};
+  std::vector<const Span *> next[2]; // sounds, pictures; the first last
+  for (auto span = spans.rbegin(); span != spans.rend(); ++span)
+    next[span->picture].push_back(&*span);
+  items.soft = soft_rows(*program.engine);
+  items.soft_count = int32_t(used);
+  for (int32_t id : ids) {
+    int kind = 1;
+    while (kind >= 0 && !(media[kind] && media[kind]->soft() == id))
+      --kind;
+    if (kind < 0) {
+      items.list.push_back({id});
+      continue;
+    }
+    if (next[kind].empty())
+      return failure(BAD_INPUT,
+                     "the prompt has more places for %s than there are",
+                     kind ? "pictures" : "sounds");
+    const Span &span = *next[kind].back();
+    next[kind].pop_back();
+    items.list.push_back({media[kind]->begin()});
+    for (int64_t r = 0; r < span.rows; ++r)
+      items.list.push_back(
+          {int32_t(-1 - span.first - r), kind ? int32_t(span.rows - r) : 0});
+    items.list.push_back({media[kind]->end()});
+  }
+  for (int kind : {0, 1})
+    if (!next[kind].empty())
+      return failure(BAD_INPUT, "the prompt has %zu places too few for its %s",
+                     next[kind].size(), kind ? "pictures" : "sounds");
+  return {};
+}
+
+} // namespace gm
