@@ -21,6 +21,7 @@ TABLES = (
 OTHER = {
     ("compiler/KernelBench.cpp", "ids"): "an operand of families of experts",
     ("compiler/KernelBench.cpp", "rows"): "a parameter of every body",
+    ("compiler/KernelBench.cpp", "end"): "a parameter of every body",
     ("compiler/ProgramFacts.cpp", "embed"): "the symbol of a weight",
 }
 

@@ -247,6 +247,34 @@ TEST_F(Planning, TotalIsTheSumAndFollowsTheFormula) {
       EXPECT_LT(p.term[i].bytes, 65536u * 9 - 100 * 4096 + 3 * 65536);
 }
 
+// A block goes into one step whatever the batch, and into the ring of its slot;
+// models without blocks take no notice.
+TEST_F(Planning, PlanHasRoomForABlock) {
+  for (bool blocks : {true, false}) {
+    ASSERT_TRUE(open(fake::program_bytes([=](auto &p) {
+                  p.model->image_blocks = blocks;
+                })).ok());
+    Options o;
+    Plan p, wide;
+    o.batch = o.slot_rows = 4;
+    o.context = 1000;
+    o.block = 150;
+    ASSERT_TRUE(make_plan(file, o, p).ok());
+    EXPECT_EQ(p.batch, 4);
+    EXPECT_EQ(p.rows, blocks ? 152 : 8);
+    EXPECT_EQ(p.slot_rows, blocks ? 150 : 4);
+    o.batch = o.slot_rows = 150;
+    o.block = 0;
+    ASSERT_TRUE(make_plan(file, o, wide).ok());
+    EXPECT_EQ(blocks, p.ring == wide.ring);
+    o.block = 1001;
+    if (blocks)
+      expect(make_plan(file, o, p), USAGE, "a block of 1001 rows");
+    o.block = -1;
+    expect(make_plan(file, o, p), USAGE, "block");
+  }
+}
+
 TEST_F(Planning, RingIsLongEnoughForRollback) {
   ASSERT_TRUE(open(fake::program_bytes()).ok());
   for (int batch : {1, 8, 9, 17, 100, 500}) {

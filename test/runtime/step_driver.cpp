@@ -92,7 +92,8 @@ public:
   }
 
   // Sound, a block, two side by side, one longer than a page of keys, one
-  // longer than the window, one over the edge of a split, one of one row.
+  // longer than the window, one of few rows over the edge of a split, one of
+  // one.
   void add_soft_rows() {
     const int stride = (file.manifest->model()->hidden() + 31) / 32 * 32;
     std::normal_distribution<float> normal;
@@ -110,10 +111,10 @@ public:
                  {40, 110, true},
                  {120, 121, true},
                  {130, 132 + window, true},
-                 {250, 262, true}};
+                 {253, 258, true}};
     int row = 0;
     for (auto [begin, end, sees] : spans) {
-      if (end > length || (begin == 250 && 132 + window > 250))
+      if (end > length || (begin == 253 && 132 + window > 253))
         continue;
       for (int i = begin; i < end; ++i) {
         ids[size_t(i)] = -1 - row++ % 30;
