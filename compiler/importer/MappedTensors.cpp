@@ -95,6 +95,7 @@ void MappedTensors::stackExperts() {
 
 void MappedTensors::index() {
   stackExperts();
+  byName.clear();
   byName.reserve(all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     auto [at, fresh] = byName.emplace(all[i].name, i);
