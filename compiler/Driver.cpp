@@ -94,6 +94,7 @@ private:
   MLIRContext context{MLIRContext::Threading::DISABLED};
   OwningOpRef<ModuleOp> module;
   ModelInput input;
+  ModelConfig compiled; // input.model without what is left out
   Binding binding;
   std::vector<Finding> findings;
   std::vector<std::string> warnings;
@@ -119,15 +120,26 @@ static std::string runtimeFolder() {
   return (prefix + "/lib/gemmac").str();
 }
 
+static void leaveOutTowers(ModelConfig &model) {
+  constexpr const char why[] = "the program reads text only";
+  model.vision.reset();
+  model.audio.reset();
+  for (std::string *text : {&model.noVision, &model.noAudio})
+    if (text->empty())
+      *text = why;
+}
+
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
   // A configuration alone can be compiled to every stage but a program.
-  if (Status s = input.open(o.input, makesProgram() && !o.inspect, warnings);
-      !s)
-    return s;
-  ModelConfig compiled = input.model;
-  compiled.vision.reset(); // until select knows towers
-  compiled.audio.reset();
+  InputOptions options{.mmproj = o.mmproj,
+                       .media = {!o.noVision, !o.noAudio},
+                       .needsTensors = makesProgram() && !o.inspect};
+  Status opened = input.open(o.input, options, warnings, findings);
+  compiled = input.model;
+  if (!opened)
+    return opened;
+  leaveOutTowers(compiled); // until select knows towers
   module = importGemma4(context, compiled);
   if (input.tensors) {
     Result<Binding> bound = bindCheckpoint(*module, compiled, *input.tensors);
@@ -376,6 +388,7 @@ Status Compilation::inspect() {
     return done;
   Inspection found{.path = o.input,
                    .input = input,
+                   .compiled = compiled,
                    .findings = findings,
                    .ignored = binding.ignored,
                    .warnings = warnings,
@@ -471,8 +484,9 @@ Status Compilation::makeProgram() {
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
-      .manifest = programFacts(input, o.name.empty() ? input.name : o.name,
-                               *target, plan, binding.ignored)};
+      .manifest =
+          programFacts(input, compiled, o.name.empty() ? input.name : o.name,
+                       *target, plan, binding.ignored)};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {
       progress.finish();
