@@ -122,12 +122,16 @@ static std::string runtimeFolder() {
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
   // A configuration alone can be compiled to every stage but a program.
-  if (Status s = input.open(o.input, makesProgram() && !o.inspect, warnings);
-      !s)
-    return s;
+  InputOptions options{.mmproj = o.mmproj,
+                       .media = {!o.noVision, !o.noAudio},
+                       .needsTensors = makesProgram() && !o.inspect};
+  Status opened = input.open(o.input, options, warnings, findings);
+  if (!opened)
+    return opened;
   module = importGemma4(context, input.model);
   if (input.tensors) {
-    Result<Binding> bound = bindCheckpoint(*module, input.model, *input.tensors);
+    Result<Binding> bound =
+        bindCheckpoint(*module, input.model, *input.tensors);
     if (!bound)
       return bound.error();
     binding = std::move(*bound);
@@ -373,6 +377,7 @@ Status Compilation::inspect() {
     return done;
   Inspection found{.path = o.input,
                    .input = input,
+                   .compiled = input.model,
                    .findings = findings,
                    .ignored = binding.ignored,
                    .warnings = warnings,
@@ -468,8 +473,9 @@ Status Compilation::makeProgram() {
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
-      .manifest = programFacts(input, o.name.empty() ? input.name : o.name,
-                               *target, plan, binding.ignored)};
+      .manifest =
+          programFacts(input, input.model, o.name.empty() ? input.name : o.name,
+                       *target, plan, binding.ignored)};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {
       progress.finish();

@@ -20,6 +20,8 @@ struct DriverOptions {
   bool rehash = false;               // external: reused by their contents only
   std::string name;                  // of the model; empty: the checkpoint's
   std::string chatTemplate = "auto"; // or none, small, large
+  std::string mmproj; // file of a GGUF model's towers; empty: found by name
+  bool noVision = false, noAudio = false; // leave the tower out
   std::string compileFrom; // file of a stage's text to go on from; empty: none
   std::string compileTo;   // stage to stop after and print; empty: none
   std::string emit;        // llvm, asm, obj; empty: a program

@@ -1,6 +1,8 @@
 // See Inspect.h.
 #include "compiler/Inspect.h"
 
+#include "compiler/importer/TensorNames.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -55,6 +57,70 @@ std::vector<std::string> towerNames(const ModelConfig &model) {
     towers.push_back("vision");
   if (model.audio)
     towers.push_back("audio");
+  return towers;
+}
+
+// What makes soft rows of one kind of medium.
+struct Tower {
+  const char *name; // "vision", "audio"
+  const char *kind = "";
+  Object sizes;        // empty: not read
+  std::string leftOut; // why; empty: it is compiled
+  std::map<std::string, Share> types;
+};
+
+Object visionSizes(const VisionConfig &v) {
+  Object sizes = {{"width", v.width},   {"patch", v.patch},
+                  {"pool", v.pool},     {"positions", v.positions},
+                  {"budget", v.budget}, {"video_budget", v.filmBudget}};
+  if (v.tower)
+    sizes.update({{"layers", v.layers},
+                  {"heads", v.heads},
+                  {"head_dim", v.headDim},
+                  {"ffn", v.ffn},
+                  {"theta", v.theta},
+                  {"clipped", v.clipped},
+                  {"standardized", v.standardized}});
+  return sizes;
+}
+
+Object audioSizes(const AudioConfig &a) {
+  if (!a.tower)
+    return {{"samples", a.output}};
+  return {{"width", a.width},    {"layers", a.layers}, {"heads", a.heads},
+          {"bins", a.bins},      {"window", a.window}, {"output", a.output},
+          {"clipped", a.clipped}};
+}
+
+// Those that the checkpoint has.
+std::vector<Tower> towersOf(const Inspection &of) {
+  const ModelConfig &model = of.input.model;
+  std::map<bool, std::map<std::string, Share>> types; // by whether for sounds
+  if (of.input.tensors)
+    for (const SourceTensor &tensor : of.input.tensors->tensors())
+      if (const char *tower = towerOf(tensor.name)) {
+        Share &share = types[isAudioTower(tower)][tensor.typeName];
+        ++share.tensors;
+        share.bytes += tensor.bytes;
+      }
+  std::vector<Tower> towers;
+  if (const auto &v = model.vision; v || !model.noVision.empty())
+    towers.push_back({.name = "vision",
+                      .kind = !v                ? ""
+                              : !v->tower       ? "without layers"
+                              : v->standardized ? "large"
+                                                : "small",
+                      .sizes = v ? visionSizes(*v) : Object(),
+                      .leftOut = of.compiled.vision ? "" : of.compiled.noVision,
+                      .types = types[false]});
+  if (const auto &a = model.audio; a || !model.noAudio.empty())
+    towers.push_back({.name = "audio",
+                      .kind = !a         ? ""
+                              : a->tower ? "conformer"
+                                         : "raw frames",
+                      .sizes = a ? audioSizes(*a) : Object(),
+                      .leftOut = of.compiled.audio ? "" : of.compiled.noAudio,
+                      .types = types[true]});
   return towers;
 }
 
@@ -152,6 +218,40 @@ void addTensors(Screen &screen, const Inspection &of) {
   screen.add("head", model.tied ? "the embedding" : "a matrix of its own");
 }
 
+void addTowers(Screen &screen, const Inspection &of) {
+  const char *title = "towers";
+  for (const Tower &tower : towersOf(of)) {
+    std::vector<std::string> words = {tower.name};
+    if (*tower.kind)
+      words[0] += fmt::format(" ({})", tower.kind);
+    if (!tower.sizes.is_null()) {
+      const Object &s = tower.sizes;
+      auto has = [&](const char *key) { return s.contains(key); };
+      auto number = [&](const char *key) { return s[key].get<int64_t>(); };
+      if (has("layers"))
+        words.push_back(fmt::format(
+            "{} of width {}, {}", countText(number("layers"), "layer"),
+            number("width"), countText(number("heads"), "head")));
+      if (has("budget"))
+        words.push_back(
+            fmt::format("at most {} rows for a picture, {} for a frame of film",
+                        number("budget"), number("video_budget")));
+      if (has("samples"))
+        words.push_back(fmt::format("{} samples for a row", number("samples")));
+    }
+    for (const auto &[type, share] : tower.types)
+      words.push_back(fmt::format("{} of type {} ({})",
+                                  countText(share.tensors, "tensor"), type,
+                                  sizeText(share.bytes)));
+    if (!tower.leftOut.empty())
+      words.push_back("not compiled: " + tower.leftOut);
+    screen.add(title, llvm::join(words, ", "));
+    title = "";
+  }
+  if (*title)
+    screen.add(title, "none");
+}
+
 void addFindings(Screen &screen, const Inspection &of) {
   std::string last;
   for (const Finding &finding : of.findings) {
@@ -175,13 +275,7 @@ std::string inspectionText(const Inspection &of) {
     if (of.input.vocabulary.pieces)
       screen.add("tokenizer",
                  fmt::format("{} tokens", of.input.vocabulary.pieces));
-    std::vector<std::string> towers = towerNames(of.input.model);
-    screen.add(
-        "towers",
-        towers.empty()
-            ? "none"
-            : fmt::format("{}: not compiled, the program reads text only",
-                          llvm::join(towers, ", ")));
+    addTowers(screen, of);
     screen.add("drafter", "none: a drafter is a checkpoint of its own");
   }
   addFindings(screen, of);
@@ -229,6 +323,24 @@ static Object tensorsJson(const Inspection &of) {
           {"ignored", ignored}};
 }
 
+static Object towersJson(const Inspection &of) {
+  Object all = Object::array();
+  for (const Tower &tower : towersOf(of)) {
+    Object types = Object::object();
+    for (const auto &[type, share] : tower.types)
+      types[type] = {{"tensors", share.tensors}, {"bytes", share.bytes}};
+    Object object = {{"medium", tower.name}};
+    if (!tower.sizes.is_null())
+      object.update({{"kind", tower.kind}, {"sizes", tower.sizes}});
+    object["types"] = types;
+    object["compiled"] = tower.leftOut.empty();
+    if (!tower.leftOut.empty())
+      object["left_out"] = tower.leftOut;
+    all.push_back(object);
+  }
+  return all;
+}
+
 static Object generationJson(const GenerationConfig &g) {
   return {{"temperature", g.temperature},
           {"top_k", g.topK},
@@ -271,6 +383,7 @@ std::string inspectionJson(const Inspection &of) {
                    {"sha256", input.chat.sha256},
                    {"protocol", chatProtocolName(input.protocol)}};
     all["generation"] = generationJson(input.generation);
+    all["towers"] = towersJson(of);
   }
   all["findings"] = found;
   all["warnings"] = of.warnings;

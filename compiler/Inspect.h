@@ -14,6 +14,7 @@ namespace gemmac {
 struct Inspection {
   const std::string &path;
   const ModelInput &input;
+  const ModelConfig &compiled; // the input's model without what is left out
   const std::vector<Finding> &findings;
   const std::vector<IgnoredTensor> &ignored;
   const std::vector<std::string> &warnings;
@@ -25,8 +26,8 @@ struct Inspection {
 // Lines of at most 80 columns where words allow it, with a line end.
 std::string inspectionText(const Inspection &inspection);
 
-// One object: path, name, can_compile, error, model, tensors, formats,
-// tokenizer, chat, generation, towers, findings, warnings.
+// One object: path, name, kind, can_compile, error, model, quantisation,
+// tensors, program, tokenizer, chat, generation, towers, findings, warnings.
 std::string inspectionJson(const Inspection &inspection);
 
 } // namespace gemmac

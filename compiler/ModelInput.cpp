@@ -2,6 +2,7 @@
 #include "compiler/ModelInput.h"
 
 #include "compiler/importer/Checkpoint.h"
+#include "compiler/importer/File.h"
 #include "compiler/importer/TensorNames.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -71,8 +72,92 @@ static Status checkPath(const std::string &path) {
   return Done{};
 }
 
-Status ModelInput::open(const std::string &from, bool needsTensors,
-                        std::vector<std::string> &warnings) {
+// The files beside a GGUF model that are named as its towers are.
+static std::vector<std::string> towerFiles(const std::string &model) {
+  std::string folder = llvm::sys::path::parent_path(model).str();
+  if (folder.empty())
+    folder = ".";
+  std::vector<std::string> files;
+  for (const std::string &name : fileNames(folder))
+    if (llvm::StringRef n = name; n.ends_with_insensitive(".gguf") &&
+                                  n.contains_insensitive("mmproj") &&
+                                  n != llvm::sys::path::filename(model))
+      files.push_back(llvm::sys::path::has_parent_path(model)
+                          ? joinPath(folder, name)
+                          : name);
+  return files;
+}
+
+// The towers of a GGUF model: the named file, or the only one beside it. One
+// that nobody has named and that is of another model is not taken.
+Status ModelInput::openTowers(const InputOptions &options,
+                              std::vector<std::string> &warnings,
+                              std::vector<Finding> &found) {
+  const WantedMedia &media = options.media;
+  std::vector<std::string> files = {options.mmproj};
+  const bool named = !options.mmproj.empty();
+  if (!named && (media.vision || media.audio))
+    files = towerFiles(path);
+  if (files.size() > 1) {
+    warnings.push_back(fmt::format(
+        "'{}' has {} files of towers beside it, of which none is taken: {}; "
+        "name one with --mmproj",
+        path, files.size(), fmt::join(files, ", ")));
+    return Done{};
+  }
+  if (files.empty() || files[0].empty())
+    return Done{};
+  if (Status s = gguf->addTowers(files[0], model); !s) {
+    if (named)
+      return s;
+    warnings.push_back(fmt::format("the towers beside '{}' are not taken: {}",
+                                   path, s.error().message));
+    return Done{};
+  }
+  found.push_back(
+      {"towers", fmt::format("towers are taken from '{}'{}", files[0],
+                             named ? ""
+                                   : ", the only file beside the model that is "
+                                     "named like one of towers")});
+  // The format does not say it: docs/model/vision.md#8.3.
+  model.imageBlocks = model.vision && !model.pleWidth;
+  if (model.vision && !media.vision) {
+    model.vision.reset();
+    model.noVision = "--no-vision";
+  }
+  if (model.audio && !media.audio) {
+    model.audio.reset();
+    model.noAudio = "--no-audio";
+  }
+  return Done{};
+}
+
+Status ModelInput::openConfig(const InputOptions &options,
+                              std::vector<std::string> &warnings) {
+  Result<ModelConfig> config =
+      gguf ? readGgufConfig(*gguf, warnings)
+           : readModelConfig(path, warnings, options.media);
+  if (!config)
+    return config.error();
+  model = *config;
+  name = gguf ? gguf->ownName() : "";
+  if (name.empty())
+    name = checkpointName(path);
+  if (!gguf)
+    if (Status s = readProcessorConfig(path, model); !s)
+      return s;
+  Result<GenerationConfig> read =
+      gguf ? readGgufGeneration(*gguf, model, warnings)
+           : readGenerationConfig(path, model, warnings);
+  if (!read)
+    return read.error();
+  generation = *read;
+  return Done{};
+}
+
+Status ModelInput::open(const std::string &from, const InputOptions &options,
+                        std::vector<std::string> &warnings,
+                        std::vector<Finding> &found) {
   path = from;
   if (isGgufFile(path)) {
     Result<std::unique_ptr<GgufModel>> opened = GgufModel::open(path);
@@ -83,26 +168,25 @@ Status ModelInput::open(const std::string &from, bool needsTensors,
   } else if (Status s = checkPath(path); !s) {
     return s;
   }
-  Result<ModelConfig> config =
-      gguf ? readGgufConfig(*gguf, warnings) : readModelConfig(path, warnings);
-  if (!config)
-    return config.error();
-  model = *config;
-  name = gguf ? gguf->ownName() : "";
-  if (name.empty())
-    name = checkpointName(path);
-  Result<GenerationConfig> read =
-      gguf ? readGgufGeneration(*gguf, model, warnings)
-           : readGenerationConfig(path, model, warnings);
-  if (!read)
-    return read.error();
-  generation = *read;
-  if (gguf || (!needsTensors && !hasTensors(path)))
+  if (!gguf && !options.mmproj.empty())
+    return makeError(ExitCode::Usage,
+                     "--mmproj names the towers of a GGUF model, but '{}' is "
+                     "no such file: a folder holds its towers itself",
+                     path);
+  if (Status s = openConfig(options, warnings); !s)
+    return s;
+  if (gguf)
+    return openTowers(options, warnings, found);
+  if (!options.needsTensors && !hasTensors(path))
     return Done{};
   auto opened = openCheckpoint(path, warnings);
   if (!opened)
     return opened.error();
   tensors = std::move(*opened);
+  std::vector<std::string> absent;
+  settleTowers(model, *tensors, absent);
+  for (const std::string &text : absent)
+    warnings.push_back(path + ": " + text);
   if (settleHead(model, *tensors))
     warnings.push_back(path + ": tensor 'lm_head.weight' differs from the "
                               "embedding: it is used, although "
@@ -223,6 +307,45 @@ void ModelInput::completeStops(std::vector<std::string> &warnings,
                    by.empty() ? "no file says so" : llvm::join(by, " and "))});
 }
 
+// The program makes ids of its own tokenizer's tokens: where the configuration
+// has others, those are not the model's.
+void ModelInput::settleMedia(std::vector<std::string> &warnings) {
+  auto settle = [&](int64_t &id, gm_tok_name name, const char *text) {
+    const int64_t known = vocabulary.pieces ? vocabulary.named[name] : -1;
+    if (id >= model.vocab)
+      id = -1;
+    if (known < 0)
+      return;
+    if (id >= 0 && id != known)
+      warnings.push_back(
+          fmt::format("'{}' has token {} for {} in config.json and {} in its "
+                      "tokenizer, which is taken",
+                      path, id, text, known));
+    id = known;
+  };
+  auto settleAll = [&](MediaTokens &tokens, const char *what,
+                       std::array<gm_tok_name, 3> names,
+                       std::array<const char *, 3> texts) {
+    settle(tokens.begin, names[0], texts[0]);
+    settle(tokens.soft, names[1], texts[1]);
+    settle(tokens.end, names[2], texts[2]);
+    if (tokens.begin < 0 || tokens.soft < 0 || tokens.end < 0)
+      warnings.push_back(fmt::format(
+          "'{}' lacks a token of {}, {}, {}: the program takes no {}", path,
+          texts[0], texts[1], texts[2], what));
+  };
+  if (model.vision) {
+    settleAll(model.imageTokens, "pictures",
+              {GM_TOK_IMAGE_OPEN, GM_TOK_IMAGE, GM_TOK_IMAGE_CLOSE},
+              {"<|image>", "<|image|>", "<image|>"});
+    settle(model.filmToken, GM_TOK_VIDEO, "<|video|>");
+  }
+  if (model.audio)
+    settleAll(model.audioTokens, "sounds",
+              {GM_TOK_AUDIO_OPEN, GM_TOK_AUDIO, GM_TOK_AUDIO_CLOSE},
+              {"<|audio>", "<|audio|>", "<audio|>"});
+}
+
 void ModelInput::addFacts(std::vector<Finding> &found) const {
   const GenerationConfig &g = generation;
   found.push_back(
@@ -272,6 +395,7 @@ Status ModelInput::readText(const std::string &choice,
   if (Status s = chooseProtocol(choice, warnings); !s)
     return s;
   limitIds(warnings, found);
+  settleMedia(warnings);
   completeStops(warnings, found);
   addFacts(found);
   if (gguf)

@@ -21,13 +21,19 @@ std::vector<std::string> checkpointFiles(const std::string &path);
 // ending.
 std::string checkpointName(const std::string &path);
 
+struct InputOptions {
+  std::string mmproj; // file of a GGUF model's towers; empty: found by its name
+  WantedMedia media;
+  bool needsTensors = true; // a folder that has none is an error
+};
+
 class ModelInput {
 public:
   // Reads the configuration. Tensors are opened too, except those of a folder
-  // that has none, which is an error only if `needsTensors`. After an error
-  // what was read before it is here.
-  Status open(const std::string &path, bool needsTensors,
-              std::vector<std::string> &warnings);
+  // that has none and need not have. After an error what was read before it is
+  // here.
+  Status open(const std::string &path, const InputOptions &options,
+              std::vector<std::string> &warnings, std::vector<Finding> &found);
 
   ModelConfig model;
   GenerationConfig generation;
@@ -50,6 +56,12 @@ public:
   bool isGguf() const { return gguf != nullptr; }
 
 private:
+  Status openConfig(const InputOptions &options,
+                    std::vector<std::string> &warnings);
+  Status openTowers(const InputOptions &options,
+                    std::vector<std::string> &warnings,
+                    std::vector<Finding> &found);
+  void settleMedia(std::vector<std::string> &warnings);
   Status chooseProtocol(const std::string &choice,
                         std::vector<std::string> &warnings);
   void limitIds(std::vector<std::string> &warnings,

@@ -60,7 +60,7 @@ Status checkOutputs(const DriverOptions &o, const Destination &output) {
       outputs.push_back(at->path());
 
   std::vector<std::string> files = checkpointFiles(o.input);
-  files.insert(files.end(), {o.quantMap, o.verify, o.compileFrom});
+  files.insert(files.end(), {o.mmproj, o.quantMap, o.verify, o.compileFrom});
   std::vector<std::pair<UniqueID, std::string>> inputs;
   for (const std::string &file : files)
     if (UniqueID id; !file.empty() && !llvm::sys::fs::getUniqueID(file, id))

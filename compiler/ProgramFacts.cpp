@@ -9,32 +9,50 @@ static RopeFacts ropeFacts(const RopeConfig &rope) {
   return {rope.theta, rope.dim, rope.pairs};
 }
 
-static std::vector<MediumFacts> mediaFacts(const ModelConfig &model) {
+// One per kind of medium that the program takes.
+static std::vector<MediumFacts> mediaFacts(const ModelInput &input,
+                                           const ModelConfig &compiled) {
   std::vector<MediumFacts> media;
-  if (const auto &v = model.vision) {
-    const int64_t side = v->tower ? v->patch : v->cell();
-    media.push_back({.kind = "image",
-                     .tower = v->tower,
-                     .budget = v->budget,
-                     .patch = v->patch,
-                     .pool = v->pool,
-                     .theta = v->tower ? v->theta : 0,
-                     .pairs = v->headDim / 4,
-                     .positions = v->positions,
-                     .columns = side * side * 3,
-                     .width = v->tower ? v->width : 0,
-                     .bidirectional = model.imageBlocks});
+  auto add = [&](const char *kind, const MediaTokens &tokens) -> MediumFacts & {
+    media.push_back({.kind = kind,
+                     .begin = tokens.begin,
+                     .soft = tokens.soft,
+                     .end = tokens.end});
+    return media.back();
+  };
+  if (const auto &vision = compiled.vision) {
+    // Ids are settled in what was read.
+    MediaTokens tokens = input.model.imageTokens;
+    for (const char *kind : {"image", "video"}) {
+      const bool film = !media.empty();
+      if (film)
+        tokens.soft = input.model.filmToken;
+      MediumFacts &m = add(kind, tokens);
+      m.tower = vision->tower;
+      m.budget = film ? vision->filmBudget : vision->budget;
+      m.patch = vision->patch;
+      m.pool = vision->pool;
+      m.theta = vision->tower ? vision->theta : 0;
+      m.pairs = vision->tower ? vision->headDim / 4 : 0;
+      m.positions = vision->positions;
+      const int64_t side = vision->tower ? vision->patch : vision->cell();
+      m.columns = side * side * 3;
+      m.width = vision->tower ? vision->width : 0;
+      m.bidirectional = compiled.imageBlocks;
+    }
   }
-  if (const auto &a = model.audio)
-    media.push_back({.kind = "audio",
-                     .tower = a->tower,
-                     .columns = a->tower ? a->bins : a->output,
-                     .width = a->width});
+  if (const auto &audio = compiled.audio) {
+    MediumFacts &m = add("audio", input.model.audioTokens);
+    m.tower = audio->tower;
+    m.columns = audio->tower ? audio->bins : audio->output;
+    m.width = audio->width;
+  }
   return media;
 }
 
-ManifestInput programFacts(const ModelInput &input, const std::string &name,
-                           const Target &target, const ProgramPlan &plan,
+ManifestInput programFacts(const ModelInput &input, const ModelConfig &compiled,
+                           const std::string &name, const Target &target,
+                           const ProgramPlan &plan,
                            const std::vector<IgnoredTensor> &ignored) {
   const ModelConfig &model = input.model;
   const GenerationConfig &generation = input.generation;
@@ -58,6 +76,7 @@ ManifestInput programFacts(const ModelInput &input, const std::string &name,
           .sampling = {generation.temperature, generation.topP, generation.topK,
                        generation.stop, generation.suppress, generation.minP,
                        generation.limit},
+          .media = mediaFacts(input, compiled),
           .target = target,
           .plan = plan,
           .source = *input.tensors,

@@ -109,6 +109,13 @@ void addOptions(CommandLine &line, DriverOptions &o) {
               "checkpoint's template, or without one that of models of its "
               "kind; small: E2B, E4B; large: 12B, 26B-A4B, 31B; none: 'run' "
               "only continues text");
+  line.option("--mmproj", o.mmproj, "FILE",
+              "vision and audio towers of a GGUF model (default: the only "
+              "*mmproj*.gguf beside it); a folder has its own");
+  line.app.add_flag("--no-vision", o.noVision,
+                    "leave the vision tower out: the program sees nothing");
+  line.app.add_flag("--no-audio", o.noAudio,
+                    "leave the audio tower out: the program hears nothing");
   line.choice("--compile-to", o.compileTo,
               {"import", "optimize", "select", "plan", "native"},
               "stop after a stage and print it; needs no weights");
@@ -157,6 +164,8 @@ const char *conflict(const DriverOptions &o) {
         o.output.empty() && o.dumpTo.empty() && o.verify.empty()))
     return "--inspect writes nothing: it excludes -o, --compile-to, "
            "--compile-from, --emit, --dump-to and --verify";
+  if (!o.mmproj.empty() && o.noVision && o.noAudio)
+    return "--mmproj and --no-vision with --no-audio exclude each other";
   if (o.rehash && o.weights != "external")
     return "--rehash expects --weights=external";
   if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))

@@ -47,6 +47,7 @@ private:
   Status bind(gemma::WeightOp weight);
   Status explain(const SourceTensor &tensor);
   const char *whyIgnored(const SourceTensor &tensor) const;
+  std::string whyNoTower(const char *tower) const;
   void noteIgnored();
   Error missing(gemma::WeightOp weight) const;
   Status use(const SourceTensor &tensor, ArrayRef<int64_t> shape);
@@ -92,6 +93,13 @@ Status Binder::use(const SourceTensor &tensor, ArrayRef<int64_t> shape) {
   return Done{};
 }
 
+// The format of the canonical values: blocks do not survive another order.
+static const char *wordOf(const SourceTensor &tensor) {
+  const bool changes = tensor.form.softplus ||
+                       (!tensor.form.isPlain() && isBlockType(tensor.type));
+  return sourceWord(changes ? SourceType::F32 : tensor.type);
+}
+
 Status Binder::bind(gemma::WeightOp weight) {
   std::string name = weight.getFrom().str();
   const SourceTensor *tensor = source.find(name);
@@ -108,7 +116,7 @@ Status Binder::bind(gemma::WeightOp weight) {
     return missing(weight);
   if (Status s = use(*tensor, weight.getTensorType().getShape()); !s)
     return s;
-  weight.setSource(sourceWord(tensor->type));
+  weight.setSource(wordOf(*tensor));
   return Done{};
 }
 
@@ -150,14 +158,24 @@ const char *Binder::whyIgnored(const SourceTensor &tensor) const {
   return whyLeftOver(tensor.name);
 }
 
+std::string Binder::whyNoTower(const char *tower) const {
+  const std::string &why =
+      isAudioTower(tower) ? config.noAudio : config.noVision;
+  return why.empty()
+             ? fmt::format("{} {} no such tower", words.sizes, words.describe)
+             : why;
+}
+
 // Why the program does not need this tensor; an error if nothing explains it.
 Status Binder::explain(const SourceTensor &tensor) {
   std::string why;
-  if (const char *tower = towerOf(tensor.name);
-      tower && !hasTower(config, tower))
-    why = fmt::format("{} is not compiled", tower);
-  else if (const char *reason = whyIgnored(tensor))
+  const char *tower = towerOf(tensor.name);
+  if (const char *reason = tower ? source.whyUnused(tensor) : nullptr)
     why = reason;
+  else if (tower && !hasTower(config, tower))
+    why = fmt::format("{} is not compiled: {}", tower, whyNoTower(tower));
+  else if (const char *other = whyIgnored(tensor))
+    why = other;
   else
     return bad(tensor,
                "of shape {} and type {} has no place in the model that {} {}; "
@@ -176,8 +194,8 @@ void Binder::noteIgnored() {
   for (const auto &[reason, names] : byReason)
     result.findings.push_back(
         {"ignored",
-         towerOf(names[0])
-             ? reason + ": the program reads text only"
+         reason.find(" is not compiled: ") != reason.npos
+             ? reason
              : fmt::format("{} {} ignored, such as '{}': {}", names.size(),
                            names.size() == 1 ? "tensor is" : "tensors are",
                            names[0], reason)});

@@ -41,9 +41,7 @@ public:
   explicit Checkpoint(const std::string &folder) : folder(folder) {}
   void addAll(std::vector<std::string> &warnings);
 
-  std::string nameInFile(const std::string &name) const override {
-    return name == "lm_head.weight" ? name : front + name;
-  }
+  std::string nameInFile(const std::string &name) const override;
   std::string whyMissing(const std::string &name) const override;
 
 private:
@@ -172,6 +170,19 @@ void Checkpoint::addAll(std::vector<std::string> &warnings) {
   if (embed && embed->fileName != usual)
     found.push_back({"layout", fmt::format("the embedding is named {}",
                                            gemmac::quoted(embed->fileName))});
+}
+
+// Towers stand beside the decoder: behind what stands in front of their other
+// tensors.
+std::string Checkpoint::nameInFile(const std::string &name) const {
+  if (name == "lm_head.weight")
+    return name;
+  if (!towerOf(name))
+    return front + name;
+  for (const SourceTensor &tensor : tensors())
+    if (const char *tower = towerOf(tensor.fileName))
+      return tensor.fileName.substr(0, tensor.fileName.find(tower)) + name;
+  return "model." + name;
 }
 
 std::string Checkpoint::whyMissing(const std::string &name) const {

@@ -223,15 +223,17 @@ int64_t ModelConfig::lastOwner() const {
 
 Result<ModelConfig> parseModelConfig(const std::string &text,
                                      const std::string &name,
-                                     std::vector<std::string> &warnings) {
+                                     std::vector<std::string> &warnings,
+                                     const WantedMedia &wanted) {
   return reading(name, [&] {
     const Json root = orFail(parseJson(text, name));
-    return ConfigReader(root, name, warnings).read();
+    return ConfigReader(root, name, warnings, wanted).read();
   });
 }
 
 Result<ModelConfig> readModelConfig(const std::string &folder,
-                                    std::vector<std::string> &warnings) {
+                                    std::vector<std::string> &warnings,
+                                    const WantedMedia &wanted) {
   std::string path = joinPath(folder, "config.json");
   return reading(path, [&] {
     orFail(checkFolder(folder));
@@ -240,8 +242,8 @@ Result<ModelConfig> readModelConfig(const std::string &folder,
       NamedFile{path}.bad("no such file; expects the folder of a Hugging Face "
                           "checkpoint (config.json, *.safetensors)");
     }
-    return orFail(
-        parseModelConfig(orFail(readFile(path, configBytes)), path, warnings));
+    return orFail(parseModelConfig(orFail(readFile(path, configBytes)), path,
+                                   warnings, wanted));
   });
 }
 

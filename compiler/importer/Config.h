@@ -1,6 +1,7 @@
-// What a checkpoint's config.json and generation_config.json say about the
-// decoder and what makes soft rows for it, normalised: both spellings of the global layers' shape, defaults
-// filled in, every rule of spec/gemma4-text.md section 1.2 resolved per layer.
+// What a checkpoint's config.json, generation_config.json and
+// processor_config.json say about the decoder and what makes soft rows for it,
+// normalised: both spellings of the global layers' shape, defaults filled in,
+// every rule of docs/model/text.md#1.2 resolved per layer.
 // Knows JSON files; must not know MLIR, tensors or targets.
 #pragma once
 
@@ -40,7 +41,8 @@ struct VisionConfig {
   int64_t width = 0;            // D of the tower, of the cell's product
   int64_t output = 0;           // columns of what is projected to text space
   int64_t positions = 0;        // rows of the position table, per axis
-  int64_t budget = 280;         // most soft rows of a picture if not said
+  // Most soft rows of a picture and of a film's frame if not said.
+  int64_t budget = 280, filmBudget = 70;
   double eps = 1e-6;
   // Of towers.
   int64_t layers = 0, heads = 0, headDim = 0, ffn = 0;
@@ -65,6 +67,17 @@ struct AudioConfig {
   double cap = 50;          // of scores
   double residual = 0.5;    // weight of a feed-forward branch
   bool clipped = false;
+};
+
+// The ids that the configuration gives the tokens around and of soft rows; -1:
+// none.
+struct MediaTokens {
+  int64_t begin = -1, soft = -1, end = -1;
+};
+
+// Which media are wanted of a checkpoint.
+struct WantedMedia {
+  bool vision = true, audio = true;
 };
 
 struct ModelConfig {
@@ -92,6 +105,10 @@ struct ModelConfig {
   std::optional<AudioConfig> audio;
   // The step takes rows that towers made.
   bool softRows() const { return vision || audio; }
+  // Why it cannot, where the checkpoint could; empty: nothing describes it.
+  std::string noVision, noAudio;
+  MediaTokens imageTokens, audioTokens;
+  int64_t filmToken = -1; // the soft one of a film's frames
   // The field that says that the tensors are quantised, with its method.
   std::string quantisation;
   RopeConfig localRope, globalRope;
@@ -117,9 +134,16 @@ struct GenerationConfig {
 // Reads FOLDER/config.json. `warnings` gets one line per oddity that is not an
 // error. Errors: missing or unreadable file, not JSON, deeper than 64,
 // duplicate keys, unknown model_type (Unsupported), missing or absurd fields
-// (the field, the value and the allowed range are named).
+// (the field, the value and the allowed range are named). What is not wanted is
+// not read.
 Result<ModelConfig> readModelConfig(const std::string &folder,
-                                    std::vector<std::string> &warnings);
+                                    std::vector<std::string> &warnings,
+                                    const WantedMedia &wanted = {});
+
+// Reads what FOLDER/processor_config.json, or an older form of it, says of
+// budgets, where `model` has vision; those of `model` stay where no file says
+// one. Errors: not JSON, a budget that transformers does not know.
+Status readProcessorConfig(const std::string &folder, ModelConfig &model);
 
 // Reads FOLDER/generation_config.json, or where there is none what config.json
 // says of generation, as transformers 5.24 does; config.json's stop ids also
@@ -133,7 +157,8 @@ readGenerationConfig(const std::string &folder, const ModelConfig &model,
 // fuzz driver.
 Result<ModelConfig> parseModelConfig(const std::string &text,
                                      const std::string &name,
-                                     std::vector<std::string> &warnings);
+                                     std::vector<std::string> &warnings,
+                                     const WantedMedia &wanted = {});
 Result<GenerationConfig>
 parseGenerationConfig(const std::string &text, const std::string &name,
                       const ModelConfig &model,

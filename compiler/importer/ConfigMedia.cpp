@@ -109,11 +109,33 @@ void ConfigReader::readAudio(const Json &object) {
   model.audio = audio;
 }
 
+// Tokens are named by what the released files write and what attributes of
+// transformers are called.
+void ConfigReader::readTokens(const Fields &top) {
+  auto id = [&](std::initializer_list<const char *> keys) -> int64_t {
+    for (const char *key : keys)
+      if (top.has(key))
+        return top.integer(key, 0, limits::vocab);
+    return -1;
+  };
+  if (model.vision) {
+    model.imageTokens = {id({"boi_token_id", "boi_token_index"}),
+                         id({"image_token_id", "image_token_index"}),
+                         id({"eoi_token_id", "eoi_token_index"})};
+    model.filmToken = id({"video_token_id", "video_token_index"});
+  }
+  if (model.audio)
+    model.audioTokens = {id({"boa_token_id", "boa_token_index"}),
+                         id({"audio_token_id", "audio_token_index"}),
+                         id({"eoa_token_id", "eoa_token_index"})};
+}
+
 void ConfigReader::readMedia(const Fields &top) {
   if (const Json *vision = top.child("vision_config"))
-    readVision(*vision);
+    wanted.vision ? readVision(*vision) : void(model.noVision = "--no-vision");
   if (const Json *audio = top.child("audio_config"))
-    readAudio(*audio);
+    wanted.audio ? readAudio(*audio) : void(model.noAudio = "--no-audio");
+  readTokens(top);
 }
 
 } // namespace gemmac

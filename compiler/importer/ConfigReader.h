@@ -1,7 +1,8 @@
 // What the readers of config.json (Config.cpp: which model, its dimensions and
-// options; ConfigLayers.cpp: what differs per layer; ConfigMedia.cpp: what it sees
-// and hears), generation_config.json
-// (GenerationConfig.cpp) and GGUF metadata share. Private to them.
+// options; ConfigLayers.cpp: what differs per layer; ConfigMedia.cpp: what it
+// sees and hears), generation_config.json (GenerationConfig.cpp),
+// processor_config.json (ProcessorConfig.cpp) and GGUF metadata share. Private
+// to them.
 #pragma once
 
 #include "compiler/importer/Config.h"
@@ -96,8 +97,8 @@ private:
 class ConfigReader {
 public:
   ConfigReader(const Json &root, const std::string &name,
-               std::vector<std::string> &warnings)
-      : root(root), file{name}, warnings(warnings) {}
+               std::vector<std::string> &warnings, const WantedMedia &wanted)
+      : root(root), file{name}, warnings(warnings), wanted(wanted) {}
 
   ModelConfig read();
 
@@ -111,6 +112,7 @@ private:
   const Json &findText(); // identifies the model
   void noteQuantisation(const Fields &fields);
   void readMedia(const Fields &top);
+  void readTokens(const Fields &top);
   void readVision(const Json &object);
   void readAudio(const Json &object);
   void readDimensions(const Fields &text);
@@ -129,6 +131,7 @@ private:
   const Json &root;
   const NamedFile file;
   std::vector<std::string> &warnings;
+  const WantedMedia wanted;
   ModelConfig model;
   bool keyIsValue = false;
   int64_t headDim = 0, kvHeads = 0, ffn = 0; // of a plain sliding layer

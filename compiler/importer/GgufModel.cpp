@@ -3,6 +3,7 @@
 #include "compiler/importer/GgufModel.h"
 
 #include "compiler/importer/ConfigReader.h"
+#include "compiler/importer/GgufTowers.h"
 #include "compiler/importer/TensorNames.h"
 
 #include <nlohmann/json.hpp>
@@ -57,8 +58,10 @@ const NamePair layerNames[] = {
 };
 
 // Towers that some converters put into the same file.
-const NamePair towerNames[] = {
-    {"a.", "audio_tower."}, {"mm.", "embed_vision."}, {"v.", "vision_tower."}};
+const NamePair towerNames[] = {{"a.", "in_model.audio_tower."},
+                               {"mm.a.", "in_model.embed_audio."},
+                               {"mm.", "in_model.embed_vision."},
+                               {"v.", "in_model.vision_tower."}};
 
 using Side = std::string_view NamePair::*;
 
@@ -112,8 +115,9 @@ std::string canonicalFromGguf(std::string_view name) {
 }
 
 std::string ggufFromCanonical(std::string_view name) {
-  return translate(name, &NamePair::canonical, &NamePair::gguf, "layers.",
-                   "blk.");
+  return towerOf(name) ? ggufTowerName(name)
+                       : translate(name, &NamePair::canonical, &NamePair::gguf,
+                                   "layers.", "blk.");
 }
 
 bool isGgufFile(const std::string &path) {
@@ -130,9 +134,12 @@ std::string GgufModel::nameInFile(const std::string &name) const {
 }
 
 const char *GgufModel::whyUnused(const SourceTensor &tensor) const {
-  return tensor.name == "rope_freqs.weight"
-             ? "restates which lanes of global layers are rotated"
-             : MappedTensors::whyUnused(tensor);
+  if (tensor.name == "rope_freqs.weight")
+    return "restates which lanes of global layers are rotated";
+  if (tensor.name.starts_with("in_model."))
+    return "a tower in the model's own file, which is not read: --mmproj takes "
+           "towers from a file of their own";
+  return MappedTensors::whyUnused(tensor);
 }
 
 const SourceWords &GgufModel::words() const {
@@ -159,15 +166,14 @@ void GgufModel::checkArchitecture() const {
   const Json &value = first.find("general.architecture");
   if (!value.is_string())
     file.bad("general.architecture expects a string, got {}", shown(value));
+  constexpr const char alone[] =
+      "holds only the vision and audio towers of a model (mmproj); pass the "
+      "GGUF file of its text model, and this one with --mmproj";
   struct {
     const char *key, *value, *what;
   } const parts[] = {
-      {"general.architecture", "clip",
-       "holds only the vision and audio towers of a model (mmproj), which are "
-       "not compiled; pass the GGUF file of its text model"},
-      {"general.type", "mmproj",
-       "holds only the vision and audio towers of a model (mmproj), which are "
-       "not compiled; pass the GGUF file of its text model"},
+      {"general.architecture", "clip", alone},
+      {"general.type", "mmproj", alone},
       {"general.type", "adapter",
        "holds an adapter (such as LoRA), not a model; merge it into its model "
        "(llama-export-lora) and pass the result"},
@@ -247,6 +253,34 @@ Result<std::unique_ptr<GgufModel>> GgufModel::open(const std::string &path) {
                           "pass the GGUF file of the whole model");
     model->index();
     return model;
+  });
+}
+
+void GgufModel::openTowers(const std::string &path, ModelConfig &config) {
+  MappedFile map = orFail(MappedFile::open(path));
+  GgufHeader header = orFail(parseGguf(map.text(), path));
+  Towers towers = readTowers(header, NamedFile{path}, config, this->path());
+  if (integerOr(header, "split.count", 1) != 1)
+    NamedFile{path}.unsupported("is a part of a split file, which no file of "
+                                "towers is; join the parts (llama-gguf-split)");
+  for (GgufTensor &entry : header.tensors) {
+    TowerTensor tensor =
+        towerTensor(entry.name, std::move(entry.shape), towers.unified);
+    addTensor(std::move(tensor.name), entry.name, entry.type->type,
+              entry.type->name, std::move(tensor.shape), map, entry.begin,
+              entry.end);
+    list().back().form = tensor.form;
+  }
+  addFile(std::move(map));
+  index();
+  config.vision = towers.vision;
+  config.audio = towers.audio;
+}
+
+Status GgufModel::addTowers(const std::string &path, ModelConfig &config) {
+  return reading(path, [&] {
+    openTowers(path, config);
+    return Done{};
   });
 }
 

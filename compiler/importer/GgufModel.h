@@ -22,6 +22,11 @@ public:
   // the towers' file (Unsupported), a file without tensors.
   static Result<std::unique_ptr<GgufModel>> open(const std::string &path);
 
+  // Adds the tensors of a file of vision and audio towers (mmproj), and what
+  // they are to `config`, which is that of the model. Changes nothing if the
+  // file cannot be read or is that of another model.
+  Status addTowers(const std::string &path, ModelConfig &config);
+
   std::string nameInFile(const std::string &name) const override;
   const char *whyUnused(const SourceTensor &tensor) const override;
   const SourceWords &words() const override;
@@ -37,6 +42,7 @@ public:
 private:
   void openAll(const std::string &path);
   void openPart(const std::string &path, int64_t part, int64_t parts);
+  void openTowers(const std::string &path, ModelConfig &config);
   void checkArchitecture() const;
   void add(MappedFile map, GgufHeader header);
 
@@ -47,7 +53,8 @@ private:
 bool isGgufFile(const std::string &path);
 
 // "blk.3.ffn_up.weight" <-> "layers.3.mlp.up_proj.weight"; a name that has no
-// counterpart stays as it is.
+// counterpart stays as it is. Tensors of towers in the model's own file are
+// "in_model.vision_tower. ...": how they lie there is not known.
 std::string canonicalFromGguf(std::string_view name);
 std::string ggufFromCanonical(std::string_view name);
 

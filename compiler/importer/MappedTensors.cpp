@@ -105,6 +105,7 @@ void MappedTensors::index() {
   stackExperts();
   for (SourceTensor &tensor : all)
     flattenConvolution(tensor);
+  byName.clear();
   byName.reserve(all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     auto [at, fresh] = byName.emplace(all[i].name, i);

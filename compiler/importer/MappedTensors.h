@@ -24,7 +24,8 @@ protected:
                  const char *typeName, std::vector<int64_t> shape,
                  const MappedFile &map, uint64_t begin, uint64_t end);
   void addFile(MappedFile map);
-  // After the last file, when tensors have their canonical names. Makes stacks
+  // After the last file, when tensors have their canonical names, and again
+  // after more of them. Makes stacks
   // of tensors of single experts. Fails if two tensors have one name, but not
   // the same bytes.
   void index();

@@ -42,6 +42,13 @@ constexpr Spelling layerSpellings[] = {
     {"experts.switch_mlp.", "experts."},
 };
 
+// Beginnings of tensors of towers: how transformers calls them while it runs.
+constexpr Spelling towerSpellings[] = {
+    {"embed_vision.patch_", "vision_embedder.patch_"},
+    {"embed_vision.pos_", "vision_embedder.pos_"},
+    {"embed_vision.multimodal_embedder.", "embed_vision."},
+};
+
 // Parts of ".NAME." that no program needs.
 struct LeftOver {
   Text part;
@@ -209,8 +216,13 @@ std::string decoderPrefix(const std::vector<SourceTensor> &tensors) {
 
 std::string canonicalName(std::string_view name, std::string_view prefix) {
   std::string plain = withoutWrappers(name);
-  if (const char *tower = towerOf(plain))
-    return plain.substr(plain.find(tower));
+  if (const char *tower = towerOf(plain)) {
+    plain.erase(0, plain.find(tower));
+    for (const Spelling &s : towerSpellings)
+      if (plain.starts_with(s.other))
+        return plain.replace(0, s.other.size(), s.canonical);
+    return plain;
+  }
   if (dotted(plain).ends_with(".lm_head.weight."))
     return "lm_head.weight";
   Text rest = plain;
@@ -245,9 +257,13 @@ const char *towerOf(std::string_view name) {
   return found;
 }
 
+bool isAudioTower(std::string_view tower) {
+  return tower.find("audio") != tower.npos;
+}
+
 bool hasTower(const ModelConfig &model, std::string_view tower) {
-  return tower.find("audio") == tower.npos ? model.vision.has_value()
-                                           : model.audio.has_value();
+  return isAudioTower(tower) ? model.audio.has_value()
+                             : model.vision.has_value();
 }
 
 const char *whyDeadKv(const ModelConfig &model, std::string_view name) {
@@ -269,6 +285,29 @@ const char *whyLeftOver(std::string_view name) {
     if (text.find(left.part) != text.npos)
       return left.why;
   return nullptr;
+}
+
+void settleTowers(ModelConfig &model, const TensorSource &source,
+                  std::vector<std::string> &warnings) {
+  bool vision = false, audio = false;
+  for (const SourceTensor &tensor : source.tensors())
+    if (const char *tower = towerOf(tensor.name))
+      (isAudioTower(tower) ? audio : vision) = true;
+  auto leaveOut = [&](const char *what, const char *key, std::string &why) {
+    why = "the checkpoint lacks its tensors";
+    warnings.push_back(
+        fmt::format("{} describes {}, but the checkpoint has no tensor of it: "
+                    "it is left out",
+                    key, what));
+  };
+  if (model.vision && !vision) {
+    leaveOut("a vision tower", "vision_config", model.noVision);
+    model.vision.reset();
+  }
+  if (model.audio && !audio) {
+    leaveOut("an audio tower", "audio_config", model.noAudio);
+    model.audio.reset();
+  }
 }
 
 bool settleHead(ModelConfig &model, const TensorSource &source) {

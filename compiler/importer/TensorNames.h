@@ -21,7 +21,8 @@ std::string decoderPrefix(const std::vector<SourceTensor> &tensors);
 
 // `name` without `prefix` and wrappers, experts spelled "experts.up_proj" or
 // "experts.7.up_proj"; a name that is not behind the prefix only without
-// wrappers, one of a tower from the tower's name on. The head is "lm_head.weight" wherever it stands.
+// wrappers, one of a tower from the tower's name on. The head is
+// "lm_head.weight" wherever it stands.
 std::string canonicalName(std::string_view name, std::string_view prefix);
 
 // A tensor of one expert, by its canonical name.
@@ -35,6 +36,8 @@ std::optional<ExpertName> expertOf(std::string_view name);
 // nullptr; and whether `model` has it.
 const char *towerOf(std::string_view name);
 bool hasTower(const ModelConfig &model, std::string_view tower);
+// Whether a tower of that name is for sounds.
+bool isAudioTower(std::string_view tower);
 
 // Why the layer does not need its tensor of that canonical name: it reads
 // another layer's K/V (original E2B and E4B files carry those, unused) or its
@@ -44,6 +47,11 @@ const char *whyDeadKv(const ModelConfig &model, std::string_view name);
 // Why no program needs a tensor of that name: a buffer that is computed anew,
 // what trainers leave behind; nullptr: it may.
 const char *whyLeftOver(std::string_view name);
+
+// Leaves out of `model` a tower of which `source` has no tensor at all: a text
+// model that was saved with the configuration of what it was tuned from.
+void settleTowers(ModelConfig &model, const TensorSource &source,
+                  std::vector<std::string> &warnings);
 
 // A stored head that differs from the embedding is used, whatever the
 // configuration says, as transformers does. True if that changed `model`.

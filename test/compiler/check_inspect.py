@@ -146,6 +146,49 @@ def check_configuration_alone():
     found = inspect(f"{CONFIGS}/E2B")
     expect("tensors" not in found and found["model"]["variant"] == "E2B", f"{found}")
     expect(found["model"]["towers"] == ["vision", "audio"], f"{found['model']['towers']}")
+    kinds = {}
+    for model in "E2B", "E4B", "12B", "26B-A4B", "31B":
+        kinds[model] = [t["kind"] for t in inspect(f"{CONFIGS}/{model}")["towers"]]
+    expect(kinds == {"E2B": ["small", "conformer"], "E4B": ["small", "conformer"], "12B": ["without layers", "raw frames"],
+                     "26B-A4B": ["large"], "31B": ["large"]}, f"{kinds}")
+
+
+def check_towers():
+    """Sizes and tensors of towers in folders and in files of their own, and what flags leave out."""
+    folder = f"{GOLDEN}/tiny-e-mm"
+    with open(f"{folder}/config.json") as f:
+        config = json.load(f)
+    types = {"vision": {}, "audio": {}}
+    for name, tensor in header(f"{folder}/model.safetensors").items():
+        if "language_model" not in name:
+            share = types["audio" if "audio" in name else "vision"].setdefault(tensor["dtype"], {"tensors": 0, "bytes": 0})
+            share["tensors"] += 1
+            share["bytes"] += tensor["data_offsets"][1] - tensor["data_offsets"][0]
+    vision, audio = inspect(folder)["towers"]
+    expect([vision["medium"], audio["medium"]] == ["vision", "audio"], f"{vision} {audio}")
+    expect(vision["types"] == types["vision"] and audio["types"] == types["audio"], f"{vision['types']} {audio['types']}")
+    for tower, ours, theirs in (vision, "width", "hidden_size"), (vision, "layers", "num_hidden_layers"), \
+            (vision, "positions", "position_embedding_size"), (vision, "clipped", "use_clipped_linears"), \
+            (audio, "width", "hidden_size"), (audio, "heads", "num_attention_heads"), (audio, "output", "output_proj_dims"):
+        expected = config[tower["medium"] + "_config"][theirs]
+        expect(tower["sizes"][ours] == expected, f"{ours} {tower['sizes'][ours]}, {theirs} {expected}")
+    # The budget of the example is that of its processor_config.json.
+    sizes = inspect(f"{EXAMPLES}/nano-e")["towers"][0]["sizes"]
+    expect((sizes["budget"], sizes["video_budget"]) == (70, 70), f"{sizes}")
+    expect((vision["sizes"]["budget"], vision["sizes"]["video_budget"]) == (280, 70), f"{vision['sizes']}")
+    without = inspect(folder, "--no-audio")["towers"]
+    expect(without[0]["sizes"] == vision["sizes"] and "sizes" not in without[1], f"{without}")
+    expect(without[1]["left_out"] == "--no-audio" and not without[1]["compiled"], f"{without}")
+    model, towers = f"{WORK}/m.gguf", f"{WORK}/towers.gguf"
+    subprocess.run([sys.executable, os.path.join(os.path.dirname(checks.__file__), "make_mmproj.py"), folder, f"--model={model}",
+                    f"--towers={towers}", "--type=q8_0"], check=True)
+    expect(inspect(model)["towers"] == [], "towers that are not there")
+    found = inspect(model, f"--mmproj={towers}")
+    files = {os.path.basename(f["path"]) for f in found["tensors"]["files"]}
+    expect(files == {"m.gguf", "towers.gguf"}, f"{files}")
+    expect([t["sizes"] for t in found["towers"]] == [vision["sizes"], audio["sizes"]], f"{found['towers']}")
+    expect(found["towers"][1]["types"]["Q8_0"]["tensors"] > 10, f"{found['towers'][1]['types']}")
+    expect(any(f["about"] == "towers" and towers in f["text"] for f in found["findings"]), f"{found['findings']}")
 
 
 def check_refusals():
@@ -195,5 +238,5 @@ def check_usage():
 
 shutil.rmtree(WORK, ignore_errors=True)
 os.makedirs(WORK)
-checks.run([check_folder, check_formats, check_remarks, check_gguf, check_configuration_alone, check_refusals,
+checks.run([check_folder, check_formats, check_remarks, check_gguf, check_configuration_alone, check_towers, check_refusals,
             check_usage], sys.argv[6:])

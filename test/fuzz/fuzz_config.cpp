@@ -1,8 +1,12 @@
-// Any text as config.json and as generation_config.json. Besides not crashing,
-// what is accepted must keep the promises that later code relies on.
+// Any text as config.json, generation_config.json and processor_config.json.
+// Besides not crashing, what is accepted must keep the promises that later code
+// relies on.
 #include "compiler/importer/Config.h"
+#include "test/fuzz/check_media.h"
 
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 using namespace gemmac;
 
@@ -45,6 +49,33 @@ void checkGeneration(const GenerationConfig &g, int64_t vocab) {
               (i == 0 || (*ids)[i] > (*ids)[i - 1]));
 }
 
+// Where processor_config.json is; goes away with the program.
+struct Folder {
+  Folder() {
+    path = (std::filesystem::temp_directory_path() / "fuzz-config-XXXXXX")
+               .string();
+    require(mkdtemp(path.data()) != nullptr);
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+void checkProcessor(const std::string &text) {
+  static const Folder folder;
+  FILE *file =
+      std::fopen((folder.path + "/processor_config.json").c_str(), "w");
+  require(file &&
+          std::fwrite(text.data(), 1, text.size(), file) == text.size());
+  std::fclose(file);
+  ModelConfig model;
+  model.vision.emplace().width = model.vision->output = 1;
+  model.vision->positions = 1;
+  model.vision->tower = false;
+  if (Status done = readProcessorConfig(folder.path, model); !done)
+    require(!done.error().message.empty());
+  checkMedia(model);
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -52,7 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::vector<std::string> warnings;
   Result<ModelConfig> model = parseModelConfig(text, "config.json", warnings);
   if (model)
-    checkModel(*model);
+    checkModel(*model), checkMedia(*model);
   else
     require(!model.error().message.empty() &&
             model.error().message.size() < 2000);
@@ -62,5 +93,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       parseGenerationConfig(text, "generation_config.json", plain, warnings);
   if (generation)
     checkGeneration(*generation, plain.vocab);
+  checkProcessor(text);
   return 0;
 }

@@ -1,9 +1,11 @@
 // Any bytes as a GGUF file: header, configuration, sampling defaults,
-// tokenizer. What is accepted lies inside the file and does not overlap; all of
-// it is read.
+// tokenizer; as a file of towers beside a model. What is accepted lies inside
+// the file and does not overlap; all of it is read.
 #include "compiler/importer/GgufModel.h"
 #include "compiler/importer/Tokenizer.h"
 #include "runtime/app/tokenizer.h"
+#include "test/compiler/importer/GgufBuilder.h"
+#include "test/fuzz/check_media.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -55,6 +57,36 @@ void tokenize(const GgufHeader &header, std::vector<std::string> &warnings) {
   tokenizer.decode(ids.data(), ids.size(), true);
 }
 
+// Bytes as a file in memory while the object lives.
+struct MemoryFile {
+  MemoryFile(const void *data, size_t size) : fd(memfd_create("m.gguf", 0)) {
+    require(fd >= 0 && write(fd, data, size) == ssize_t(size));
+  }
+  ~MemoryFile() { close(fd); }
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd); }
+  const int fd;
+};
+
+void addTowers(const std::string &path) {
+  static const std::string text = test::GgufBuilder().file();
+  static const MemoryFile decoder(text.data(), text.size());
+  auto model = GgufModel::open(decoder.path());
+  require(bool(model));
+  std::vector<std::string> warnings;
+  Result<ModelConfig> config = readGgufConfig(**model, warnings);
+  require(bool(config));
+  Status done = (*model)->addTowers(path, *config);
+  if (!done)
+    return checkError(done.error());
+  require(config->vision || config->audio);
+  checkMedia(*config);
+  for (const SourceTensor &tensor : (*model)->tensors()) {
+    require((*model)->find(tensor.name) != nullptr);
+    (*model)->nameInFile(tensor.name);
+    (*model)->whyUnused(tensor);
+  }
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -70,11 +102,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::vector<std::string> warnings;
   tokenize(*header, warnings);
 
-  // The model as a file in memory.
-  int fd = memfd_create("m.gguf", 0);
-  require(fd >= 0 && write(fd, data, size) == ssize_t(size));
-  auto model = GgufModel::open("/proc/self/fd/" + std::to_string(fd));
-  close(fd);
+  MemoryFile file(data, size);
+  if (header->find("general.architecture") == "clip")
+    addTowers(file.path());
+  auto model = GgufModel::open(file.path());
   if (!model) {
     checkError(model.error());
     return 0;

@@ -2,7 +2,7 @@
 //
 //   gemma-eval --import=FOLDER --golden=FILE --case=short,mid
 //     compares with a golden file
-//   gemma-eval --import=FOLDER --golden=FILE --media=grid0,p2
+//   gemma-eval --import=FOLDER --golden=FILE --towers=grid0,p2
 //     compares soft rows of pictures and sounds with a golden file
 //   gemma-eval --import=FOLDER --passes=gemma-optimize --equal
 //     runs passes and compares before with after
@@ -10,15 +10,19 @@
 //     compares two modules
 //   gemma-eval --import=FOLDER --ids=2,17,99
 //     prints what comes out; with --media rows of media stand for some ids
+//   gemma-eval --import=FOLDER --soft=FILE
+//     writes soft rows of a picture and a sound, whose values are made up, as
+//     f32
 //   gemma-eval --import=FOLDER --print-import
 //     prints the IR
 //
-// The module comes from a file or, with --import, from the folder's
-// config.json; weights come from --weights (default: the imported folder) or
-// are made up.
+// The module comes from a file or, with --import, from the configuration of a
+// checkpoint: a folder or a GGUF file, which --mmproj gives its towers. Weights
+// come from --weights (default: the imported checkpoint) or are made up.
 #include "compiler/importer/Bind.h"
 #include "compiler/importer/Checkpoint.h"
 #include "compiler/importer/Gemma4.h"
+#include "compiler/importer/GgufModel.h"
 #include "compiler/importer/TensorNames.h"
 #include "dialects/kernel/Kernel.h"
 #include "passes/Pipelines.h"
@@ -52,8 +56,10 @@ namespace cl = llvm::cl;
 cl::OptionCategory category("gemma-eval");
 cl::opt<std::string> input(cl::Positional, cl::desc("[IR]"), cl::cat(category));
 cl::opt<std::string> importFolder("import",
-                                  cl::desc("import FOLDER/config.json"),
+                                  cl::desc("import a folder or a GGUF file"),
                                   cl::cat(category));
+cl::opt<std::string> towers("mmproj", cl::desc("towers of a GGUF file"),
+                            cl::cat(category));
 cl::opt<std::string> weightsFolder("weights",
                                    cl::desc("checkpoint, or `random`"),
                                    cl::cat(category));
@@ -66,10 +72,12 @@ cl::list<std::string> cases("case", cl::CommaSeparated,
                                      "or a prompt with media"),
                             cl::cat(category));
 cl::list<std::string>
-    media("media", cl::CommaSeparated,
-          cl::desc("pictures, sounds or prompts of the golden "
-                   "file, through the towers"),
-          cl::cat(category));
+    towers("towers", cl::CommaSeparated,
+           cl::desc("pictures, sounds or prompts of the golden "
+                    "file, through the towers"),
+           cl::cat(category));
+cl::opt<std::string> softOut("soft", cl::desc("write f32 soft rows, raw"),
+                             cl::cat(category));
 cl::opt<double> softTolerance("tolerance-soft", cl::init(1e-5),
                               cl::cat(category));
 cl::opt<double> theta("theta", cl::init(100), cl::desc("of towers"),
@@ -117,17 +125,54 @@ int report(const Error &error) {
   return int(error.code);
 }
 
-// The named file, or config.json of the imported folder with its weights bound.
-OwningOpRef<ModuleOp> load(MLIRContext &context, const TensorSource *source,
+// Tensors of a folder or a GGUF file, and of the latter what it says of the
+// model.
+struct Opened {
+  std::unique_ptr<TensorSource> source; // null: not asked for
+  std::optional<ModelConfig> config;
+};
+
+Result<Opened> openSource(const std::string &path) {
+  std::vector<std::string> warnings;
+  if (!isGgufFile(path)) {
+    Result<std::unique_ptr<TensorSource>> opened =
+        openCheckpoint(path, warnings);
+    if (!opened)
+      return opened.error();
+    return Opened{std::move(*opened), {}};
+  }
+  Result<std::unique_ptr<GgufModel>> model = GgufModel::open(path);
+  if (!model)
+    return model.error();
+  Result<ModelConfig> config = readGgufConfig(**model, warnings);
+  if (!config)
+    return config.error();
+  if (!towers.empty())
+    if (Status s = (*model)->addTowers(towers, *config); !s)
+      return s.error();
+  return Opened{std::move(*model), *config};
+}
+
+// The named file, or what the configuration of the imported checkpoint
+// describes with its weights bound.
+OwningOpRef<ModuleOp> load(MLIRContext &context, const Opened &opened,
                            int &code) {
   if (importFolder.empty())
     return parseSourceFile<ModuleOp>(input, &context);
+  const TensorSource *source = opened.source.get();
   std::vector<std::string> warnings;
-  Result<ModelConfig> config = readModelConfig(importFolder, warnings);
+  Result<ModelConfig> config = opened.config
+                                   ? Result<ModelConfig>(*opened.config)
+                                   : readModelConfig(importFolder, warnings);
   if (!config) {
     code = report(config.error());
     return {};
   }
+  warnings.clear();
+  if (source)
+    settleTowers(*config, *source, warnings);
+  for (const std::string &warning : warnings)
+    llvm::errs() << "warning: " << warning << "\n";
   if (source && settleHead(*config, *source))
     llvm::errs() << "warning: the head differs from the embedding\n";
   OwningOpRef<ModuleOp> module = importGemma4(context, *config);
@@ -291,8 +336,8 @@ int runGolden(ModuleOp module, const WeightSource &weights) {
   if (!golden)
     return report(golden.error());
   Tolerance tolerance{logitsTolerance, valuesTolerance, partial};
-  bool good = !cases.empty() || !media.empty();
-  for (const std::string &name : media)
+  bool good = !cases.empty() || !towers.empty();
+  for (const std::string &name : towers)
     good &= runTowerCase(module, weights, *golden, name, theta, valuesTolerance,
                          softTolerance);
   for (const std::string &name : cases)
@@ -300,20 +345,70 @@ int runGolden(ModuleOp module, const WeightSource &weights) {
   return good ? 0 : 1;
 }
 
+// Values in [0, below) that any two runs have in common.
+std::vector<double> madeUp(size_t count, uint32_t below) {
+  std::vector<double> values(count);
+  uint32_t state = 1;
+  for (double &value : values) {
+    state = state * 1664525 + 1013904223;
+    value = (state >> 8) % below;
+  }
+  return values;
+}
+
+// A picture of 3 x 2 cells and 27 frames of sound, through the towers that the
+// module has.
+int writeSoft(ModuleOp module, const WeightSource &weights) {
+  Evaluator evaluator(module, weights);
+  std::vector<std::pair<StringRef, Arguments>> inputs;
+  if (auto image = module.lookupSymbol<func::FuncOp>("image")) {
+    auto pixels = cast<RankedTensorType>(image.getArgumentTypes()[0]);
+    int64_t side = std::lround(std::sqrt(pixels.getDimSize(1) / 3));
+    side *= image.getNumArguments() == 3 ? 3 : 1; // of a cell
+    std::vector<double> bytes = madeUp(size_t(18 * side * side), 256);
+    inputs.push_back(
+        {"image", pictureArguments(image, bytes, 2 * side, 3 * side, theta)});
+  }
+  if (auto audio = module.lookupSymbol<func::FuncOp>("audio")) {
+    auto type = cast<RankedTensorType>(audio.getArgumentTypes()[0]);
+    Tensor features(27, type.getDimSize(1));
+    features.data = madeUp(features.data.size(), 1000);
+    for (double &x : features.data)
+      x = x / 100 - 7;
+    inputs.push_back({"audio", {{"features", features}}});
+  }
+  std::error_code error;
+  llvm::raw_fd_ostream out(softOut, error);
+  for (auto &[name, arguments] : inputs) {
+    FailureOr<std::vector<Tensor>> soft =
+        evaluator.run(module.lookupSymbol<func::FuncOp>(name), arguments);
+    if (failed(soft))
+      return 1;
+    const Tensor &rows = soft->front();
+    llvm::outs() << name << ": " << rows.rows << " rows of " << rows.cols
+                 << "\n";
+    for (double x : rows.data) {
+      float single = float(x);
+      out.write(reinterpret_cast<const char *>(&single), sizeof single);
+    }
+  }
+  return error ? 5 : 0;
+}
+
 int run(MLIRContext &context) {
   std::string folder =
       weightsFolder.empty() && !equal ? importFolder : weightsFolder;
-  std::unique_ptr<TensorSource> source;
-  std::vector<std::string> warnings;
-  if (!folder.empty() && folder != "random" && !printImport) {
-    Result<std::unique_ptr<TensorSource>> opened =
-        openCheckpoint(folder, warnings);
-    if (!opened)
-      return report(opened.error());
-    source = std::move(*opened);
+  Opened opened;
+  if (!folder.empty() && folder != "random" &&
+      (!printImport || isGgufFile(folder))) {
+    Result<Opened> result = openSource(folder);
+    if (!result)
+      return report(result.error());
+    opened = std::move(*result);
   }
+  const TensorSource *source = opened.source.get();
   int code = 1;
-  OwningOpRef<ModuleOp> module = load(context, source.get(), code);
+  OwningOpRef<ModuleOp> module = load(context, opened, code);
   if (!module)
     return code;
   OwningOpRef<ModuleOp> before = module->clone();
@@ -336,6 +431,8 @@ int run(MLIRContext &context) {
   }
   if (equal)
     return runEqual(*before, *module, weights, 1e-9) ? 0 : 1;
+  if (!softOut.empty())
+    return writeSoft(*module, weights);
   if (!goldenPath.empty())
     return runGolden(*module, weights);
   std::vector<int64_t> ids;
@@ -343,7 +440,7 @@ int run(MLIRContext &context) {
     return llvm::errs() << "error: --media is for one step\n", 2;
   if (!readIds(ids) || ids.empty()) {
     llvm::errs() << "error: expects --golden, --equal, --equal-to, "
-                    "--print-import or token ids\n";
+                    "--soft, --print-import or token ids\n";
     return 2;
   }
   return printIds(*module, weights, ids);

@@ -185,6 +185,45 @@ TEST_F(Open, AbsurdManifest) {
          BAD_INPUT, "embedding");
 }
 
+// What a program takes beside text: sizes that it computes with, and tokens.
+TEST_F(Open, ChecksMedia) {
+  auto with =
+      [this](const std::function<void(gemmac::manifest::MediumT &)> &change,
+             bool audio = false) {
+        return open(fake::program_bytes([&](auto &p) {
+          auto m = std::make_unique<gemmac::manifest::MediumT>();
+          m->kind = audio ? "audio" : "image";
+          m->tower = true;
+          m->begin = 3, m->soft = 4, m->end = -1;
+          m->budget = 280, m->patch = 16, m->pool = 3;
+          m->theta = 100, m->pairs = 16, m->positions = 64;
+          m->columns = audio ? 128 : 768;
+          change(*m);
+          p.media.push_back(std::move(m));
+        }));
+      };
+  EXPECT_TRUE(with([](auto &) {}).ok());
+  EXPECT_TRUE(with([](auto &) {}, true).ok());
+  EXPECT_TRUE(with([](auto &m) {
+                m.tower = false;
+                m.columns = 6912, m.pairs = 0, m.theta = 0;
+              }).ok());
+  for (auto change :
+       std::initializer_list<std::function<void(gemmac::manifest::MediumT &)>>{
+           [](auto &m) { m.soft = fake::VOCAB; }, [](auto &m) { m.end = -2; },
+           [](auto &m) { m.begin = 1 << 30; }})
+    expect(with(change), BAD_INPUT, "tokens of a medium");
+  for (auto change :
+       std::initializer_list<std::function<void(gemmac::manifest::MediumT &)>>{
+           [](auto &m) { m.budget = 0; }, [](auto &m) { m.patch = 0; },
+           [](auto &m) { m.pool = 9; }, [](auto &m) { m.columns = 767; },
+           [](auto &m) { m.tower = false; }, [](auto &m) { m.pairs = 0; },
+           [](auto &m) { m.theta = -1; }, [](auto &m) { m.positions = 0; }})
+    expect(with(change), BAD_INPUT, "sizes of a medium");
+  expect(with([](auto &m) { m.columns = 0; }, true), BAD_INPUT,
+         "sizes of a medium");
+}
+
 TEST_F(Open, MissingFeature) {
   expect(open(fake::program_bytes(
              [](auto &p) { p.target->required = {"unheard-of"}; })),

@@ -20,7 +20,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import gguf
 
-GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "gguf")
+HERE = os.path.dirname(os.path.abspath(__file__))
+GOLDENS = os.path.join(HERE, "..", "golden")
+GOLDEN = os.path.join(GOLDENS, "gguf")
 CASES = []
 
 
@@ -794,6 +796,61 @@ def gguf_part(file):
     file.entries.update({"split.no": (2, 0), "split.count": (2, 2)})
 
 
+# Files of towers: a case changes that of GOLDEN's tiny-e-mm, which stands beside the decoder.
+
+
+def towers_case(code, *words, model="tiny-e-mm", text=None, **options):
+    """Registers a case of make_mmproj.py's `options`; `text`: the decoder is that of another model."""
+
+    def add(name):
+        def breaks(folder):
+            for source, out in ((text or model, "in.gguf"), (model, "towers.gguf")):
+                more = [f"--{'model' if out == 'in.gguf' else 'towers'}={os.path.join(folder, out)}"]
+                if out == "towers.gguf":
+                    more += [f"--{key}={value}" for key, values in options.items()
+                             for value in (values if isinstance(values, list) else [values])]
+                subprocess.run([sys.executable, os.path.join(HERE, "make_mmproj.py"), os.path.join(GOLDENS, source), *more], check=True)
+
+        breaks.__name__ = name
+        CASES.append((breaks, code, words, None, ["--mmproj=IN/towers.gguf"], None, None))
+
+    return add
+
+
+TOWERS = "towers.gguf: "
+towers_case(4, TOWERS, "clip.vision.projector_type \"gemma3\"", "gemma4v and gemma4uv", set="clip.vision.projector_type=gemma3")("towers_projector")
+towers_case(4, TOWERS, "clip.audio.projector_type \"ultravox\"", "gemma4a", set="clip.audio.projector_type=ultravox")("towers_audio_projector")
+towers_case(4, TOWERS, "clip.projector_type \"qwen2vl_merger\"", without="audio",
+            set=["clip.vision.projector_type=", "clip.projector_type=qwen2vl_merger"])("towers_older_projector")
+towers_case(3, TOWERS, "clip.vision.projector_type is missing", set="clip.vision.projector_type=")("towers_no_projector")
+towers_case(3, TOWERS, "clip.has_vision_encoder", "clip.has_audio_encoder",
+            set=["clip.has_vision_encoder=false", "clip.has_audio_encoder="])("towers_without_any")
+towers_case(3, TOWERS, "projectors of one model", "gemma4uv", "gemma4a", set="clip.vision.projector_type=gemma4uv")("towers_mixed")
+towers_case(3, TOWERS, "gemma4uv", "in.gguf", "per-layer embeddings", model="tiny-u-mm", text="tiny-e-mm")("towers_of_12b")
+towers_case(3, TOWERS, "gemma4a", "width of 32", "in.gguf", "64 wide", model="conformer", text="tiny-e-mm")("towers_width")
+towers_case(3, TOWERS, "clip.audio.projection_dim", "2560", set="clip.audio.projection_dim=2560")("towers_projection_dim")
+towers_case(3, TOWERS, "mmproj", "\"llama\"", set="general.architecture=llama")("towers_architecture")
+towers_case(4, TOWERS, "v.clamp_data", "ollama", add="v.clamp_data")("towers_of_ollama")
+towers_case(4, TOWERS, "part", set="split.count=2")("towers_part")
+towers_case(3, TOWERS, "v.position_embd.weight", "missing", drop="v.position_embd.weight")("towers_no_positions")
+towers_case(3, TOWERS, "clip.vision.block_count", "1 to 1024", set="clip.vision.block_count=0")("towers_no_layers")
+
+
+@gguf_case(3, "absent.gguf", args=["--mmproj=IN/absent.gguf"])
+def towers_absent(file):
+    pass
+
+
+@case(2, "--mmproj", "GGUF model", "a folder holds its towers itself", args=["--mmproj=IN/towers.gguf"])
+def towers_of_folder(folder):
+    pass
+
+
+@case(2, "--mmproj", "--no-vision", args=["--mmproj=IN/towers.gguf", "--no-vision", "--no-audio"])
+def towers_unwanted(folder):
+    pass
+
+
 def limit_files(size):
     """What a full disk looks like: writes beyond `size` fail."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -812,11 +869,11 @@ def run_case(gemmac, examples, work, case):
     for file in os.listdir(os.path.join(examples, model)) if model else ():
         os.symlink(os.path.join(examples, model, file), os.path.join(folder, file))
     breaks(folder)
-    if not model:
-        folder = os.path.join(folder, "in.gguf")
     if not any(a.startswith("--target") for a in args):
         args = ["--target=x86-avx512", *args]
     args = [a.replace("=IN/", "=%s/" % folder) for a in args]
+    if not model:
+        folder = os.path.join(folder, "in.gguf")
     command = [gemmac, folder, "-o", output or os.path.join(out, "p"), *args]
     prepare = (lambda: limit_files(file_limit)) if file_limit else None
     done = subprocess.run(command, capture_output=True, timeout=300, preexec_fn=prepare)

@@ -89,7 +89,7 @@ def wrapped_layers(tensors, text):
 
 
 @variants({"tower_inside": "model.vision_tower.", "tower_outside": "vision_tower.", "tower_wrapped": "module.model.audio_tower.",
-           "tower_unified": "model.vision_embedder."}, "is not compiled: the program reads text only")
+           "tower_unified": "model.vision_embedder."}, "is not compiled: config.json describes no such tower")
 def tower(tensors, text):
     tensors[text + "layers.0.mlp.up_proj.weight"] = ("I8", [3], bytes(3))
 

@@ -92,6 +92,102 @@ def respell(r, t):
     t["per_layer_config"] = {f"{i:0{digits}}": dict(shape) for i in glob}
 
 
+def vision_config(r, unified):
+    """A tower over patches, or none."""
+    if unified:
+        v = {"model_type": "gemma4_unified_vision", "mm_embed_dim": r.choice([24, 33, 48, 64, 75]),
+             "mm_posemb_size": r.choice([7, 24, 40]), "patch_size": r.choice([2, 3, 4, 16]), "pooling_kernel_size": 3}
+        return dict(v, output_proj_dims=v["mm_embed_dim"])
+    large = r.random() < 0.5
+    heads = r.choice([1, 2, 3, 4])
+    v = {"model_type": "gemma4_vision", "hidden_size": r.choice([24, 33, 48, 64, 75, 96, 100]),
+         "intermediate_size": r.choice([17, 40, 64, 96, 100]), "num_hidden_layers": r.choice([1, 2, 3]),
+         "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": r.choice([4, 8, 12, 20, 32, 36, 72]),
+         "position_embedding_size": r.choice([9, 16, 65]), "patch_size": r.choice([2, 3, 8, 16]), "pooling_kernel_size": 3,
+         "standardize": large if r.random() < 0.7 else not large, "use_clipped_linears": not large}
+    if r.random() < 0.3:
+        v["rms_norm_eps"] = r.choice([1e-5, 1e-3])
+    return v
+
+
+def audio_config(r, unified):
+    """A conformer, or none."""
+    if unified:
+        return {"model_type": "gemma4_unified_audio", "audio_embed_dim": r.choice([24, 33, 64, 640])}
+    heads = r.choice([1, 2, 3, 4])
+    return {"model_type": "gemma4_audio", "hidden_size": 2 * heads * r.choice([3, 5, 8, 16]), "num_attention_heads": heads,
+            "num_hidden_layers": r.choice([1, 2, 3]), "output_proj_dims": r.choice([24, 33, 64, 100]),
+            "subsampling_conv_channels": [r.choice([3, 8, 32]), r.choice([2, 5, 16])],
+            "conv_kernel_size": r.choice([5, 5, 1, 3]), "use_clipped_linears": r.random() < 0.7}
+
+
+def vision_tensors(v, hidden):
+    """Names, behind "model.", and shapes."""
+    if "mm_embed_dim" in v:
+        d, values = v["mm_embed_dim"], (v["patch_size"] * v["pooling_kernel_size"]) ** 2 * 3
+        for name, size in ("patch_ln1", values), ("patch_ln2", d), ("pos_norm", d):
+            yield f"vision_embedder.{name}.weight", [size]
+            yield f"vision_embedder.{name}.bias", [size]
+        yield "vision_embedder.patch_dense.weight", [d, values]
+        yield "vision_embedder.patch_dense.bias", [d]
+        yield "vision_embedder.pos_embedding", [v["mm_posemb_size"], 2, d]
+        yield "embed_vision.embedding_projection.weight", [hidden, d]
+        return
+    d, heads, ffn = v["hidden_size"], v["num_attention_heads"] * v["head_dim"], v["intermediate_size"]
+    yield "vision_tower.patch_embedder.input_proj.weight", [d, v["patch_size"] ** 2 * 3]
+    yield "vision_tower.patch_embedder.position_embedding_table", [2, v["position_embedding_size"], d]
+    linears = {"self_attn.q_proj": [heads, d], "self_attn.k_proj": [heads, d], "self_attn.v_proj": [heads, d],
+               "self_attn.o_proj": [d, heads], "mlp.gate_proj": [ffn, d], "mlp.up_proj": [ffn, d], "mlp.down_proj": [d, ffn]}
+    for i in range(v["num_hidden_layers"]):
+        n = f"vision_tower.encoder.layers.{i}."
+        for norm in "input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm":
+            yield n + norm + ".weight", [d]
+        for norm in "q_norm", "k_norm":
+            yield n + f"self_attn.{norm}.weight", [v["head_dim"]]
+        yield from linear_tensors(n, linears, v["use_clipped_linears"])
+    if v["standardize"]:
+        yield "vision_tower.std_bias", [d]
+        yield "vision_tower.std_scale", [d]
+    yield "embed_vision.embedding_projection.weight", [hidden, d]
+
+
+def linear_tensors(front, linears, clipped):
+    for name, shape in linears.items():
+        yield f"{front}{name}.linear.weight", shape
+        for bound in ("input_min", "input_max", "output_min", "output_max") if clipped else ():
+            yield f"{front}{name}.{bound}", []
+
+
+def audio_tensors(a, hidden):
+    if "audio_embed_dim" in a:
+        yield "embed_audio.embedding_projection.weight", [hidden, a["audio_embed_dim"]]
+        return
+    d, before = a["hidden_size"], 1
+    for i, channels in enumerate(a["subsampling_conv_channels"]):
+        n = f"audio_tower.subsample_conv_projection.layer{i}."
+        yield n + "conv.weight", [channels, before, 3, 3]
+        yield n + "norm.weight", [channels]
+        before = channels
+    yield "audio_tower.subsample_conv_projection.input_proj_linear.weight", [d, 32 * before]
+    linears = {"self_attn.q_proj": [d, d], "self_attn.k_proj": [d, d], "self_attn.v_proj": [d, d], "self_attn.post": [d, d],
+               "lconv1d.linear_start": [2 * d, d], "lconv1d.linear_end": [d, d]}
+    for ffn in "feed_forward1", "feed_forward2":
+        linears.update({f"{ffn}.ffw_layer_1": [4 * d, d], f"{ffn}.ffw_layer_2": [d, 4 * d]})
+    for i in range(a["num_hidden_layers"]):
+        n = f"audio_tower.layers.{i}."
+        for norm in ("feed_forward1.pre_layer_norm", "feed_forward1.post_layer_norm", "feed_forward2.pre_layer_norm",
+                     "feed_forward2.post_layer_norm", "norm_pre_attn", "norm_post_attn", "norm_out", "lconv1d.pre_layer_norm",
+                     "lconv1d.conv_norm"):
+            yield f"{n}{norm}.weight", [d]
+        yield n + "self_attn.relative_k_proj.weight", [d, d]
+        yield n + "self_attn.per_dim_scale", [d // a["num_attention_heads"]]
+        yield n + "lconv1d.depthwise_conv1d.weight", [d, 1, a["conv_kernel_size"]]
+        yield from linear_tensors(n, linears, a["use_clipped_linears"])
+    yield "audio_tower.output_proj.weight", [a["output_proj_dims"], d]
+    yield "audio_tower.output_proj.bias", [a["output_proj_dims"]]
+    yield "embed_audio.embedding_projection.weight", [hidden, a["output_proj_dims"]]
+
+
 def generation(r, vocab):
     ids = lambda n: sorted(r.sample(range(vocab), n))
     g = {"eos_token_id": r.choice([1, ids(3), ids(max(1, vocab // 20))])}
@@ -101,9 +197,10 @@ def generation(r, vocab):
 
 
 class Model:
-    """A configuration (`text`: what it means; `root`: config.json) and its checkpoint."""
+    """A configuration (`text`: what it means; `root`: config.json) and its checkpoint.
+    With `towers` it sees, hears or both; what it is without them stays the same."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, towers=False):
         r = self.r = random.Random(seed)
         self.text, written = text_config(r)
         self.generation = generation(r, self.text["vocab_size"]) if r.random() < 0.7 else None
@@ -130,6 +227,28 @@ class Model:
         self.shards = r.choice([1, 1, 2, 4])
         self.loud = r.choice([1.0, 1.0, 4.0]) # how far logits reach
         self.seed = seed
+        self.towers = {}
+        if towers:
+            self.add_towers(random.Random(f"towers {seed}"))
+
+    def add_towers(self, r):
+        if "text_config" not in self.root:
+            self.root = {"model_type": "gemma4", "text_config": dict(self.root, model_type="gemma4_text"),
+                         "tie_word_embeddings": self.text["tie_word_embeddings"]}
+            self.prefix = "model.language_model."
+        unified = self.root["model_type"] == "gemma4_unified"
+        which = r.choice([("vision",), ("audio",), ("vision", "audio"), ("vision", "audio")])
+        for name, make in ("vision", vision_config), ("audio", audio_config):
+            config = make(r, unified)
+            if name in which:
+                self.towers[name] = config
+        self.root.update({f"{name}_config": config for name, config in self.towers.items()})
+
+    def tower_tensors(self):
+        hidden = self.text["hidden_size"]
+        for name, list_of in ("vision", vision_tensors), ("audio", audio_tensors):
+            if name in self.towers:
+                yield from list_of(self.towers[name], hidden)
 
     def take_media(self, blocks):
         """The decoder takes rows of media, `blocks`: of images whose rows see each other."""
@@ -151,10 +270,18 @@ class Model:
                 f"{' K=V' if t['attention_k_eq_v'] else ''} W{t['sliding_window']} F{t['intermediate_size']}"
                 f" V{t['vocab_size']} P{t['hidden_size_per_layer_input']} shared{t['num_kv_shared_layers']}"
                 f"{' E%d/%d/%d' % (t['num_experts'], t['top_k_experts'], t['moe_intermediate_size']) if t['enable_moe_block'] else ''}"
-                f" {self.dtype} x{self.shards}")
+                f" {self.dtype} x{self.shards}{''.join(f' {name} {config}' for name, config in self.towers.items())}")
 
     def values(self, name, shape, rng):
-        x = rng.standard_normal(shape, dtype=np.float32)
+        x = np.asarray(rng.standard_normal(shape, dtype=np.float32))
+        if name.endswith("put_min"):
+            return -1.5 + 0.3 * x
+        if name.endswith("put_max"):
+            return 1.5 + 0.3 * x
+        if name.endswith(".bias") or name.endswith("std_bias"):
+            return 0.2 * x
+        if "position" in name or "pos_embedding" in name:
+            return 0.5 * x
         if name.endswith("k_norm.weight"):
             return (1 + 0.2 * x) * np.float32(2 / np.sqrt(shape[0])) # scores of deviation 2
         if name.endswith("layer_scalar"):
@@ -169,6 +296,9 @@ class Model:
         for name, shape in make_checkpoint.tensors(self.text, self.dead_kv):
             kind = self.dtype if self.dtype != "mixed" else self.r.choice(DTYPES)
             yield self.prefix + name, kind, shape, encode(self.values(name, shape, rng), kind)
+        for name, shape in self.tower_tensors():
+            kind = self.dtype if self.dtype != "mixed" else self.r.choice(DTYPES)
+            yield "model." + name, kind, shape, encode(self.values(name, shape, rng), kind)
 
     def write(self, folder, salt=0):
         """`salt` makes other weights of the same shapes."""

@@ -3,7 +3,7 @@
 the reference evaluator (gemma-eval, in double).
 
   random_models.py SEEDS [--target NAME] [--arm] [--stages] [--external]
-                   [--quant] [--media] [--keep FOLDER]
+                   [--quant] [--media] [--towers] [--keep FOLDER]
 
 SEEDS: "3", "0-99" or "1,5,7". For each seed: --quant=f32 logits within 1e-3 of
 the evaluator; the default formats near it on average; both bitwise equal for
@@ -12,7 +12,8 @@ with stop ids, suppressed ids, -n and a full context. --arm: the same logits on
 arm-neon under qemu-aarch64. --stages: each stage read back by gemma-opt gives
 the stages after it. --external: weights in a file of their own, reused. --quant: q8 and q4 near the
 evaluator on average, bits and stages as above. --media: models that take rows of
-media, half of them with blocks, and such rows in the text that is compared."""
+media, half of them with blocks, and such rows in the text that is compared. --towers, alone: random towers of
+every kind; soft rows of a folder and of GGUF files of the same values are the same."""
 import argparse
 import os
 import random
@@ -24,6 +25,7 @@ import tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import make_mmproj
 import media_golden
 import model_family
 import safetensors
@@ -68,6 +70,52 @@ def write_ids(folder, ids):
     with open(path, "w") as f:
         f.write(" ".join(map(str, ids)))
     return path
+
+
+# A decoder of which only the width matters.
+PLAIN = {"num_hidden_layers": 1, "layer_types": ["full_attention"], "intermediate_size": 32, "vocab_size": 32, "sliding_window": 8,
+         "max_position_embeddings": 1024, "hidden_activation": "gelu_pytorch_tanh", "num_attention_heads": 1,
+         "num_key_value_heads": 1, "head_dim": 32, "global_head_dim": 32, "attention_k_eq_v": False, "final_logit_softcapping": 30.0,
+         "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0, "enable_moe_block": False, "tie_word_embeddings": True}
+
+
+class Towers:
+    """Random towers, as a folder and as files of GGUF."""
+
+    def __init__(self, seed, folder, a):
+        self.folder, m = folder, model_family.Model(seed, towers=True)
+        m.text = dict(PLAIN, hidden_size=m.text["hidden_size"])
+        m.root["text_config"] = dict(m.text, model_type=m.root["model_type"] + "_text")
+        m.root["tie_word_embeddings"] = True
+        m.prefix, m.shards, m.stored_head, m.generation = "model.language_model.", 1, False, None
+        self.model = m
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def soft(self, *options):
+        said = call(["gemma-eval", *options, f"--soft={self.path('soft')}"])
+        return np.fromfile(self.path("soft"), np.float32), said
+
+    def run(self):
+        checkpoint, m, hidden = self.path("model"), self.model, self.model.text["hidden_size"]
+        m.write(checkpoint)
+        rows, said = self.soft(f"--import={checkpoint}")
+        counts = {"image": 6} if "vision" in m.towers else {}
+        if "audio" in m.towers:
+            counts["audio"] = 7 if "hidden_size" in m.towers["audio"] else 27
+        expect(said.splitlines() == [f"{name}: {n} rows of {hidden}" for name, n in counts.items()], f"gemma-eval says {said}")
+        expect(rows.size == sum(counts.values()) * hidden and np.isfinite(rows).all(), "soft rows are not finite")
+        for part in np.split(rows, np.cumsum([n * hidden for n in counts.values()])[:-1]):
+            expect(part.reshape(-1, hidden).std(axis=0).max() > 1e-4, "soft rows are all the same")
+        if "rms_norm_eps" in m.towers.get("vision", {}):
+            return f"{rows.size} values" # which the converter does not store
+        call([sys.executable, make_mmproj.__file__, checkpoint, "--type=f32", f"--model={self.path('m.gguf')}",
+              f"--towers={self.path('t.gguf')}"])
+        got, _ = self.soft(f"--import={self.path('m.gguf')}", f"--mmproj={self.path('t.gguf')}")
+        difference = np.abs(got - rows).max() / np.abs(rows).max()
+        expect(difference <= 1e-5, f"soft rows of GGUF files are off by {difference:.2g}")
+        return f"{rows.size} values, of GGUF files off by {difference:.1e}"
 
 
 class Case:
@@ -273,7 +321,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("seeds")
     p.add_argument("--target", default="x86-avx512", help="of the programs that run here")
-    for flag in ("arm", "stages", "external", "quant", "media"):
+    for flag in ("arm", "stages", "external", "quant", "media", "towers"):
         p.add_argument("--" + flag, action="store_true")
     p.add_argument("--keep", help="where models and programs of failing seeds stay")
     a = p.parse_args()
@@ -287,7 +335,7 @@ def main():
             if a.keep:
                 folder = os.path.join(a.keep, str(seed))
                 os.makedirs(folder, exist_ok=True)
-            case = Case(seed, folder, a)
+            case = (Towers if a.towers else Case)(seed, folder, a)
             try:
                 print(f"ok {seed}: {case.run()} | {case.model.describe()}", flush=True)
             except Wrong as wrong:
