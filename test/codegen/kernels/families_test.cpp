@@ -44,6 +44,8 @@ std::vector<Constants> sampleVariants(const Family &family, RowClass rows) {
         checkSpec({family.name, rows, other}).empty())
       variants.push_back(other);
   }
+  if (Constants other = variants[0]; other.has("clipped")) // and no bounds
+    variants.push_back(other.set("clipped", int64_t(0)));
   return variants;
 }
 
@@ -156,6 +158,25 @@ TEST(Specs, AreChecked) {
             "expects constant act to be f32, bf16 or q8, got q4");
   spec.constants.set("act", "bf16").set("z", int64_t(1));
   EXPECT_EQ(checkSpec(spec), "family norm has no constant z");
+  KernelSpec heads{"attend_all", RowClass::Many,
+                   Constants()
+                       .set("heads", int64_t(4))
+                       .set("hd", int64_t(72))
+                       .set("cache", "q8")
+                       .set("act", "q8")};
+  EXPECT_EQ(checkSpec(heads),
+            "expects constant cache to be f32 or bf16, got q8");
+  heads.constants.set("cache", "bf16");
+  EXPECT_EQ(checkSpec(heads), "expects hd to be a multiple of 32, got 72");
+  KernelSpec turned{"heads_q", RowClass::Many,
+                    Constants()
+                        .set("heads", int64_t(4))
+                        .set("hd", int64_t(70))
+                        .set("eps", 1e-6)
+                        .set("cache", "bf16")
+                        .set("clipped", int64_t(0))};
+  EXPECT_EQ(checkSpec(turned), "expects constant hd to be an i64 of 4 to 1024, "
+                               "a multiple of 4, got 70");
 }
 
 // What cannot be made is an error that names kernel and reason, not a crash.

@@ -249,6 +249,17 @@ TEST_P(Linear, RealSizes) {
     }
 }
 
+// Sizes of the large vision tower: k that is no multiple of 32, outputs whose
+// last unit is half full.
+TEST_P(Linear, TowerSizes) {
+  for (auto [family, k, n] :
+       {std::tuple("linear", 4304, 48), {"linear_geglu", 1152, 48}}) {
+    Product p(family, "bf16", k, n, arm() ? 9 : 17, random);
+    KernelRunner many(p.spec(RowClass::Many), GetParam());
+    p.check(p.run(many, RowClass::Many, 0, p.most, {1}), 0, p.most);
+  }
+}
+
 // No units, or no rows: nothing is touched.
 TEST_P(Linear, NothingToDo) {
   Product p("linear", "f32", 32, 32, 8, random);
