@@ -108,7 +108,6 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
   Type type = !bf16 ? Type(Float(32)) : dot ? Type(BFloat(16)) : Type(UInt(32));
   RowBuffers x(tile, shape, type, xDims, row);
   ImageParam w = tile.input("w", type, wDims, shape.w);
-  codes = w;
   sums = Func("sums");
   sums(o, p, b, r) = 0.0f;
   if (bf16) {
@@ -294,10 +293,6 @@ void Dots::scheduleUpdate(int stage) {
   else
     update.reorder(inner, outer, p, b, r, steps[stage]);
   update.vectorize(inner).unroll(outer).unroll(p).unroll(b).unroll(r);
-  if (shape.prefetchBytes > 0)
-    update.prefetch(codes, steps[stage], steps[stage],
-                    int(shape.prefetchBytes / 64), // 16 outputs of a step
-                    PrefetchBoundStrategy::NonFaulting);
 }
 
 void Dots::readProduct() {
