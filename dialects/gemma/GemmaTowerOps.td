@@ -145,7 +145,7 @@ def LayerNormOp : Gemma_PureOp<"layer_norm", [Gemma_Symbols, SameType]> {
     that term is 0 (docs/model/vision.md#7, docs/model/audio.md#4).
 
     ```mlir
-    %y = gemma.layer_norm %x weight @cells.ln1 bias @cells.ln1_bias size 6912 eps 1.0e-05 : tensor<?x6912xf32>
+    %y = gemma.layer_norm %x weight @vision.ln1 bias @vision.ln1_bias size 6912 eps 1.0e-05 : tensor<?x6912xf32>
     ```
   }];
   let arguments = (ins F32Rows:$x, Sym:$weight, OptSym:$bias, Positive:$eps, Count:$size);

@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 namespace gm {
 namespace mf = gemmac::manifest;
@@ -90,22 +89,6 @@ Status Media::append(bool picture, int64_t rows) {
   return {};
 }
 
-// Rows of patches in the order of their cells, which the tower pools.
-static void fill_cells(const media::Patches &patches, int64_t pool,
-                       const TowerInput &input) {
-  const int64_t columns = patches.columns, across = columns / pool;
-  for (int64_t r = 0; r < patches.count; ++r) {
-    const int64_t cell = r / (pool * pool), i = r % (pool * pool);
-    const int64_t from = (cell / across * pool + i / pool) * columns +
-                         cell % across * pool + i % pool;
-    memcpy(input.values + r * input.columns,
-           patches.values.data() + from * input.columns,
-           size_t(input.columns) * sizeof(float));
-    memcpy(input.about + 2 * r, patches.positions.data() + 2 * from,
-           2 * sizeof(int32_t));
-  }
-}
-
 Status Media::see(const std::string &file) {
   MediaSource source;
   if (Status s = read_media(file, source); !s.ok())
@@ -143,12 +126,14 @@ Status Media::see(const std::string &file) {
       !s.ok())
     return named(source, s);
   const TowerInput input = picture_input(*program.engine);
-  media::Patches patches;
-  const int side = image.patch() * (image.tower() ? 1 : image.pool());
-  if (Status s = media::make_patches(picture, side, 0, patches); !s.ok())
+  const int pool = image.tower() ? image.pool() : 1,
+            side = image.patch() * (image.tower() ? 1 : image.pool());
+  if (Status s =
+          media::make_cells(picture, side, pool, input.values, input.about);
+      !s.ok())
     return named(source, s);
-  fill_cells(patches, image.tower() ? image.pool() : 1, input);
-  if (Status s = encode_picture(*program.engine, patches.count, used); !s.ok())
+  const int64_t rows = size.soft_tokens * input.merged;
+  if (Status s = encode_picture(*program.engine, rows, used); !s.ok())
     return named(source, s);
   return append(true, size.soft_tokens);
 }

@@ -5,17 +5,48 @@
 
 namespace gm::media {
 
-Status make_patches(const Picture &picture, int side, int64_t rows,
-                    Patches &patches) {
+static Status check_multiples(const Picture &picture, int side, int pool) {
   if (Status s = check_sides(picture.height, picture.width); !s.ok())
     return s;
   if (side < 1 || side > 64)
     return failure(USAGE, "expects patches of 1 to 64 pixels, got %d", side);
-  if (picture.height % side || picture.width % side)
+  if (pool < 1 || pool > 8)
+    return failure(USAGE, "expects cells of 1 to 8 patches, got %d", pool);
+  const int cell = side * pool;
+  if (picture.height % cell || picture.width % cell)
     return failure(USAGE,
                    "expects sides that are multiples of %d, got %lld x "
                    "%lld",
-                   side, (long long)picture.width, (long long)picture.height);
+                   cell, (long long)picture.width, (long long)picture.height);
+  return {};
+}
+
+namespace {
+// The patch at column x and row y, scaled.
+struct Cutter {
+  const Picture &picture;
+  int side;
+  float scaled[256];
+
+  Cutter(const Picture &picture, int side) : picture(picture), side(side) {
+    for (int byte = 0; byte < 256; ++byte)
+      scaled[byte] = float(byte) * (1.0f / 255);
+  }
+  void cut(int64_t x, int64_t y, float *to) const {
+    for (int py = 0; py < side; ++py) {
+      const uint8_t *from =
+          picture.rgb.data() + ((y * side + py) * picture.width + x * side) * 3;
+      for (int b = 0; b < side * 3; ++b)
+        *to++ = scaled[from[b]];
+    }
+  }
+};
+} // namespace
+
+Status make_patches(const Picture &picture, int side, int64_t rows,
+                    Patches &patches) {
+  if (Status s = check_multiples(picture, side, 1); !s.ok())
+    return s;
   const int64_t columns = picture.width / side;
   const int64_t count = picture.height / side * columns;
   const int64_t size = int64_t(side) * side * 3;
@@ -25,26 +56,37 @@ Status make_patches(const Picture &picture, int side, int64_t rows,
     return failure(USAGE, "expects %lld to %lld rows of patches, got %lld",
                    (long long)count, (long long)(kMostPatchPixels * 3 / size),
                    (long long)rows);
-  float scaled[256];
-  for (int byte = 0; byte < 256; ++byte)
-    scaled[byte] = float(byte) * (1.0f / 255);
+  const Cutter cutter(picture, side);
   patches.count = count;
   patches.columns = columns;
   patches.rows = rows;
   patches.values.assign(size_t(rows * size), 0);
   patches.positions.assign(size_t(rows * 2), -1);
-  float *to = patches.values.data();
   for (int64_t i = 0; i < count; ++i) {
     const int64_t x = i % columns, y = i / columns;
     patches.positions[size_t(i * 2)] = int32_t(x);
     patches.positions[size_t(i * 2 + 1)] = int32_t(y);
-    for (int py = 0; py < side; ++py) {
-      const uint8_t *from =
-          picture.rgb.data() + ((y * side + py) * picture.width + x * side) * 3;
-      for (int b = 0; b < side * 3; ++b)
-        *to++ = scaled[from[b]];
-    }
+    cutter.cut(x, y, patches.values.data() + i * size);
   }
+  return {};
+}
+
+Status make_cells(const Picture &picture, int side, int pool, float *values,
+                  int32_t *positions) {
+  if (Status s = check_multiples(picture, side, pool); !s.ok())
+    return s;
+  const Cutter cutter(picture, side);
+  const int64_t across = picture.width / side / pool,
+                cells = picture.height / side / pool * across;
+  for (int64_t cell = 0; cell < cells; ++cell)
+    for (int64_t i = 0; i < int64_t(pool) * pool; ++i) {
+      const int64_t x = cell % across * pool + i % pool,
+                    y = cell / across * pool + i / pool;
+      cutter.cut(x, y, values);
+      values += int64_t(side) * side * 3;
+      *positions++ = int32_t(x);
+      *positions++ = int32_t(y);
+    }
   return {};
 }
 

@@ -62,7 +62,8 @@ def stage_text(config, stage):
 
 # Where an op's symbols come from.
 STAGE = {"gemma": "import", "kernel": "plan"}
-CONFIG = {"router": "26B-A4B", "experts": "26B-A4B", "moe_block": "26B-A4B"}
+CONFIG = {"router": "26B-A4B", "experts": "26B-A4B", "moe_block": "26B-A4B", "standardize": "26B-A4B",
+          "layer_norm": "12B"}
 # The values of a layer's text, by name: columns of f32 rows, else the type.
 VALUES = {
     "E2B": {"ids": "tensor<?xi32>", "slot": "tensor<?xi32>", "pos": "tensor<?xi32>",
@@ -72,10 +73,13 @@ VALUES = {
             "ple": 8960, "p0": 256, "l": 262144},
     "26B-A4B": {"r": 2816, "h1": 2816, "x3": 2816, "w": 8, "e": "tensor<?x8xi32>"},
 }
+# In towers a name stands for any width: that of the example's first type.
+TOWER_FILE = "GemmaTowerOps.td"
+TOWER_VALUES = {"position": "tensor<?x2xi32>", "rope": "tensor<?x32x2xf32>"}
 SYMBOL = re.compile(r"\w+\.\w+ (@[\w.]+) ")  # not a call or a function: no "("
 
 
-def arguments(ops, config):
+def arguments(ops, config, tower):
     """Name and type of each value that `ops` take from outside."""
     defined = {name for line in ops for match in [re.match(r"(%[\w.]+(, %[\w.]+)*) = ", line)]
                if match for name in match.group(1).split(", ")}
@@ -89,13 +93,15 @@ def arguments(ops, config):
         if name in defined:
             continue
         kind = types.get(name, VALUES[config].get(name[1:]))
+        if tower:
+            kind = TOWER_VALUES.get(name[1:], re.search(r"tensor<\?x\d+xf32>", ops[0]).group())
         if kind is None:
             problems.append(f"td_examples.py: VALUES does not know {name}")
         found[name] = f"tensor<?x{kind}xf32>" if isinstance(kind, int) else kind
     return found
 
 
-def module(config, stage, example):
+def module(config, stage, example, tower=False):
     """The example with everything that it needs: its symbols replace the
     compiler's of that name, its other ops stand in a function."""
     mine = [line for line in example.splitlines() if SYMBOL.match(line)]
@@ -103,7 +109,7 @@ def module(config, stage, example):
     names = {SYMBOL.match(line).group(1) for line in mine}
     text = symbols(config, stage)
     others = [line for line in text[1:] if SYMBOL.match(line).group(1) not in names]
-    values = ", ".join(f"{name}: {kind}" for name, kind in arguments(ops, config).items())
+    values = ", ".join(f"{name}: {kind}" for name, kind in arguments(ops, config, tower).items())
     function = [f"func.func @example({values}) {{", *ops, "return", "}"]
     return "\n".join([text[0], *others, *mine, *function, "}"])
 
@@ -128,7 +134,7 @@ def check_op(path, record, dialect):
     for example in examples:
         if op not in example:
             problems.append(f"{where}: the example of {op} does not show it")
-        text = module(CONFIG.get(mnemonic, "E2B"), STAGE[dialect], example)
+        text = module(CONFIG.get(mnemonic, "E2B"), STAGE[dialect], example, TOWER_FILE in str(record["!locs"][0]))
         result = run(["gemma-opt", "-", "--verify-roundtrip"], text)
         if result.returncode or op not in result.stdout:
             message = result.stderr.strip()[:2000] or "the op is gone after printing"

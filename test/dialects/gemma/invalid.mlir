@@ -71,7 +71,7 @@ gemma.cache @c heads 1 dim 16 window 0 {format = "q4"}
 
 // -----
 
-// expected-error @below {{expects gemma.segment to be step, body, tail, top or logits, got "start"}}
+// expected-error @below {{expects gemma.segment to be step, body, tail, top, logits, patches, image or audio, got "start"}}
 func.func @f() attributes {gemma.segment = "start"} {
   return
 }

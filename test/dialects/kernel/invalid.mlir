@@ -501,7 +501,7 @@ func.func private @f() attributes {kernel.rows = "none"}
 
 // -----
 
-// expected-error @below {{expects kernel.segment to be body or tail or top or logits on a func.func, got "step"}}
+// expected-error @below {{expects kernel.segment to be body or tail or top or logits or patches or image or audio on a func.func, got "step"}}
 func.func private @f() attributes {kernel.segment = "step"}
 
 // -----
