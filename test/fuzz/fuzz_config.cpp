@@ -68,9 +68,9 @@ void checkProcessor(const std::string &text) {
           std::fwrite(text.data(), 1, text.size(), file) == text.size());
   std::fclose(file);
   ModelConfig model;
-  model.vision.emplace().width = model.vision->output = 1;
-  model.vision->positions = 1;
-  model.vision->tower = false;
+  VisionConfig &vision = model.vision.emplace();
+  vision.tower = false;
+  vision.width = vision.output = vision.positions = 1;
   if (Status done = readProcessorConfig(folder.path, model); !done)
     require(!done.error().message.empty());
   checkMedia(model);

@@ -92,6 +92,14 @@ def respell(r, t):
     t["per_layer_config"] = {f"{i:0{digits}}": dict(shape) for i in glob}
 
 
+# What sees, for models of which only the decoder matters.
+PLAIN_TOWER = {"model_type": "gemma4_vision", "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 1,
+               "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 32, "position_embedding_size": 64, "patch_size": 16,
+               "pooling_kernel_size": 3, "standardize": False, "use_clipped_linears": False}
+PLAIN_CELLS = {"model_type": "gemma4_unified_vision", "mm_embed_dim": 48, "mm_posemb_size": 24, "patch_size": 16,
+               "pooling_kernel_size": 3, "output_proj_dims": 48}
+
+
 def vision_config(r, unified):
     """A tower over patches, or none."""
     if unified:
@@ -258,7 +266,8 @@ class Model:
             file["model_type"] = "gemma4_text"
             self.root = {"model_type": "gemma4", "text_config": file,
                          "tie_word_embeddings": self.text["tie_word_embeddings"]}
-        self.root["vision_config"] = {"model_type": "gemma4_vision"}
+        unified = self.root["model_type"] == "gemma4_unified"
+        self.towers["vision"] = self.root["vision_config"] = dict(PLAIN_CELLS if unified else PLAIN_TOWER)
         self.root["text_config"]["use_bidirectional_attention"] = "vision" if blocks else None
 
     def describe(self):
