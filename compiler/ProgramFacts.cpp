@@ -88,7 +88,7 @@ ManifestInput programFacts(const ModelInput &input, const ModelConfig &compiled,
           .hashes = {},
           .sections = {},
           .fidelity = {},
-          .media = mediaFacts(model)};
+          .media = mediaFacts(input, compiled)};
 }
 
 } // namespace gemmac

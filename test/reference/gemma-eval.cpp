@@ -2,7 +2,7 @@
 //
 //   gemma-eval --import=FOLDER --golden=FILE --case=short,mid
 //     compares with a golden file
-//   gemma-eval --import=FOLDER --golden=FILE --towers=grid0,p2
+//   gemma-eval --import=FOLDER --golden=FILE --encode=grid0,p2
 //     compares soft rows of pictures and sounds with a golden file
 //   gemma-eval --import=FOLDER --passes=gemma-optimize --equal
 //     runs passes and compares before with after
@@ -72,7 +72,7 @@ cl::list<std::string> cases("case", cl::CommaSeparated,
                                      "or a prompt with media"),
                             cl::cat(category));
 cl::list<std::string>
-    towers("towers", cl::CommaSeparated,
+    encode("encode", cl::CommaSeparated,
            cl::desc("pictures, sounds or prompts of the golden "
                     "file, through the towers"),
            cl::cat(category));
@@ -336,8 +336,8 @@ int runGolden(ModuleOp module, const WeightSource &weights) {
   if (!golden)
     return report(golden.error());
   Tolerance tolerance{logitsTolerance, valuesTolerance, partial};
-  bool good = !cases.empty() || !towers.empty();
-  for (const std::string &name : towers)
+  bool good = !cases.empty() || !encode.empty();
+  for (const std::string &name : encode)
     good &= runTowerCase(module, weights, *golden, name, theta, valuesTolerance,
                          softTolerance);
   for (const std::string &name : cases)
