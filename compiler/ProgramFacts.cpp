@@ -87,8 +87,7 @@ ManifestInput programFacts(const ModelInput &input, const ModelConfig &compiled,
           .externalName = "",
           .hashes = {},
           .sections = {},
-          .fidelity = {},
-          .media = mediaFacts(input, compiled)};
+          .fidelity = {}};
 }
 
 } // namespace gemmac
