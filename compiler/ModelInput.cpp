@@ -119,8 +119,6 @@ Status ModelInput::openTowers(const InputOptions &options,
                              named ? ""
                                    : ", the only file beside the model that is "
                                      "named like one of towers")});
-  // The format does not say it: docs/model/vision.md#8.3.
-  model.imageBlocks = model.vision && !model.pleWidth;
   if (model.vision && !media.vision) {
     model.vision.reset();
     model.noVision = "--no-vision";

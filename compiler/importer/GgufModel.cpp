@@ -275,6 +275,8 @@ void GgufModel::openTowers(const std::string &path, ModelConfig &config) {
   index();
   config.vision = towers.vision;
   config.audio = towers.audio;
+  // The format does not say it: docs/model/vision.md#8.3.
+  config.imageBlocks = config.vision && !config.pleWidth;
 }
 
 Status GgufModel::addTowers(const std::string &path, ModelConfig &config) {

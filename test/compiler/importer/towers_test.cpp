@@ -435,6 +435,7 @@ TEST(Towers, AddedToAModel) {
   ASSERT_TRUE(config.audio);
   EXPECT_EQ(config.audio->output, 24);
   EXPECT_FALSE(config.audio->tower);
+  EXPECT_FALSE(config.imageBlocks);
   const SourceTensor *projection =
       (*model)->find("embed_audio.embedding_projection.weight");
   ASSERT_TRUE(projection);
