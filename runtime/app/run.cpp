@@ -1,6 +1,7 @@
 // `PROGRAM run` and `PROGRAM "text"`: a prompt in, generated text or ids out.
 #include "runtime/app/commands.h"
 #include "runtime/app/media.h"
+#include "runtime/app/messages.h"
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/template.h"
@@ -17,6 +18,8 @@ struct Request {
   SamplingFlags sampling;
   TextInput input;
   MediaFlags media;
+  std::optional<std::string> messages;
+  Conversation conversation; // of messages
   std::optional<std::string> token_file, system, profile;
   int64_t most = -1;
   bool ignore_eos = false, raw = false, print_tokens = false,
@@ -40,6 +43,10 @@ Syntax Request::syntax() {
        "most tokens to generate (default: until it stops or the context is "
        "full)",
        &most, -1, 1 << 30},
+      {"--messages", "", "FILE",
+       "a conversation in JSON as OpenAI's API has it, with image_url and "
+       "input_audio parts (paths, file: and data: URLs), - = standard input",
+       &messages},
       {"--system", "", "TEXT", "a system turn before the prompt", &system},
       {"--raw", "", "",
        "no chat format around the prompt, only <bos>; control tokens in it "
@@ -65,9 +72,13 @@ Syntax Request::syntax() {
 }
 
 Status Request::check() {
-  if (Status s = input.settle("run", ", --tokens FILE", bool(token_file));
+  if (Status s = input.settle("run", ", --tokens FILE, --messages FILE",
+                              bool(token_file) + bool(messages));
       !s.ok())
     return s;
+  if (messages && (media.any() || system || raw))
+    return failure(USAGE, "--messages holds the whole conversation, so it "
+                          "excludes --image, --audio, --system and --raw");
   if (system && system->empty())
     system.reset(); // no turn, as an empty variable of a script means it
   if ((system || media.any()) && (raw || token_file))
@@ -91,6 +102,27 @@ void add_media(const MediaFlags &media, Message &message) {
   message.content = {Content::Parts, "", parts, {}};
 }
 
+Status encode_messages(const Program &program, const Request &request,
+                       const Conversation &conversation, int64_t context,
+                       std::vector<int32_t> &ids) {
+  auto chat = program.manifest().chat();
+  if (chat == gemmac::manifest::Chat_None)
+    return failure(UNSUPPORTED,
+                   "--messages: this program was made without a chat template");
+  ChatOptions options;
+  options.large = chat == gemmac::manifest::Chat_Large;
+  options.enable_thinking = conversation.enable_thinking;
+  Prompt rendered;
+  std::string problem =
+      render_chat(conversation.messages, conversation.tools, options, rendered);
+  if (!problem.empty())
+    return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
+                   problem.c_str());
+  return check_length(
+      encode_prompt(program, rendered, request.allow_special, ids, context),
+      context);
+}
+
 // The chat format around a text, or the text with <bos>; an error if it does
 // not fit into `context`.
 Status encode_text(const Program &program, const Request &request,
@@ -104,23 +136,14 @@ Status encode_text(const Program &program, const Request &request,
                      request.system ? "--system" : "--image and --audio");
     return check_length(encode_raw(program, text, ids, context), context);
   }
-  std::vector<Message> messages;
+  Conversation conversation;
   if (request.system)
-    messages.push_back(text_message("system", *request.system));
+    conversation.messages.push_back(text_message("system", *request.system));
   Message message = text_message("user", text);
   if (request.media.any())
     add_media(request.media, message);
-  messages.push_back(message);
-  ChatOptions options;
-  options.large = chat == gemmac::manifest::Chat_Large;
-  Prompt rendered;
-  std::string problem = render_chat(messages, {}, options, rendered);
-  if (!problem.empty())
-    return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
-                   problem.c_str());
-  return check_length(
-      encode_prompt(program, rendered, request.allow_special, ids, context),
-      context);
+  conversation.messages.push_back(message);
+  return encode_messages(program, request, conversation, context, ids);
 }
 
 Status read_prompt(const Program &program, const Request &request,
@@ -133,6 +156,9 @@ Status read_prompt(const Program &program, const Request &request,
   }
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
+  if (request.messages)
+    return encode_messages(program, request, request.conversation, context,
+                           ids);
   std::string text;
   if (Status s = request.input.read(text, limit_for(program, context), true);
       !s.ok())
@@ -210,6 +236,13 @@ Status run(Request &request) {
   options.ignore_stop = request.ignore_eos;
   options.no_kv_skip = request.no_kv_skip;
   request.machine.all_logits = !top_is_enough(options.sampling);
+  if (request.messages) {
+    if (Status s = read_conversation(*request.messages, request.conversation);
+        !s.ok())
+      return s;
+    request.media.images = request.conversation.images;
+    request.media.sounds = request.conversation.sounds;
+  }
   Media media(program, request.media);
   if (Status s = media.reserve(request.machine); !s.ok())
     return s;
