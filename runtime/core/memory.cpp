@@ -183,8 +183,9 @@ void lay_out_towers(Arena &arena, const Plan &plan, Engine &e) {
   e.tower[AUDIO].ctx.io[GM_IO_frames] =
       arena.take<int32_t>(uint64_t(t.rows[AUDIO]));
   arena.term("sound", "a sound in front of its tower: frames x bytes");
+  // Kernels store whole groups of 8 rows, from any row on.
   e.soft = arena.take<float>(
-      mul(uint64_t(plan.soft_rows), uint64_t(e.hidden_stride)));
+      mul(uint64_t(plan.soft_rows) + 7, uint64_t(e.hidden_stride)));
   arena.term("soft", "soft rows of pictures and sounds");
 }
 
