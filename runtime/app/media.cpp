@@ -38,6 +38,12 @@ std::vector<Flag> MediaFlags::flags() {
   };
 }
 
+bool MediaFlags::take_standard_input() const {
+  auto piped = [](const std::string &file) { return file == "-"; };
+  return std::any_of(images.begin(), images.end(), piped) ||
+         std::any_of(sounds.begin(), sounds.end(), piped);
+}
+
 static const mf::Medium *find_medium(const Program &program, const char *kind) {
   if (program.manifest().media())
     for (const mf::Medium *m : *program.manifest().media())

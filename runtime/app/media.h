@@ -19,6 +19,8 @@ struct MediaFlags {
 
   std::vector<Flag> flags();
   bool any() const { return !images.empty() || !sounds.empty(); }
+  // One of them comes from the standard input, which is no text then.
+  bool take_standard_input() const;
 };
 
 // Most soft rows of a sound: 30 s.

@@ -160,7 +160,8 @@ Status read_prompt(const Program &program, const Request &request,
     return encode_messages(program, request, request.conversation, context,
                            ids);
   std::string text;
-  if (Status s = request.input.read(text, limit_for(program, context), true);
+  if (Status s = request.input.read(text, limit_for(program, context),
+                                    !request.media.take_standard_input());
       !s.ok())
     return s;
   if (request.system)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Gives the questions about pictures and sounds of a task file to a program, from
+"""Gives the questions of media.jsonl about pictures and sounds to a program, from
 the files themselves, and compares the ids of its answers with recorded ones.
 
   media_items.py PROGRAM MODEL EVAL_FOLDER [--exact] [--fewer N] [--run qemu-aarch64]
@@ -18,6 +18,11 @@ import tempfile
 KINDS = ("image", "image2", "audio")
 
 
+def absolute(messages, folder):
+    text = json.dumps(messages)
+    return json.loads(text.replace('"media/', json.dumps(os.path.abspath(folder))[:-1] + "/media/"))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("program")
@@ -29,37 +34,34 @@ def main():
     p.add_argument("--most", type=int, default=1000, help="items per kind")
     a = p.parse_args()
 
-    def lines(name):
-        with open(os.path.join(a.folder, name)) as f:
-            return [json.loads(line) for line in f]
-
-    answers = {x["id"]: x for x in lines("answers.jsonl")}
+    with open(os.path.join(a.folder, "media.jsonl")) as f:
+        items = [json.loads(line) for line in f]
     failed = False
     for kind in KINDS:
-        tasks = [t for t in lines("tasks.jsonl") if t["model"] == a.model and t["kind"] == kind][:a.most]
+        tasks = [t for t in items if t["model"] == a.model and t["kind"] == kind][:a.most]
         right = good = near = other = 0
         for task in tasks:
-            recorded = answers[task["id"]]
-            with tempfile.NamedTemporaryFile("w", suffix=".json", dir=a.folder) as f:
-                json.dump({"messages": task["messages"]}, f)
+            with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
+                # Paths are relative to the folder of the items.
+                json.dump({"messages": absolute(task["messages"], a.folder)}, f)
                 f.flush()
                 command = [*a.run.split(), a.program, "run", "--temp", "0", "--messages", f.name]
                 ids = [int(i) for i in subprocess.run([*command, "--print-tokens"], capture_output=True, text=True,
                                                       check=True).stdout.split()]
-                want = recorded["output_ids"]
+                want = task["output_ids"]
                 if ids[:len(want)] == want:
                     good += 1
                 else:
                     at = next((i for i, (x, y) in enumerate(zip(ids, want)) if x != y), min(len(ids), len(want)))
-                    if at < len(want) and recorded["margins"][at] < 0.02:
+                    if at < len(want) and task["margins"][at] < 0.02:
                         near += 1
                     else:
                         other += 1
-                        margin = recorded["margins"][at] if at < len(want) else 0
+                        margin = task["margins"][at] if at < len(want) else 0
                         print(f"{task['id']}: id {at} differs where the margin is {margin:.3f}")
                 text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
                 right += text == task["expected"]
-        before = sum(answers[t["id"]]["correct"] for t in tasks)
+        before = sum(t["correct"] for t in tasks)
         if tasks:
             print(f"{kind}: {len(tasks)} items, {good} equal, {near} near ties, {other} other; {right} correct, "
                   f"reference {before}")
