@@ -217,7 +217,8 @@ static const Stage *stageOf(ModuleOp module) {
   else if (llvm::any_of(functions, [](auto f) {
              auto segment =
                  f->template getAttrOfType<StringAttr>(gemma::segmentAttr);
-             return segment && segment.getValue() != "step";
+             return segment && segment.getValue() != "step" &&
+                    !gemma::isTower(f); // which import makes, too
            }))
     name = "optimize";
   return llvm::find_if(stages,

@@ -283,6 +283,8 @@ void SplitSegments::splitTower(func::FuncOp image) {
     return;
   PoolOp pool = *pools.begin();
   Value encoded = pool.getX();
+  if (!encoded.getDefiningOp()) // split already
+    return;
   SmallVector<StringRef> names;
   for (unsigned i = 0; i < image.getNumArguments(); ++i) {
     auto name = image.getArgAttrOfType<StringAttr>(i, argAttr);
@@ -292,13 +294,10 @@ void SplitSegments::splitTower(func::FuncOp image) {
   for (auto [from, to] :
        llvm::zip(image.getArguments(), patches.function.getArguments()))
     patches.map.map(from, to);
-  SmallVector<Operation *> before, after;
-  if (Operation *last = encoded.getDefiningOp())
-    before = slice({last}, nullptr);
-  patches.clone(before);
+  patches.clone(slice({encoded.getDefiningOp()}, nullptr));
   patches.finish(encoded.getLoc(), patches.map.lookup(encoded));
   auto returned = cast<func::ReturnOp>(block.getTerminator());
-  after =
+  SmallVector<Operation *> after =
       slice({returned.getOperand(0).getDefiningOp()}, encoded.getDefiningOp());
   image.setSymName("whole");
   Part cells(image, "image", {encoded.getType()}, {"encoded"});

@@ -92,7 +92,7 @@ def arguments(ops, config, tower):
     for name in re.findall(r"%[\w.]+", "\n".join(ops)):
         if name in defined:
             continue
-        kind = types.get(name, VALUES[config].get(name[1:]))
+        kind = types.get(name, VALUES.get(config, {}).get(name[1:]))
         if tower:
             kind = TOWER_VALUES.get(name[1:], re.search(r"tensor<\?x\d+xf32>", ops[0]).group())
         if kind is None:

@@ -388,3 +388,38 @@ func.func @body(%ids: tensor<?xi32> {gemma.arg = "ids"}) -> tensor<?x64xf32> att
   %i, %v = gemma.top %h, @e count 64 : tensor<?x64xf32> -> tensor<?x64xi32>, tensor<?x64xf32>
   return %h : tensor<?x64xf32>
 }
+
+// -----
+
+gemma.weight @hd from "hd" : tensor<16xf32> {act = "f32", format = "f32"}
+func.func @image(%x: tensor<?x48xf32> {gemma.arg = "encoded"}) -> tensor<?x48xf32> attributes {gemma.segment = "image"} {
+  // expected-error @+1 {{unsupported: a norm of groups of columns that is not part of a subsample}}
+  %y = gemma.layer_norm %x weight @hd size 16 eps 1.0e-06 : tensor<?x48xf32>
+  return %y : tensor<?x48xf32>
+}
+
+// -----
+
+gemma.weight @kernel from "kernel" : tensor<144xf32> {act = "f32", format = "f32"}
+gemma.weight @norm from "norm" : tensor<16xf32> {act = "f32", format = "f32"}
+gemma.weight @kernel2 from "kernel2" : tensor<2304xf32> {act = "f32", format = "f32"}
+func.func @audio(%x: tensor<?x8xf32> {gemma.arg = "features"}) -> tensor<?x16xf32> attributes {gemma.segment = "audio"} {
+  %0 = gemma.subsample %x, @kernel norm(@norm) bins 8 eps 1.0e-06 : tensor<?x8xf32> -> tensor<?x64xf32>
+  %1 = gemma.subsample %0, @kernel2 norm(@norm) bins 4 eps 1.0e-06 : tensor<?x64xf32> -> tensor<?x32xf32>
+  // expected-error @+1 {{unsupported: rows of 32 columns; expects 2 frames each}}
+  %2 = gemma.subsample %1, @kernel2 norm(@norm) bins 2 eps 1.0e-06 : tensor<?x32xf32> -> tensor<?x16xf32>
+  return %2 : tensor<?x16xf32>
+}
+
+// -----
+
+gemma.weight @d from "d" : tensor<64xf32> {act = "f32", format = "f32"}
+gemma.weight @lo from "lo" : tensor<1xf32> {act = "f32", format = "f32"}
+gemma.weight @up from "up" : tensor<96x64xf32> {act = "bf16", format = "bf16"}
+gemma.weight @down from "down" : tensor<64x96xf32> {act = "bf16", format = "bf16"}
+func.func @tail(%resid: tensor<?x64xf32> {gemma.arg = "resid"}, %want: tensor<?xi32> {gemma.arg = "want"}) -> tensor<?x64xf32> attributes {gemma.segment = "tail"} {
+  %h = gemma.take %resid, %want : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+  // expected-error @+1 {{unsupported: bounds in a step, and a layer's scalar beside them}}
+  %y = gemma.ffn_block %h pre(@d) gate(@up) up(@up) down(@down) post(@d) bounds [@lo, @lo, @lo, @lo, @lo, @lo, @lo, @lo, @lo, @lo, @lo, @lo] eps 1.0e-06 : tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

@@ -1,17 +1,17 @@
 // Every rule of the verifiers, one case each.
 // RUN: gemma-opt %s --split-input-file --verify-diagnostics
 
-// expected-error @below {{expects a static tensor of f32 with 1 to 3 dimensions, got 'tensor<?x4xf32>'}}
+// expected-error @below {{expects a static tensor of f32 with 1 to 4 dimensions, got 'tensor<?x4xf32>'}}
 gemma.weight @w from "w" : tensor<?x4xf32>
 
 // -----
 
-// expected-error @below {{expects a static tensor of f32 with 1 to 3 dimensions, got 'tensor<4xbf16>'}}
+// expected-error @below {{expects a static tensor of f32 with 1 to 4 dimensions, got 'tensor<4xbf16>'}}
 gemma.weight @w from "w" : tensor<4xbf16>
 
 // -----
 
-// expected-error @below {{expects a static tensor of f32 with 1 to 3 dimensions, got 'i32'}}
+// expected-error @below {{expects a static tensor of f32 with 1 to 4 dimensions, got 'i32'}}
 gemma.weight @w from "w" : i32
 
 // -----
