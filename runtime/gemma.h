@@ -10,7 +10,7 @@
 namespace gemmac::manifest {
 struct Medium;
 struct Program;
-}
+} // namespace gemmac::manifest
 struct gm_ctx;
 struct gm_program;
 

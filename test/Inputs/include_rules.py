@@ -19,8 +19,10 @@ RULES = {
                 ["mlir", "llvm", "lld", "halide", "flatbuffers"]),
     "compiler": (["codegen", "passes", "dialects", "targets"] + CONTRACTS,
                  ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI", "fmt"]),
-    "runtime": ([], ["flatbuffers"]),
+    "runtime": ([], ["flatbuffers", "nlohmann"]),
 }
+# The one file of the runtime that knows a library.
+ALONE = {"nlohmann": "runtime/app/messages.cpp"}
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to, and the sizes of cache pages; whether a target runs here
 # is asked, and the machine measured, as programs do.
@@ -56,6 +58,9 @@ def allowed(folder, name):
 
 def knows(path, name):
     """Whether a layer that stands apart may include `name`."""
+    alone = ALONE.get(name.split("/")[0])
+    if alone and path.startswith("runtime/"):
+        return path == alone
     codec = CODECS.get(name.split("/")[0])
     if codec:
         return path == f"runtime/media/{codec}.cpp"
