@@ -310,8 +310,7 @@ void SplitSegments::splitTower(func::FuncOp image) {
 void SplitSegments::runOnOperation() {
   for (auto function :
        llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
-    if (auto segment = function->getAttrOfType<StringAttr>(segmentAttr);
-        segment && segment == "image")
+    if (isTower(function))
       splitTower(function);
   step = {};
   writes.clear();

@@ -140,6 +140,13 @@ CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call,
   llvm::append_range(shape.scalars, kernel::scalarsOf(call, shape.family));
 }
 
+// Whether an array holds rows of numbers: values as any others, whoever has
+// written them.
+static bool holdsRows(Io io) {
+  const Format *format = findFormat(std::string(arrayOf(io).element));
+  return format && format->code == Format::Code::F32 && arrayOf(io).rank == 2;
+}
+
 // Step arrays are the ones that the family means, of the cache that the call,
 // or the call whose result it reads, is about.
 void CallChecker::checkTables() {
@@ -155,7 +162,8 @@ void CallChecker::checkTables() {
     if (!operand.local) {
       // Rows of numbers are values as any others, whoever has written them.
       require(
-          !got || (arrayOf(*got).rank == 2 && arrayOf(*got).element == "f32"),
+          !got || (arrayOf(*got).rank == 2 &&
+                   formatOf(arrayOf(*got).element).code == Format::Code::F32),
           "expects input {0} to be a value, got io {1}", operand.name, name);
       continue;
     }

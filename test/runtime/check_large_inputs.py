@@ -73,7 +73,9 @@ def peak(command, source, seconds):
         time.sleep(seconds)
         if threads(pid):
             os.kill(pid, signal.SIGINT)
-    code, used = process.communicate(timeout=60)[0].split()
+    # Not communicate: what readline has read ahead would be lost.
+    code, used = process.stdout.read().split()
+    process.wait(timeout=60)
     with open("err") as err:
         lines = err.read().splitlines()
     return int(code), lines[-1] if lines else "", int(used)
