@@ -143,7 +143,7 @@ CallChecker::CallChecker(func::FuncOp func, kernel::CallOp call,
 // Whether an array holds rows of numbers: values as any others, whoever has
 // written them.
 static bool holdsRows(Io io) {
-  const Format *format = findFormat(std::string(arrayOf(io).element));
+  const Format *format = findFormat(arrayOf(io).element);
   return format && format->code == Format::Code::F32 && arrayOf(io).rank == 2;
 }
 
