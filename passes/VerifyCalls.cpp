@@ -160,11 +160,9 @@ void CallChecker::checkTables() {
     std::optional<Io> got = kernel::argumentIo(func, value);
     StringRef name = got ? arrayOf(*got).name : "a value";
     if (!operand.local) {
-      // Rows of numbers are values as any others, whoever has written them.
-      require(
-          !got || (arrayOf(*got).rank == 2 &&
-                   formatOf(arrayOf(*got).element).code == Format::Code::F32),
-          "expects input {0} to be a value, got io {1}", operand.name, name);
+      require(!got || holdsRows(*got),
+              "expects input {0} to be a value, got io {1}", operand.name,
+              name);
       continue;
     }
     require(got && ((isLocal && got == operand.local) ||
