@@ -378,7 +378,6 @@ Status Compilation::inspect() {
     return done;
   Inspection found{.path = o.input,
                    .input = input,
-                   .compiled = input.model,
                    .findings = findings,
                    .ignored = binding.ignored,
                    .warnings = warnings,
@@ -474,9 +473,8 @@ Status Compilation::makeProgram() {
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
-      .manifest =
-          programFacts(input, input.model, o.name.empty() ? input.name : o.name,
-                       *target, plan, binding.ignored)};
+      .manifest = programFacts(input, o.name.empty() ? input.name : o.name,
+                               *target, plan, binding.ignored)};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {
       progress.finish();

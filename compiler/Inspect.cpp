@@ -111,7 +111,7 @@ std::vector<Tower> towersOf(const Inspection &of) {
                               : v->standardized ? "large"
                                                 : "small",
                       .sizes = v ? visionSizes(*v) : Object(),
-                      .leftOut = of.compiled.vision ? "" : of.compiled.noVision,
+                      .leftOut = v ? "" : model.noVision,
                       .types = types[false]});
   if (const auto &a = model.audio; a || !model.noAudio.empty())
     towers.push_back({.name = "audio",
@@ -119,7 +119,7 @@ std::vector<Tower> towersOf(const Inspection &of) {
                               : a->tower ? "conformer"
                                          : "raw frames",
                       .sizes = a ? audioSizes(*a) : Object(),
-                      .leftOut = of.compiled.audio ? "" : of.compiled.noAudio,
+                      .leftOut = a ? "" : model.noAudio,
                       .types = types[true]});
   return towers;
 }

@@ -14,7 +14,6 @@ namespace gemmac {
 struct Inspection {
   const std::string &path;
   const ModelInput &input;
-  const ModelConfig &compiled; // the input's model without what is left out
   const std::vector<Finding> &findings;
   const std::vector<IgnoredTensor> &ignored;
   const std::vector<std::string> &warnings;

@@ -10,8 +10,7 @@ static RopeFacts ropeFacts(const RopeConfig &rope) {
 }
 
 // One per kind of medium that the program takes.
-static std::vector<MediumFacts> mediaFacts(const ModelInput &input,
-                                           const ModelConfig &compiled) {
+static std::vector<MediumFacts> mediaFacts(const ModelConfig &model) {
   std::vector<MediumFacts> media;
   auto add = [&](const char *kind, const MediaTokens &tokens) -> MediumFacts & {
     media.push_back({.kind = kind,
@@ -20,13 +19,12 @@ static std::vector<MediumFacts> mediaFacts(const ModelInput &input,
                      .end = tokens.end});
     return media.back();
   };
-  if (const auto &vision = compiled.vision) {
-    // Ids are settled in what was read.
-    MediaTokens tokens = input.model.imageTokens;
+  if (const auto &vision = model.vision) {
+    MediaTokens tokens = model.imageTokens;
     for (const char *kind : {"image", "video"}) {
       const bool film = !media.empty();
       if (film)
-        tokens.soft = input.model.filmToken;
+        tokens.soft = model.filmToken;
       MediumFacts &m = add(kind, tokens);
       m.tower = vision->tower;
       m.budget = film ? vision->filmBudget : vision->budget;
@@ -38,11 +36,11 @@ static std::vector<MediumFacts> mediaFacts(const ModelInput &input,
       const int64_t side = vision->tower ? vision->patch : vision->cell();
       m.columns = side * side * 3;
       m.width = vision->tower ? vision->width : 0;
-      m.bidirectional = compiled.imageBlocks;
+      m.bidirectional = model.imageBlocks;
     }
   }
-  if (const auto &audio = compiled.audio) {
-    MediumFacts &m = add("audio", input.model.audioTokens);
+  if (const auto &audio = model.audio) {
+    MediumFacts &m = add("audio", model.audioTokens);
     m.tower = audio->tower;
     m.columns = audio->tower ? audio->bins : audio->output;
     m.width = audio->width;
@@ -50,9 +48,8 @@ static std::vector<MediumFacts> mediaFacts(const ModelInput &input,
   return media;
 }
 
-ManifestInput programFacts(const ModelInput &input, const ModelConfig &compiled,
-                           const std::string &name, const Target &target,
-                           const ProgramPlan &plan,
+ManifestInput programFacts(const ModelInput &input, const std::string &name,
+                           const Target &target, const ProgramPlan &plan,
                            const std::vector<IgnoredTensor> &ignored) {
   const ModelConfig &model = input.model;
   const GenerationConfig &generation = input.generation;
@@ -76,7 +73,7 @@ ManifestInput programFacts(const ModelInput &input, const ModelConfig &compiled,
           .sampling = {generation.temperature, generation.topP, generation.topK,
                        generation.stop, generation.suppress, generation.minP,
                        generation.limit},
-          .media = mediaFacts(input, compiled),
+          .media = mediaFacts(model),
           .target = target,
           .plan = plan,
           .source = *input.tensors,

@@ -8,10 +8,8 @@
 namespace gemmac {
 
 // What writeProgram does not fill in. Refers to its arguments.
-// `compiled` is what the input's model is without what was left out.
-ManifestInput programFacts(const ModelInput &input, const ModelConfig &compiled,
-                           const std::string &name, const Target &target,
-                           const ProgramPlan &plan,
+ManifestInput programFacts(const ModelInput &input, const std::string &name,
+                           const Target &target, const ProgramPlan &plan,
                            const std::vector<IgnoredTensor> &ignored);
 
 } // namespace gemmac

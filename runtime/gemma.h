@@ -62,6 +62,8 @@ struct File {
 // is left alone (weights_fd = -1): enough for everything but start.
 Status open_file(const char *path, File &file, bool weights = true);
 void close_file(File &file);
+// What the program takes of `kind`: "image", "video" or "audio"; null: none.
+const gemmac::manifest::Medium *medium_of(const File &file, const char *kind);
 
 //===- the memory plan ----------------------------------------------------===//
 

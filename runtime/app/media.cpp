@@ -44,22 +44,14 @@ bool MediaFlags::take_standard_input() const {
          std::any_of(sounds.begin(), sounds.end(), piped);
 }
 
-static const mf::Medium *find_medium(const Program &program, const char *kind) {
-  if (program.manifest().media())
-    for (const mf::Medium *m : *program.manifest().media())
-      if (m->kind() && m->kind()->str() == kind)
-        return m;
-  return nullptr;
-}
-
 int64_t Media::budget() const {
-  const mf::Medium *image = find_medium(program, "image");
+  const mf::Medium *image = medium_of(program.file, "image");
   return flags.image_tokens ? flags.image_tokens : image ? image->budget() : 0;
 }
 
 Status Media::reserve(Options &options) const {
-  const mf::Medium *image = find_medium(program, "image"),
-                   *audio = find_medium(program, "audio");
+  const mf::Medium *image = medium_of(program.file, "image"),
+                   *audio = medium_of(program.file, "audio");
   if (!flags.images.empty() && !image)
     return failure(UNSUPPORTED,
                    "--image: this program cannot see: its checkpoint has no "
@@ -68,6 +60,13 @@ Status Media::reserve(Options &options) const {
     return failure(UNSUPPORTED,
                    "--audio: this program cannot hear: its checkpoint has no "
                    "audio tower, or it was left out");
+  for (const mf::Medium *m : {flags.images.empty() ? nullptr : image,
+                              flags.sounds.empty() ? nullptr : audio})
+    if (m && (m->begin() < 0 || m->soft() < 0 || m->end() < 0))
+      return failure(UNSUPPORTED,
+                     "--%s: the checkpoint's tokenizer has no tokens that mark "
+                     "its place",
+                     m->kind()->c_str());
   if (!flags.images.empty()) {
     if (!media::is_budget(budget()))
       return failure(USAGE,
@@ -99,7 +98,7 @@ Status Media::see(const std::string &file) {
   MediaSource source;
   if (Status s = read_media(file, source); !s.ok())
     return s;
-  const mf::Medium &image = *find_medium(program, "image");
+  const mf::Medium &image = *medium_of(program.file, "image");
   media::PictureOptions options;
   options.alpha =
       flags.transparent == "white" ? media::Alpha::White : media::Alpha::Drop;
@@ -148,7 +147,7 @@ Status Media::hear(const std::string &file) {
   MediaSource source;
   if (Status s = read_media(file, source); !s.ok())
     return s;
-  const mf::Medium &audio = *find_medium(program, "audio");
+  const mf::Medium &audio = *medium_of(program.file, "audio");
   media::Bytes bytes(reinterpret_cast<const uint8_t *>(source.bytes.data()),
                      source.bytes.size());
   std::vector<float> sound;
@@ -202,8 +201,8 @@ Status Media::encode() {
 }
 
 Status Media::place(const std::vector<int32_t> &ids, Items &items) const {
-  const mf::Medium *media[] = {find_medium(program, "audio"),
-                               find_medium(program, "image")};
+  const mf::Medium *media[] = {medium_of(program.file, "audio"),
+                               medium_of(program.file, "image")};
   std::vector<const Span *> next[2]; // sounds, pictures; the first last
   for (auto span = spans.rbegin(); span != spans.rend(); ++span)
     next[span->picture].push_back(&*span);
@@ -213,7 +212,8 @@ Status Media::place(const std::vector<int32_t> &ids, Items &items) const {
     int kind = 1;
     while (kind >= 0 && !(media[kind] && media[kind]->soft() == id))
       --kind;
-    if (kind < 0) {
+    // Ids of a prompt without media stay what they are.
+    if (kind < 0 || spans.empty()) {
       items.list.push_back({id});
       continue;
     }

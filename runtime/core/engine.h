@@ -34,9 +34,6 @@ struct Step : Context {
   }
 };
 
-// What a program can see or hear, null: not. From the manifest.
-const gemmac::manifest::Medium *medium_of(const File &file, const char *kind);
-
 // Rows of the towers and what their arrays need, from plan and manifest.
 struct TowerSizes {
   int64_t rows[TOWERS] = {};    // most, multiples of a page

@@ -143,7 +143,8 @@ bool good_image(const mf::Medium &m) {
   return between(m.budget(), 1, 1 << 16) && between(m.patch(), 1, 64) &&
          between(m.pool(), 1, 8) && between(m.positions(), 1, 1 << 24) &&
          m.columns() == side * side * 3 &&
-         (m.tower() ? m.theta() > 0 && between(m.pairs(), 1, 1 << 16)
+         (m.tower() ? m.theta() > 0 && between(m.pairs(), 1, 1 << 16) &&
+                          between(m.width(), 1, 1 << 16)
                     : m.pairs() == 0);
 }
 

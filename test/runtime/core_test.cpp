@@ -196,7 +196,7 @@ TEST_F(Open, ChecksMedia) {
           m->tower = true;
           m->begin = 3, m->soft = 4, m->end = -1;
           m->budget = 280, m->patch = 16, m->pool = 3;
-          m->theta = 100, m->pairs = 16, m->positions = 64;
+          m->theta = 100, m->pairs = 16, m->positions = 64, m->width = 64;
           m->columns = audio ? 128 : 768;
           change(*m);
           p.media.push_back(std::move(m));
@@ -218,7 +218,9 @@ TEST_F(Open, ChecksMedia) {
            [](auto &m) { m.budget = 0; }, [](auto &m) { m.patch = 0; },
            [](auto &m) { m.pool = 9; }, [](auto &m) { m.columns = 767; },
            [](auto &m) { m.tower = false; }, [](auto &m) { m.pairs = 0; },
-           [](auto &m) { m.theta = -1; }, [](auto &m) { m.positions = 0; }})
+           [](auto &m) { m.theta = -1; }, [](auto &m) { m.positions = 0; },
+           [](auto &m) { m.width = 0; }, [](auto &m) { m.width = -1; },
+           [](auto &m) { m.width = 1 << 30; }})
     expect(with(change), BAD_INPUT, "sizes of a medium");
   expect(with([](auto &m) { m.columns = 0; }, true), BAD_INPUT,
          "sizes of a medium");

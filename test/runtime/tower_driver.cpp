@@ -44,13 +44,6 @@ std::vector<T> read(const char *path, size_t count) {
   return values;
 }
 
-const gemmac::manifest::Medium *medium(const File &file, const char *kind) {
-  for (const auto *m : *file.manifest->media())
-    if (m->kind()->str() == kind)
-      return m;
-  return nullptr;
-}
-
 // Frames as rows of the audio segment: as many as a row holds in each.
 int64_t fill(const TowerInput &input, const std::vector<float> &values,
              int64_t frames, int64_t each) {
@@ -85,7 +78,7 @@ int main(int argc, char **argv) {
   for (int i = 5; i < argc;) {
     const std::string kind = argv[i];
     if (kind == "picture") {
-      const auto &m = *medium(file, "image");
+      const auto &m = *medium_of(file, "image");
       media::Picture picture = {atoll(argv[i + 2]), atoll(argv[i + 3]), {}};
       picture.rgb = read<uint8_t>(argv[i + 1],
                                   size_t(picture.height * picture.width * 3));
@@ -100,7 +93,7 @@ int main(int argc, char **argv) {
       i += 4;
       continue;
     }
-    const auto &m = *medium(file, "audio");
+    const auto &m = *medium_of(file, "audio");
     int64_t count = atoll(argv[i + 2]);
     std::vector<float> values;
     if (kind == "features") {
