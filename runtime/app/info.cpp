@@ -131,6 +131,35 @@ void add_formats(Json &j, const mf::Program &p) {
   j.close('}');
 }
 
+void add_media(Json &j, const mf::Program &p) {
+  j.open("media", '[');
+  if (p.media())
+    for (const mf::Medium *m : *p.media()) {
+      j.begin('{');
+      j.add("kind", text_of(m->kind()));
+      j.add("tower", m->tower());
+      if (m->budget())
+        j.add("default_tokens", m->budget());
+      j.add("token", m->soft());
+      j.close('}');
+    }
+  j.close(']');
+}
+
+// "text, pictures (280 tokens), films (70 tokens a frame), sounds (30 s)".
+std::string media_text(const mf::Program &p) {
+  std::string text = "text";
+  if (p.media())
+    for (const mf::Medium *m : *p.media()) {
+      const std::string kind = text_of(m->kind()),
+                        tokens = std::to_string(m->budget()) + " tokens";
+      text += kind == "image"   ? ", pictures (" + tokens + ")"
+              : kind == "video" ? ", films (" + tokens + " a frame)"
+                                : ", sounds (30 s)";
+    }
+  return text;
+}
+
 void add_sampling(Json &j, const mf::Sampling *s) {
   if (!s)
     return;
@@ -181,6 +210,7 @@ void print_json(const Program &program, const Plan &plan) {
   j.add("external", p.external());
   j.add("tokenizer", program.has_tokenizer());
   j.add("chat", chat_name(p.chat()));
+  add_media(j, p);
   add_sampling(j, p.sampling());
   j.open("plan", '{');
   j.add("context", plan.context);
@@ -251,6 +281,7 @@ void print_text(const Program &program, const Options &options,
                         ? num(program.tokenizer.vocab()) + " tokens"
                         : std::string("none: ids only"));
   line("chat", chat_name(p.chat()));
+  line("takes", media_text(p));
   if (const mf::Sampling *s = p.sampling())
     line("sampling",
          "temperature " + exact(s->temperature()) + ", top-k " +

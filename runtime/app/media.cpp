@@ -11,6 +11,7 @@
 #include "runtime/media/target_size.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace gm {
@@ -25,6 +26,14 @@ std::vector<Flag> MediaFlags::flags() {
       {"--audio", "", "FILE",
        "a sound in front of the text (WAV, FLAC, MP3, Ogg Vorbis), likewise",
        &sounds},
+      {"--video", "", "FILE",
+       "a film in front of the text: Y4M (ffmpeg -f yuv4mpegpipe), animated "
+       "GIF "
+       "or WebP, or a folder of pictures; at most 32 frames of it are seen",
+       &films},
+      {"--fps", "", "N",
+       "frames a second of films (default: what they say, else 24)", &fps,
+       0.001, 1000},
       {"--image-tokens", "", "N",
        "most tokens that a picture becomes: 70, 140, 280, 560 or 1120 "
        "(default: the checkpoint's)",
@@ -41,7 +50,8 @@ std::vector<Flag> MediaFlags::flags() {
 bool MediaFlags::take_standard_input() const {
   auto piped = [](const std::string &file) { return file == "-"; };
   return std::any_of(images.begin(), images.end(), piped) ||
-         std::any_of(sounds.begin(), sounds.end(), piped);
+         std::any_of(sounds.begin(), sounds.end(), piped) ||
+         std::any_of(films.begin(), films.end(), piped);
 }
 
 int64_t Media::budget() const {
@@ -49,18 +59,37 @@ int64_t Media::budget() const {
   return flags.image_tokens ? flags.image_tokens : image ? image->budget() : 0;
 }
 
-Status Media::reserve(Options &options) const {
+Status Media::open_film(const std::string &named) {
+  Film film = {std::make_unique<FilmSource>(), {}, {}};
+  if (Status s = film.source->open(named); !s.ok())
+    return s;
+  if (Status s = media::film_frames(film.source->frames(), film.frames);
+      !s.ok())
+    return s;
+  media::FrameRate rate = film.source->rate();
+  if (flags.fps)
+    rate = {int64_t(std::llround(flags.fps * 1000)), 1000};
+  for (int64_t frame : film.frames)
+    film.stamps.push_back(media::time_stamp(frame, rate));
+  films.push_back(std::move(film));
+  return {};
+}
+
+Status Media::reserve(Options &options) {
   const mf::Medium *image = medium_of(program.file, "image"),
+                   *video = medium_of(program.file, "video"),
                    *audio = medium_of(program.file, "audio");
-  if (!flags.images.empty() && !image)
+  if (!(flags.images.empty() || image) || !(flags.films.empty() || video))
     return failure(UNSUPPORTED,
-                   "--image: this program cannot see: its checkpoint has no "
-                   "vision tower, or it was left out");
+                   "%s: this program cannot see: its checkpoint has no vision "
+                   "tower, or it was left out",
+                   flags.images.empty() ? "--video" : "--image");
   if (!flags.sounds.empty() && !audio)
     return failure(UNSUPPORTED,
                    "--audio: this program cannot hear: its checkpoint has no "
                    "audio tower, or it was left out");
   for (const mf::Medium *m : {flags.images.empty() ? nullptr : image,
+                              flags.films.empty() ? nullptr : video,
                               flags.sounds.empty() ? nullptr : audio})
     if (m && (m->begin() < 0 || m->soft() < 0 || m->end() < 0))
       return failure(UNSUPPORTED,
@@ -80,6 +109,13 @@ Status Media::reserve(Options &options) const {
     options.sound_rows = kMostSoundRows;
   options.soft_rows = options.image_rows * int64_t(flags.images.size()) +
                       options.sound_rows * int64_t(flags.sounds.size());
+  for (const std::string &film : flags.films) {
+    if (Status s = open_film(film); !s.ok())
+      return s;
+    options.image_rows = std::max<int64_t>(options.image_rows, video->budget());
+    options.block = std::max<int64_t>(options.block, video->budget());
+    options.soft_rows += video->budget() * int64_t(films.back().frames.size());
+  }
   return {};
 }
 
@@ -88,10 +124,27 @@ static Status named(const MediaSource &source, const Status &status) {
   return failure(status.code, "%.200s: %s", source.name.c_str(), status.text);
 }
 
-Status Media::append(bool picture, int64_t rows) {
-  spans.push_back({picture, used, rows});
+Status Media::append(Kind kind, int64_t rows) {
+  spans.push_back({kind, used, rows});
   used += rows;
   return {};
+}
+
+static media::Alpha alpha_of(const MediaFlags &flags) {
+  return flags.transparent == "white" ? media::Alpha::White
+                                      : media::Alpha::Drop;
+}
+
+// To the size that `budget` soft rows allow.
+static Status scale(const mf::Medium &medium, int64_t budget,
+                    media::Picture &picture) {
+  const media::SizeRule rule = {medium.patch(), medium.pool(),
+                                budget * medium.pool() * medium.pool()};
+  media::TargetSize size;
+  if (Status s = media::target_size(picture.height, picture.width, rule, size);
+      !s.ok())
+    return s;
+  return media::resize(picture, size.height, size.width, picture);
 }
 
 Status Media::see(const std::string &file) {
@@ -121,26 +174,43 @@ Status Media::see(const std::string &file) {
   if (!remarks.damaged.empty())
     fprintf(stderr, "note: %s is damaged: %s\n", source.name.c_str(),
             remarks.damaged.c_str());
-  const media::SizeRule rule = {image.patch(), image.pool(),
-                                budget() * image.pool() * image.pool()};
-  media::TargetSize size;
-  if (Status s = media::target_size(picture.height, picture.width, rule, size);
-      !s.ok())
+  if (Status s = scale(image, budget(), picture); !s.ok())
     return named(source, s);
-  if (Status s = media::resize(picture, size.height, size.width, picture);
-      !s.ok())
+  if (Status s = show(picture, Picture); !s.ok())
     return named(source, s);
+  return {};
+}
+
+// Every frame is a picture of its own.
+Status Media::watch(Film &film) {
+  const mf::Medium &video = *medium_of(program.file, "video");
+  media::PictureOptions options;
+  options.alpha = alpha_of(flags);
+  auto take = [&](media::Picture &picture) {
+    Status s = scale(video, video.budget(), picture);
+    if (s.ok())
+      s = show(picture, Frame);
+    return s.ok() ? s
+                  : failure(s.code, "%.200s: %s", film.source->name().c_str(),
+                            s.text);
+  };
+  return film.source->read(film.frames, options, take);
+}
+
+// Soft rows of a picture that has the size for them.
+Status Media::show(const media::Picture &picture, Kind kind) {
+  const mf::Medium &image = *medium_of(program.file, "image");
   const TowerInput input = picture_input(*program.engine);
   const int pool = image.tower() ? image.pool() : 1,
             side = image.patch() * (image.tower() ? 1 : image.pool());
   if (Status s =
           media::make_cells(picture, side, pool, input.values, input.about);
       !s.ok())
-    return named(source, s);
-  const int64_t rows = size.soft_tokens * input.merged;
+    return s;
+  const int64_t rows = picture.height / side * (picture.width / side);
   if (Status s = encode_picture(*program.engine, rows, used); !s.ok())
-    return named(source, s);
-  return append(true, size.soft_tokens);
+    return s;
+  return append(kind, rows / input.merged);
 }
 
 Status Media::hear(const std::string &file) {
@@ -179,7 +249,7 @@ Status Media::hear(const std::string &file) {
                 each = audio.tower() ? 4 : 1;
   const int64_t rows = (frames + each - 1) / each;
   if (!rows)
-    return append(false, 0); // too short for a row: begin and end alone
+    return append(Sound, 0); // too short for a row: begin and end alone
   const int64_t real = frames * input.columns / each;
   std::fill_n(std::copy_n(values.data(), real, input.values),
               rows * input.columns - real, 0.0f);
@@ -187,7 +257,7 @@ Status Media::hear(const std::string &file) {
     input.about[r] = int32_t(std::min(each, frames - r * each));
   if (Status s = encode_sound(*program.engine, rows, used); !s.ok())
     return named(source, s);
-  return append(false, rows);
+  return append(Sound, rows);
 }
 
 Status Media::encode() {
@@ -197,42 +267,53 @@ Status Media::encode() {
   for (const std::string &file : flags.sounds)
     if (Status s = hear(file); !s.ok())
       return s;
+  for (Film &film : films)
+    if (Status s = watch(film); !s.ok())
+      return s;
   return {};
 }
 
 Status Media::place(const std::vector<int32_t> &ids, Items &items) const {
-  const mf::Medium *media[] = {medium_of(program.file, "audio"),
-                               medium_of(program.file, "image")};
-  std::vector<const Span *> next[2]; // sounds, pictures; the first last
+  static const char *const kinds[Kinds] = {"audio", "image", "video"},
+                           *const words[Kinds] = {"sounds", "pictures",
+                                                  "frames of films"};
+  const mf::Medium *media[Kinds];
+  std::vector<const Span *> next[Kinds]; // the first last
+  for (int kind = 0; kind < Kinds; ++kind)
+    media[kind] = medium_of(program.file, kinds[kind]);
   for (auto span = spans.rbegin(); span != spans.rend(); ++span)
-    next[span->picture].push_back(&*span);
+    next[span->kind].push_back(&*span);
   items.soft = soft_rows(*program.engine);
   items.soft_count = int32_t(used);
   for (int32_t id : ids) {
-    int kind = 1;
-    while (kind >= 0 && !(media[kind] && media[kind]->soft() == id))
-      --kind;
+    int kind = 0;
+    while (kind < Kinds && !(media[kind] && media[kind]->soft() == id))
+      ++kind;
     // Ids of a prompt without media stay what they are.
-    if (kind < 0 || spans.empty()) {
+    if (kind == Kinds || spans.empty()) {
       items.list.push_back({id});
       continue;
     }
     if (next[kind].empty())
       return failure(BAD_INPUT,
-                     "the prompt has more places for %s than there are",
-                     kind ? "pictures" : "sounds");
+                     "the prompt has more places for %s than there "
+                     "are",
+                     words[kind]);
     const Span &span = *next[kind].back();
     next[kind].pop_back();
-    items.list.push_back({media[kind]->begin()});
+    // The text has these around the frames of a film.
+    if (kind != Frame)
+      items.list.push_back({media[kind]->begin()});
     for (int64_t r = 0; r < span.rows; ++r)
-      items.list.push_back(
-          {int32_t(-1 - span.first - r), kind ? int32_t(span.rows - r) : 0});
-    items.list.push_back({media[kind]->end()});
+      items.list.push_back({int32_t(-1 - span.first - r),
+                            kind == Sound ? 0 : int32_t(span.rows - r)});
+    if (kind != Frame)
+      items.list.push_back({media[kind]->end()});
   }
-  for (int kind : {0, 1})
+  for (int kind = 0; kind < Kinds; ++kind)
     if (!next[kind].empty())
       return failure(BAD_INPUT, "the prompt has %zu places too few for its %s",
-                     next[kind].size(), kind ? "pictures" : "sounds");
+                     next[kind].size(), words[kind]);
   return {};
 }
 

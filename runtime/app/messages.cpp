@@ -86,12 +86,15 @@ Status Reader::part(const Tree &node, size_t index, Content &content) {
     return {};
   }
   const bool picture = type == "image" || type == "image_url",
-             sound = type == "audio" || type == "input_audio";
-  if (!picture && !sound)
-    return failure(UNSUPPORTED,
-                   "%.200s: message %zu has a part of type '%.40s'; text, "
-                   "image_url, image, input_audio and audio are read",
-                   source.c_str(), index, type.c_str());
+             sound = type == "audio" || type == "input_audio",
+             film = type == "video" || type == "video_url";
+  if (!picture && !sound && !film)
+    return failure(
+        UNSUPPORTED,
+        "%.200s: message %zu has a part of type '%.40s'; text, "
+        "image_url, image, input_audio, audio, video_url and video are "
+        "read",
+        source.c_str(), index, type.c_str());
   // {"image_url": {"url": U}}, {"image_url": U}, {"input_audio": {"data": B}},
   // {"type": "image", "url": U}, ...
   const Tree *medium = find(node, type.c_str());
@@ -105,8 +108,11 @@ Status Reader::part(const Tree &node, size_t index, Content &content) {
                    "%.200s: "
                    "message %zu has a part of type %s without url or data",
                    source.c_str(), index, type.c_str());
-  (picture ? out.images : out.sounds).push_back(place(named));
-  content.parts.push_back({picture ? "image" : "audio", ""});
+  (picture ? out.images
+   : sound ? out.sounds
+           : out.films)
+      .push_back(place(named));
+  content.parts.push_back({picture ? "image" : sound ? "audio" : "video", ""});
   return {};
 }
 

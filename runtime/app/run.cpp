@@ -98,13 +98,24 @@ Status Request::check() {
 void add_media(const MediaFlags &media, Message &message) {
   std::vector<Part> parts(media.images.size(), {"image", ""});
   parts.insert(parts.end(), media.sounds.size(), {"audio", ""});
+  parts.insert(parts.end(), media.films.size(), {"video", ""});
   parts.push_back({"text", message.content.text});
   message.content = {Content::Parts, "", parts, {}};
 }
 
+// Films show the time of each frame.
+void add_stamps(const Media &media, std::vector<Message> &messages) {
+  size_t film = 0;
+  for (Message &message : messages)
+    for (Part &part : message.content.parts)
+      if (part.type == "video")
+        part.stamps = media.stamps(film++);
+}
+
 Status encode_messages(const Program &program, const Request &request,
-                       const Conversation &conversation, int64_t context,
-                       std::vector<int32_t> &ids) {
+                       const Media &media, Conversation conversation,
+                       int64_t context, std::vector<int32_t> &ids) {
+  add_stamps(media, conversation.messages);
   auto chat = program.manifest().chat();
   if (chat == gemmac::manifest::Chat_None)
     return failure(UNSUPPORTED,
@@ -126,7 +137,7 @@ Status encode_messages(const Program &program, const Request &request,
 // The chat format around a text, or the text with <bos>; an error if it does
 // not fit into `context`.
 Status encode_text(const Program &program, const Request &request,
-                   const std::string &text, int64_t context,
+                   const Media &media, const std::string &text, int64_t context,
                    std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
@@ -143,11 +154,12 @@ Status encode_text(const Program &program, const Request &request,
   if (request.media.any())
     add_media(request.media, message);
   conversation.messages.push_back(message);
-  return encode_messages(program, request, conversation, context, ids);
+  return encode_messages(program, request, media, conversation, context, ids);
 }
 
 Status read_prompt(const Program &program, const Request &request,
-                   int64_t context, std::vector<int32_t> &ids) {
+                   const Media &media, int64_t context,
+                   std::vector<int32_t> &ids) {
   if (request.token_file) {
     size_t count;
     Status s =
@@ -157,8 +169,8 @@ Status read_prompt(const Program &program, const Request &request,
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
   if (request.messages)
-    return encode_messages(program, request, request.conversation, context,
-                           ids);
+    return encode_messages(program, request, media, request.conversation,
+                           context, ids);
   std::string text;
   if (Status s = request.input.read(text, limit_for(program, context),
                                     !request.media.take_standard_input());
@@ -168,7 +180,7 @@ Status read_prompt(const Program &program, const Request &request,
     if (size_t bad = first_bad_utf8(*request.system);
         bad != request.system->size())
       return failure(BAD_INPUT, "--system is not UTF-8 at offset %zu", bad);
-  return encode_text(program, request, text, context, ids);
+  return encode_text(program, request, media, text, context, ids);
 }
 
 // Prints what is generated as it comes.
@@ -243,6 +255,7 @@ Status run(Request &request) {
       return s;
     request.media.images = request.conversation.images;
     request.media.sounds = request.conversation.sounds;
+    request.media.films = request.conversation.films;
   }
   Media media(program, request.media);
   if (Status s = media.reserve(request.machine); !s.ok())
@@ -251,7 +264,8 @@ Status run(Request &request) {
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
     return s;
   std::vector<int32_t> prompt;
-  if (Status s = read_prompt(program, request, plan.context, prompt); !s.ok())
+  if (Status s = read_prompt(program, request, media, plan.context, prompt);
+      !s.ok())
     return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;

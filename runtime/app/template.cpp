@@ -45,6 +45,19 @@ public:
   }
 
 private:
+  // One place for a medium; for every frame of a film, behind its time, one
+  // between the tokens of an image (docs/model/vision.md#8.2).
+  void medium(const Part &part, std::string_view tag) {
+    if (part.stamps.empty()) {
+      out.control(tag);
+      return;
+    }
+    for (size_t i = 0; i < part.stamps.size(); ++i) {
+      out += (i ? " " : "") + part.stamps[i] + " ";
+      out.control("<|image>").control(tag).control("<image|>");
+    }
+  }
+
   enum class Last { Other, Call, Response };
 
   void fail(std::string why) {
@@ -189,7 +202,7 @@ private:
     std::string_view tag;
     for (const Part &part : body.parts)
       if (is_media(part.type, tag))
-        out.control(tag);
+        medium(part, tag);
   }
 
   void content(const Message &m, bool model) {
@@ -209,7 +222,7 @@ private:
         if (part.type == "text")
           add(part.text);
         else if (is_media(part.type, tag))
-          out.control(tag);
+          medium(part, tag);
       }
     else if (m.content.kind == Content::Other &&
              m.content.other.kind == Value::Map)

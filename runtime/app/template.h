@@ -20,6 +20,8 @@ namespace gm {
 // audio, input_audio; video. Others render as nothing.
 struct Part {
   std::string type, text;
+  // Of a video: what stands in front of each frame, "00:07".
+  std::vector<std::string> stamps = {};
 };
 
 struct Content {

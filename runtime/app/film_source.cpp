@@ -1,0 +1,212 @@
+// See film_source.h.
+#include "runtime/app/film_source.h"
+#include "runtime/app/media_source.h"
+#include "runtime/media/limits.h"
+#include "runtime/media/y4m.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <dirent.h>
+#include <sys/stat.h>
+
+namespace gm {
+namespace {
+
+struct FileBytes : media::ByteSource {
+  explicit FileBytes(FILE *file) : file(file) {}
+  int64_t read(uint8_t *to, size_t count) override {
+    const size_t n = fread(to, 1, count, file);
+    return n ? int64_t(n) : ferror(file) ? -1 : 0;
+  }
+  FILE *file;
+};
+
+media::Bytes span(const std::string &bytes) {
+  return {reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()};
+}
+
+// Frames over the time that all are shown.
+media::FrameRate rate_of(const std::vector<int64_t> &milliseconds) {
+  int64_t all = 0;
+  for (int64_t each : milliseconds)
+    all += std::max<int64_t>(each, 0);
+  media::FrameRate rate = {int64_t(milliseconds.size()) * 1000, all};
+  return media::check_rate(rate).ok() ? rate : media::FrameRate();
+}
+
+} // namespace
+
+FilmSource::~FilmSource() {
+  if (y4m)
+    fclose(y4m);
+}
+
+Status FilmSource::named(const Status &status) const {
+  return failure(status.code, "%.200s: %s", called.c_str(), status.text);
+}
+
+Status FilmSource::open_folder(const std::string &path) {
+  DIR *folder = opendir(path.c_str());
+  if (!folder)
+    return failure(RESOURCES, "%.200s: cannot be read: %s", called.c_str(),
+                   strerror(errno));
+  while (const dirent *entry = readdir(folder)) {
+    const std::string file = path + "/" + entry->d_name;
+    struct stat facts;
+    if (entry->d_name[0] != '.' && stat(file.c_str(), &facts) == 0 &&
+        S_ISREG(facts.st_mode))
+      files.push_back(file);
+    if (int64_t(files.size()) > media::kMostFrames)
+      break;
+  }
+  closedir(folder);
+  std::sort(files.begin(), files.end());
+  count = int64_t(files.size());
+  if (!count)
+    return failure(BAD_INPUT, "%.200s: the folder has no pictures",
+                   called.c_str());
+  return {};
+}
+
+// `opened` can be read twice.
+Status FilmSource::open_file(FILE *opened) {
+  y4m = opened;
+  char magic[10] = {};
+  const size_t got = fread(magic, 1, 9, y4m);
+  rewind(y4m);
+  if (got == 9 && !memcmp(magic, "YUV4MPEG2", 9)) {
+    FileBytes source(y4m);
+    media::Y4mReader reader(source);
+    if (Status s = reader.open(); !s.ok())
+      return named(s);
+    frameRate = reader.rate();
+    for (bool more = true; more;)
+      if (Status s = reader.skip(more); !s.ok())
+        return named(s);
+    count = reader.frames_read();
+  } else {
+    for (char piece[65536]; size_t n = fread(piece, 1, sizeof piece, y4m);) {
+      bytes.append(piece, n);
+      if (bytes.size() > size_t(media::kMostFileBytes))
+        return failure(BAD_INPUT,
+                       "%.200s: has more than %lld bytes and is no Y4M film",
+                       called.c_str(), (long long)media::kMostFileBytes);
+    }
+    fclose(y4m);
+    y4m = nullptr;
+    media::Animation animation;
+    if (Status s = media::read_animation(span(bytes), {}, animation); !s.ok())
+      return named(s);
+    count = int64_t(animation.milliseconds.size());
+    frameRate = rate_of(animation.milliseconds);
+  }
+  if (!count)
+    return failure(BAD_INPUT, "%.200s: the film has no frame", called.c_str());
+  return {};
+}
+
+Status FilmSource::open(const std::string &film) {
+  called = film == "-" ? "the standard input" : "'" + film + "'";
+  struct stat facts;
+  if (film != "-" && stat(film.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode))
+    return open_folder(film);
+  FILE *given = film == "-" ? stdin : fopen(film.c_str(), "rb");
+  if (!given && errno != ENOENT)
+    return failure(RESOURCES, "%.200s: cannot be read: %s", called.c_str(),
+                   strerror(errno));
+  if (!given) { // a URL
+    MediaSource source;
+    if (Status s = read_media(film, source); !s.ok())
+      return s;
+    called = source.name;
+    FILE *kept = tmpfile();
+    if (!kept || fwrite(source.bytes.data(), 1, source.bytes.size(), kept) !=
+                     source.bytes.size())
+      return failure(RESOURCES, "cannot keep a film in a temporary file: %s",
+                     strerror(errno));
+    rewind(kept);
+    return open_file(kept);
+  }
+  if (given != stdin && fstat(fileno(given), &facts) == 0 &&
+      S_ISREG(facts.st_mode))
+    return open_file(given);
+  FILE *kept = tmpfile();
+  bool good = kept;
+  for (char piece[65536]; good;) {
+    const size_t n = fread(piece, 1, sizeof piece, given);
+    if (!n)
+      break;
+    good = fwrite(piece, 1, n, kept) == n;
+  }
+  if (given != stdin)
+    fclose(given);
+  if (!good)
+    return failure(RESOURCES, "cannot keep a film in a temporary file: %s",
+                   strerror(errno));
+  rewind(kept);
+  return open_file(kept);
+}
+
+Status
+FilmSource::read_y4m(const std::vector<int64_t> &wanted,
+                     const std::function<Status(media::Picture &)> &take) {
+  rewind(y4m);
+  FileBytes source(y4m);
+  media::Y4mReader reader(source);
+  if (Status s = reader.open(); !s.ok())
+    return named(s);
+  bool more = true;
+  for (int64_t frame : wanted) {
+    while (more && reader.frames_read() < frame)
+      if (Status s = reader.skip(more); !s.ok())
+        return named(s);
+    media::Picture picture;
+    if (Status s = reader.next(picture, more); !s.ok())
+      return named(s);
+    if (!more)
+      return failure(BAD_INPUT, "%.200s: has become shorter", called.c_str());
+    if (Status s = take(picture); !s.ok())
+      return s;
+  }
+  return {};
+}
+
+Status FilmSource::read(const std::vector<int64_t> &wanted,
+                        const media::PictureOptions &options,
+                        const std::function<Status(media::Picture &)> &take) {
+  if (y4m)
+    return read_y4m(wanted, take);
+  media::PictureRemarks remarks;
+  if (!files.empty()) {
+    for (int64_t frame : wanted) {
+      MediaSource source;
+      if (Status s = read_media(files[size_t(frame)], source); !s.ok())
+        return s;
+      media::Picture picture;
+      if (Status s = media::decode_picture(span(source.bytes), options, picture,
+                                           remarks);
+          !s.ok())
+        return failure(s.code, "%.200s: %s", source.name.c_str(), s.text);
+      if (Status s = take(picture); !s.ok())
+        return s;
+    }
+    return {};
+  }
+  auto wants = [&](int64_t frame) {
+    return std::binary_search(wanted.begin(), wanted.end(), frame);
+  };
+  bool taken = true; // by `take`, which names the film itself
+  Status s = media::decode_animation(span(bytes), options,
+                                     {wants,
+                                      [&](int64_t, media::Picture &picture) {
+                                        Status given = take(picture);
+                                        taken = given.ok();
+                                        return given;
+                                      }},
+                                     remarks);
+  return s.ok() || !taken ? s : named(s);
+}
+
+} // namespace gm
