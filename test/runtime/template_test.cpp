@@ -244,6 +244,26 @@ TEST(Template, Trim) {
   EXPECT_EQ(gm::trim("\xA0x\x80"), "\xA0x\x80");         // no UTF-8
 }
 
+// transformers 5.24 puts a time and the tokens of an image around each frame.
+TEST(Template, FilmsShowTheTimesOfTheirFrames) {
+  gm::Message message;
+  message.role = "user";
+  message.content.kind = gm::Content::Parts;
+  message.content.parts = {{"video", "", {"00:00", "61:02"}},
+                           {"text", "what happens?"}};
+  gm::Prompt prompt;
+  ASSERT_EQ(gm::render_chat({message}, {}, {}, prompt), "");
+  EXPECT_NE(prompt.text.find("user\n00:00 <|image><|video|><image|> 61:02 "
+                             "<|image><|video|><image|>what happens?"),
+            std::string::npos)
+      << prompt.text;
+  message.content.parts[0].stamps = {};
+  gm::Prompt bare;
+  ASSERT_EQ(gm::render_chat({message}, {}, {}, bare), "");
+  EXPECT_NE(bare.text.find("user\n<|video|>what happens?"), std::string::npos)
+      << bare.text;
+}
+
 TEST(Template, StripThoughts) {
   EXPECT_EQ(gm::strip_thoughts(" a <|channel>b<channel|> c "), "a  c");
   EXPECT_EQ(gm::strip_thoughts("a<|channel>open"), "a");
