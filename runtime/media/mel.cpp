@@ -170,4 +170,14 @@ Status raw_frames(const float *sound, int64_t samples,
   return {};
 }
 
+int64_t stack_frames(const float *frames, int64_t count, int64_t columns,
+                     int64_t stack, float *rows, int32_t *real) {
+  const int64_t made = (count + stack - 1) / stack;
+  std::fill_n(std::copy_n(frames, count * columns, rows),
+              (made * stack - count) * columns, 0.0f);
+  for (int64_t r = 0; r < made; ++r)
+    real[r] = int32_t(std::min(stack, count - r * stack));
+  return made;
+}
+
 } // namespace gm::media

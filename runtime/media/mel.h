@@ -14,6 +14,8 @@ inline constexpr int64_t kMelBins = 128;
 // 30 s: what the conformer's rows and the reference end at.
 inline constexpr int64_t kMostMelSamples = 480000;
 inline constexpr int64_t kRawFrame = 640; // samples, 40 ms
+// Frames of log-mel features that the conformer takes as one row.
+inline constexpr int64_t kMelStack = 4;
 
 struct SoundShape {
   int64_t frames = 0; // of 10 ms, as the reference pads them
@@ -37,5 +39,11 @@ int64_t raw_frame_count(int64_t samples);
 // USAGE for more than kMostSamples samples.
 Status raw_frames(const float *sound, int64_t samples,
                   std::vector<float> &frames);
+
+// Frames, f32 (count, columns), as rows of `stack` of them each: `rows` f32
+// (ceil(count / stack), stack * columns), where what is missing in the last one
+// is 0, and how many frames of each row are `real`. Gives the number of rows.
+int64_t stack_frames(const float *frames, int64_t count, int64_t columns,
+                     int64_t stack, float *rows, int32_t *real);
 
 } // namespace gm::media

@@ -44,18 +44,6 @@ std::vector<T> read(const char *path, size_t count) {
   return values;
 }
 
-// Frames as rows of the audio segment: as many as a row holds in each.
-int64_t fill(const TowerInput &input, const std::vector<float> &values,
-             int64_t frames, int64_t each) {
-  const int64_t rows = (frames + each - 1) / each,
-                real = frames * input.columns / each;
-  std::fill_n(std::copy_n(values.data(), real, input.values),
-              rows * input.columns - real, 0.0f);
-  for (int64_t r = 0; r < rows; ++r)
-    input.about[r] = int32_t(std::min(each, frames - r * each));
-  return rows;
-}
-
 } // namespace
 
 int main(int argc, char **argv) {
@@ -109,8 +97,11 @@ int main(int argc, char **argv) {
       count = m.tower() ? media::mel_shape(count).valid
                         : media::raw_frame_count(count);
     }
-    const int64_t rows =
-        fill(sound_input(*engine), values, count, m.tower() ? 4 : 1);
+    const TowerInput input = sound_input(*engine);
+    const int64_t stack = m.tower() ? media::kMelStack : 1,
+                  rows = media::stack_frames(values.data(), count,
+                                             input.columns / stack, stack,
+                                             input.values, input.about);
     demand(encode_sound(*engine, rows, done), "sound");
     done += rows;
     i += 3;
