@@ -1,6 +1,7 @@
 // See film_source.h.
 #include "runtime/app/film_source.h"
 #include "runtime/app/media_source.h"
+#include "runtime/app/text_input.h"
 #include "runtime/media/limits.h"
 #include "runtime/media/y4m.h"
 
@@ -13,6 +14,9 @@
 
 namespace gm {
 namespace {
+
+// Some 50,000 paths.
+constexpr size_t kMostListBytes = 4u << 20;
 
 struct FileBytes : media::ByteSource {
   explicit FileBytes(FILE *file) : file(file) {}
@@ -70,6 +74,36 @@ Status FilmSource::open_folder(const std::string &path) {
   return {};
 }
 
+Status FilmSource::open_list(const std::string &path) {
+  called = name_of_input(path);
+  std::string text;
+  if (Status s = read_input(path, text, {kMostListBytes}); !s.ok())
+    return s;
+  const std::string folder =
+      path == "-" ? "" : path.substr(0, path.rfind('/') + 1);
+  size_t number = 1;
+  for (size_t at = 0; at < text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::string line = text.substr(at, end - at);
+    at = end + 1;
+    if (line.ends_with('\r'))
+      line.pop_back();
+    if (line.find_first_not_of(" \t") == line.npos)
+      continue;
+    if (line == "-" || line.find('\0') != line.npos)
+      return failure(BAD_INPUT,
+                     "%.200s: line %zu names no picture: expects a path or a "
+                     "file: or data: URL per line",
+                     called.c_str(), number);
+    files.push_back(in_folder(line, folder));
+  }
+  count = int64_t(files.size());
+  if (!count)
+    return failure(BAD_INPUT, "%.200s: the list names no picture",
+                   called.c_str());
+  return {};
+}
+
 // `opened` can be read twice.
 Status FilmSource::open_file(FILE *opened) {
   y4m = opened;
@@ -108,6 +142,8 @@ Status FilmSource::open_file(FILE *opened) {
 }
 
 Status FilmSource::open(const std::string &film) {
+  if (film.starts_with('@'))
+    return open_list(film.substr(1));
   called = film == "-" ? "the standard input" : "'" + film + "'";
   struct stat facts;
   if (film != "-" && stat(film.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode))

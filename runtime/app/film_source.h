@@ -1,6 +1,7 @@
-// A film that a user names: Y4M in a file or a pipe, an animated GIF or WebP,
-// or a folder of pictures. Says how many frames it has before any is decoded,
-// and gives those that are wanted. Knows files; must not know what sees them.
+// A film that a user names: Y4M in a file or a pipe, an animated GIF or WebP, a
+// folder of pictures or a list of them. Says how many frames it has before any
+// is decoded, and gives those that are wanted. Knows files; must not know what
+// sees them.
 #pragma once
 
 #include "runtime/media/decode_picture.h"
@@ -18,9 +19,11 @@ public:
   FilmSource(const FilmSource &) = delete;
   ~FilmSource();
 
-  // `named` as read_media takes it, or a folder, whose pictures are frames in
-  // the order of their names. A pipe is kept in a temporary file, since which
-  // frames are seen depends on how many there are. Errors name the file.
+  // `named` as read_media takes it; a folder, whose pictures are frames in the
+  // order of their names; or "@LIST", a text file with a picture on each line,
+  // as read_media takes it, of which paths are relative to the list. A pipe is
+  // kept in a temporary file, since which frames are seen depends on how many
+  // there are. Errors name the file.
   Status open(const std::string &named);
   int64_t frames() const { return count; }
   // Frames a second; 24 where nothing says it.
@@ -34,6 +37,7 @@ public:
 
 private:
   Status open_folder(const std::string &path);
+  Status open_list(const std::string &path);
   Status open_file(FILE *opened);
   Status named(const Status &status) const;
   Status read_y4m(const std::vector<int64_t> &wanted,
@@ -42,7 +46,7 @@ private:
   std::string called;
   int64_t count = 0;
   media::FrameRate frameRate;
-  std::vector<std::string> files; // of a folder
+  std::vector<std::string> files; // of a folder or a list
   FILE *y4m = nullptr;
   std::string bytes; // of an animated picture
 };

@@ -57,7 +57,8 @@ Status Generator::feed(const Items &items, size_t first, int64_t count,
                        int32_t *next) {
   for (int64_t r = 0; r < count; ++r) {
     const Item &item = items.list[first + size_t(r)];
-    rows[size_t(r)] = {item.id, 0, int32_t(position + r),
+    rows[size_t(r)] = {item.id < 0 ? item.id + soft_first : item.id, 0,
+                       int32_t(position + r),
                        options.no_kv_skip || (next && r == count - 1),
                        has_blocks ? item.end_at(position + r) : 0};
   }
@@ -114,7 +115,7 @@ Status Generator::read(const Items &prompt, int64_t keep, int32_t &next) {
     if (position == keep)
       if (Status s = checkpoint(*program.engine, Keep::Save, 0, 0); !s.ok())
         return s;
-    const int64_t started = now_ns();
+    int64_t started = now_ns();
     if (at && started - begin > SILENCE_NS)
       progress.change(
           "reading the prompt: " + std::to_string(100 * at / prompt.size()) +
@@ -124,6 +125,11 @@ Status Generator::read(const Items &prompt, int64_t keep, int32_t &next) {
     n = has_blocks ? step_items(&prompt.list[at], n, most) : std::min(n, most);
     if (position < keep)
       n = std::min(n, keep - position);
+    if (prompt.bring) {
+      if (Status s = prompt.bring(&prompt.list[at], n, soft_first); !s.ok())
+        return s;
+      started = now_ns();
+    }
     bool last = at + size_t(n) == prompt.size();
     if (Status s = feed(prompt, at, n, last ? &next : nullptr); !s.ok())
       return s;
@@ -147,6 +153,7 @@ Status Generator::run(const Items &prompt,
   if (options.most == 0 || prompt.list.empty())
     return {};
   int32_t next = -1;
+  soft_first = 0;
   if (Status s = read(prompt, keep, next); !s.ok())
     return s;
   if (next < 0)

@@ -57,6 +57,7 @@ private:
   std::vector<uint32_t> mask; // empty: nothing is suppressed
   std::vector<Row> rows;
   int64_t position = 0;
+  int32_t soft_first = 0; // the row that Items::soft begins with
   Pace pace;
 };
 

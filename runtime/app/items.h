@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace gm {
@@ -27,6 +28,11 @@ struct Items {
   std::vector<Item> list;
   const float *soft = nullptr; // as in Job
   int32_t soft_count = 0;
+  // Where soft rows are made as steps need them, in less room than all take:
+  // called before a step of these items, which may become fewer (never a part
+  // of a block, at least one). The row of `first` then stands first in `soft`.
+  std::function<Status(const Item *items, int64_t &count, int32_t &first)>
+      bring;
 
   Items() = default;
   explicit Items(const std::vector<int32_t> &ids) {

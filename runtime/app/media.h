@@ -1,80 +1,87 @@
-// Pictures and sounds of a prompt: from what a user names to soft rows, and
-// where these stand among the ids. Knows files, decoders and the engine; must
-// not know how a conversation is rendered.
+// The pictures, sounds and films of a prompt: room for them in the plan, and
+// their soft rows among the ids of a rendered conversation. Knows the engine;
+// must not know how a conversation is rendered or a medium decoded.
 #pragma once
 
-#include "runtime/app/film_source.h"
 #include "runtime/app/items.h"
-#include "runtime/app/program.h"
-
-#include <memory>
-#include <string>
-#include <vector>
+#include "runtime/app/medium.h"
 
 namespace gm {
 
-struct MediaFlags {
+struct MediaFlags : MediaStyle {
   std::vector<std::string> images, sounds, films; // as read_media takes them
-  double fps = 0;                                 // of films; 0: what they say
-  int64_t image_tokens = 0;                       // 0: the checkpoint's
-  std::string transparent = "drop";
-  bool cut = false;
 
   std::vector<Flag> flags();
   bool any() const {
     return !images.empty() || !sounds.empty() || !films.empty();
   }
+  // The first flag of those that are given.
+  const char *first_flag() const {
+    return !images.empty()   ? "--image"
+           : !sounds.empty() ? "--audio"
+                             : "--video";
+  }
   // One of them comes from the standard input, which is no text then.
   bool take_standard_input() const;
 };
 
-// Most soft rows of a sound: 30 s.
-inline constexpr int64_t kMostSoundRows = 750;
+// "-", or a list of pictures that comes from there.
+bool is_standard_input(const std::string &medium);
 
+// Media in the order of their places in the conversation. Each soft row has a
+// number of its own, which no other row ever gets: what a slot holds can be
+// compared with what a prompt has.
 class Media {
 public:
-  Media(Program &program, const MediaFlags &flags)
-      : program(program), flags(flags) {}
+  Media(Program &program, const MediaStyle &style)
+      : program(program), style(style) {}
+  Media(const Media &) = delete; // items refer to it
 
-  // Room for what is asked for, before the program is planned; opens films.
-  // UNSUPPORTED if the program cannot see or hear, USAGE for a budget that is
-  // none.
-  Status reserve(Options &options);
-  // After reserve: what stands in front of each frame of a film that is seen.
-  const std::vector<std::string> &stamps(size_t film) const {
-    return films[film].stamps;
-  }
-  // Decodes and encodes everything, one after the other; the program is
-  // started. Errors name the file. Says on standard error what was changed.
+  // Behind those that are there; Medium::open. RUN_ERROR for what
+  // `reserve_any` had no room for.
+  Status add(Medium::Kind kind, const std::string &named, const char *flag);
+  // Pictures, then sounds, then films, as they stand in front of a text.
+  Status add(const MediaFlags &flags);
+  size_t size() const { return list.size(); }
+  void erase(size_t first, size_t count);
+  const Medium &operator[](size_t i) const { return list[i].medium; }
+
+  // Either room for all that there are at once, before the program is planned,
+  // and after its start `encode`; or room for any one of them, whose rows are
+  // made when a step needs them: they need `measure` and no `encode`.
+  void reserve(Options &options) const;
+  // Pictures and films are left out if the context is smaller than one.
+  void reserve_any(Options &options);
+  // Medium::measure of those that are not measured.
+  Status measure();
+  // Decodes and encodes everything, one after the other.
   Status encode();
-  // Puts soft rows, with the tokens around them, in place of the ids that stand
-  // for them, in their order. BAD_INPUT if there are more or fewer of these.
-  Status place(const std::vector<int32_t> &ids, Items &items) const;
+
+  // Puts soft rows of the first `count` media, with the tokens around them, in
+  // place of the ids that stand for them. BAD_INPUT if there are more or fewer
+  // of these. `shown`: the ids that are in `items`, with those of soft rows.
+  // They must have been measured or encoded; `items` must not outlive this.
+  Status place(const std::vector<int32_t> &ids, size_t count, Items &items,
+               std::vector<int32_t> *shown = nullptr);
+  // How many items more than ids there will be.
+  int64_t added(size_t count) const;
 
 private:
-  enum Kind { Sound, Picture, Frame, Kinds };
-  struct Span {
-    Kind kind;
-    int64_t first, rows; // soft rows
+  struct Placed {
+    Medium medium;
+    int64_t first = -1; // number of its first row; -1: not measured
   };
-  struct Film {
-    std::unique_ptr<FilmSource> source;
-    std::vector<int64_t> frames; // that are seen
-    std::vector<std::string> stamps;
-  };
-  int64_t budget() const;
-  Status open_film(const std::string &named);
-  Status see(const std::string &named);
-  Status watch(Film &film);
-  Status show(const media::Picture &picture, Kind kind);
-  Status hear(const std::string &named);
-  Status append(Kind kind, int64_t rows);
+  // Items::bring.
+  Status bring(const Item *items, int64_t &count, int32_t &first);
 
   Program &program;
-  const MediaFlags &flags;
-  std::vector<Film> films;
-  std::vector<Span> spans; // in the order of their kind
-  int64_t used = 0;        // soft rows
+  const MediaStyle &style;
+  std::vector<Placed> list;
+  bool one = false;      // there is room for any one
+  int64_t too_large = 0; // but not for pictures, which have so many rows
+  int64_t numbers = 0;   // that were given to rows
+  // Rows that the engine holds.
+  int64_t held_first = 0, held_end = 0;
 };
 
 } // namespace gm

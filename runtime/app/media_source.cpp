@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <string_view>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace gm {
@@ -204,7 +205,19 @@ Status read_media(const std::string &named, MediaSource &source, size_t most) {
   limit.bytes = most;
   if (Status s = read_input(path, source.bytes, limit); !s.ok())
     return s;
+  struct stat facts;
+  source.lasting =
+      path != "-" && stat(path.c_str(), &facts) == 0 && S_ISREG(facts.st_mode);
   return check_size(source, most);
+}
+
+std::string in_folder(const std::string &named, const std::string &folder) {
+  const bool is_url = named.find("://") < 16 || starts(named, "data:") ||
+                      starts(named, "file:");
+  if (is_url || folder.empty() || named.empty() || named[0] == '/' ||
+      named == "-" || named.size() > 1024)
+    return named;
+  return folder + named;
 }
 
 } // namespace gm

@@ -14,6 +14,7 @@ namespace gm {
 struct MediaSource {
   std::string name; // what messages call it, in quotes if it is a path
   std::string bytes;
+  bool lasting = true; // can be read again
 };
 
 // USAGE for a URL that is none, UNSUPPORTED for one of a network, BAD_INPUT for
@@ -22,5 +23,9 @@ struct MediaSource {
 // the bytes say what they are.
 Status read_media(const std::string &named, MediaSource &source,
                   size_t most = size_t(media::kMostFileBytes));
+
+// What `named` is to somebody outside of `folder` ("": here): a path becomes
+// one in it, the rest stays as it is.
+std::string in_folder(const std::string &named, const std::string &folder);
 
 } // namespace gm

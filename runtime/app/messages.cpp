@@ -1,5 +1,6 @@
 // See messages.h.
 #include "runtime/app/messages.h"
+#include "runtime/app/media_source.h"
 #include "runtime/app/text_input.h"
 
 #include <nlohmann/json.hpp>
@@ -36,22 +37,11 @@ private:
   Status content(const Tree &node, size_t index, Content &content);
   Status part(const Tree &node, size_t index, Content &content);
   Status calls(const Tree &node, size_t index, Message &message);
-  std::string place(const std::string &medium) const;
   static Value value(const Tree &node);
 
   const std::string &source, &folder;
   Conversation &out;
 };
-
-// A path is one in the file's folder; the rest stays as it is.
-std::string Reader::place(const std::string &medium) const {
-  const bool isUrl = medium.find("://") < 16 || medium.rfind("data:", 0) == 0 ||
-                     medium.rfind("file:", 0) == 0;
-  if (isUrl || folder.empty() || medium.empty() || medium[0] == '/' ||
-      medium == "-" || medium.size() > 1024)
-    return medium;
-  return folder + medium;
-}
 
 Value Reader::value(const Tree &node) {
   Value v;
@@ -108,11 +98,13 @@ Status Reader::part(const Tree &node, size_t index, Content &content) {
                    "%.200s: "
                    "message %zu has a part of type %s without url or data",
                    source.c_str(), index, type.c_str());
-  (picture ? out.images
-   : sound ? out.sounds
-           : out.films)
-      .push_back(place(named));
-  content.parts.push_back({picture ? "image" : sound ? "audio" : "video", ""});
+  const Medium::Kind kind = picture ? Medium::Picture
+                            : sound ? Medium::Sound
+                                    : Medium::Film;
+  const bool list = film && named[0] == '@'; // of pictures
+  out.media.push_back({kind, list ? "@" + in_folder(named.substr(1), folder)
+                                  : in_folder(named, folder)});
+  content.parts.push_back({Medium::kNames[kind], ""});
   return {};
 }
 

@@ -3,6 +3,7 @@
 // know how a conversation is rendered or media are read.
 #pragma once
 
+#include "runtime/app/medium.h"
 #include "runtime/app/template.h"
 #include "runtime/gemma.h"
 
@@ -11,12 +12,16 @@
 
 namespace gm {
 
+struct NamedMedium {
+  Medium::Kind kind;
+  std::string file; // as read_media takes it
+};
+
 struct Conversation {
   std::vector<Message> messages;
   std::vector<Value> tools;
   bool enable_thinking = false;
-  // What read_media takes, in the order of their parts.
-  std::vector<std::string> images, sounds, films;
+  std::vector<NamedMedium> media; // in the order of their parts
 };
 
 // `text`: a list of messages, or an object with `messages` and, if there are

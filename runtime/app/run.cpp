@@ -1,10 +1,8 @@
 // `PROGRAM run` and `PROGRAM "text"`: a prompt in, generated text or ids out.
 #include "runtime/app/commands.h"
-#include "runtime/app/media.h"
-#include "runtime/app/messages.h"
+#include "runtime/app/conversation.h"
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
-#include "runtime/app/template.h"
 #include "runtime/app/timings.h"
 #include "runtime/manifest_generated.h"
 
@@ -43,10 +41,7 @@ Syntax Request::syntax() {
        "most tokens to generate (default: until it stops or the context is "
        "full)",
        &most, -1, 1 << 30},
-      {"--messages", "", "FILE",
-       "a conversation in JSON as OpenAI's API has it, with image_url and "
-       "input_audio parts (paths, file: and data: URLs), - = standard input",
-       &messages},
+      messages_flag(messages),
       {"--system", "", "TEXT", "a system turn before the prompt", &system},
       {"--raw", "", "",
        "no chat format around the prompt, only <bos>; control tokens in it "
@@ -85,53 +80,20 @@ Status Request::check() {
     return failure(USAGE,
                    "%s needs the chat format, so it excludes --raw and "
                    "--tokens",
-                   system                 ? "--system"
-                   : media.images.empty() ? "--audio"
-                                          : "--image");
-  if (media.transparent != "drop" && media.transparent != "white")
-    return failure(USAGE, "--transparent must be drop or white, got '%.100s'",
-                   media.transparent.c_str());
-  return {};
+                   system ? "--system" : media.first_flag());
+  return media.check();
 }
 
-// Pictures and sounds stand in front of the text, as the model was trained.
-void add_media(const MediaFlags &media, Message &message) {
-  std::vector<Part> parts(media.images.size(), {"image", ""});
-  parts.insert(parts.end(), media.sounds.size(), {"audio", ""});
-  parts.insert(parts.end(), media.films.size(), {"video", ""});
-  parts.push_back({"text", message.content.text});
-  message.content = {Content::Parts, "", parts, {}};
-}
-
-// Films show the time of each frame.
-void add_stamps(const Media &media, std::vector<Message> &messages) {
-  size_t film = 0;
-  for (Message &message : messages)
-    for (Part &part : message.content.parts)
-      if (part.type == "video")
-        part.stamps = media.stamps(film++);
-}
-
-Status encode_messages(const Program &program, const Request &request,
-                       const Media &media, Conversation conversation,
-                       int64_t context, std::vector<int32_t> &ids) {
-  add_stamps(media, conversation.messages);
-  auto chat = program.manifest().chat();
-  if (chat == gemmac::manifest::Chat_None)
-    return failure(UNSUPPORTED,
-                   "--messages: this program was made without a chat template");
-  ChatOptions options;
-  options.large = chat == gemmac::manifest::Chat_Large;
-  options.enable_thinking = conversation.enable_thinking;
-  Prompt rendered;
-  std::string problem =
-      render_chat(conversation.messages, conversation.tools, options, rendered);
-  if (!problem.empty())
-    return failure(BAD_INPUT, "the prompt cannot be rendered: %s",
-                   problem.c_str());
-  return check_length(
-      encode_prompt(program, rendered, request.allow_special, ids, context),
-      context);
+Status encode_chat(const Program &program, const Request &request,
+                   const Conversation &conversation, int64_t context,
+                   std::vector<int32_t> &ids) {
+  size_t count;
+  if (Status s =
+          encode_conversation(program, conversation, true,
+                              request.allow_special, context, ids, count);
+      !s.ok())
+    return s;
+  return check_length(count, context);
 }
 
 // The chat format around a text, or the text with <bos>; an error if it does
@@ -141,20 +103,18 @@ Status encode_text(const Program &program, const Request &request,
                    std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
-    if (request.system || request.media.any())
+    if (request.system || media.size())
       return failure(UNSUPPORTED,
                      "%s: this program was made without a chat template",
-                     request.system ? "--system" : "--image and --audio");
+                     request.system ? "--system" : request.media.first_flag());
     return check_length(encode_raw(program, text, ids, context), context);
   }
   Conversation conversation;
   if (request.system)
     conversation.messages.push_back(text_message("system", *request.system));
-  Message message = text_message("user", text);
-  if (request.media.any())
-    add_media(request.media, message);
-  conversation.messages.push_back(message);
-  return encode_messages(program, request, media, conversation, context, ids);
+  conversation.messages.push_back(text_message("user", text));
+  put_in_front(media, 0, conversation.messages.back());
+  return encode_chat(program, request, conversation, context, ids);
 }
 
 Status read_prompt(const Program &program, const Request &request,
@@ -169,8 +129,7 @@ Status read_prompt(const Program &program, const Request &request,
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
   if (request.messages)
-    return encode_messages(program, request, media, request.conversation,
-                           context, ids);
+    return encode_chat(program, request, request.conversation, context, ids);
   std::string text;
   if (Status s = request.input.read(text, limit_for(program, context),
                                     !request.media.take_standard_input());
@@ -249,17 +208,14 @@ Status run(Request &request) {
   options.ignore_stop = request.ignore_eos;
   options.no_kv_skip = request.no_kv_skip;
   request.machine.all_logits = !top_is_enough(options.sampling);
-  if (request.messages) {
-    if (Status s = read_conversation(*request.messages, request.conversation);
-        !s.ok())
-      return s;
-    request.media.images = request.conversation.images;
-    request.media.sounds = request.conversation.sounds;
-    request.media.films = request.conversation.films;
-  }
   Media media(program, request.media);
-  if (Status s = media.reserve(request.machine); !s.ok())
+  if (Status s = request.messages
+                     ? open_conversation(program, *request.messages,
+                                         request.conversation, media)
+                     : media.add(request.media);
+      !s.ok())
     return s;
+  media.reserve(request.machine);
   Plan plan;
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
     return s;
@@ -280,7 +236,7 @@ Status run(Request &request) {
   Items items;
   if (Status s = media.encode(); !s.ok())
     return s;
-  if (Status s = media.place(prompt, items); !s.ok())
+  if (Status s = media.place(prompt, media.size(), items); !s.ok())
     return s;
   if (Status s = check_length(items.size(), plan.context); !s.ok())
     return s;

@@ -1,0 +1,283 @@
+// See medium.h.
+#include "runtime/app/medium.h"
+#include "runtime/app/media_source.h"
+#include "runtime/manifest_generated.h"
+#include "runtime/media/decode_picture.h"
+#include "runtime/media/decode_sound.h"
+#include "runtime/media/mel.h"
+#include "runtime/media/patches.h"
+#include "runtime/media/resize.h"
+#include "runtime/media/sound.h"
+#include "runtime/media/target_size.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <numeric>
+#include <string_view>
+
+namespace gm {
+namespace mf = gemmac::manifest;
+
+Flag MediaStyle::image_tokens_flag() {
+  return {"--image-tokens",
+          "",
+          "N",
+          "most tokens that a picture becomes: 70, 140, 280, 560 or 1120 "
+          "(default: the checkpoint's)",
+          &image_tokens,
+          1,
+          1 << 20};
+}
+
+std::vector<Flag> MediaStyle::style_flags() {
+  return {
+      {"--fps", "", "N",
+       "frames a second of films (default: what they say, else 24)", &fps,
+       0.001, 1000},
+      image_tokens_flag(),
+      {"--transparent", "", "HOW",
+       "of pictures with transparent pixels: drop shows the colours below, "
+       "white lays them over white (default: drop)",
+       &transparent},
+      {"--audio-cut", "", "", "take the first 30 seconds of longer sounds",
+       &cut},
+  };
+}
+
+Status MediaStyle::check() const {
+  if (transparent != "drop" && transparent != "white")
+    return failure(USAGE, "--transparent must be drop or white, got '%.100s'",
+                   transparent.c_str());
+  if (image_tokens && !media::is_budget(image_tokens))
+    return failure(USAGE,
+                   "--image-tokens must be 70, 140, 280, 560 or 1120, got "
+                   "%lld",
+                   (long long)image_tokens);
+  return {};
+}
+
+Status Medium::open(const char *flag) {
+  const mf::Medium *m = medium_of(program->file, kNames[kind]);
+  if (!m)
+    return failure(UNSUPPORTED,
+                   "%s: this program cannot %s: its checkpoint has no %s "
+                   "tower, or it was left out",
+                   flag, kind == Sound ? "hear" : "see",
+                   kind == Sound ? "audio" : "vision");
+  if (m->begin() < 0 || m->soft() < 0 || m->end() < 0)
+    return failure(UNSUPPORTED,
+                   "%s: the checkpoint's tokenizer has no tokens that mark the "
+                   "place of %s",
+                   flag,
+                   kind == Sound     ? "a sound"
+                   : kind == Picture ? "a picture"
+                                     : "a frame of a film");
+  return kind == Film ? open_film() : Status();
+}
+
+Status Medium::open_film() {
+  film = std::make_unique<FilmSource>();
+  if (Status s = film->open(named); !s.ok())
+    return s;
+  called = film->name();
+  if (Status s = media::film_frames(film->frames(), frames); !s.ok())
+    return with_name(s);
+  media::FrameRate rate = film->rate();
+  if (style->fps)
+    rate = {int64_t(std::llround(style->fps * 1000)), 1000};
+  for (int64_t frame : frames)
+    stampsOf.push_back(media::time_stamp(frame, rate));
+  return {};
+}
+
+int64_t Medium::most_part() const {
+  if (kind == Sound)
+    return kMostSoundRows;
+  return kind == Picture && style->image_tokens ? style->image_tokens
+                                                : facts().budget();
+}
+
+int64_t Medium::most_rows() const {
+  return most_part() * (kind == Film ? int64_t(frames.size()) : 1);
+}
+
+int64_t Medium::rows() const {
+  return std::accumulate(rowsOf.begin(), rowsOf.end(), int64_t(0));
+}
+
+Status Medium::with_name(const Status &status) const {
+  return failure(status.code, "%.200s: %s", called.c_str(), status.text);
+}
+
+Status Medium::read(Engine *into, int64_t first) {
+  engine = into;
+  to = first;
+  found.clear();
+  const bool known = !rowsOf.empty();
+  Status s = kind == Sound ? hear() : kind == Picture ? see() : watch();
+  if (!s.ok())
+    return s;
+  if (known && found != rowsOf)
+    return failure(BAD_INPUT, "%.200s has changed since it was first read",
+                   called.c_str());
+  rowsOf = found;
+  return {};
+}
+
+Status Medium::source_bytes(std::string &bytes) {
+  if (!kept.empty()) {
+    bytes = kept;
+    return {};
+  }
+  MediaSource source;
+  if (Status s = read_media(named, source); !s.ok())
+    return s;
+  called = source.name;
+  const size_t now = std::hash<std::string_view>()(source.bytes);
+  if (!rowsOf.empty() && now != hash)
+    return failure(BAD_INPUT, "%.200s has changed since it was first read",
+                   called.c_str());
+  hash = now;
+  if (!engine && !source.lasting)
+    kept = source.bytes;
+  bytes = std::move(source.bytes);
+  return {};
+}
+
+static media::Bytes bytes_of(const std::string &text) {
+  return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
+}
+
+media::PictureOptions Medium::picture_options() const {
+  media::PictureOptions options;
+  options.alpha =
+      style->transparent == "white" ? media::Alpha::White : media::Alpha::Drop;
+  return options;
+}
+
+// Once, when it is first read.
+void Medium::say(const media::PictureRemarks &remarks) const {
+  if (!rowsOf.empty())
+    return;
+  if (remarks.transparent)
+    fprintf(stderr,
+            "note: %s has transparent pixels, of which the colours show; "
+            "--transparent=white lays them over white\n",
+            called.c_str());
+  if (remarks.animated)
+    fprintf(stderr, "note: %s is animated; its first frame is taken\n",
+            called.c_str());
+  if (!remarks.damaged.empty())
+    fprintf(stderr, "note: %s is damaged: %s\n", called.c_str(),
+            remarks.damaged.c_str());
+}
+
+Status Medium::see() {
+  std::string bytes;
+  if (Status s = source_bytes(bytes); !s.ok())
+    return s;
+  media::PictureRemarks remarks;
+  media::Picture picture;
+  if (Status s = media::decode_picture(bytes_of(bytes), picture_options(),
+                                       picture, remarks);
+      !s.ok())
+    return with_name(s);
+  bytes = {};
+  say(remarks);
+  Status s = scale(picture);
+  if (s.ok())
+    s = show(picture);
+  return s.ok() ? s : with_name(s);
+}
+
+// Every frame is a picture of its own.
+Status Medium::watch() {
+  auto take = [&](media::Picture &picture) {
+    Status s = scale(picture);
+    if (s.ok())
+      s = show(picture);
+    return s.ok() ? s : with_name(s);
+  };
+  return film->read(frames, picture_options(), take);
+}
+
+// To the size that the budget allows.
+Status Medium::scale(media::Picture &picture) const {
+  const mf::Medium &m = facts();
+  const media::SizeRule rule = {m.patch(), m.pool(),
+                                most_part() * m.pool() * m.pool()};
+  media::TargetSize size;
+  if (Status s = media::target_size(picture.height, picture.width, rule, size);
+      !s.ok())
+    return s;
+  if (engine)
+    return media::resize(picture, size.height, size.width, picture);
+  picture = {size.height, size.width, {}}; // of no interest but for its size
+  return {};
+}
+
+// Soft rows of a picture that has the size for them.
+Status Medium::show(const media::Picture &picture) {
+  const mf::Medium &m = facts();
+  const int pool = m.tower() ? m.pool() : 1,
+            side = m.patch() * (m.tower() ? 1 : m.pool());
+  const int64_t rows = picture.height / side * (picture.width / side),
+                made = rows / (pool * pool);
+  found.push_back(made);
+  if (!engine)
+    return {};
+  const TowerInput input = picture_input(*engine);
+  if (Status s =
+          media::make_cells(picture, side, pool, input.values, input.about);
+      !s.ok())
+    return s;
+  const int64_t at = to;
+  to += made;
+  return encode_picture(*engine, rows, at);
+}
+
+Status Medium::hear() {
+  std::string bytes;
+  if (Status s = source_bytes(bytes); !s.ok())
+    return s;
+  const mf::Medium &m = facts();
+  std::vector<float> sound;
+  media::SoundFacts about;
+  if (Status s = media::decode_sound(bytes_of(bytes), {}, sound, about);
+      !s.ok())
+    return with_name(s);
+  bytes = {};
+  auto count = int64_t(sound.size());
+  const int64_t most =
+      m.tower() ? media::kMostMelSamples : kMostSoundRows * media::kRawFrame;
+  if (count > most) {
+    if (!style->cut)
+      return failure(RUN_ERROR,
+                     "%s has %.1f seconds, the model hears %.0f at most; "
+                     "--audio-cut takes the first of them",
+                     called.c_str(), double(count) / media::kRate,
+                     double(most) / media::kRate);
+    count = most;
+  }
+  const int64_t frames = m.tower() ? media::mel_shape(count).valid
+                                   : media::raw_frame_count(count),
+                stack = m.tower() ? media::kMelStack : 1;
+  found.push_back((frames + stack - 1) / stack);
+  if (!engine || !frames) // too short for a row: begin and end alone
+    return {};
+  std::vector<float> values;
+  if (Status s = m.tower() ? media::log_mel(sound.data(), count, values)
+                           : media::raw_frames(sound.data(), count, values);
+      !s.ok())
+    return with_name(s);
+  const TowerInput input = sound_input(*engine);
+  const int64_t rows =
+      media::stack_frames(values.data(), frames, input.columns / stack, stack,
+                          input.values, input.about);
+  Status s = encode_sound(*engine, rows, to);
+  return s.ok() ? s : with_name(s);
+}
+
+} // namespace gm
