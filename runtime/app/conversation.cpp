@@ -75,4 +75,27 @@ Status encode_conversation(const Program &program,
   return {};
 }
 
+Status expand_conversation(const Program &program, const std::string &file,
+                           bool complete, bool allow_special, int64_t most,
+                           Media &media, Items &items,
+                           std::vector<int32_t> &ids) {
+  Conversation conversation;
+  if (Status s = open_conversation(program, file, conversation, media); !s.ok())
+    return s;
+  if (Status s = media.measure(); !s.ok())
+    return s;
+  const std::string &last = conversation.messages.back().role;
+  const bool answered = complete && (last == "assistant" || last == "model");
+  std::vector<int32_t> rendered;
+  size_t count;
+  if (Status s = encode_conversation(program, conversation, !answered,
+                                     allow_special, most, rendered, count);
+      !s.ok())
+    return s;
+  if (Status s = check_length(count + size_t(media.added(media.size())), most);
+      !s.ok())
+    return s;
+  return media.place(rendered, media.size(), items, &ids);
+}
+
 } // namespace gm

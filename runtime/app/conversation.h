@@ -29,4 +29,13 @@ Status encode_conversation(const Program &program,
                            int64_t most, std::vector<int32_t> &ids,
                            size_t &count);
 
+// All of it but the towers, of what --messages names: media are measured,
+// `items` stand for them and for the text, `ids` for `items`. RUN_ERROR if
+// there are more than `most`. `complete`: a conversation that ends in an answer
+// is not asked for another one.
+Status expand_conversation(const Program &program, const std::string &file,
+                           bool complete, bool allow_special, int64_t most,
+                           Media &media, Items &items,
+                           std::vector<int32_t> &ids);
+
 } // namespace gm

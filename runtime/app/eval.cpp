@@ -1,12 +1,12 @@
-// `PROGRAM eval`: the negative log-likelihood of a text or of ids, each
-// predicted from those before it; optionally all logits and final hidden
-// states, or the divergence from a reference's logits.
+// `PROGRAM eval`: the negative log-likelihood of a text, of ids or of a
+// conversation with its media, each token predicted from those before it;
+// optionally all logits and final hidden states, or the divergence from a
+// reference's logits.
 #include "runtime/app/commands.h"
+#include "runtime/app/conversation.h"
 #include "runtime/app/divergence.h"
 #include "runtime/app/eval_input.h"
-#include "runtime/app/items.h"
 #include "runtime/app/json.h"
-#include "runtime/app/program.h"
 #include "runtime/app/reference_file.h"
 #include "runtime/app/signals.h"
 #include "runtime/app/tensor_file.h"
@@ -23,12 +23,15 @@ namespace {
 struct Request {
   Options machine;
   TextInput input;
-  std::optional<std::string> token_file, split, logits, hidden, kl, media;
+  MediaStyle style;
+  std::optional<std::string> token_file, messages, split, logits, hidden, kl,
+      media;
   int64_t window = 0; // 0: one sequence
   int64_t held = EvalInput::HELD;
-  bool json = false;
+  bool json = false, allow_special = false;
 
   Syntax syntax();
+  Status check();
 };
 
 Syntax Request::syntax() {
@@ -37,12 +40,15 @@ Syntax Request::syntax() {
               "prints the number of "
               "predicted\ntokens, the sum and mean of their negative "
               "log-likelihoods, and the "
-              "perplexity. <bos> is added to a text.",
+              "perplexity. <bos> is added to a text. Of a conversation, "
+              "rows of media and the tokens around\nthem are not predicted.",
               input.flags("the text"), input.argument("the text")};
   std::vector<Flag> own = {
       {"--tokens", "", "FILE",
        "a file of token ids, - = standard input; nothing is added",
        &token_file},
+      messages_flag(messages),
+      allow_special_flag(allow_special),
       {"--split", "", "SEP",
        "the text is several texts, separated by lines that hold only SEP: "
        "score each on its own",
@@ -70,9 +76,27 @@ Syntax Request::syntax() {
       // that follow, or -1; Item::left).
       {"--test-media", "", "FILE", "", &media, 0, 0, true},
   };
-  for (std::vector<Flag> more : {own, machine_flags(machine)})
+  for (std::vector<Flag> more :
+       {own, style.style_flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
+}
+
+Status Request::check() {
+  if (Status s = input.settle("eval", ", --tokens FILE, --messages FILE",
+                              bool(token_file) + bool(messages));
+      !s.ok())
+    return s;
+  if (split && (token_file || messages))
+    return failure(USAGE, "--split needs a text: TEXT, -p TEXT or -f FILE");
+  if (messages && window)
+    return failure(USAGE, "--messages is scored as one piece, so it excludes "
+                          "--window");
+  if (kl == "-" &&
+      (input.is_standard_input() || token_file == "-" || messages == "-"))
+    return failure(USAGE, "the standard input cannot be both the input and "
+                          "the reference of --kl");
+  return style.check();
 }
 
 // What --test-media says of the tokens of a window.
@@ -122,11 +146,13 @@ public:
   ReferenceFile reference;
   Divergence divergence;
   TestMedia media;
+  Items talk; // a conversation, instead of the ids of the only window
 
 private:
   Status score();
   Status take(const Results &results);
   Status compare(const float *row, int32_t target);
+  int32_t target_of(size_t token) const;
 
   Program &program;
   EvalInput &input;
@@ -151,12 +177,30 @@ Status Scorer::compare(const float *row, int32_t target) {
                  size_t(divergence.rows()));
 }
 
+// What is predicted from a token; negative: nothing. What stands for media is
+// not, nor are the tokens that mark its begin and end: no model learns these.
+int32_t Scorer::target_of(size_t token) const {
+  const std::vector<Item> &list = window.list;
+  const size_t at = token + 1;
+  if (at >= list.size())
+    return -1;
+  const bool beside =
+      list[at - 1].id < 0 || (at + 1 < list.size() && list[at + 1].id < 0);
+  const int32_t id = list[at].id;
+  if (beside)
+    for (const char *kind : Medium::kNames)
+      if (const auto *m = medium_of(program.file, kind);
+          m && (id == m->begin() || id == m->end()))
+        return -1;
+  return id;
+}
+
 Status Scorer::take(const Results &g) {
   Status problem;
   for (int32_t r = 0; r < g.rows && problem.ok(); ++r) {
     const float *row = g.logits + r * g.logits_stride;
     size_t token = begin + size_t(g.first + r);
-    int32_t target = token + 1 < window.size() ? window.list[token + 1].id : -1;
+    const int32_t target = target_of(token);
     predicted += target >= 0;
     if (reference.is_open())
       problem = compare(row, target);
@@ -223,9 +267,10 @@ Status Scorer::run() {
     std::vector<int32_t> ids;
     if (Status s = input.next(ids, program.plan.context); !s.ok())
       return s;
-    window = Items(ids);
-    media.put_into(window,
-                   (program.manifest().model()->hidden() + 31) / 32 * 32);
+    window = talk.size() && ids.size() ? talk : Items(ids);
+    if (!media.items.empty())
+      media.put_into(window,
+                     (program.manifest().model()->hidden() + 31) / 32 * 32);
     if (Status s = score(); !s.ok())
       return s;
   } while (window.size());
@@ -297,22 +342,25 @@ Status open_files(const Request &request, const Program &program,
 }
 
 Status eval(Request &request) {
-  if (Status s = request.input.settle("eval", ", --tokens FILE",
-                                      bool(request.token_file));
-      !s.ok())
+  if (Status s = request.check(); !s.ok())
     return s;
-  if (request.split && request.token_file)
-    return failure(USAGE, "--split needs a text: TEXT, -p TEXT or -f FILE");
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
-  if (request.kl == "-" &&
-      (request.input.is_standard_input() || request.token_file == "-"))
-    return failure(USAGE, "the standard input cannot be both the input and "
-                          "the reference of --kl");
   const int64_t most = program.max_context();
+  Media media(program, request.style);
+  Items talk;
+  std::vector<int32_t> ids;
+  if (request.messages)
+    if (Status s = expand_conversation(
+            program, *request.messages, true, request.allow_special,
+            request.machine.context ? request.machine.context : most, media,
+            talk, ids);
+        !s.ok())
+      return s;
   EvalInput input(program,
-                  {&request.input, request.token_file, request.split,
+                  {&request.input, request.token_file,
+                   request.messages ? &ids : nullptr, request.split,
                    request.window,
                    request.machine.context ? request.machine.context : most,
                    uint64_t(request.held)});
@@ -336,10 +384,16 @@ Status eval(Request &request) {
       return s;
     request.machine.block = scorer.media.longest_block();
   }
+  media.reserve(request.machine);
   if (Status s = program.start(request.machine); !s.ok())
     return s;
 
   watch_signals();
+  if (Status s = media.encode(); !s.ok())
+    return s;
+  if (media.size())
+    talk.soft = soft_rows(*program.engine);
+  scorer.talk = std::move(talk);
   if (Status s = open_files(request, program, input, scorer); !s.ok())
     return s;
   if (Status s = scorer.run(); !s.ok())

@@ -6,6 +6,13 @@
 namespace gm {
 
 Status EvalInput::survey() {
+  if (source.ids) {
+    ready.ids = *source.ids;
+    ready.ends = {ready.ids.size()};
+    total = most = ready.ids.size();
+    surveyed = all_held = true;
+    return {};
+  }
   if (!source.token_file)
     if (Status s = program.need_tokenizer(); !s.ok())
       return s;

@@ -18,6 +18,7 @@ public:
   struct Source {
     const TextInput *text;                 // settled
     std::optional<std::string> token_file; // instead of the text
+    const std::vector<int32_t> *ids;       // instead of both: one window
     std::optional<std::string> split; // lines that hold only this part texts
     int64_t window;  // most tokens of a window; 0: each text is one
     int64_t context; // more tokens than this are an error, if there is one text

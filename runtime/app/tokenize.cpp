@@ -1,9 +1,12 @@
-// `PROGRAM tokenize` and `PROGRAM detokenize`: text <-> ids. They map the
-// tokenizer and nothing of the model.
+// `PROGRAM tokenize` and `PROGRAM detokenize`: text <-> ids; a conversation
+// with its media as the ids that stand for it. They map the tokenizer and
+// nothing of the model.
 #include "runtime/app/commands.h"
+#include "runtime/app/conversation.h"
 #include "runtime/app/json.h"
-#include "runtime/app/program.h"
+#include "runtime/manifest_generated.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <unistd.h>
 
@@ -23,66 +26,134 @@ std::vector<Flag> unused_machine_flags(Options &options) {
 struct TokenizeRequest {
   Options machine;
   TextInput input;
-  bool no_special = false, pieces = false, json = false;
+  MediaStyle style;
+  std::optional<std::string> messages;
+  bool no_special = false, pieces = false, json = false, allow_special = false;
 
   Syntax syntax();
+  Status check();
 };
 
 Syntax TokenizeRequest::syntax() {
   Syntax s = {"tokenize",
               "Prints the token ids of a text on one line. Nothing is added, "
-              "no <bos> either.",
+              "no <bos> either. Of a conversation: of\nthe prompt that 'run' "
+              "makes of it; media are decoded for the number of their tokens, "
+              "and not encoded.",
               input.flags("the text"), input.argument("the text")};
   std::vector<Flag> own = {
+      messages_flag(messages),
+      allow_special_flag(allow_special),
       {"--no-special", "", "",
        "special tokens written in the text are plain text", &no_special},
       {"--pieces", "", "",
        "a line per token: id, tab, piece as a JSON string (U+2581 = space, "
        "<0xHH> = a byte)",
        &pieces},
-      {"--json", "", "", "print JSON: lists of the ids and of their pieces",
+      {"--json", "", "",
+       "print JSON: lists of the ids and of their pieces; of a conversation "
+       "also of media, with the place of their first token",
        &json},
   };
-  for (std::vector<Flag> more : {own, unused_machine_flags(machine)})
+  for (std::vector<Flag> more :
+       {own, style.style_flags(), unused_machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
 
-std::string json_of(const Tokenizer &tokenizer,
-                    const std::vector<int32_t> &ids) {
+Status TokenizeRequest::check() {
+  if (Status s = input.settle("tokenize", ", --messages FILE", bool(messages));
+      !s.ok())
+    return s;
+  if (pieces && json)
+    return failure(USAGE, "--pieces and --json exclude each other");
+  if (messages && no_special)
+    return failure(USAGE, "--messages holds text, in which control tokens are "
+                          "text without --no-special, too");
+  return style.check();
+}
+
+// Ids, and which of them stand for media.
+struct Tokens {
+  std::vector<int32_t> ids;
+  struct Part {
+    const char *kind;
+    size_t first, tokens;
+  };
+  std::vector<Part> media; // of a film each frame
+
+  Status read(Program &program, const TokenizeRequest &request);
+};
+
+Status Tokens::read(Program &program, const TokenizeRequest &request) {
+  Media media(program, request.style);
+  Items items;
+  if (Status s = expand_conversation(program, *request.messages, false,
+                                     request.allow_special, INT32_MAX, media,
+                                     items, ids);
+      !s.ok())
+    return s;
+  for (size_t i = 0, n; i < items.size(); i += n) {
+    for (n = 0; i + n < items.size() && items.list[i + n].id < 0;)
+      ++n;
+    for (const char *kind : Medium::kNames)
+      if (const auto *m = medium_of(program.file, kind);
+          n && m && m->soft() == ids[i])
+        this->media.push_back({kind, i, n});
+    n = std::max<size_t>(n, 1);
+  }
+  return {};
+}
+
+std::string json_of(const Tokenizer &tokenizer, const Tokens &tokens,
+                    bool conversation) {
   Json j;
   j.open("ids", '[');
-  for (int32_t id : ids)
+  for (int32_t id : tokens.ids)
     j.raw(std::to_string(id));
   j.close(']');
   j.open("pieces", '[');
-  for (int32_t id : ids)
+  for (int32_t id : tokens.ids)
     j.raw(json_string(std::string(tokenizer.piece(id))));
   j.close(']');
+  if (conversation) {
+    j.open("media", '[');
+    for (const Tokens::Part &part : tokens.media) {
+      j.begin('{');
+      j.add("kind", part.kind);
+      j.add("first", uint64_t(part.first));
+      j.add("tokens", uint64_t(part.tokens));
+      j.close('}');
+    }
+    j.close(']');
+  }
   return j.out + "}\n";
 }
 
 Status tokenize(TokenizeRequest &request) {
-  if (Status s = request.input.settle("tokenize"); !s.ok())
+  if (Status s = request.check(); !s.ok())
     return s;
-  if (request.pieces && request.json)
-    return failure(USAGE, "--pieces and --json exclude each other");
   Program program;
   if (Status s = program.open(false); !s.ok())
     return s;
   if (Status s = program.need_tokenizer(); !s.ok())
     return s;
-  std::string text;
-  if (Status s = request.input.read(text, {}); !s.ok())
-    return s;
-  std::vector<int32_t> ids;
-  program.tokenizer.encode(text, !request.no_special, ids);
+  Tokens tokens;
+  if (request.messages) {
+    if (Status s = tokens.read(program, request); !s.ok())
+      return s;
+  } else {
+    std::string text;
+    if (Status s = request.input.read(text, {}); !s.ok())
+      return s;
+    program.tokenizer.encode(text, !request.no_special, tokens.ids);
+  }
   if (request.json) {
-    write_output(json_of(program.tokenizer, ids));
+    write_output(json_of(program.tokenizer, tokens, bool(request.messages)));
     return finish_output();
   }
   std::string out;
-  for (int32_t id : ids) {
+  for (int32_t id : tokens.ids) {
     if (request.pieces)
       out += std::to_string(id) + "\t" +
              json_string(std::string(program.tokenizer.piece(id))) + "\n";
