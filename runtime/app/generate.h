@@ -33,11 +33,6 @@ public:
   // prompt gets there. With blocks: started with Options.block.
   Status run(const Items &prompt, const std::function<bool(int32_t)> &give,
              End &end, int64_t keep = -1);
-  Status run(const std::vector<int32_t> &prompt,
-             const std::function<bool(int32_t)> &give, End &end,
-             int64_t keep = -1) {
-    return run(Items(prompt), give, end, keep);
-  }
 
   // Tokens that the slot holds; the last generated one is not among them.
   int64_t length() const { return position; }

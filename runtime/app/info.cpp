@@ -4,6 +4,7 @@
 #include "runtime/app/card.h"
 #include "runtime/app/commands.h"
 #include "runtime/app/json.h"
+#include "runtime/app/media.h"
 #include "runtime/app/program.h"
 #include "runtime/app/verify.h"
 #include "runtime/manifest_generated.h"
@@ -151,6 +152,8 @@ std::string media_text(const mf::Program &p) {
   std::string text = "text";
   if (p.media())
     for (const mf::Medium *m : *p.media()) {
+      if (m->begin() < 0 || m->soft() < 0 || m->end() < 0)
+        continue; // no tokens mark its place
       const std::string kind = text_of(m->kind()),
                         tokens = std::to_string(m->budget()) + " tokens";
       text += kind == "image"   ? ", pictures (" + tokens + ")"
@@ -332,7 +335,9 @@ void print_sources(const mf::Program &p) {
 
 struct Request {
   Options options;
-  bool json = false, card = false, verify = false, sources = false;
+  MediaStyle style;
+  bool json = false, card = false, verify = false, sources = false,
+       media = false;
 
   Syntax syntax() {
     Syntax s = {
@@ -342,6 +347,11 @@ struct Request {
                        "sequences that are held at once (default: 1)",
                        &options.slots, 1, 4096});
     s.flags.push_back(checkpoints_flag(options, 0));
+    s.flags.push_back({"--media", "", "",
+                       "with the room for pictures, sounds and films that "
+                       "'chat' keeps",
+                       &media});
+    s.flags.push_back(style.image_tokens_flag());
     s.flags.push_back({"--card", "", "",
                        "show instead what storing has changed: error per group "
                        "of tensors, formats,\n"
@@ -403,6 +413,11 @@ Status info(Request &request) {
     printf("%s}\n", j.out.c_str());
     return finish_output();
   }
+  if (Status s = request.style.check(); !s.ok())
+    return s;
+  Media media(program, request.style);
+  if (request.media)
+    media.reserve_any(request.options);
   Plan plan;
   if (Status s = make_plan(program.file, request.options, plan); !s.ok())
     return s;
