@@ -107,7 +107,7 @@ Status ModelInput::openTowers(const InputOptions &options,
   }
   if (files.empty() || files[0].empty())
     return Done{};
-  if (Status s = gguf->addTowers(files[0], model); !s) {
+  if (Status s = gguf->addTowers(files[0], model, media); !s) {
     if (named)
       return s;
     warnings.push_back(fmt::format("the towers beside '{}' are not taken: {}",
@@ -119,14 +119,6 @@ Status ModelInput::openTowers(const InputOptions &options,
                              named ? ""
                                    : ", the only file beside the model that is "
                                      "named like one of towers")});
-  if (model.vision && !media.vision) {
-    model.vision.reset();
-    model.noVision = "--no-vision";
-  }
-  if (model.audio && !media.audio) {
-    model.audio.reset();
-    model.noAudio = "--no-audio";
-  }
   return Done{};
 }
 

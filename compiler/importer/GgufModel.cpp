@@ -256,10 +256,12 @@ Result<std::unique_ptr<GgufModel>> GgufModel::open(const std::string &path) {
   });
 }
 
-void GgufModel::openTowers(const std::string &path, ModelConfig &config) {
+void GgufModel::openTowers(const std::string &path, ModelConfig &config,
+                           const WantedMedia &wanted) {
   MappedFile map = orFail(MappedFile::open(path));
   GgufHeader header = orFail(parseGguf(map.text(), path));
-  Towers towers = readTowers(header, NamedFile{path}, config, this->path());
+  Towers towers =
+      readTowers(header, NamedFile{path}, config, this->path(), wanted);
   if (integerOr(header, "split.count", 1) != 1)
     NamedFile{path}.unsupported("is a part of a split file, which no file of "
                                 "towers is; join the parts (llama-gguf-split)");
@@ -276,12 +278,17 @@ void GgufModel::openTowers(const std::string &path, ModelConfig &config) {
   config.vision = towers.vision;
   config.audio = towers.audio;
   // The format does not say it: docs/model/vision.md#8.3.
-  config.imageBlocks = config.vision && !config.pleWidth;
+  config.imageBlocks = towers.sees && !config.pleWidth;
+  if (towers.sees && !wanted.vision)
+    config.noVision = "--no-vision";
+  if (towers.hears && !wanted.audio)
+    config.noAudio = "--no-audio";
 }
 
-Status GgufModel::addTowers(const std::string &path, ModelConfig &config) {
+Status GgufModel::addTowers(const std::string &path, ModelConfig &config,
+                            const WantedMedia &wanted) {
   return reading(path, [&] {
-    openTowers(path, config);
+    openTowers(path, config, wanted);
     return Done{};
   });
 }

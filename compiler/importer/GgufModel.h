@@ -24,8 +24,10 @@ public:
 
   // Adds the tensors of a file of vision and audio towers (mmproj), and what
   // they are to `config`, which is that of the model. Changes nothing if the
-  // file cannot be read or is that of another model.
-  Status addTowers(const std::string &path, ModelConfig &config);
+  // file cannot be read or is that of another model; of a tower that is not
+  // wanted that is not known.
+  Status addTowers(const std::string &path, ModelConfig &config,
+                   const WantedMedia &wanted = {});
 
   std::string nameInFile(const std::string &name) const override;
   const char *whyUnused(const SourceTensor &tensor) const override;
@@ -42,7 +44,8 @@ public:
 private:
   void openAll(const std::string &path);
   void openPart(const std::string &path, int64_t part, int64_t parts);
-  void openTowers(const std::string &path, ModelConfig &config);
+  void openTowers(const std::string &path, ModelConfig &config,
+                  const WantedMedia &wanted);
   void checkArchitecture() const;
   void add(MappedFile map, GgufHeader header);
 

@@ -235,9 +235,10 @@ namespace {
 class TowersReader {
 public:
   TowersReader(const GgufHeader &header, const NamedFile &file,
-               const ModelConfig &text, const std::string &model)
+               const ModelConfig &text, const std::string &model,
+               const WantedMedia &wanted)
       : header(header), file(file), data(*header.metadata, "", file),
-        text(text), model(model) {}
+        text(text), model(model), wanted(wanted) {}
 
   Towers read();
 
@@ -275,6 +276,7 @@ private:
   const Fields data;
   const ModelConfig &text;
   const std::string &model;
+  const WantedMedia wanted;
   Towers towers;
 };
 
@@ -437,11 +439,17 @@ Towers TowersReader::read() {
              "general.architecture \"clip\"), got {}",
              shown(architecture));
   checkWriter();
-  const bool vision = data.boolean("clip.has_vision_encoder", false),
-             audio = data.boolean("clip.has_audio_encoder", false);
-  if (!vision && !audio)
+  towers.sees = data.boolean("clip.has_vision_encoder", false);
+  towers.hears = data.boolean("clip.has_audio_encoder", false);
+  if (!towers.sees && !towers.hears)
     file.bad("expects clip.has_vision_encoder or clip.has_audio_encoder to be "
              "true");
+  const bool vision = towers.sees && wanted.vision,
+             audio = towers.hears && wanted.audio;
+  if (!vision && !audio) {
+    towers.unified = text.variant == "12B";
+    return std::move(towers);
+  }
   std::string sees, hears;
   if (vision)
     sees = projectorOf("vision", "gemma4v", "gemma4uv");
@@ -465,8 +473,9 @@ Towers TowersReader::read() {
 } // namespace
 
 Towers readTowers(const GgufHeader &header, const NamedFile &file,
-                  const ModelConfig &text, const std::string &model) {
-  return TowersReader(header, file, text, model).read();
+                  const ModelConfig &text, const std::string &model,
+                  const WantedMedia &wanted) {
+  return TowersReader(header, file, text, model, wanted).read();
 }
 
 } // namespace gemmac

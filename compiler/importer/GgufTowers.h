@@ -35,13 +35,16 @@ std::string ggufTowerName(std::string_view canonical);
 
 struct Towers {
   bool unified = false;
+  bool sees = false, hears = false; // what the file has, wanted or not
   std::optional<VisionConfig> vision;
   std::optional<AudioConfig> audio;
 };
 
 // For the decoder `text`, which `model` is. Throws Failure: another projector
-// (Unsupported), towers of another model, sizes that the tensors contradict.
+// (Unsupported), towers of another model, sizes that the tensors contradict. Of
+// a tower that is not wanted nothing is looked at.
 Towers readTowers(const GgufHeader &header, const NamedFile &file,
-                  const ModelConfig &text, const std::string &model);
+                  const ModelConfig &text, const std::string &model,
+                  const WantedMedia &wanted = {});
 
 } // namespace gemmac
