@@ -115,14 +115,22 @@ Status Medium::read(Engine *into, int64_t first) {
   engine = into;
   to = first;
   found.clear();
-  const bool known = !rowsOf.empty();
+  Notice notice((kind == Sound ? "listening to " : "looking at ") +
+                (called.empty() ? kNames[kind] : called));
+  notice.show(engine);
   Status s = kind == Sound ? hear() : kind == Picture ? see() : watch();
   if (!s.ok())
     return s;
-  if (known && found != rowsOf)
+  rowsOf = found;
+  return {};
+}
+
+// `now`: a hash of what was read.
+Status Medium::check_same(size_t now) {
+  if (!rowsOf.empty() && now != hash)
     return failure(BAD_INPUT, "%.200s has changed since it was first read",
                    called.c_str());
-  rowsOf = found;
+  hash = now;
   return {};
 }
 
@@ -135,11 +143,9 @@ Status Medium::source_bytes(std::string &bytes) {
   if (Status s = read_media(named, source); !s.ok())
     return s;
   called = source.name;
-  const size_t now = std::hash<std::string_view>()(source.bytes);
-  if (!rowsOf.empty() && now != hash)
-    return failure(BAD_INPUT, "%.200s has changed since it was first read",
-                   called.c_str());
-  hash = now;
+  if (Status s = check_same(std::hash<std::string_view>()(source.bytes));
+      !s.ok())
+    return s;
   if (!engine && !source.lasting)
     kept = source.bytes;
   bytes = std::move(source.bytes);
@@ -194,13 +200,18 @@ Status Medium::see() {
 
 // Every frame is a picture of its own.
 Status Medium::watch() {
+  size_t pixels = 0;
   auto take = [&](media::Picture &picture) {
+    const std::string_view rgb(reinterpret_cast<char *>(picture.rgb.data()),
+                               picture.rgb.size());
+    pixels = pixels * 31 + std::hash<std::string_view>()(rgb);
     Status s = scale(picture);
     if (s.ok())
       s = show(picture);
     return s.ok() ? s : with_name(s);
   };
-  return film->read(frames, picture_options(), take);
+  Status s = film->read(frames, picture_options(), take);
+  return s.ok() ? check_same(pixels) : s;
 }
 
 // To the size that the budget allows.

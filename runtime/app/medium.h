@@ -69,6 +69,7 @@ private:
   Status hear();
   Status watch();
   Status source_bytes(std::string &bytes);
+  Status check_same(size_t now);
   Status scale(media::Picture &picture) const;
   Status show(const media::Picture &picture);
   media::PictureOptions picture_options() const;
@@ -83,7 +84,7 @@ private:
   std::vector<int64_t> frames; // of the film, that are seen
   std::vector<std::string> stampsOf;
   std::vector<int64_t> rowsOf;
-  size_t hash = 0;  // of its bytes, once they were read
+  size_t hash = 0;  // of its bytes, or a film's pixels, once they were read
   std::string kept; // bytes that cannot be read twice
 
   // While it is read.

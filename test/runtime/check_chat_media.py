@@ -277,6 +277,12 @@ def check_terminal():
     chat.say(WHAT, "error: 'now.png' has changed since it was first read")
     chat.say(WHAT, "triangle", "> ")
     chat.end()
+    shutil.copytree("film", "films")
+    chat = Terminal("nano-e")
+    chat.say("/video films", " tokens in front of the next message")
+    shutil.copy("film/1.png", "films/0.png")
+    chat.say(WHAT, "error: 'films' has changed since it was first read")
+    chat.end()
     # What is computed again needs its media, unless their rows are still there: others take the room.
     shutil.copy(media("image", 3), "now.png")
     with open("32.list", "w") as f:
