@@ -90,6 +90,10 @@ struct Options {
   int64_t image_rows = 0;  // most soft rows of a picture
   int64_t sound_rows = 0;  // most soft rows of a sound
   int64_t soft_rows = 0;   // that are kept for steps to read
+  int64_t media_bytes = 0; // beside the allocation, while one is read
+  // Asked by the first worker between phases of a picture or a sound that is
+  // encoded: true ends it. Null: nothing does. May be called very often.
+  bool (*ends)() = nullptr;
   bool all_logits = false; // room to sort a row of all logits (sampling)
   bool unchecked = false;  // check_plan lets everything pass
 
@@ -116,6 +120,7 @@ struct Plan {
   int64_t slot_rows, outputs, checkpoints;
   int64_t ring; // most keys of sliding layers that a slot holds
   int64_t image_rows, sound_rows, soft_rows;
+  int64_t media_bytes;
   int64_t pages[2];    // in the pools; local, global
   int64_t page_stride; // entries of a page table per slot
   int terms;
@@ -245,7 +250,8 @@ TowerInput picture_input(Engine &engine);
 TowerInput sound_input(Engine &engine);
 // Makes soft rows [to, to + rows / merged) of the first `rows` rows of the
 // input. RUN_ERROR for rows that are none or too many, positions that the model
-// has not, a result that is not finite.
+// has not, a result that is not finite; and if Options::ends said so: these
+// soft rows are undefined then, the rest is as before.
 Status encode_picture(Engine &engine, int64_t rows, int64_t to);
 Status encode_sound(Engine &engine, int64_t rows, int64_t to);
 // [Plan::soft_rows][hidden], rows Results::hidden_stride apart.

@@ -77,7 +77,9 @@ Status Program::open(bool weights) {
   return {};
 }
 
-Status Program::start(const Options &options) {
+Status Program::start(const Options &given) {
+  Options options = given;
+  options.ends = interrupted;
   if (Status s = make_plan(file, options, plan); !s.ok())
     return s;
   if (Status s = check_plan(file, options, plan); !s.ok())

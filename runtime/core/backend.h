@@ -37,8 +37,9 @@ public:
   // Fills in what only the backend knows of a context: hooks and shares.
   virtual void prepare(gm_ctx &ctx) = 0;
   // Runs the calls in order, each after all of the one before; returns when
-  // their results can be read.
-  virtual void run(const Call *calls, int count) = 0;
+  // their results can be read. False if `ends` (null: never), which is asked
+  // between phases, was true and the rest was left.
+  virtual bool run(const Call *calls, int count, bool (*ends)()) = 0;
   // Copies inside the allocation, between steps.
   virtual void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) = 0;
 };

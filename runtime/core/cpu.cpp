@@ -8,6 +8,7 @@
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
+#include <csetjmp>
 #include <cstring>
 #include <new>
 #include <sys/mman.h>
@@ -110,14 +111,16 @@ public:
     ctx.mark = mark_nothing;
   }
 
-  void run(const Call *calls, int count) override {
-    work = {this, calls, count, measured && is_sample(calls, count)};
+  bool run(const Call *calls, int count, bool (*ends)()) override {
+    work = {this, calls, count, measured && is_sample(calls, count), ends};
+    last = UINT32_MAX;
     threads.run(run_calls, &work);
-    if (!work.sample)
-      return;
-    for (int i = 0; i < count; ++i)
-      calls[i].ctx->barrier = barrier;
-    shares.finish();
+    if (work.sample) {
+      for (int i = 0; i < count; ++i)
+        calls[i].ctx->barrier = barrier;
+      shares.finish();
+    }
+    return last == UINT32_MAX;
   }
 
   void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) override {
@@ -130,6 +133,12 @@ private:
     const Call *calls;
     int count;
     bool sample;
+    bool (*ends)();
+  };
+  // Where a worker leaves generated code, and the barriers that it has passed.
+  struct alignas(64) Leave {
+    jmp_buf frame;
+    uint32_t passed;
   };
   // Not while somebody else watches the barriers.
   bool is_sample(const Call *calls, int count) {
@@ -143,20 +152,36 @@ private:
     return true;
   }
 
-  static void barrier(gm_ctx *ctx, int32_t worker) {
-    Context *c = reinterpret_cast<Context *>(ctx);
-    static_cast<Cpu *>(c->backend)->threads.barrier(worker);
+  static Cpu &of(gm_ctx *ctx) {
+    return *static_cast<Cpu *>(reinterpret_cast<Context *>(ctx)->backend);
   }
 
+  // The first worker decides before it arrives, so all know behind the same
+  // barrier that it is the last. Their frames hold nothing to be destroyed.
+  void wait(int32_t worker) {
+    Leave &mine = leave[worker];
+    if (work.ends && worker == 0 && work.ends())
+      last = mine.passed + 1;
+    threads.barrier(worker);
+    if (work.ends && ++mine.passed == last)
+      longjmp(mine.frame, 1);
+  }
+
+  static void barrier(gm_ctx *ctx, int32_t worker) { of(ctx).wait(worker); }
+
   static void timed_barrier(gm_ctx *ctx, int32_t worker) {
-    auto &self = *static_cast<Cpu *>(reinterpret_cast<Context *>(ctx)->backend);
+    Cpu &self = of(ctx);
     self.shares.end(worker);
-    self.threads.barrier(worker);
+    self.wait(worker);
     self.shares.begin(worker);
   }
 
   static void run_calls(void *data, int worker) {
     const Work &w = *static_cast<const Work *>(data);
+    Leave &mine = w.self->leave[worker];
+    mine.passed = 0;
+    if (setjmp(mine.frame))
+      return;
     if (w.sample)
       w.self->shares.begin(worker);
     for (int i = 0; i < w.count; ++i) {
@@ -173,6 +198,8 @@ private:
   Shares shares;
   bool measured = false;
   Work work;
+  std::atomic<uint32_t> last; // barrier, behind which all leave
+  Leave leave[MAX_THREADS];
 };
 
 } // namespace

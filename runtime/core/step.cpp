@@ -357,7 +357,7 @@ struct Calls {
       push(SEGMENT_logits, c);
   }
 
-  void run() { e.backend->run(calls, count); }
+  void run() { e.backend->run(calls, count, nullptr); }
 };
 
 // log(sum(exp(x))) in double.

@@ -131,6 +131,14 @@ void fill_tiles(gm_ctx &c) {
     tile[c.tiles++] = {r, std::min<int32_t>(GM_TILE_ROWS, c.rows - r), 0, r};
 }
 
+// The calls, which make soft rows [to, to + rows).
+Status run(Engine &e, const char *what, const Call *calls, int count,
+           int64_t rows, int64_t to) {
+  if (!e.backend->run(calls, count, e.options.ends))
+    return failure(RUN_ERROR, "interrupted while a %s was encoded", what);
+  return check_finite(e, what, rows, to);
+}
+
 } // namespace
 
 Status encode_picture(Engine &e, int64_t rows, int64_t to) {
@@ -152,8 +160,7 @@ Status encode_picture(Engine &e, int64_t rows, int64_t to) {
   image.rows = int32_t(rows / input.merged);
   image.io[GM_IO_soft] = e.soft + to * e.hidden_stride;
   calls[count++] = {e.entry[SEGMENT_image]->many, &image};
-  e.backend->run(calls, count);
-  return check_finite(e, "picture", image.rows, to);
+  return run(e, "picture", calls, count, image.rows, to);
 }
 
 Status encode_sound(Engine &e, int64_t rows, int64_t to) {
@@ -164,8 +171,7 @@ Status encode_sound(Engine &e, int64_t rows, int64_t to) {
   audio.rows = int32_t(rows);
   audio.io[GM_IO_soft] = e.soft + to * e.hidden_stride;
   const Call call = {e.entry[SEGMENT_audio]->many, &audio};
-  e.backend->run(&call, 1);
-  return check_finite(e, "sound", rows, to);
+  return run(e, "sound", &call, 1, rows, to);
 }
 
 } // namespace gm

@@ -2,9 +2,11 @@
 // also when there are more workers than cores and when they sleep.
 #include "runtime/core/threads.h"
 
+#include "runtime/core/backend.h"
 #include "runtime/host/shares.h"
 
 #include <gtest/gtest.h>
+#include <memory>
 #include <random>
 #include <sched.h>
 #include <sys/mman.h>
@@ -182,12 +184,81 @@ TEST_F(SharedCpu, WorkersThatComeToShareACpuSleep) {
 }
 #endif
 
+//===- calls that end early -----------------------------------------------===//
+
+struct Ending {
+  static inline int asked = 0, most = 0;
+  static bool ends() { return ++asked > most; }
+
+  std::vector<int> phases; // of each worker
+  static inline Ending *now = nullptr;
+};
+
+constexpr int PHASES = 50;
+
+void many_phases(gm_ctx *ctx, int32_t worker) {
+  for (int phase = 0; phase < PHASES; ++phase) {
+    if (phase)
+      ctx->barrier(ctx, worker);
+    ++Ending::now->phases[size_t(worker)];
+  }
+}
+
+// All workers leave behind the same barrier, and the next run is whole.
+void end_early(int workers, uint64_t shuffle) {
+  const size_t bytes = size_t(workers) * STACK_BYTES;
+  void *stacks = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(stacks, MAP_FAILED);
+  {
+    std::unique_ptr<Backend> backend(make_cpu_backend());
+    ASSERT_TRUE(
+        backend->start(workers, static_cast<uint8_t *>(stacks), shuffle).ok());
+    Context context = {};
+    context.backend = backend.get();
+    context.ctx.workers = workers;
+    backend->prepare(context.ctx);
+    const Call calls[] = {{many_phases, &context.ctx},
+                          {many_phases, &context.ctx}};
+    // In the first call, between the two, in the second, in none; more often
+    // than shares are measured.
+    for (int most : {0, 1, 7, PHASES - 1, PHASES, PHASES + 3, 2 * PHASES}) {
+      for (int again = 0; again < 6; ++again) {
+        Ending ending;
+        ending.phases.assign(size_t(workers), 0);
+        Ending::now = &ending;
+        Ending::asked = 0;
+        Ending::most = most;
+        const bool whole = most >= 2 * PHASES;
+        EXPECT_EQ(backend->run(calls, 2, Ending::ends), whole);
+        for (int phases : ending.phases)
+          EXPECT_EQ(phases, whole ? 2 * PHASES : most + 1);
+        ending.phases.assign(size_t(workers), 0);
+        EXPECT_TRUE(backend->run(calls, 2, nullptr));
+        for (int phases : ending.phases)
+          EXPECT_EQ(phases, 2 * PHASES);
+      }
+    }
+  }
+  munmap(stacks, bytes);
+}
+
+TEST(Backend, CallsEndBetweenPhases) {
+  for (int workers : {1, 2, 5})
+    end_early(workers, 0);
+}
+
 TEST(Threads, NothingToDo) { run(5, 0, 100, 0, false); }
 
 #if !defined(__has_feature) || !__has_feature(thread_sanitizer)
 TEST(Threads, OneAfterAnotherInRandomOrders) {
   for (uint64_t seed : {1, 2, 3})
     run(7, 100, 3, seed, false);
+}
+
+TEST(Backend, CallsEndBetweenPhasesInRandomOrders) {
+  for (uint64_t seed : {1, 2, 3})
+    end_early(5, seed);
 }
 #endif
 
