@@ -384,7 +384,8 @@ Status eval(Request &request) {
       return s;
     request.machine.block = scorer.media.longest_block();
   }
-  media.reserve(request.machine);
+  if (Status s = media.reserve(request.machine); !s.ok())
+    return s;
   if (Status s = program.start(request.machine); !s.ok())
     return s;
 

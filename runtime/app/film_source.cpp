@@ -43,8 +43,8 @@ media::FrameRate rate_of(const std::vector<int64_t> &milliseconds) {
 } // namespace
 
 FilmSource::~FilmSource() {
-  if (y4m)
-    fclose(y4m);
+  if (file)
+    fclose(file);
 }
 
 Status FilmSource::named(const Status &status) const {
@@ -104,16 +104,34 @@ Status FilmSource::open_list(const std::string &path) {
   return {};
 }
 
+Status FilmSource::read_bytes(std::string &bytes) {
+  rewind(file);
+  for (char piece[65536]; size_t n = fread(piece, 1, sizeof piece, file);) {
+    if (bytes.size() + n > size_t(media::kMostFileBytes))
+      return failure(BAD_INPUT,
+                     "%.200s: has more than %lld bytes and is no Y4M film",
+                     called.c_str(), (long long)media::kMostFileBytes);
+    bytes.append(piece, n);
+  }
+  return {};
+}
+
 // `opened` can be read twice.
-Status FilmSource::open_file(FILE *opened) {
-  y4m = opened;
+Status FilmSource::open_file(FILE *opened,
+                             const media::PictureOptions &options) {
+  file = opened;
   char magic[10] = {};
-  const size_t got = fread(magic, 1, 9, y4m);
-  rewind(y4m);
-  if (got == 9 && !memcmp(magic, "YUV4MPEG2", 9)) {
-    FileBytes source(y4m);
+  const size_t got = fread(magic, 1, 9, file);
+  rewind(file);
+  is_y4m = got == 9 && !memcmp(magic, "YUV4MPEG2", 9);
+  if (is_y4m) {
+    FileBytes source(file);
     media::Y4mReader reader(source);
     if (Status s = reader.open(); !s.ok())
+      return named(s);
+    if (Status s =
+            media::check_picture(reader.height(), reader.width(), options);
+        !s.ok())
       return named(s);
     frameRate = reader.rate();
     for (bool more = true; more;)
@@ -121,17 +139,16 @@ Status FilmSource::open_file(FILE *opened) {
         return named(s);
     count = reader.frames_read();
   } else {
-    for (char piece[65536]; size_t n = fread(piece, 1, sizeof piece, y4m);) {
-      bytes.append(piece, n);
-      if (bytes.size() > size_t(media::kMostFileBytes))
-        return failure(BAD_INPUT,
-                       "%.200s: has more than %lld bytes and is no Y4M film",
-                       called.c_str(), (long long)media::kMostFileBytes);
-    }
-    fclose(y4m);
-    y4m = nullptr;
+    std::string bytes;
+    if (Status s = read_bytes(bytes); !s.ok())
+      return s;
     media::Animation animation;
-    if (Status s = media::read_animation(span(bytes), {}, animation); !s.ok())
+    if (Status s = media::read_animation(span(bytes), options, animation);
+        !s.ok())
+      return named(s);
+    if (Status s =
+            media::check_picture(animation.height, animation.width, options);
+        !s.ok())
       return named(s);
     count = int64_t(animation.milliseconds.size());
     frameRate = rate_of(animation.milliseconds);
@@ -141,7 +158,8 @@ Status FilmSource::open_file(FILE *opened) {
   return {};
 }
 
-Status FilmSource::open(const std::string &film) {
+Status FilmSource::open(const std::string &film,
+                        const media::PictureOptions &options) {
   if (film.starts_with('@'))
     return open_list(film.substr(1));
   called = film == "-" ? "the standard input" : "'" + film + "'";
@@ -163,11 +181,11 @@ Status FilmSource::open(const std::string &film) {
       return failure(RESOURCES, "cannot keep a film in a temporary file: %s",
                      strerror(errno));
     rewind(kept);
-    return open_file(kept);
+    return open_file(kept, options);
   }
   if (given != stdin && fstat(fileno(given), &facts) == 0 &&
       S_ISREG(facts.st_mode))
-    return open_file(given);
+    return open_file(given, options);
   FILE *kept = tmpfile();
   bool good = kept;
   for (char piece[65536]; good;) {
@@ -182,14 +200,14 @@ Status FilmSource::open(const std::string &film) {
     return failure(RESOURCES, "cannot keep a film in a temporary file: %s",
                    strerror(errno));
   rewind(kept);
-  return open_file(kept);
+  return open_file(kept, options);
 }
 
 Status
 FilmSource::read_y4m(const std::vector<int64_t> &wanted,
                      const std::function<Status(media::Picture &)> &take) {
-  rewind(y4m);
-  FileBytes source(y4m);
+  rewind(file);
+  FileBytes source(file);
   media::Y4mReader reader(source);
   if (Status s = reader.open(); !s.ok())
     return named(s);
@@ -212,7 +230,7 @@ FilmSource::read_y4m(const std::vector<int64_t> &wanted,
 Status FilmSource::read(const std::vector<int64_t> &wanted,
                         const media::PictureOptions &options,
                         const std::function<Status(media::Picture &)> &take) {
-  if (y4m)
+  if (is_y4m)
     return read_y4m(wanted, take);
   media::PictureRemarks remarks;
   if (!files.empty()) {
@@ -230,6 +248,9 @@ Status FilmSource::read(const std::vector<int64_t> &wanted,
     }
     return {};
   }
+  std::string bytes;
+  if (Status s = read_bytes(bytes); !s.ok())
+    return s;
   auto wants = [&](int64_t frame) {
     return std::binary_search(wanted.begin(), wanted.end(), frame);
   };

@@ -24,7 +24,8 @@ public:
   // as read_media takes it, of which paths are relative to the list. A pipe is
   // kept in a temporary file, since which frames are seen depends on how many
   // there are. Errors name the file.
-  Status open(const std::string &named);
+  // USAGE for frames of more pixels than the options allow.
+  Status open(const std::string &named, const media::PictureOptions &options);
   int64_t frames() const { return count; }
   // Frames a second; 24 where nothing says it.
   media::FrameRate rate() const { return frameRate; }
@@ -38,7 +39,9 @@ public:
 private:
   Status open_folder(const std::string &path);
   Status open_list(const std::string &path);
-  Status open_file(FILE *opened);
+  Status open_file(FILE *opened, const media::PictureOptions &options);
+  // All of an animated picture, which is in memory only while it is read.
+  Status read_bytes(std::string &bytes);
   Status named(const Status &status) const;
   Status read_y4m(const std::vector<int64_t> &wanted,
                   const std::function<Status(media::Picture &)> &take);
@@ -47,8 +50,8 @@ private:
   int64_t count = 0;
   media::FrameRate frameRate;
   std::vector<std::string> files; // of a folder or a list
-  FILE *y4m = nullptr;
-  std::string bytes; // of an animated picture
+  FILE *file = nullptr;           // of other films
+  bool is_y4m = false;            // else an animated picture
 };
 
 } // namespace gm

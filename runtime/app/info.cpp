@@ -5,6 +5,7 @@
 #include "runtime/app/commands.h"
 #include "runtime/app/json.h"
 #include "runtime/app/media.h"
+#include "runtime/app/media_plan.h"
 #include "runtime/app/program.h"
 #include "runtime/app/verify.h"
 #include "runtime/manifest_generated.h"
@@ -226,6 +227,9 @@ void print_json(const Program &program, const Plan &plan) {
   j.add("ring", plan.ring);
   j.add("pages_local", plan.pages[0]);
   j.add("pages_global", plan.pages[1]);
+  j.add("image_rows", plan.image_rows);
+  j.add("sound_rows", plan.sound_rows);
+  j.add("soft_rows", plan.soft_rows);
   j.close('}');
   j.open("memory", '{');
   for (int i = 0; i < plan.terms; ++i)
@@ -299,6 +303,10 @@ void print_text(const Program &program, const Options &options,
          " rows, %" PRId64 " threads (ring of sliding layers: %" PRId64
          " keys)\n",
          plan.context, plan.batch, plan.threads, plan.ring);
+  if (plan.soft_rows)
+    printf("  and %" PRId64 " soft rows, a picture of up to %" PRId64
+           ", a sound of up to %" PRId64 "\n",
+           plan.soft_rows, plan.image_rows, plan.sound_rows);
   for (int i = 0; i < plan.terms; ++i)
     printf("  %-13s %15" PRIu64 "  %s\n", plan.term[i].name, plan.term[i].bytes,
            plan.term[i].about);
@@ -336,6 +344,7 @@ void print_sources(const mf::Program &p) {
 struct Request {
   Options options;
   MediaStyle style;
+  MediaCounts counts;
   bool json = false, card = false, verify = false, sources = false,
        media = false;
 
@@ -351,7 +360,18 @@ struct Request {
                        "with the room for pictures, sounds and films that "
                        "'chat' keeps",
                        &media});
-    s.flags.push_back(style.image_tokens_flag());
+    s.flags.push_back({"--images", "", "N",
+                       "pictures of a prompt (default: 0; 1 with "
+                       "--image-tokens)",
+                       &counts.images, 0, 4096});
+    s.flags.push_back(image_tokens_flag(style.image_tokens));
+    s.flags.push_back(image_pixels_flag(style.image_pixels));
+    s.flags.push_back({"--audios", "", "N", "sounds of a prompt (default: 0)",
+                       &counts.sounds, 0, 4096});
+    s.flags.push_back({"--frames", "", "N",
+                       "frames of the films of a prompt, of a long film 32 "
+                       "(default: 0)",
+                       &counts.frames, 0, 4096});
     s.flags.push_back({"--card", "", "",
                        "show instead what storing has changed: error per group "
                        "of tensors, formats,\n"
@@ -415,9 +435,19 @@ Status info(Request &request) {
   }
   if (Status s = request.style.check(); !s.ok())
     return s;
+  MediaCounts &counts = request.counts;
+  if (request.media && (counts.images || counts.sounds || counts.frames))
+    return failure(USAGE, "--media excludes --images, --audios and --frames");
   Media media(program, request.style);
+  counts.image_tokens = request.style.image_tokens;
+  counts.image_pixels = request.style.image_pixels;
+  if (counts.image_tokens && !counts.images)
+    counts.images = 1;
   if (request.media)
     media.reserve_any(request.options);
+  else if (Status s = reserve_media(program.file, counts, request.options);
+           !s.ok())
+    return s;
   Plan plan;
   if (Status s = make_plan(program.file, request.options, plan); !s.ok())
     return s;

@@ -71,15 +71,26 @@ void Media::erase(size_t first, size_t count) {
 
 //===- room ---------------------------------------------------------------===//
 
-void Media::reserve(Options &options) const {
+Status Media::reserve(Options &options) const {
+  MediaCounts counts;
+  counts.image_tokens = style.image_tokens;
+  counts.image_pixels = style.image_pixels;
   for (const Placed &each : list) {
     const Medium &m = each.medium;
-    int64_t &part =
-        m.what() == Medium::Sound ? options.sound_rows : options.image_rows;
-    part = std::max(part, m.most_part());
-    options.soft_rows += m.most_rows();
+    (m.what() == Medium::Sound     ? counts.sounds
+     : m.what() == Medium::Picture ? counts.images
+                                   : counts.frames) +=
+        m.what() == Medium::Film ? m.frame_count() : 1;
   }
-  options.block = std::max(options.block, options.image_rows);
+  return reserve_media(program.file, counts, options);
+}
+
+std::vector<Encoding> Media::encodings() const {
+  std::vector<Encoding> all;
+  for (const Placed &each : list)
+    all.insert(all.end(), each.medium.encodings().begin(),
+               each.medium.encodings().end());
+  return all;
 }
 
 void Media::reserve_any(Options &options) {
@@ -90,6 +101,7 @@ void Media::reserve_any(Options &options) {
   };
   if (takes(Medium::Sound))
     options.soft_rows = options.sound_rows = kMostSoundRows;
+  options.media_bytes = media_bytes(0, options.sound_rows, 0);
   int64_t rows = 0, most = 0; // of a part, of a whole
   for (Medium::Kind kind : {Medium::Picture, Medium::Film})
     if (takes(kind)) {
@@ -108,6 +120,8 @@ void Media::reserve_any(Options &options) {
   options.image_rows = rows;
   options.soft_rows = std::max(options.soft_rows, most);
   options.block = std::max(options.block, rows);
+  options.media_bytes =
+      media_bytes(rows, options.sound_rows, style.image_pixels);
 }
 
 //===- rows ---------------------------------------------------------------===//

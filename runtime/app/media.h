@@ -49,7 +49,7 @@ public:
   // Either room for all that there are at once, before the program is planned,
   // and after its start `encode`; or room for any one of them, whose rows are
   // made when a step needs them: they need `measure` and no `encode`.
-  void reserve(Options &options) const;
+  Status reserve(Options &options) const;
   // Pictures and films are left out if the context is smaller than one.
   void reserve_any(Options &options);
   // Medium::measure of those that are not measured.
@@ -63,6 +63,8 @@ public:
   // They must have been measured or encoded; `items` must not outlive this.
   Status place(const std::vector<int32_t> &ids, size_t count, Items &items,
                std::vector<int32_t> *shown = nullptr);
+  // Each time that a tower ran for one of them, in their order.
+  std::vector<Encoding> encodings() const;
   // How many items more than ids there will be.
   int64_t added(size_t count) const;
 

@@ -20,23 +20,13 @@
 namespace gm {
 namespace mf = gemmac::manifest;
 
-Flag MediaStyle::image_tokens_flag() {
-  return {"--image-tokens",
-          "",
-          "N",
-          "most tokens that a picture becomes: 70, 140, 280, 560 or 1120 "
-          "(default: the checkpoint's)",
-          &image_tokens,
-          1,
-          1 << 20};
-}
-
 std::vector<Flag> MediaStyle::style_flags() {
   return {
       {"--fps", "", "N",
        "frames a second of films (default: what they say, else 24)", &fps,
        0.001, 1000},
-      image_tokens_flag(),
+      image_tokens_flag(image_tokens),
+      image_pixels_flag(image_pixels),
       {"--transparent", "", "HOW",
        "of pictures with transparent pixels: drop shows the colours below, "
        "white lays them over white (default: drop)",
@@ -79,7 +69,7 @@ Status Medium::open(const char *flag) {
 
 Status Medium::open_film() {
   film = std::make_unique<FilmSource>();
-  if (Status s = film->open(named); !s.ok())
+  if (Status s = film->open(named, picture_options()); !s.ok())
     return s;
   called = film->name();
   if (Status s = media::film_frames(film->frames(), frames); !s.ok())
@@ -114,6 +104,7 @@ Status Medium::with_name(const Status &status) const {
 Status Medium::read(Engine *into, int64_t first) {
   engine = into;
   to = first;
+  begin = now_ns();
   found.clear();
   Notice notice((kind == Sound ? "listening to " : "looking at ") +
                 (called.empty() ? kNames[kind] : called));
@@ -152,6 +143,9 @@ Status Medium::source_bytes(std::string &bytes) {
   return {};
 }
 
+// Assigning {} would keep the memory.
+static void release(std::string &bytes) { std::string().swap(bytes); }
+
 static media::Bytes bytes_of(const std::string &text) {
   return {reinterpret_cast<const uint8_t *>(text.data()), text.size()};
 }
@@ -160,6 +154,8 @@ media::PictureOptions Medium::picture_options() const {
   media::PictureOptions options;
   options.alpha =
       style->transparent == "white" ? media::Alpha::White : media::Alpha::Drop;
+  options.most_pixels = style->image_pixels;
+  options.advice = ", or allow more by --image-pixels";
   return options;
 }
 
@@ -190,7 +186,7 @@ Status Medium::see() {
                                        picture, remarks);
       !s.ok())
     return with_name(s);
-  bytes = {};
+  release(bytes);
   say(remarks);
   Status s = scale(picture);
   if (s.ok())
@@ -230,7 +226,7 @@ Status Medium::scale(media::Picture &picture) const {
 }
 
 // Soft rows of a picture that has the size for them.
-Status Medium::show(const media::Picture &picture) {
+Status Medium::show(media::Picture &picture) {
   const mf::Medium &m = facts();
   const int pool = m.tower() ? m.pool() : 1,
             side = m.patch() * (m.tower() ? 1 : m.pool());
@@ -244,9 +240,25 @@ Status Medium::show(const media::Picture &picture) {
           media::make_cells(picture, side, pool, input.values, input.about);
       !s.ok())
     return s;
-  const int64_t at = to;
+  picture = {}; // the tower needs its memory
+  Encoding now = encoding();
+  if (Status s = encode_picture(*engine, rows, to); !s.ok())
+    return s;
   to += made;
-  return encode_picture(*engine, rows, at);
+  now.finish(rows, made);
+  begin = now.end;
+  done.push_back(now);
+  return {};
+}
+
+// That of the tower begins.
+Encoding Medium::encoding() const {
+  return {.kind = kind == Sound     ? "sound"
+                  : kind == Picture ? "picture"
+                                    : "frame",
+          .name = called,
+          .begin = begin,
+          .ready = now_ns()};
 }
 
 Status Medium::hear() {
@@ -255,12 +267,13 @@ Status Medium::hear() {
     return s;
   const mf::Medium &m = facts();
   std::vector<float> sound;
-  media::SoundFacts about;
-  if (Status s = media::decode_sound(bytes_of(bytes), {}, sound, about);
+  media::SoundFacts about; // of all: what is too long is only counted
+  if (Status s = media::decode_sound(bytes_of(bytes), {.kept_seconds = 31},
+                                     sound, about);
       !s.ok())
     return with_name(s);
-  bytes = {};
-  auto count = int64_t(sound.size());
+  release(bytes);
+  int64_t count = media::resampled_length(about.samples, about.rate);
   const int64_t most =
       m.tower() ? media::kMostMelSamples : kMostSoundRows * media::kRawFrame;
   if (count > most) {
@@ -287,8 +300,12 @@ Status Medium::hear() {
   const int64_t rows =
       media::stack_frames(values.data(), frames, input.columns / stack, stack,
                           input.values, input.about);
-  Status s = encode_sound(*engine, rows, to);
-  return s.ok() ? s : with_name(s);
+  Encoding now = encoding();
+  if (Status s = encode_sound(*engine, rows, to); !s.ok())
+    return with_name(s);
+  now.finish(rows, rows);
+  done.push_back(now);
+  return {};
 }
 
 } // namespace gm

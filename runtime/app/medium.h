@@ -3,7 +3,9 @@
 // know where its rows stand in a prompt.
 #pragma once
 
+#include "runtime/app/encoding.h"
 #include "runtime/app/film_source.h"
+#include "runtime/app/media_plan.h"
 #include "runtime/app/program.h"
 
 #include <memory>
@@ -14,18 +16,15 @@ namespace gm {
 
 // How media are read, whichever they are.
 struct MediaStyle {
-  double fps = 0;           // of films; 0: what they say
-  int64_t image_tokens = 0; // 0: the checkpoint's
+  double fps = 0;                      // of films; 0: what they say
+  int64_t image_tokens = 0;            // 0: the checkpoint's
+  int64_t image_pixels = kUsualPixels; // most
   std::string transparent = "drop";
   bool cut = false;
 
   std::vector<Flag> style_flags();
-  Flag image_tokens_flag();
   Status check() const;
 };
-
-// Most soft rows of a sound: 30 s.
-inline constexpr int64_t kMostSoundRows = 750;
 
 class Medium {
 public:
@@ -58,6 +57,12 @@ public:
   const std::vector<std::string> &stamps() const { return stampsOf; }
   // "'cat.png'".
   const std::string &name() const { return called; }
+  // What the user named.
+  const std::string &source() const { return named; }
+  // Of a film: of each frame that is seen, once it was looked at.
+  int64_t frame_count() const { return int64_t(frames.size()); }
+  // Each time that a tower ran.
+  const std::vector<Encoding> &encodings() const { return done; }
 
 private:
   const gemmac::manifest::Medium &facts() const {
@@ -71,7 +76,7 @@ private:
   Status source_bytes(std::string &bytes);
   Status check_same(size_t now);
   Status scale(media::Picture &picture) const;
-  Status show(const media::Picture &picture);
+  Status show(media::Picture &picture);
   media::PictureOptions picture_options() const;
   Status with_name(const Status &status) const;
   void say(const media::PictureRemarks &remarks) const;
@@ -91,6 +96,10 @@ private:
   Engine *engine = nullptr; // null: it is measured
   int64_t to = 0;
   std::vector<int64_t> found;
+  int64_t begin = 0; // of its reading, or that of the frame
+  std::vector<Encoding> done;
+
+  Encoding encoding() const;
 };
 
 } // namespace gm

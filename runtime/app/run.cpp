@@ -215,7 +215,8 @@ Status run(Request &request) {
                      : media.add(request.media);
       !s.ok())
     return s;
-  media.reserve(request.machine);
+  if (Status s = media.reserve(request.machine); !s.ok())
+    return s;
   Plan plan;
   if (Status s = make_plan(program.file, request.machine, plan); !s.ok())
     return s;

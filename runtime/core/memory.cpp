@@ -248,12 +248,12 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   arena.term("io", "residuals, hidden states, logits, candidates");
   for (Step &s : e.step)
     lay_out_step(arena, plan, m, s);
-  if (e.towers.rows[IMAGE] || e.towers.rows[AUDIO])
-    lay_out_towers(arena, plan, e);
   e.frequency[GM_LOCAL] = arena.take<double>(uint64_t(m.local_rope()->pairs()));
   e.frequency[GM_GLOBAL] =
       arena.take<double>(uint64_t(m.global_rope()->pairs()));
   arena.term("step", "rope tables, ids, tiles, splits of a step");
+  if (e.towers.rows[IMAGE] || e.towers.rows[AUDIO])
+    lay_out_towers(arena, plan, e);
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     e.page[kind] =
         arena.take<int32_t>(mul(sequences, uint64_t(plan.page_stride)));
@@ -286,16 +286,18 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   const struct {
     const char *what;
     int64_t value, least, most;
-  } limits[] = {{"context (the model's maximum is the limit)", o.context, 0,
-                 m.max_context()},
-                {"batch", o.batch, 1, 1 << 20},
-                {"threads", o.threads, 0, MAX_THREADS},
-                {"slots", o.slots, 1, 4096},
-                {"block", o.block, 0, 1 << 20},
-                {"checkpoints", o.checkpoints, 0, 4096},
-                {"soft rows of a picture", o.image_rows, 0, 4096},
-                {"soft rows of a sound", o.sound_rows, 0, 1 << 20},
-                {"soft rows", o.soft_rows, 0, 1 << 20}};
+  } limits[] = {
+      {"context (the model's maximum is the limit)", o.context, 0,
+       m.max_context()},
+      {"batch", o.batch, 1, 1 << 20},
+      {"threads", o.threads, 0, MAX_THREADS},
+      {"slots", o.slots, 1, 4096},
+      {"block", o.block, 0, 1 << 20},
+      {"checkpoints", o.checkpoints, 0, 4096},
+      {"soft rows of a picture", o.image_rows, 0, 4096},
+      {"soft rows of a sound", o.sound_rows, 0, 1 << 20},
+      {"soft rows", o.soft_rows, 0, 1 << 20},
+      {"bytes of a medium that is read", o.media_bytes, 0, int64_t(1) << 40}};
   for (const auto &l : limits)
     if (l.value < l.least || l.value > l.most)
       return failure(USAGE, "%s must be at most %lld, got %lld", l.what,
@@ -321,6 +323,7 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   plan.image_rows = medium_of(file, "image") ? o.image_rows : 0;
   plan.sound_rows = medium_of(file, "audio") ? o.sound_rows : 0;
   plan.soft_rows = o.soft_rows;
+  plan.media_bytes = plan.image_rows || plan.sound_rows ? o.media_bytes : 0;
   plan.splits = (plan.context + GM_SPLIT_KEYS - 1) / GM_SPLIT_KEYS;
   plan.page_stride = (plan.context + GM_PAGE_KEYS - 1) / GM_PAGE_KEYS;
   // The most pages that `keys` keys in a row touch.
@@ -364,6 +367,9 @@ Status make_plan(const File &file, const Options &options, Plan &plan) {
            ALLOWANCE + round_up(sizeof(Engine), SMALL_PAGE) +
                plan.allocated % SMALL_PAGE +
                mul(uint64_t(plan.context), ALLOWANCE_PER_POSITION));
+  if (plan.media_bytes)
+    add_term(plan, "media", "a picture or sound while it is read: file, pixels",
+             uint64_t(plan.media_bytes));
   return {};
 }
 

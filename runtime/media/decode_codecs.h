@@ -31,9 +31,6 @@ Status read_gif_animation(Bytes bytes, Animation &animation);
 Status decode_gif_animation(Bytes bytes, const PictureOptions &options,
                             const FrameTaker &taker, PictureRemarks &remarks);
 
-// Within the bounds of picture.h and of the options.
-Status check_picture(int64_t height, int64_t width,
-                     const PictureOptions &options);
 // Of a film: frames of this size.
 Status check_animation(int64_t height, int64_t width, int64_t frames);
 

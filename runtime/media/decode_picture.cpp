@@ -41,9 +41,9 @@ Status check_picture(int64_t height, int64_t width,
   if (height * width > options.most_pixels)
     return failure(USAGE,
                    "a picture of %lld x %lld pixels: expects at most %lld in "
-                   "all, make it smaller",
+                   "all, make it smaller%s",
                    (long long)width, (long long)height,
-                   (long long)options.most_pixels);
+                   (long long)options.most_pixels, options.advice);
   return {};
 }
 

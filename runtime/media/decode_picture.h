@@ -27,7 +27,14 @@ struct PictureOptions {
   // comes as file, URL or bytes; not with picture objects of its caller.
   bool upright = true;
   int64_t most_pixels = kMostPixels;
+  // Ends the message about more pixels than that: what the caller's user can
+  // do about it.
+  const char *advice = "";
 };
+// USAGE for a picture, or a frame, that has more pixels, or sides that are none
+// (picture.h).
+Status check_picture(int64_t height, int64_t width,
+                     const PictureOptions &options);
 
 // What the caller might want to say about a picture.
 struct PictureRemarks {

@@ -4,6 +4,7 @@
 #include "runtime/media/decode_sounds.h"
 #include "runtime/media/sound.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -19,6 +20,7 @@ Status SoundSink::begin(int64_t rate, int64_t channels) {
   if (channels < 1 || channels > kMostChannels)
     return failure(USAGE, "a sound of %lld channels: expects 1 to %lld",
                    (long long)channels, (long long)kMostChannels);
+  mono.reserve(size_t(options.kept_seconds * rate)); // never twice
   return {};
 }
 
@@ -39,7 +41,12 @@ Status SoundSink::add(const float *interleaved, int64_t samples) {
     if (!std::isfinite(piece[i]))
       return failure(BAD_INPUT, "a broken sound: its sample %lld is no number",
                      (long long)(facts.samples - samples + int64_t(i)));
-  mono.insert(mono.end(), piece.begin(), piece.end());
+  const int64_t left =
+      options.kept_seconds
+          ? options.kept_seconds * facts.rate - int64_t(mono.size())
+          : samples;
+  mono.insert(mono.end(), piece.begin(),
+              piece.begin() + std::clamp<int64_t>(left, 0, samples));
   return {};
 }
 
@@ -93,7 +100,7 @@ Status decode_sound(Bytes bytes, const SoundOptions &options,
   std::vector<float> samples;
   if (Status s = decode_samples(bytes, options, samples, facts); !s.ok())
     return s;
-  return resample(samples.data(), facts.samples, facts.rate, mono);
+  return resample(samples.data(), int64_t(samples.size()), facts.rate, mono);
 }
 
 } // namespace gm::media

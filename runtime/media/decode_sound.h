@@ -24,13 +24,16 @@ namespace gm::media {
 struct SoundOptions {
   int64_t most_samples = kMostSamples; // of one channel, as the file has them
   int64_t most_values = kMostSoundValues;
+  // Only so much of the beginning is given, the rest is checked and counted; 0:
+  // all. All but the last 0.2 s of that are what they would be in the whole.
+  int64_t kept_seconds = 0;
 };
 
 // What the file had.
 struct SoundFacts {
   int64_t rate = 0;     // Hz
   int64_t channels = 0; // of which `mono` is the mean
-  int64_t samples = 0;  // of one channel, at `rate`
+  int64_t samples = 0;  // of one channel, at `rate`; all that there are
 };
 
 // USAGE for a sound that is too long, or of rates and channels out of bounds;

@@ -217,6 +217,28 @@ TEST(DecodeSound, LengthIsLimited) {
   }
 }
 
+// Of what is kept all but the end is what it is in the whole sound.
+TEST(DecodeSound, TheBeginningIsKept) {
+  for (const int rate : {8000, 16000, 44100}) {
+    std::string data;
+    for (int i = 0; i < 3 * rate; ++i)
+      data += little(uint16_t(i * 7919), 2);
+    const auto file = wav(1, 1, rate, 2, data);
+    std::vector<float> whole, begin;
+    SoundFacts all, kept;
+    ASSERT_OK(decode_sound(file, {}, whole, all));
+    ASSERT_OK(decode_sound(file, {.kept_seconds = 2}, begin, kept));
+    EXPECT_EQ(kept.samples, all.samples);
+    ASSERT_EQ(begin.size(), 2u * 16000);
+    whole.resize(begin.size() - 3200);
+    begin.resize(whole.size());
+    EXPECT_EQ(begin, whole) << rate;
+    ASSERT_OK(decode_sound(file, {.kept_seconds = 5}, begin, kept));
+    ASSERT_OK(decode_sound(file, {}, whole, all));
+    EXPECT_EQ(begin, whole) << rate;
+  }
+}
+
 TEST(DecodeSound, OtherKindsAreRefusedByName) {
   const std::string page = "OggS"s + std::string(22, '\0') + "\1\x13"s;
   const struct {
