@@ -96,6 +96,13 @@ struct Total {
 struct Place {
   const gm_entry *entry;
   const char *rows;
+
+  bool is(const char *name) const {
+    return entry && !strcmp(entry->name, name);
+  }
+  bool is_tower() const { return is("patches") || is("image") || is("audio"); }
+  // Where the kernels of the summary belong.
+  const char *group() const { return is_tower() ? entry->name : rows; }
 };
 
 Place place_of(int32_t call) {
@@ -120,7 +127,7 @@ public:
       origin = profile.workers[0].events[0].ns;
   }
 
-  Status write();
+  Status write(const std::vector<Encoding> &encodings);
   void print() const;
 
 private:
@@ -129,6 +136,7 @@ private:
   void put(const char *format, ...) __attribute__((format(printf, 2, 3)));
   void span(const char *category, const std::string &name, int64_t begin,
             int64_t end, const std::string &arguments);
+  void medium(const Encoding &encoding);
   void worker(int32_t w);
   void close_call(int64_t ns);
   void close_phase(int64_t ns);
@@ -150,7 +158,7 @@ private:
   int32_t w = 0;
   int64_t run = 0; // number of the current segment
   Place place = {nullptr, ""};
-  const gm_entry *last_entry = nullptr;
+  Place last = {nullptr, ""};
   bool inside = false;
   int32_t call = -1; // open, or -1
   int64_t call_begin = 0, segment_begin = 0, phase_begin = 0, barrier_begin = 0,
@@ -204,7 +212,7 @@ void ProfileWriter::close_call(int64_t ns) {
            (long long)(units.end - units.begin), extent.rows);
   span("call", on.empty() ? family : family + " " + on, call_begin, ns,
        arguments);
-  Total &total = totals[family + " (" + place.rows + ")"];
+  Total &total = totals[family + " (" + place.group() + ")"];
   total.calls += w == 0;
   total.ns += ns - call_begin;
   total.bytes += bytes;
@@ -225,12 +233,16 @@ void ProfileWriter::waited(int64_t begin, int64_t end) {
 void ProfileWriter::begin_segment(const Event &event) {
   inside = true;
   place = place_of(event.call);
-  // Body, tail and head of one step have a barrier between them.
-  bool follows = last_entry && place.entry != last_entry &&
-                 place.entry != &gm_model.entry[0];
+  // Body, tail and head of one step have a barrier between them, as have the
+  // two segments of a picture.
+  const bool follows = place.is("image")
+                           ? last.is("patches")
+                           : last.entry && last.entry != place.entry &&
+                                 !last.is_tower() && !place.is_tower() &&
+                                 !place.is("body");
   if (follows)
     waited(last_end, event.ns);
-  else if (last_entry)
+  else if (last.entry)
     between += event.ns - last_end;
   segment_begin = phase_begin = event.ns;
   phases = 0;
@@ -244,7 +256,7 @@ void ProfileWriter::end_segment(int64_t ns) {
        std::string(place.entry ? place.entry->name : "segment") + " (" +
            place.rows + ")",
        segment_begin, ns, "\"rows\": " + std::to_string(extent.rows));
-  last_entry = place.entry;
+  last = place;
   last_end = ns;
   inside = false;
   ++run;
@@ -253,7 +265,7 @@ void ProfileWriter::end_segment(int64_t ns) {
 void ProfileWriter::worker(int32_t number) {
   w = number;
   run = 0;
-  last_entry = nullptr;
+  last = {nullptr, ""};
   put("%s{\"name\": \"thread_name\", \"ph\": \"M\", \"pid\": 1, \"tid\": %d, "
       "\"args\": {\"name\": \"worker %d\"}}",
       first ? "\n" : ",\n", w, w);
@@ -284,8 +296,21 @@ void ProfileWriter::worker(int32_t number) {
   }
 }
 
-Status ProfileWriter::write() {
+// On the first worker's line, around the segments that encode it.
+void ProfileWriter::medium(const Encoding &e) {
+  w = 0;
+  span("medium", std::string(e.kind) + " " + e.name, e.begin, e.end,
+       "\"rows\": " + std::to_string(e.rows) +
+           ", \"soft\": " + std::to_string(e.soft));
+  span("medium", "read", e.begin, e.ready, "");
+}
+
+Status ProfileWriter::write(const std::vector<Encoding> &encodings) {
   put("{\"displayTimeUnit\": \"ns\", \"traceEvents\": [");
+  for (const Encoding &e : encodings)
+    origin = std::min(origin, e.begin);
+  for (const Encoding &e : encodings)
+    medium(e);
   for (size_t i = 0; i < profile.workers.size(); ++i)
     worker(int32_t(i));
   put("\n]}\n");
@@ -314,14 +339,25 @@ void ProfileWriter::print() const {
   }
 }
 
-Status Profile::finish() {
+static void print_media(const std::vector<Encoding> &encodings) {
+  if (!encodings.empty())
+    fprintf(stderr, "%-24s %8s %10s %10s\n", "media", "soft", "read ms",
+            "encoded ms");
+  for (const Encoding &e : encodings)
+    fprintf(stderr, "%-24s %8lld %10.2f %10.2f\n",
+            (std::string(e.kind) + " " + e.name).c_str(), (long long)e.soft,
+            double(e.ready - e.begin) * 1e-6, double(e.end - e.ready) * 1e-6);
+}
+
+Status Profile::finish(const std::vector<Encoding> &encodings) {
   stop();
   bool full = std::any_of(workers.begin(), workers.end(),
                           [](const Worker &x) { return x.count == EVENTS; });
   ProfileWriter writer(*this);
-  if (Status s = writer.write(); !s.ok())
+  if (Status s = writer.write(encodings); !s.ok())
     return s;
   writer.print();
+  print_media(encodings);
   if (full)
     fprintf(stderr,
             "note: the profile ends early: room for %lld events per thread\n",

@@ -2,6 +2,7 @@
 // viewer (chrome://tracing, ui.perfetto.dev), and a summary per kernel family.
 #pragma once
 
+#include "runtime/app/encoding.h"
 #include "runtime/app/output_file.h"
 #include "runtime/app/program.h"
 #include "runtime/app/work.h"
@@ -22,8 +23,8 @@ public:
   // worker's are used up, recording ends, and `finish` says so.
   Status start(Program &program, const std::string &path);
   // Ends recording, between steps; writes the file, prints the summary to
-  // stderr.
-  Status finish();
+  // stderr. `encodings`: media that were read and encoded meanwhile.
+  Status finish(const std::vector<Encoding> &encodings = {});
 
   static constexpr int64_t EVENTS = 1 << 18;
 

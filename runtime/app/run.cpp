@@ -51,11 +51,12 @@ Syntax Request::syntax() {
       {"--ignore-eos", "", "", "go on after a stop token", &ignore_eos},
       {"--print-tokens", "", "", "print ids instead of text", &print_tokens},
       {"--profile", "", "FILE",
-       "write a trace of all kernel calls for ui.perfetto.dev; print a summary",
+       "write a trace of all kernel calls, those of towers too, for "
+       "ui.perfetto.dev; print a summary",
        &profile},
       {"--timings", "", "",
        "print at the end how many tokens were read and generated, how fast, "
-       "and the seed",
+       "and the seed; before it how long pictures and sounds took",
        &timings},
       // For tests: what `bench --no-kv-skip` measures computes the same.
       {"--no-kv-skip", "", "", "", &no_kv_skip, 0, 0, true},
@@ -256,10 +257,12 @@ Status run(Request &request) {
   if (s.ok() && end == End::Context)
     fprintf(stderr, "note: the context of %lld tokens is full\n",
             (long long)program.plan.context);
-  if (s.ok() && request.timings)
+  if (s.ok() && request.timings) {
+    print_encodings(media.encodings());
     timings.print(seed, loaded(*program.engine));
+  }
   if (s.ok() && request.profile)
-    s = profile.finish();
+    s = profile.finish(media.encodings());
   return s.ok() ? finish_output() : s;
 }
 

@@ -1,13 +1,37 @@
 // How long an answer took, for people: --timings of run and chat.
 #pragma once
 
+#include "runtime/app/encoding.h"
 #include "runtime/gemma.h"
 #include "runtime/host/clock.h"
 
 #include <cstdint>
 #include <cstdio>
+#include <string_view>
+#include <vector>
 
 namespace gm {
+
+// A line on stderr for each kind of medium.
+inline void print_encodings(const std::vector<Encoding> &encodings) {
+  for (const char *kind : {"picture", "sound", "frame"}) {
+    int64_t count = 0, read = 0, encoded = 0, soft = 0;
+    for (const Encoding &e : encodings)
+      if (kind == std::string_view(e.kind)) {
+        ++count;
+        read += e.ready - e.begin;
+        encoded += e.end - e.ready;
+        soft += e.soft;
+      }
+    if (count)
+      fprintf(stderr,
+              "timings: %lld %s%s read in %.1f ms, encoded in %.1f ms to %lld "
+              "soft tokens (%.1f tok/s)\n",
+              (long long)count, kind, count > 1 ? "s" : "", double(read) * 1e-6,
+              double(encoded) * 1e-6, (long long)soft,
+              double(soft) * 1e9 / double(encoded));
+  }
+}
 
 class Timings {
 public:

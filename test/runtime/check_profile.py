@@ -1,5 +1,6 @@
 """Runs a program (environment variable PROGRAM) with --profile and compares the
-trace with the planned module (argument), from which the program was made."""
+trace with the planned module, from which the program was made: check_profile.py
+PLAN MEDIA, a folder of pictures and sounds."""
 import json
 import os
 import re
@@ -97,8 +98,45 @@ def check_trace(segments, threads, after):
         fail(f"bytes of the head: {head[0]}, expected {count} x {vocab} x {hidden} x 2")
 
 
+def check_media(segments, media):
+    """Towers have their segments, in the order of the media, each inside an event of its medium."""
+    files = [os.path.join(media, name) for name in ("img003.png", "img005.png", "aud000.wav")]
+    rc, out, err = call(["run", "--image", files[0], "--image", files[1], "--audio", files[2], "--temp", "0", "-n", "1", "-t", "2",
+                         "--timings", "--profile", "trace.json", "x"])
+    if rc != 0:
+        fail(f"media: exit {rc}: {err!r}")
+        return
+    events = [e for e in json.load(open("trace.json"))["traceEvents"] if e["ph"] == "X"]
+    whole = [e for e in events if e["cat"] == "medium"]
+    names = [name for file, kind in zip(files, ("picture", "picture", "sound")) for name in (f"{kind} '{file}'", "read")]
+    if [e["name"] for e in whole] != names or any(e["tid"] for e in whole):
+        fail(f"media: {[e['name'] for e in whole]} instead of {names}")
+    if not all(inside(read, medium) and read["ts"] >= 0 for medium, read in zip(whole[::2], whole[1::2])):
+        fail(f"media: {whole}")
+    for w in range(2):
+        mine = [e for e in events if e["tid"] == w]
+        found = sorted((e for e in mine if e["cat"] == "segment"), key=lambda e: e["ts"])
+        towers = ["patches (many)", "image (many)"] * 2 + ["audio (many)"]
+        if [s["name"] for s in found[:5]] != towers or "body" not in found[5]["name"]:
+            fail(f"media: segments {[s['name'] for s in found]}")
+        for s, medium in zip(found, (whole[0], whole[0], whole[2], whole[2], whole[4])):
+            phases = [p for p in mine if p["cat"] == "phase" and inside(p, s)]
+            calls = [[c["name"] for c in mine if c["cat"] == "call" and inside(c, p)] for p in phases]
+            if calls != segments[s["name"]]:
+                fail(f"media: {s['name']}: {calls} instead of {segments[s['name']]}")
+            if w == 0 and not inside(s, medium):
+                fail(f"media: {s} is outside of {medium}")
+    for line in ("linear \\(patches\\) ", "pool \\(image\\) ", "linear \\(audio\\) ", "linear \\((few|many)\\) ",
+                 "media +soft +read ms +encoded ms$", r"picture '.*img003.png' +\d+ +[\d.]+ +[\d.]+$",
+                 r"timings: 2 pictures read in [\d.]+ ms, encoded in [\d.]+ ms to \d+ soft tokens",
+                 r"timings: 1 sound read in [\d.]+ ms, encoded in [\d.]+ ms to \d+ soft tokens"):
+        if not re.search("^" + line, err, re.M):
+            fail(f"media: no {line!r} in {err}")
+
+
 def main():
     segments = planned(sys.argv[1])
+    check_media(segments, sys.argv[2])
     expected = {f"{name} ({rows})" for name in ("body", "tail", "top", "logits") for rows in ("few", "many")}
     towers = {f"{name} (many)" for name in ("patches", "image", "audio")}
     if set(segments) != expected | towers:
