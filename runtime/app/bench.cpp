@@ -1,8 +1,10 @@
 // `PROGRAM bench`: tokens per second of prompts (pp) and of generation (tg),
-// at depths, on random tokens; with what a token reads and computes, as shares
-// of what the machine gives (runtime/host/probe.h).
+// at depths, on random tokens; of pictures and sounds; with what a token reads
+// and computes, as shares of what the machine gives (runtime/host/probe.h).
+#include "runtime/app/bench_media.h"
 #include "runtime/app/bench_report.h"
 #include "runtime/app/commands.h"
+#include "runtime/app/media_plan.h"
 #include "runtime/app/profile.h"
 #include "runtime/app/program.h"
 #include "runtime/app/signals.h"
@@ -14,6 +16,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -25,10 +28,9 @@ namespace {
 
 struct Request {
   Options machine;
-  std::string prompts = "512", generated = "128", depths = "0", threads,
-              sequences = "1";
-  std::optional<std::string> profile;
-  int64_t repetitions = 5;
+  std::string depths = "0", threads, sequences = "1";
+  std::optional<std::string> prompts, generated, images, audios, profile;
+  int64_t repetitions = 5, image_tokens = 0;
   bool markdown = false, json = false, probe = false, no_probe = false,
        no_kv_skip = false, all_logits = false;
 
@@ -50,7 +52,11 @@ Syntax Request::syntax() {
       "all tokens read, without the rows that are computed "
       "exactly);\nGOP/token: multiplications and "
       "additions with weights. Their shares are of what the\nmachine reads and "
-      "of its int8 rate, measured before and after each test.",
+      "of its int8 rate, measured before and after each test.\n--image and "
+      "--audio measure how a picture or a sound of noise becomes soft "
+      "tokens,\nfrom decoded pixels (scaling, patches, tower) or samples "
+      "(log-mel, tower) on, in ms\neach; -p and -n have no tests then, unless "
+      "they are given.",
       {},
       {}};
   s.flags = {
@@ -63,6 +69,10 @@ Syntax Request::syntax() {
       {"--parallel", "-np", "N,...",
        "sequences that generate at once, a row of each in a step (default: 1)",
        &sequences},
+      {"--image", "", "WxH,...", "pictures of so many pixels: 768x768",
+       &images},
+      image_tokens_flag(image_tokens),
+      {"--audio", "", "N,...", "sounds of so many seconds: 30", &audios},
       {"--threads", "-t", "N,...", "worker threads (default: physical cores)",
        &threads},
       {"--repetitions", "-r", "N", "repetitions of a test (default: 5)",
@@ -118,11 +128,14 @@ Status parse_list(const char *flag, const std::string &text, int64_t low,
 
 struct Tests {
   std::vector<int64_t> prompts, generated, depths, threads, sequences;
+  std::vector<MediaTest> media;
 
   Status parse(const Request &request);
   size_t count() const {
-    return (prompts.size() + generated.size() * sequences.size()) *
-           depths.size() * threads.size();
+    return ((prompts.size() + generated.size() * sequences.size()) *
+                depths.size() +
+            media.size()) *
+           threads.size();
   }
   // Tokens that the longest test needs.
   int64_t longest() const {
@@ -136,9 +149,16 @@ struct Tests {
 
 Status Tests::parse(const Request &r) {
   const int64_t most = 1 << 24;
-  if (Status s = parse_list("-p", r.prompts, 0, most, prompts); !s.ok())
+  if (Status s = parse_media_tests(r.images, r.audios, media); !s.ok())
     return s;
-  if (Status s = parse_list("-n", r.generated, 0, most, generated); !s.ok())
+  const bool tokens = media.empty();
+  if (Status s = parse_list("-p", r.prompts.value_or(tokens ? "512" : "0"), 0,
+                            most, prompts);
+      !s.ok())
+    return s;
+  if (Status s = parse_list("-n", r.generated.value_or(tokens ? "128" : "0"), 0,
+                            most, generated);
+      !s.ok())
     return s;
   if (Status s = parse_list("-d", r.depths, 0, most, depths); !s.ok())
     return s;
@@ -212,7 +232,11 @@ private:
   Status fill(int32_t slot, int64_t depth);
   Status once(bool prompt, int64_t n, int64_t depth, int64_t sequences,
               double *tok_s);
+  // Repetitions of what gives tokens per second; `warm` comes first.
+  using Once = std::function<Status(double *tok_s)>;
+  Status measure(BenchResult result, const Once &warm, const Once &once);
   Status test(bool prompt, int64_t n, int64_t depth, int64_t sequences);
+  Status test(const MediaTest &medium);
   void count_work(bool prompt, int64_t n, BenchResult &result) const;
 
   Program &program;
@@ -328,18 +352,53 @@ Status Bench::test(bool prompt, int64_t n, int64_t depth, int64_t sequences) {
     r.test += " x" + std::to_string(sequences);
   r.sequences = sequences;
   r.depth = depth;
+  count_work(prompt, n, r);
+  const int64_t warm = std::min<int64_t>(n, prompt ? program.plan.batch : 2);
+  auto run = [&](int64_t tokens) {
+    return [=, this](double *tok_s) {
+      return once(prompt, tokens, depth, sequences, tok_s);
+    };
+  };
+  return measure(r, run(warm), run(n));
+}
+
+Status Bench::test(const MediaTest &medium) {
+  MediaBench bench(program, medium, request.image_tokens);
+  BenchResult r;
+  r.test = medium.name();
+  auto once = [&](double *tok_s) {
+    const int64_t begin = now_ns();
+    Status s = bench.once();
+    const int64_t ns = now_ns() - begin;
+    *tok_s = double(bench.tokens()) / (double(ns) * 1e-9);
+    return s;
+  };
+  // What a soft token needs is known after the first time.
+  double unused;
+  if (Status s = once(&unused); !s.ok())
+    return interrupted() ? Status() : s;
+  r.media_tokens = bench.tokens();
+  for (const MediaBench::Ran &ran : bench.ran()) {
+    Extent extent;
+    extent.rows = int32_t(ran.rows);
+    const Work w = work_of(ran.segment, extent);
+    r.bytes_per_token += w.bytes / double(bench.tokens());
+    r.ops_per_token += w.ops / double(bench.tokens());
+  }
+  return measure(r, nullptr, once);
+}
+
+Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
   r.threads = program.plan.threads;
   r.batch = program.plan.batch;
   r.kv_skip = !request.no_kv_skip;
   r.has_probe = !request.no_probe;
   r.detailed = request.probe;
-  count_work(prompt, n, r);
-
   double tok_s;
-  int64_t warm = std::min<int64_t>(n, prompt ? program.plan.batch : 2);
-  if (Status s = once(prompt, warm, depth, sequences, &tok_s); !s.ok())
-    return s;
-  auto measure = [&](Probe &to, const char *when) {
+  if (warm)
+    if (Status s = warm(&tok_s); !s.ok())
+      return s;
+  auto probe_machine = [&](Probe &to, const char *when) {
     if (!r.has_probe || interrupted())
       return;
     to = probe(int(r.threads), r.detailed);
@@ -347,20 +406,20 @@ Status Bench::test(bool prompt, int64_t n, int64_t depth, int64_t sequences) {
       fprintf(stderr, "probe %s %s: %s\n", when, title_of(r).c_str(),
               text_of(to, r.threads).c_str());
   };
-  measure(r.before, "before");
+  probe_machine(r.before, "before");
   Profile profile;
   if (request.profile)
     if (Status s = profile.start(program, *request.profile); !s.ok())
       return s;
   for (int64_t i = 0; i < request.repetitions && !interrupted(); ++i) {
-    if (Status s = once(prompt, n, depth, sequences, &tok_s); !s.ok())
-      return s;
+    if (Status s = once(&tok_s); !s.ok())
+      return interrupted() ? Status() : s;
     r.tok_s.push_back(tok_s);
   }
   if (request.profile)
     if (Status s = profile.finish(); !s.ok())
       return s;
-  measure(r.after, "after");
+  probe_machine(r.after, "after");
   if (interrupted())
     return {};
   report.add(r);
@@ -375,6 +434,10 @@ Status Bench::run(int64_t threads) {
       *std::max_element(tests.sequences.begin(), tests.sequences.end());
   options.slot_rows = options.batch;
   options.batch = std::max(options.batch, options.slots);
+  if (Status s = reserve_tests(program.file, tests.media, request.image_tokens,
+                               options);
+      !s.ok())
+    return s;
   stop(program.engine);
   program.engine = nullptr;
   if (Status s = program.start(options); !s.ok())
@@ -382,6 +445,12 @@ Status Bench::run(int64_t threads) {
                ? failure(s.code, "%.400s; or smaller -d, -p, -n", s.text)
                : s;
   rows.resize(size_t(program.plan.batch));
+  for (const MediaTest &medium : tests.media) {
+    if (interrupted())
+      return {};
+    if (Status s = test(medium); !s.ok())
+      return s;
+  }
   for (int64_t depth : tests.depths)
     for (bool prompt : {true, false})
       for (int64_t n : prompt ? tests.prompts : tests.generated) {
@@ -397,8 +466,12 @@ Status Bench::run(int64_t threads) {
 }
 
 Status resolve_context(const Program &program, const Tests &tests,
-                       int64_t &context) {
+                       int64_t image_tokens, int64_t &context) {
   int64_t need = tests.longest(), most = program.max_context();
+  // A plan has room for a picture as a block of the context.
+  if (!tests.media.empty())
+    need = std::max(need, std::max(image_budget(program.file, image_tokens),
+                                   kMostSoundRows));
   if (need > most)
     return failure(USAGE,
                    "the longest of -p, -n after the longest of -d are %lld "
@@ -430,16 +503,22 @@ Status bench(Request &request) {
   Program program;
   if (Status s = program.open(); !s.ok())
     return s;
-  if (Status s = resolve_context(program, tests, request.machine.context);
+  if (Status s = resolve_context(program, tests, request.image_tokens,
+                                 request.machine.context);
       !s.ok())
     return s;
   const mf::Program &p = program.manifest();
+  Options unused;
+  if (Status s = reserve_tests(program.file, tests.media, request.image_tokens,
+                               unused);
+      !s.ok())
+    return s;
   BenchReport report(request.json       ? BenchReport::Json
                      : request.markdown ? BenchReport::Markdown
                                         : BenchReport::Table,
                      {p.model()->name() ? p.model()->name()->str() : "",
-                      format_of(p), p.weights_bytes(),
-                      p.model()->parameters()});
+                      format_of(p), p.weights_bytes(), p.model()->parameters()},
+                     !tests.media.empty());
   watch_signals();
   Bench bench(program, request, tests, report);
   report.begin();

@@ -31,10 +31,19 @@ Shares shares_of(const BenchResult &r, double tok_s) {
       percent(tok_s * r.ops_per_token, r.before.int8_all, r.after.int8_all)};
 }
 
-const char *const headings[] = {"model",    "size",   "params",    "format",
-                                "threads",  "test",   "t/s",       "median",
-                                "GB/token", "% read", "GOP/token", "% int8"};
+// The last one only beside media.
+const char *const headings[] = {
+    "model",  "size",     "params", "format",    "threads", "test", "t/s",
+    "median", "GB/token", "% read", "GOP/token", "% int8",  "ms"};
 enum { MODEL, FORMAT = 3, TEST = 5 };
+
+// Of each repetition, for all soft tokens of the medium.
+std::vector<double> milliseconds(const BenchResult &r) {
+  std::vector<double> ms;
+  for (double tok_s : r.tok_s)
+    ms.push_back(1000 * double(r.media_tokens) / tok_s);
+  return ms;
+}
 
 std::string json_probe(const Probe &p) {
   return "{\"read_1_gb_s\": " + fixed(p.read_one * 1e-9, 3) +
@@ -81,9 +90,10 @@ void BenchReport::row(const std::vector<std::string> &cells) {
                            8,
                            6,
                            9,
-                           6};
+                           6,
+                           20};
   std::string line;
-  for (size_t i = 0; i < cells.size(); ++i) {
+  for (size_t i = 0; i < cells.size() - !media; ++i) {
     size_t width = widths[i], length = 0;
     for (char c : cells[i])
       length += (c & 0xC0) != 0x80; // characters of UTF-8
@@ -104,7 +114,7 @@ void BenchReport::begin() {
   if (style != Markdown)
     return;
   std::string line;
-  for (int i = 0; i < int(std::size(headings)); ++i)
+  for (int i = 0; i < int(std::size(headings)) - !media; ++i)
     line += i == MODEL || i == FORMAT || i == TEST ? "| --- " : "| --: ";
   printf("%s|\n", line.c_str());
 }
@@ -114,6 +124,7 @@ void BenchReport::add(const BenchResult &r) {
     return json(r);
   Summary s = summarize(r.tok_s);
   Shares shares = shares_of(r, s.mean);
+  const Summary ms = summarize(milliseconds(r));
   auto share = [](double x) { return x < 0 ? "-" : fixed(x, 1); };
   double gib = double(model.bytes) / double(1 << 30);
   row({model.name,
@@ -124,7 +135,9 @@ void BenchReport::add(const BenchResult &r) {
        model.format, std::to_string(r.threads), title_of(r),
        fixed(s.mean, 2) + " ± " + fixed(s.deviation, 2), fixed(s.median, 2),
        fixed(r.bytes_per_token * 1e-9, 3), share(shares.read),
-       fixed(r.ops_per_token * 1e-9, 3), share(shares.int8)});
+       fixed(r.ops_per_token * 1e-9, 3), share(shares.int8),
+       r.media_tokens ? fixed(ms.mean, 2) + " ± " + fixed(ms.deviation, 2)
+                      : "-"});
   fflush(stdout);
 }
 
@@ -152,6 +165,13 @@ void BenchReport::json(const BenchResult &r) {
   number("median", s.median);
   number("min", s.least);
   number("max", s.most);
+  if (r.media_tokens) {
+    whole("media_tokens", uint64_t(r.media_tokens));
+    const Summary ms = summarize(milliseconds(r));
+    number("ms_mean", ms.mean);
+    number("ms_stddev", ms.deviation);
+    number("ms_median", ms.median);
+  }
   out += ", \"model\": " + json_string(model.name) +
          ", \"format\": " + json_string(model.format);
   whole("weights_bytes", model.bytes);

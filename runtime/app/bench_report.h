@@ -19,6 +19,7 @@ struct BenchResult {
   int64_t depth = 0, threads = 0, batch = 0, sequences = 1;
   bool kv_skip = true;
   std::vector<double> tok_s;                // one per repetition
+  int64_t media_tokens = 0;                 // of a picture or a sound
   double bytes_per_token = 0;               // read from memory
   double ops_per_token = 0;                 // multiplications and additions
   bool has_probe = false, detailed = false; // detailed: show the probes
@@ -29,8 +30,9 @@ class BenchReport {
 public:
   enum Style { Table, Markdown, Json };
 
-  BenchReport(Style style, const BenchModel &model)
-      : style(style), model(model) {}
+  // `media`: some results are of pictures and sounds, which have milliseconds.
+  BenchReport(Style style, const BenchModel &model, bool media)
+      : style(style), model(model), media(media) {}
   void begin();
   void add(const BenchResult &result);
   void end();
@@ -41,6 +43,7 @@ private:
 
   Style style;
   BenchModel model;
+  bool media;
   bool first = true;
 };
 

@@ -166,7 +166,58 @@ def check_no_kv_skip():
             fail(f"--no-kv-skip {more} changes the continuation")
 
 
+def check_media():
+    """Pictures and sounds: soft tokens of the sizes that the model makes of them."""
+    tests = bench_json(["--image", "768x768,100x300", "--audio", "1,30", "-r", "3", "-t", "1,2", "--no-probe"])
+    # 70 tokens are 48 pixels square each: 8 x 8, 4 x 14 of them.
+    expected = [(name, n, t) for t in (1, 2) for name, n in (("image 768x768", 64), ("image 100x300", 56), ("audio 1s", 25),
+                                                             ("audio 30s", 750))]
+    found = [(t["test"], t["media_tokens"], t["threads"]) for t in tests]
+    if found != expected:
+        fail(f"tests {found}")
+    for t in tests:
+        ms = sorted(1000 * t["media_tokens"] / x for x in t["tok_s"])
+        if len(ms) != 3 or abs(t["ms_median"] - ms[1]) > 1e-6 * ms[1] or abs(t["ms_mean"] - sum(ms) / 3) > 1e-6 * ms[1]:
+            fail(f"{t['test']}: {ms} {t}")
+        if t["ops_per_token"] <= 0 or t["bytes_per_token"] <= 0:
+            fail(f"{t['test']} does nothing: {t}")
+    # Operations per soft token, computed from the shapes of the checkpoint: a patch in front of nine.
+    products = {"vision_tower": 0, "embed_vision": 0}
+    for source in json.loads(good(["info", "--json"])[0])["sources"]:
+        for part in products:
+            if part in source["tensor"] and "hash" in source and len(source["shape"]) == 2:
+                products[part] += 2 * source["shape"][0] * source["shape"][1]
+    if tests[0]["ops_per_token"] != 9 * products["vision_tower"] + products["embed_vision"]:
+        fail(f"{tests[0]['ops_per_token']} operations per soft token, by the shapes {products}")
+    more = bench_json(["--image", "768x768", "--image-tokens", "280", "-n", "2", "-r", "1", "--no-probe"])
+    if [(t["test"], t.get("media_tokens")) for t in more] != [("image 768x768", 256), ("tg2", None)]:
+        fail(f"{more}")
+    for style in [], ["--md"]:
+        lines = good(["bench", "--image", "96x96", "-p", "8", "-r", "2", "--no-probe"] + style)[0].splitlines()
+        if len({len(line) for line in lines[::len(lines) - 1]}) != 1 or " ms" not in lines[0] or "image 96x96" not in lines[-2]:
+            fail(f"table: {lines}")
+    good(["bench", "--audio", "1", "-r", "1", "--no-probe", "--profile", "trace.json"])
+    if '"audio (many)"' not in open("trace.json").read():
+        fail("--profile of --audio")
+    for bad in "768", "768x", "x768", "0x5", "5x0", "-1x5", "1x2x3", "70000x5", "9000x9000", "1x2,", " 1x2", "1x 2":
+        refused(["--image expects WIDTHxHEIGHT", f"'{bad}'"], ["--image", bad])
+    for bad in "0", "31", "-1", "1.5", "1,", "x", " 1":
+        refused(["--audio expects whole seconds", f"'{bad}'"], ["--audio", bad])
+    refused(["--image-tokens must be"], ["--image", "8x8", "--image-tokens", "100"])
+    # nano-m hears nothing.
+    rc, out, err = call(["bench", "--audio", "1"], os.environ["EXPERTS"])
+    if rc != 4 or out or "cannot hear" not in err:
+        fail(f"--audio without a tower: exit {rc}: {out!r} {err!r}")
+
+
 def check_interrupt():
+    process = subprocess.Popen([PROGRAM, "bench", "--json", "--image", "768x768", "-r", "10000", "--no-probe"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    if process.returncode != -signal.SIGINT or b"interrupted after 0 of 1" not in err:
+        fail(f"interrupt of media: exit {process.returncode}, {err!r}")
     process = subprocess.Popen([PROGRAM, "bench", "--json", "-p", "8", "-n", "100", "-r", "10000", "--no-probe"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(1)
@@ -177,5 +228,5 @@ def check_interrupt():
     json.loads(out)
 
 
-checks.run([check_refusals, check_json, check_work, check_left_out, check_tables, check_no_kv_skip,
+checks.run([check_refusals, check_json, check_work, check_left_out, check_tables, check_no_kv_skip, check_media,
             check_interrupt], sys.argv[1:])
