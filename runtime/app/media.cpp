@@ -81,6 +81,7 @@ Status Media::reserve(Options &options) const {
      : m.what() == Medium::Picture ? counts.images
                                    : counts.frames) +=
         m.what() == Medium::Film ? m.frame_count() : 1;
+    counts.add_names({m.source()});
   }
   return reserve_media(program.file, counts, options);
 }

@@ -22,6 +22,17 @@ static_assert(31 * media::kMostRate * 4 + kTables < 2 * media::kMostFileBytes);
 
 } // namespace
 
+void MediaCounts::add_names(const std::vector<std::string> &names) {
+  for (const std::string &name : names) {
+    const auto size = int64_t(name.size());
+    if (size < 4096) // a path
+      continue;
+    const int64_t longest = std::max(longest_name, size);
+    name_bytes += size + longest - longest_name;
+    longest_name = longest;
+  }
+}
+
 Flag image_tokens_flag(int64_t &tokens) {
   return {"--image-tokens",
           "",
@@ -81,6 +92,7 @@ Status reserve_media(const File &file, const MediaCounts &counts,
   options.block = std::max(options.block, options.image_rows);
   options.media_bytes =
       media_bytes(options.image_rows, options.sound_rows, counts.image_pixels);
+  options.media_bytes += counts.name_bytes;
   return {};
 }
 

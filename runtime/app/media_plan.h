@@ -9,6 +9,8 @@
 #include "runtime/media/limits.h"
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace gm {
 
@@ -22,6 +24,14 @@ struct MediaCounts {
   int64_t images = 0, sounds = 0, frames = 0; // frames: of all films
   int64_t image_tokens = 0; // of a picture; 0: the checkpoint's
   int64_t image_pixels = kUsualPixels;
+  // Of what is named by its own bytes (data: URLs, base64): all the names, and
+  // the longest once more, which is decoded in two steps.
+  int64_t name_bytes = 0;
+
+  void add_names(const std::vector<std::string> &names);
+
+private:
+  int64_t longest_name = 0;
 };
 
 // --image-tokens and --image-pixels.

@@ -1,5 +1,6 @@
 """Memory and the end of programs that see and hear (environment variable PROGRAM, compiled from examples/nano-e):
 check_media_memory.py SOURCE [NAME...] in an empty working folder."""
+import base64
 import json
 import os
 import random
@@ -52,7 +53,8 @@ def info(*flags):
 
 
 def peak(*flags):
-    out = subprocess.check_output([sys.executable, "-I", "-S", PEAK, PROGRAM, "run", "-t", "2", "--temp", "0", "-n", "4", *flags, "x"])
+    command = [PROGRAM, "run", "-t", "2", "--temp", "0", "-n", "4", *flags, "x"]
+    out = subprocess.check_output([sys.executable, "-I", "-S", PEAK, *command])
     code, used = map(int, out.split()[-2:])
     expect(code == 0, f"{flags}: exit {code}")
     return used
@@ -92,17 +94,22 @@ def check_terms():
 
 
 def check_run_reserves_it():
-    """What `run` cannot have is what `info` says."""
+    """What `run` cannot have is what `info` says, and what data: URLs take."""
     limit = 100 << 20
-    for run, plan in ((["--image", "small.png", "--image-tokens", "1120"], ["--image-tokens", "1120"]),
-                      (["--image", "small.png", "--audio", "long.wav"], ["--images", "1", "--audios", "1"]),
-                      (["--image", "small.png", "--image-pixels", "60000", "-c", "2000"],
-                       ["--images", "1", "--image-pixels", "60000", "-c", "2000"])):
-        done = subprocess.run([PROGRAM, "run", "-t", "2", *run, "x"], capture_output=True, text=True,
+    url = "data:image/png;base64," + base64.b64encode(open("junk.png", "rb").read()[:3 << 20]).decode()
+    with open("messages.json", "w") as f:
+        json.dump([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url[:size]}}
+                                                for size in (1 << 20, len(url), 1 << 21)]}], f)
+    for run, plan, more in ((["x", "--image", "small.png", "--image-tokens", "1120"], ["--image-tokens", "1120"], 0),
+                            (["x", "--image", "small.png", "--audio", "long.wav"], ["--images", "1", "--audios", "1"], 0),
+                            (["x", "--image", "small.png", "--image-pixels", "60000", "-c", "2000"],
+                             ["--images", "1", "--image-pixels", "60000", "-c", "2000"], 0),
+                            (["--messages", "messages.json"], ["--images", "3"], 2 * len(url) + (3 << 20))):
+        done = subprocess.run([PROGRAM, "run", "-t", "2", *run], capture_output=True, text=True,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
         most = info(*plan)
         # With addresses that nothing is mapped at: host/fit.cpp.
-        want = most["total_bytes"] + most["weights_bytes"] - min(most["weights_bytes"], most["memory"]["weights"]) + (4 << 20)
+        want = most["total_bytes"] + max(0, most["weights_bytes"] - most["memory"]["weights"]) + (4 << 20) + more
         found = re.search(r"needs ([\d.]+) MiB of addresses", done.stderr)
         expect(done.returncode == 5 and found and abs(float(found[1]) - want / 2**20) < 0.06,
                f"{run}: exit {done.returncode}, {done.stderr!r}, expected {want / 2**20:.1f} MiB")
@@ -115,7 +122,8 @@ def check_too_many_pixels():
     with open("film.y4m", "wb") as f:
         f.write(b"YUV4MPEG2 W300 H200 F1:1\nFRAME\n" + bytes(90000))
     done = subprocess.run([PROGRAM, "run", "--image-pixels", "59999", "--video", "film.y4m", "x"], capture_output=True, text=True)
-    expect(done.returncode == 2 and "'film.y4m': a picture of 300 x 200 pixels" in done.stderr, f"exit {done.returncode}: {done.stderr!r}")
+    expect(done.returncode == 2 and "'film.y4m': a picture of 300 x 200 pixels" in done.stderr,
+           f"exit {done.returncode}: {done.stderr!r}")
 
 
 def check_interrupt():
