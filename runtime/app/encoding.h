@@ -11,7 +11,7 @@ namespace gm {
 
 struct Encoding {
   const char *kind = ""; // "picture", "frame", "sound"
-  std::string name;      // as messages call it
+  std::string name = ""; // as messages call it
   // Nanoseconds of now_ns: reading begins; it stands in front of its tower; the
   // tower has made soft rows of it.
   int64_t begin = 0, ready = 0, end = 0;
