@@ -31,6 +31,7 @@ private:
   void loop(Value *begin, Value *end, int64_t step, const Emitter &body);
   void ifThen(Value *condition, const std::function<void()> &then);
   void emitUnits(int64_t rows);
+  void emitUnits(int64_t rows, Value *firstRow, Value *lastRow);
   void emitGroups();
   Value *endOfGroup(Value *first, Value *end);
   void emitGroup(Value *first, Value *end);
@@ -185,8 +186,20 @@ void TileLoops::emit() {
   builder.CreateRetVoid();
 }
 
-// Units outside: as many at a time as the largest tile has, then the rest.
 void TileLoops::emitUnits(int64_t rows) {
+  Value *begin = evaluate(kernel.rows.begin), *end = evaluate(kernel.rows.end);
+  if (!kernel.rowsAtOnce)
+    return emitUnits(rows, begin, end);
+  assert(kernel.rowsAtOnce % rows == 0);
+  loop(begin, end, kernel.rowsAtOnce, [&](Value *first) {
+    Value *next = builder.CreateAdd(first, constant(kernel.rowsAtOnce));
+    emitUnits(rows, first,
+              builder.CreateBinaryIntrinsic(Intrinsic::smin, next, end));
+  });
+}
+
+// Units outside: as many at a time as the largest tile has, then the rest.
+void TileLoops::emitUnits(int64_t rows, Value *firstRow, Value *lastRow) {
   std::map<int64_t, const Tile *, std::greater<>> tiles;
   for (const Tile &tile : kernel.tiles)
     if (tile.rows == rows)
@@ -197,11 +210,10 @@ void TileLoops::emitUnits(int64_t rows) {
         *end = evaluate(kernel.units.end);
   Value *count = builder.CreateSub(end, begin);
   auto rowLoop = [&](const Tile &tile) {
-    loop(evaluate(kernel.rows.begin), evaluate(kernel.rows.end), rows,
-         [&](Value *i) {
-           row = i;
-           call(tile);
-         });
+    loop(firstRow, lastRow, rows, [&](Value *i) {
+      row = i;
+      call(tile);
+    });
   };
   if (first > last) {
     Value *whole = builder.CreateMul(builder.CreateSDiv(count, constant(first)),

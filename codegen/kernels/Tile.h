@@ -108,6 +108,9 @@ struct TileKernel {
   // the tile with the fewest rows that hold all of them, computed with one tile
   // (rows of padding included), or a loop over the tile with the most rows.
   std::vector<Tile> tiles;
+  // If not 0: all units take so many rows, a multiple of the largest tile's,
+  // before the next.
+  int64_t rowsAtOnce = 0;
   // If set: neighbouring rows whose `group` (over Index::row) is equal are a
   // group, and no tile holds rows of two. `unitStep` units at a time, group by
   // group, units inside, then rows, in the largest tiles that fit: together

@@ -10,9 +10,19 @@ using namespace Halide;
 
 namespace gemmac {
 
-static TileKernel allRowsInside() {
-  return {
+// Rows that every unit reads stay in the second cache, and are enough that
+// weights, read once for all of them, need not.
+static TileKernel allRowsInside(const KernelSpec &spec) {
+  TileKernel kernel = {
       .units = callUnits(), .rows = {0, Index::parameter("rows")}, .tiles = {}};
+  constexpr int64_t bytes = 256 << 10, least = 64;
+  if (spec.rows == RowClass::Many)
+    kernel.rowsAtOnce =
+        std::max(least, bytes /
+                            rowBytes(spec.constants.text("act"),
+                                     spec.constants.integer("k")) /
+                            least * least);
+  return kernel;
 }
 
 // Finishes a tile whose epilogue may be made with `tail`.
@@ -68,7 +78,7 @@ static Tile buildTile(const KernelSpec &spec, const gemmac::Target &target,
 static TileKernel buildBlocks(const KernelSpec &spec,
                               const gemmac::Target &target, Epilogue epilogue,
                               bool several = true) {
-  TileKernel kernel = allRowsInside();
+  TileKernel kernel = allRowsInside(spec);
   for (int64_t rows : rowTiles(target, spec.rows)) {
     int64_t most = several ? blocksOfTile(target, spec.constants.text("format"),
                                           spec.constants.text("act"), rows)
@@ -163,7 +173,7 @@ static Tile quantizedPleTile(const KernelSpec &spec,
 TileKernel buildLinearPle(const KernelSpec &spec,
                           const gemmac::Target &target) {
   if (isQuantized(spec.constants.text("act"))) {
-    TileKernel kernel = allRowsInside();
+    TileKernel kernel = allRowsInside(spec);
     for (int64_t rows : rowTiles(target, spec.rows))
       kernel.tiles.push_back(quantizedPleTile(spec, target, rows));
     return kernel;
@@ -188,7 +198,7 @@ TileKernel buildLinearGeglu(const KernelSpec &spec,
                             const gemmac::Target &target) {
   const std::string &act = spec.constants.text("act");
   int64_t k = spec.constants.integer("k");
-  TileKernel kernel = allRowsInside();
+  TileKernel kernel = allRowsInside(spec);
   for (int64_t rows : rowTiles(target, spec.rows))
     kernel.tiles.push_back(
         gegluTile(spec, target,
