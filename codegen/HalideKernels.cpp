@@ -87,6 +87,15 @@ static void straightenPrefetches(Module &module) {
     }
 }
 
+// Strict sums of products of widened weights become fma, in the order that they
+// have.
+static void contractProducts(Module &module) {
+  for (Function &function : module)
+    for (Instruction &instruction : instructions(function))
+      if (isa<FPMathOperator>(instruction))
+        instruction.setHasAllowContract(true);
+}
+
 // All of it is internal and inlined, except epilogues.
 static void internalizeTiles(Module &module, const TileKernel &kernel) {
   std::set<std::string> epilogues;
@@ -120,6 +129,8 @@ Result<std::unique_ptr<Module>> compileHalideKernel(const KernelSpec &spec,
          {tile.product.get(), &tile, (const Tile *)tile.epilogue.get()})
       if (part)
         linkTile(*module, linker, *part, target);
+  if (isWidened(spec))
+    contractProducts(*module);
   defineRounding(*module, target);
   straightenPrefetches(*module);
   internalizeTiles(*module, *kernel);

@@ -63,7 +63,8 @@ inline constexpr const char *lowFormat = "q8_0_low";
 // Whether blocks of codes are meant, of weights, activations or a cache; false
 // for what is no format.
 bool isQuantized(std::string_view name);
-// f32 rows times a quantised matrix: they are rounded inside the product.
+// f32 rows times a matrix that has others as well: quantised, they are rounded
+// inside the product; bf16, weights are widened.
 bool isWideProduct(const Format &weight, const Format &act);
 
 } // namespace gemmac

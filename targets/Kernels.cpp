@@ -588,6 +588,13 @@ static std::string checkFormats(const KernelSpec &spec) {
   return "";
 }
 
+bool isWidened(const KernelSpec &spec) {
+  const Format *format = findFormat(textOf(spec.constants, "format")),
+               *act = findFormat(textOf(spec.constants, "act"));
+  return format && act && format->code == Format::Code::BF16 &&
+         act->code == Format::Code::F32;
+}
+
 std::string checkSpec(const KernelSpec &spec) {
   const Family *family = findFamily(spec.family);
   if (!family)

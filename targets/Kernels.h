@@ -192,6 +192,8 @@ const Family *findFamily(const std::string &name);
 // What is wrong with a body of these constants, as an error says it; empty if
 // it can be made.
 std::string checkSpec(const KernelSpec &spec);
+// Whether f32 rows multiply bf16 weights.
+bool isWidened(const KernelSpec &spec);
 
 // What an operand's `encoding` means.
 const std::string &operandEncoding(const std::string &declared,

@@ -17,12 +17,23 @@ static int64_t vectorsPerBlock(const gemmac::Target &target) {
 // for all of them.
 constexpr int64_t wideBlocks = 64;
 
+static bool isBf16(const std::string &format) {
+  return formatOf(format).code == Format::Code::BF16;
+}
+
+// Whether bf16 pairs of weights and rows are multiplied as they are.
+static bool multipliesPairs(const gemmac::Target &target,
+                            const std::string &format, const std::string &act) {
+  return isBf16(format) && isBf16(act) && target.bf16Dot;
+}
+
 // Vectors of weights per step of k, a power of two: each has `rows` sums in
-// registers. Without a pair dot product a vector of bf16 pairs becomes two.
+// registers. A vector of bf16 pairs that are widened becomes two.
 static int64_t weightVectors(const gemmac::Target &target,
-                             const std::string &format, int64_t rows) {
+                             const std::string &format, const std::string &act,
+                             int64_t rows) {
   const Tuning &tuning = target.tuning;
-  bool widened = formatOf(format).code == Format::Code::BF16 && !target.bf16Dot;
+  bool widened = isBf16(format) && !multipliesPairs(target, format, act);
   int64_t vectors = tuning.weightVectors;
   auto fits = [&] {
     return widened ? vectors * (rows + 2) <= tuning.widenedSums
@@ -35,12 +46,12 @@ static int64_t weightVectors(const gemmac::Target &target,
 
 int64_t blocksOfTile(const gemmac::Target &target, const std::string &format,
                      const std::string &act, int64_t rows) {
-  if (isWideProduct(formatOf(format), formatOf(act)))
+  if (isQuantized(format) && isWideProduct(formatOf(format), formatOf(act)))
     return wideBlocks;
   if (hasBodyProduct(target, format, act) ||
       isQuantized(format)) // one stream: see scheduleQuantized
     return 1;
-  return std::max<int64_t>(1, weightVectors(target, format, rows) /
+  return std::max<int64_t>(1, weightVectors(target, format, act, rows) /
                                   vectorsPerBlock(target));
 }
 
@@ -85,18 +96,19 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
       defineQuantized();
     return;
   }
-  if (shape.act != format.act || format.isQuantized())
+  const bool wide = isWideProduct(format, act);
+  if (!(shape.act == format.act || wide) || format.isQuantized())
     throw CompileError("no product of " + shape.act + " activations with " +
                        shape.format + " weights");
   int64_t k = shape.k;
-  bool bf16 = format.code == Format::Code::BF16,
-       dot = bf16 && tile.target.bf16Dot;
+  bool bf16 = isBf16(shape.format),
+       dot = multipliesPairs(tile.target, shape.format, shape.act);
   int64_t steps = bf16 ? (k + 1) / 2 : k;
   // Strides count elements of the buffer: f32, u32 pairs or single bf16.
   int64_t width = dot ? 2 : 1;
-  int64_t row = rowStride(shape.act, k) / (bf16 && !dot ? 2 : 1);
+  int64_t row = rowStride(shape.act, k) / (bf16 && !dot && !wide ? 2 : 1);
   int64_t group = steps * 16 * width;
-  std::vector<Dim> xDims = {{steps, width}};
+  std::vector<Dim> xDims = {{wide ? k : steps, width}};
   std::vector<Dim> wDims = {{16, width},
                             {steps, 16 * width},
                             {shape.parts, group * shape.partGroups},
@@ -106,7 +118,7 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
     wDims.insert(wDims.begin(), {2, 1});
   }
   Type type = !bf16 ? Type(Float(32)) : dot ? Type(BFloat(16)) : Type(UInt(32));
-  RowBuffers x(tile, shape, type, xDims, row);
+  RowBuffers x(tile, shape, wide ? Float(32) : type, xDims, row);
   ImageParam w = tile.input("w", type, wDims, shape.w);
   sums = Func("sums");
   sums(o, p, b, r) = 0.0f;
@@ -122,7 +134,8 @@ Dots::Dots(TileBuilder &tile, const DotShape &shape)
 
 void Dots::definePairs(const RowBuffers &x, ImageParam w) {
   int whole = int(shape.k / 2);
-  bool dot = tile.target.bf16Dot;
+  bool dot = multipliesPairs(tile.target, shape.format, shape.act);
+  bool wide = !isBf16(shape.act);
   auto low = [](Expr e) { return reinterpret<float>(e << 16); };
   auto high = [](Expr e) {
     return reinterpret<float>(e & cast<uint32_t>(Expr(0xffff0000u)));
@@ -135,8 +148,13 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
     steps.push_back(kk.y);
   } else if (whole > 0) {
     RDom kk(0, whole);
-    Expr a = w(o, kk, p, b), c = x(kk, r);
-    sums(o, p, b, r) = (sums(o, p, b, r) + low(a) * low(c)) + high(a) * high(c);
+    Expr a = w(o, kk, p, b);
+    Expr first = wide ? x(2 * kk, r) : low(x(kk, r)),
+         second = wide ? x(2 * kk + 1, r) : high(x(kk, r));
+    Expr sum = (sums(o, p, b, r) + low(a) * first) + high(a) * second;
+    // Halide would add the second product first in some tiles; of strict
+    // numbers fma are made afterwards (HalideKernels.cpp).
+    sums(o, p, b, r) = wide ? strict_float(sum) : sum;
     pairs.push_back(RVar());
     steps.push_back(kk.x);
   }
@@ -144,7 +162,7 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
     RDom kk(whole, 1);
     Expr product =
         dot ? cast<float>(w(0, o, kk, p, b)) * cast<float>(x(0, kk, r))
-            : low(w(o, kk, p, b)) * low(x(kk, r));
+            : low(w(o, kk, p, b)) * (wide ? x(2 * kk, r) : low(x(kk, r)));
     sums(o, p, b, r) += product;
     pairs.push_back(RVar());
     steps.push_back(kk.x);
@@ -282,8 +300,7 @@ void Dots::scheduleQuantized(Func y) {
 void Dots::scheduleUpdate(int stage) {
   Var outer("oo"), inner("oi");
   Stage update = sums.update(stage);
-  bool paired = tile.target.bf16Dot &&
-                formatOf(shape.format).code == Format::Code::BF16 &&
+  bool paired = multipliesPairs(tile.target, shape.format, shape.act) &&
                 stage == 0 && shape.k >= 2;
   update.split(o, outer, inner, tile.lanes());
   if (paired)
@@ -314,7 +331,8 @@ void Dots::schedule(Func y) {
   }
   if (blockSums.defined())
     return scheduleQuantized(y);
-  int64_t vectors = weightVectors(tile.target, shape.format, tile.rows);
+  int64_t vectors =
+      weightVectors(tile.target, shape.format, shape.act, tile.rows);
   int64_t lanes = tile.lanes();
   bool allBlocks =
       shape.parts * shape.blocks * vectorsPerBlock(tile.target) <= vectors;

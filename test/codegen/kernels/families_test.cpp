@@ -185,13 +185,13 @@ TEST_P(Families, UnsupportedFormat) {
   KernelSpec spec{"linear", RowClass::Few,
                   Constants()
                       .set("k", int64_t(64))
-                      .set("format", "bf16")
-                      .set("act", "f32")};
+                      .set("format", "f32")
+                      .set("act", "bf16")};
   auto module = compileKernel(spec, *findTarget(GetParam()), context);
   ASSERT_FALSE(bool(module));
   EXPECT_EQ(module.error().code, ExitCode::Unsupported);
   EXPECT_NE(module.error().message.find(
-                "no product of f32 activations with bf16 weights"),
+                "no product of bf16 activations with f32 weights"),
             std::string::npos)
       << module.error().message;
   KernelSpec unknown{"no_such_family", RowClass::Few, {}};

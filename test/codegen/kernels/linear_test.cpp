@@ -19,16 +19,19 @@ double geluOf(double x) {
 
 // One matrix product family with its data: n outputs, up to `most` rows.
 struct Product {
-  std::string family, format;
+  std::string family, format, act;
   int64_t k, n, most;
   double cap = 0;
   std::vector<double> x, w, up, ple;
   Bytes weights, pleRows;
   static constexpr int64_t pleColumn = 5;
 
+  // `act`: that of the format unless said.
   Product(const std::string &family, const std::string &format, int64_t k,
-          int64_t n, int64_t most, std::mt19937 &random)
-      : family(family), format(format), k(k), n(n), most(most) {
+          int64_t n, int64_t most, std::mt19937 &random,
+          const std::string &act = "")
+      : family(family), format(format), act(act.empty() ? format : act), k(k),
+        n(n), most(most) {
     x = randomNumbers(random, size_t(most * k));
     w = randomNumbers(random, size_t(n * k));
     if (gegluLike()) {
@@ -44,7 +47,7 @@ struct Product {
   bool gegluLike() const { return family == "linear_geglu"; }
   int64_t pleWidth() const { return pleColumn + roundUp(n, 16); }
   std::string result() const {
-    return family == "linear_geglu" || family == "linear_ple" ? format : "f32";
+    return family == "linear_geglu" || family == "linear_ple" ? act : "f32";
   }
   int64_t units() const { return (n + unit() - 1) / unit(); }
   int64_t unit() const { return gegluLike() ? 32 : 16; }
@@ -71,7 +74,7 @@ struct Product {
 
   KernelSpec spec(RowClass rows) const {
     KernelSpec spec{family, rows, {}};
-    spec.constants.set("k", k).set("format", format).set("act", format);
+    spec.constants.set("k", k).set("format", format).set("act", act);
     if (family == "logits")
       spec.constants.set("cap", cap);
     return spec;
@@ -84,7 +87,7 @@ struct Product {
     int64_t space = cls == RowClass::Few ? 8 : roundUp(rows, 8);
     std::vector<double> slice(x.begin() + first * k,
                               x.begin() + (first + rows) * k);
-    Bytes xs = makeRows(slice, rows, k, format, space);
+    Bytes xs = makeRows(slice, rows, k, act, space);
     std::copy(slice.begin(), slice.end(), x.begin() + first * k); // as rounded
     Bytes y = makeNan(space * stride() * elementBytes(result()));
     Bytes pleSlice(pleRows.begin() + first * rowBytes("f32", pleWidth()),
@@ -167,7 +170,7 @@ void testProduct(Product &p, const std::string &target, bool whole) {
   if (!whole)
     return;
   KernelRunner many(p.spec(RowClass::Many), target);
-  for (int64_t rows : {1, 3, 8, 9, 17, 40})
+  for (int64_t rows : {1, 3, 8, 9, 17, 40, 150})
     if (rows <= p.most) {
       Bytes y = p.run(many, RowClass::Many, 0, rows, {1});
       for (int64_t r = 0; r < rows; ++r)
@@ -188,6 +191,22 @@ TEST_P(Linear, Bf16) {
     Product p("linear", "bf16", k, n, arm() ? 9 : 40, random);
     testProduct(p, GetParam(), true);
   }
+}
+
+// Weights are widened, rows are not rounded.
+TEST_P(Linear, WidenedBf16) {
+  for (auto [k, n] : {std::pair(96, 64), {35, 20}, {1, 16}, {1152, 272}}) {
+    Product p("linear", "bf16", k, n, arm() ? 9 : 40, random, "f32");
+    testProduct(p, GetParam(), true);
+  }
+  Product p("linear_geglu", "bf16", 96, 80, 9, random, "f32");
+  testProduct(p, GetParam(), true);
+}
+
+// More rows than are taken at once: f32 rows of 1,536 columns 64 at a time.
+TEST_P(Linear, RowsAtOnce) {
+  Product p("linear", "f32", 1536, 48, arm() ? 9 : 150, random);
+  testProduct(p, GetParam(), true);
 }
 
 TEST_P(Linear, Logits) {
