@@ -322,7 +322,7 @@ private:
       return {};
     if (keepsBits(weight.format, type))
       return {type, data};
-    scratch.resize(n);
+    scratch.assign(size_t(weight.cols), 0); // columns behind the tensor's are 0
     float *values = reinterpret_cast<float *>(scratch.data());
     dequantizeRow(type, data, n, values);
     return {SourceType::F32, values};

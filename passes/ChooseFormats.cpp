@@ -47,6 +47,8 @@ struct Roles {
       roles[read.matrix] |= bit(read.role);
       if (isTower(read.op->getParentOfType<func::FuncOp>()))
         towers.insert(read.matrix);
+      if (read.pads)
+        padding.insert(read.matrix);
       if (read.count)
         counts[read.matrix] = read.count;
     }
@@ -55,10 +57,13 @@ struct Roles {
     return roles.lookup(weight) & bit(role);
   }
   bool ofTower(WeightOp weight) const { return towers.contains(weight); }
+  // Whether columns of zeros may follow its own.
+  bool pads(WeightOp weight) const { return padding.contains(weight); }
   // Whether keys and values are a small part of what a token reads.
   bool smallKeys() const;
 
 private:
+  llvm::DenseSet<Operation *> padding;
   llvm::DenseSet<Operation *> towers; // matrices that only towers read
   static unsigned bit(MatrixRole role) { return 1u << unsigned(role); }
   llvm::DenseMap<Operation *, unsigned> roles; // sets of bits
@@ -208,10 +213,12 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       weight.setFormat(chosen.format);
       const Format &format = formatOf(chosen.format);
       ++(format.isQuantized() ? quantized : plain);
-      weight.setAct(wide && *format.wideAct &&
-                            roles.has(weight, MatrixRole::Head)
-                        ? format.wideAct
-                        : format.act);
+      // A tower's products have many rows: widened weights cost nothing there,
+      // and no machine makes more products of bf16 pairs than of f32.
+      const bool isWide = format.isQuantized()
+                              ? wide && roles.has(weight, MatrixRole::Head)
+                              : roles.ofTower(weight);
+      weight.setAct(isWide && *format.wideAct ? format.wideAct : format.act);
       said[{chosen.format, chosen.reason}].push_back(weight.getSymName());
     }
     for (auto &[choice, names] : said)
@@ -320,13 +327,13 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
                      : "no source is bound"};
     }
 
-    if (roles.ofTower(weight))
-      return instead("bf16", "of a tower");
+    if (roles.has(weight, MatrixRole::Positions))
+      return instead("bf16", "of positions");
     Wish wish = format ? quantizedWish(weight, roles, *format, source, reason)
                        : storedWish(*source);
     wish.line = line;
     const int block = formatOf(wish.format).block;
-    if (k % block)
+    if (k % block && !roles.pads(weight))
       return instead("bf16",
                      fmt::format("k = {} is no multiple of {}", k, block));
     int64_t columns = roles.counts.lookup(weight);
@@ -363,6 +370,8 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
     const Format &plain = formatOf(asked.means);
     if (plain.bits > 4)
       return {plain.name, reason};
+    if (roles.ofTower(weight))
+      return {"q8_0", reason + ", of a tower"};
     if (roles.has(weight, MatrixRole::Vocabulary))
       return {"q8_0", reason + ", of the vocabulary"};
     if (roles.has(weight, MatrixRole::LayerTable))

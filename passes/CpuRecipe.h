@@ -65,7 +65,9 @@ private:
              StringRef name, std::optional<Axis> axis = {});
   Value quant(Value x, StringRef act, StringRef name);
   Value linear(Value x, const WeightRef &w, StringRef name);
-  WeightRef gateAndUp(FlatSymbolRefAttr gate, StringRef name);
+  // With as many outputs as `down` has columns.
+  WeightRef gateAndUp(FlatSymbolRefAttr gate, const WeightRef &down,
+                      StringRef name);
   Value geglu(Value x, const WeightRef &w);
   void addNorm(Value h, Value y, FlatSymbolRefAttr post,
                std::optional<StringRef> scale, double eps, Value result);

@@ -151,7 +151,7 @@ LogicalResult CpuRecipe::lower(gemma::VisionAttentionBlockOp op) {
   const int64_t hd = op.getDim(), heads = o.cols / hd;
   // Queries and keys of bf16 lose no more than those of a cache.
   const std::string stored =
-      formatOf(o.act).code == Format::Code::F32 ? "f32" : "bf16";
+      formatOf(o.format).code == Format::Code::F32 ? "f32" : "bf16";
   Value h = at(op.getH());
   SmallVector<Value> products =
       projections(h, op.getNormAttr(), eps,
@@ -172,15 +172,19 @@ LogicalResult CpuRecipe::lower(gemma::VisionAttentionBlockOp op) {
                 .weights = {c.symbols.vector(op.getKNormAttr())}};
   bound(pages, bounds, {6, 7, 10, 11});
   ValueRange kv = call(pages);
+  // Of heads that are no whole blocks rows are rounded when all are there.
+  const bool apart = bounds || hd % formatOf(o.act).block;
   Value a = call({.family = "attend_all",
                   .name = "attn_out",
                   .constants = {{"heads", heads},
                                 {"hd", hd},
                                 {"cache", stored},
-                                {"act", bounds ? "f32" : o.act}},
+                                {"act", apart ? "f32" : o.act}},
                   .inputs = {q, kv[0], kv[1], ioArg(Io::tile)}})[0];
   if (bounds)
     a = clip(a, bounds, 3, o.act, "o_in");
+  else if (apart)
+    a = quant(a, o.act, "o_in");
   residual(h, linear(a, o, "attn_proj"), op.getPostAttr(), eps, 1, bounds, 3,
            op.getResult());
   return success();
@@ -212,9 +216,9 @@ LogicalResult CpuRecipe::clippedFfn(gemma::FfnBlockOp op) {
                         "beside them");
   ArrayAttr bounds = op.getBoundsAttr();
   const double eps = op.getEps().convertToDouble();
-  WeightRef gate = c.symbols.matrix(op.getGateAttr()),
-            up = c.symbols.matrix(op.getUpAttr()),
-            down = c.symbols.matrix(op.getDownAttr());
+  WeightRef down = c.symbols.matrix(op.getDownAttr()),
+            gate = c.symbols.matrix(op.getGateAttr(), down.cols),
+            up = c.symbols.matrix(op.getUpAttr(), down.cols);
   Value h = at(op.getH());
   Value x = norm(h, c.symbols.vector(op.getPreAttr()), eps, "f32", "mlp_in");
   Value g = linear(clip(x, bounds, 0, gate.act, "gate_in"), gate, "gate_proj");
@@ -297,18 +301,22 @@ LogicalResult CpuRecipe::lower(gemma::ConformerAttentionBlockOp op) {
                                        {"window", window},
                                        {"format", rel.format}},
                          .weights = {rel}})[0]);
+  const bool apart = hd % formatOf(o.act).block;
   Call attend = {.family = "rel_attend",
                  .name = "attn_out",
                  .constants = {{"heads", columns(h) / hd},
                                {"hd", hd},
                                {"window", window},
                                {"cap", op.getCap().convertToDouble()},
-                               {"act", o.act}},
+                               {"act", apart ? "f32" : o.act}},
                  .inputs = inputs,
                  .weights = {c.symbols.vector(op.getScaleAttr())}};
   bound(attend, bounds, {2, 3, 6, 7, 10, 11, 12, 13});
-  residual(h, linear(call(attend)[0], o, "attn_proj"), op.getPostAttr(), eps, 1,
-           bounds, 3, op.getResult());
+  Value a = call(attend)[0];
+  if (apart)
+    a = quant(a, o.act, "o_in");
+  residual(h, linear(a, o, "attn_proj"), op.getPostAttr(), eps, 1, bounds, 3,
+           op.getResult());
   return success();
 }
 

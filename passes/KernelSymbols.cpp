@@ -73,7 +73,8 @@ WeightRef KernelSymbols::describe(FlatSymbolRefAttr name) {
   gemma::WeightOp weight = tensors.lookup(name.getValue());
   unsigned rank = weight.rank();
   return {name, weight.getFormat()->str(), weight.getAct()->str(),
-          rank > 1 ? weight.dim(rank - 2) : 1, weight.dim(rank - 1)};
+          rank > 1 ? weight.dim(rank - 2) : 1,
+          roundUp(weight.dim(rank - 1), formatOf(*weight.getFormat()).block)};
 }
 
 // A head of 8 bits, where a scan of five of them is worth it.
@@ -83,7 +84,7 @@ bool KernelSymbols::isScanned(gemma::WeightOp weight) const {
          *format.scan && *weight.getAct() == format.act && weight.rank() == 2;
 }
 
-WeightRef KernelSymbols::matrix(FlatSymbolRefAttr name) {
+WeightRef KernelSymbols::matrix(FlatSymbolRefAttr name, int64_t rows) {
   std::string key = "matrix " + name.getValue().str();
   if (auto it = weights.find(key); it != weights.end())
     return it->second;
@@ -92,8 +93,10 @@ WeightRef KernelSymbols::matrix(FlatSymbolRefAttr name) {
   int64_t stack = weight.rank() == 3 ? weight.dim(0) : 1;
   auto store = [&](const std::string &key, const std::string &symbol,
                    const Layout &layout) {
-    return add(key, symbol, weight.getLoc(), pieces(weight, 0, what.rows), what,
-               layout, stack);
+    SmallVector<Attribute> all = pieces(weight, 0, what.rows);
+    WeightRef padded = what;
+    padded.rows = std::max(what.rows, rows);
+    return add(key, symbol, weight.getLoc(), all, padded, layout, stack);
   };
   if (!isScanned(weight))
     return store(key, name.getValue().str(),
@@ -109,7 +112,7 @@ WeightRef KernelSymbols::matrix(FlatSymbolRefAttr name) {
 
 WeightRef KernelSymbols::merged(StringRef name,
                                 ArrayRef<FlatSymbolRefAttr> parts,
-                                int64_t interleave) {
+                                int64_t interleave, int64_t rows) {
   std::string key = interleave ? "interleaved" : "merged";
   for (FlatSymbolRefAttr part : parts)
     key += " " + part.getValue().str();
@@ -133,6 +136,7 @@ WeightRef KernelSymbols::merged(StringRef name,
                        pieces(tensors.lookup(part.getValue()), 0, ref.rows));
     all.rows += ref.rows;
   }
+  all.rows = std::max(all.rows, rows);
   return add(key, unique(name), first.getLoc(), below, all,
              matrixLayout(all.format, target.dot), 1, interleave);
 }

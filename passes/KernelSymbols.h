@@ -40,14 +40,15 @@ public:
   // Shape and formats of a checkpoint tensor, without packing it.
   WeightRef describe(mlir::FlatSymbolRefAttr tensor);
   // One matrix [out, in], or a stack [E, out, in]. In format splitFormat if it
-  // is the head and the target can scan that.
-  WeightRef matrix(mlir::FlatSymbolRefAttr tensor);
+  // is the head and the target can scan that. Whole blocks of columns and
+  // `rows` rows, if said: what the tensor has not is zeros.
+  WeightRef matrix(mlir::FlatSymbolRefAttr tensor, int64_t rows = 0);
   // Matrices of one width and format below each other; with `interleave` gate
   // and up in blocks of so many rows: two matrices, or one stack of [E, 2F, in]
-  // whose rows 0..F-1 are the gate.
+  // whose rows 0..F-1 are the gate. `rows` as of `matrix`.
   WeightRef merged(llvm::StringRef name,
                    llvm::ArrayRef<mlir::FlatSymbolRefAttr> tensors,
-                   int64_t interleave = 0);
+                   int64_t interleave = 0, int64_t rows = 0);
   // Rows [begin, end) of a packed weight. The same bytes where the layout
   // allows it.
   mlir::FailureOr<WeightRef> view(mlir::Operation *user, llvm::StringRef name,

@@ -53,7 +53,9 @@ Packing::Packing(ModuleOp module) {
       add(read, packs[read.pack].joined++);
 }
 
-static LogicalResult checkFormat(MatrixUser op, WeightOp weight) {
+static LogicalResult checkFormat(const Packing::Read &read) {
+  MatrixUser op = read.op;
+  WeightOp weight = read.matrix;
   std::string name = ("@" + weight.getSymName()).str();
   for (auto [what, format] : {std::pair("format", weight.getFormat()),
                               std::pair("act", weight.getAct())})
@@ -62,7 +64,7 @@ static LogicalResult checkFormat(MatrixUser op, WeightOp weight) {
                              << " (gemma-choose-formats), got none";
   const Format &format = formatOf(*weight.getFormat());
   int64_t columns = weight.dim(weight.rank() - 1);
-  if (format.isQuantized() && columns % format.block)
+  if (format.isQuantized() && columns % format.block && !read.pads)
     return op->emitError() << "expects a multiple of " << format.block
                            << " columns of weight " << name << " in format "
                            << *weight.getFormat() << ", got " << columns;
@@ -77,7 +79,7 @@ LogicalResult Packing::check() const {
   for (const Read &read : reads) {
     MatrixUser op = read.op;
     WeightOp matrix = read.matrix;
-    if (failed(checkFormat(op, matrix)))
+    if (failed(checkFormat(read)))
       return failure();
     if (read.pack != MatrixKey() && !read.joins) {
       WeightOp first = firstStored.try_emplace(read.pack, matrix).first->second;

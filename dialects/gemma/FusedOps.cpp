@@ -110,13 +110,19 @@ SmallVector<Value> FfnBlockOp::expand(OpBuilder &builder) {
   return p.finish(getH(), y, getScaleAttr());
 }
 
+static MatrixRead padded(FlatSymbolRefAttr down, MatrixKey x = {}) {
+  MatrixRead read = {down, MatrixRole::Plain, 0, x};
+  read.pads = true;
+  return read;
+}
+
 SmallVector<MatrixRead> FfnBlockOp::getMatrices() {
   if (getBounds()) // every matrix multiplies an input of its own
-    return {{getGateAttr()}, {getUpAttr()}, {getDownAttr()}};
+    return {{getGateAttr()}, {getUpAttr()}, padded(getDownAttr())};
   MatrixKey x = within(*this);
   return {{getGateAttr(), MatrixRole::Plain, 0, x, x},
           {getUpAttr(), MatrixRole::Plain, 0, x, x},
-          {getDownAttr(), MatrixRole::Plain, 0, x}};
+          padded(getDownAttr(), x)};
 }
 
 //===-- moe_block ---------------------------------------------------------===//
@@ -142,7 +148,7 @@ SmallVector<MatrixRead> MoeBlockOp::getMatrices() {
   MatrixKey x = within(*this);
   return {{getGateAttr(), MatrixRole::Plain, 0, x, x},
           {getUpAttr(), MatrixRole::Plain, 0, x, x},
-          {getDownAttr(), MatrixRole::Plain, 0, x},
+          padded(getDownAttr(), x),
           {getRouterAttr(), MatrixRole::Router},
           {getGateUpAttr(), MatrixRole::Experts, getTop(), x},
           {getExpertsDownAttr(), MatrixRole::Experts, getTop(), x}};

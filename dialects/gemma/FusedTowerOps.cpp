@@ -7,7 +7,7 @@ using namespace mlir;
 using namespace mlir::gemma;
 
 SmallVector<MatrixRead> AddPositionsOp::getMatrices() {
-  return {{getTableAttr()}};
+  return {{getTableAttr(), MatrixRole::Positions}};
 }
 
 //===-- project -----------------------------------------------------------===//
@@ -101,13 +101,16 @@ SmallVector<Value> ConformerAttentionBlockOp::expand(OpBuilder &builder) {
 
 SmallVector<MatrixRead> ConformerAttentionBlockOp::getMatrices() {
   if (getBounds())
-    return {
-        {getQAttr()}, {getKAttr()}, {getVAttr()}, {getRelAttr()}, {getOAttr()}};
+    return {{getQAttr()},
+            {getKAttr()},
+            {getVAttr()},
+            {getRelAttr(), MatrixRole::Positions},
+            {getOAttr()}};
   MatrixKey x = within(*this);
   return {{getQAttr(), MatrixRole::Plain, 0, x},
           {getKAttr(), MatrixRole::Plain, 0, x},
           {getVAttr(), MatrixRole::Plain, 0, x},
-          {getRelAttr()},
+          {getRelAttr(), MatrixRole::Positions},
           {getOAttr()}};
 }
 

@@ -33,6 +33,7 @@ enum class MatrixRole {
   PerLayer,   // multiplies per-layer embeddings
   LayerTable, // rows of per-layer embeddings, `count` columns per layer
   Router,
+  Positions, // rows are positions, or multiplies what stands for them
 
   Experts // a stack of which a token reads `count` matrices
 };
@@ -50,6 +51,8 @@ struct MatrixRead {
   // front of the others if it has their format, and else alone.
   MatrixKey pack = {};
   bool joins = false;
+  // Multiplies what the same op computes, which may have more columns: zeros.
+  bool pads = false;
 };
 
 template <typename Op>

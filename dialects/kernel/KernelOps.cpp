@@ -200,11 +200,12 @@ constexpr int64_t mostRows = int64_t(1) << 40;
 
 // Rows of all pieces, each padded to whole blocks if they are interleaved.
 static int64_t checkPieces(gemmac::Check &check, kernel::WeightOp op) {
+  const int64_t block = gemmac::formatOf(op.getFormat().str()).block;
   int64_t rows = 0, padded = 0;
   for (PieceAttr piece : op.getPiecesAttr().getAsRange<PieceAttr>()) {
     int64_t columns = piece.getCol1() - piece.getCol0(),
             count = piece.getRow1() - piece.getRow0();
-    check.require(columns == op.getCols(),
+    check.require(gemmac::roundUp(columns, block) == op.getCols(),
                   "expects {0} columns of piece \"{1}\", got {2}", op.getCols(),
                   piece.getTensor(), columns);
     rows += count;
@@ -212,13 +213,16 @@ static int64_t checkPieces(gemmac::Check &check, kernel::WeightOp op) {
     if (!check.require(rows <= mostRows, "expects fewer rows in its pieces"))
       return 0;
   }
-  check.require(rows == op.getRows(),
-                "expects pieces of {0} rows in all, got {1}", op.getRows(),
-                rows);
+  const int64_t wanted = op.getRows();
+  if (!op.getInterleave())
+    padded = block > 1 ? gemmac::roundUp(rows, block) : rows;
+  // Rows of zeros fill a block, as columns do.
+  check.require(rows == wanted || (block > 1 && wanted == padded),
+                "expects pieces of {0} rows in all, got {1}", wanted, rows);
   check.require(!op.getInterleave() || op.getPiecesAttr().size() == 2,
                 "expects two pieces to interleave, got {0}",
                 op.getPiecesAttr().size());
-  return op.getInterleave() ? padded : rows;
+  return op.getInterleave() ? padded : wanted;
 }
 
 LogicalResult kernel::WeightOp::verify() {
