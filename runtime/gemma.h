@@ -239,10 +239,11 @@ Hooks watch(Engine &engine, const Hooks &hooks);
 
 // Where the towers read: the caller fills rows in front and encodes them.
 struct TowerInput {
-  float *values = nullptr; // [most][columns], see pixels and features in abi.h
+  float *values = nullptr; // [most][stride], see pixels and features in abi.h
   // Pictures: [most][2], position; sounds: [most], frames.
   int32_t *about = nullptr;
-  int64_t columns = 0;
+  int64_t columns = 0; // that mean something; the rest of a row is 0
+  int64_t stride = 0;
   int64_t most = 0;   // rows; 0: the program cannot, or has no room planned
   int64_t merged = 1; // rows that become one soft row
 };

@@ -236,8 +236,8 @@ Status Medium::show(media::Picture &picture) {
   if (!engine)
     return {};
   const TowerInput input = picture_input(*engine);
-  if (Status s =
-          media::make_cells(picture, side, pool, input.values, input.about);
+  if (Status s = media::make_cells(picture, side, pool, input.values,
+                                   input.stride, input.about);
       !s.ok())
     return s;
   picture = {}; // the tower needs its memory
@@ -275,7 +275,7 @@ Status Medium::hear() {
   release(bytes);
   int64_t count = media::resampled_length(about.samples, about.rate);
   const int64_t most =
-      m.tower() ? media::kMostMelSamples : kMostSoundRows * media::kRawFrame;
+      m.tower() ? media::kMostMelSamples : kMostSoundRows * m.columns();
   if (count > most) {
     if (!style->cut)
       return failure(RUN_ERROR,
@@ -286,20 +286,21 @@ Status Medium::hear() {
     count = most;
   }
   const int64_t frames = m.tower() ? media::mel_shape(count).valid
-                                   : media::raw_frame_count(count),
+                                   : media::raw_frame_count(count, m.columns()),
                 stack = m.tower() ? media::kMelStack : 1;
   found.push_back((frames + stack - 1) / stack);
   if (!engine || !frames) // too short for a row: begin and end alone
     return {};
   std::vector<float> values;
   if (Status s = m.tower() ? media::log_mel(sound.data(), count, values)
-                           : media::raw_frames(sound.data(), count, values);
+                           : media::raw_frames(sound.data(), count, values,
+                                               m.columns());
       !s.ok())
     return with_name(s);
   const TowerInput input = sound_input(*engine);
   const int64_t rows =
       media::stack_frames(values.data(), frames, input.columns / stack, stack,
-                          input.values, input.about);
+                          input.values, input.stride, input.about);
   Encoding now = encoding();
   if (Status s = encode_sound(*engine, rows, to); !s.ok())
     return with_name(s);

@@ -162,7 +162,7 @@ void lay_out_towers(Arena &arena, const Plan &plan, Engine &e) {
   const TowerSizes &t = e.towers;
   auto values = [&](int tower, int io) {
     e.tower[tower].ctx.io[io] = arena.take<float>(
-        mul(uint64_t(t.rows[tower]), uint64_t(t.columns[tower])));
+        mul(uint64_t(t.rows[tower]), uint64_t(t.stride(tower))));
   };
   // Models without a vision tower have no patches: cells are their input.
   const int first = t.rows[PATCHES] ? PATCHES : IMAGE;
@@ -174,7 +174,7 @@ void lay_out_towers(Arena &arena, const Plan &plan, Engine &e) {
   c.io[GM_IO_tile] = arena.take<gm_tile>(rows);
   e.patch_frequency = arena.take<double>(uint64_t(t.pairs));
   if (first == PATCHES) {
-    const uint64_t bytes = mul(rows, uint64_t(t.columns[IMAGE]));
+    const uint64_t bytes = mul(rows, uint64_t(t.stride(IMAGE)));
     c.io[GM_IO_encoded] = e.tower[IMAGE].ctx.io[GM_IO_encoded] =
         arena.take<float>(bytes);
   }

@@ -29,7 +29,7 @@ TowerSizes tower_sizes(const File &file, const Plan &plan) {
     if (m->tower()) {
       sizes.merged = int64_t(m->pool()) * m->pool();
       sizes.rows[PATCHES] = whole(plan.image_rows * sizes.merged);
-      sizes.columns[IMAGE] = (m->width() + 31) / 32 * 32;
+      sizes.columns[IMAGE] = m->width();
       sizes.pairs = 2 * int64_t(m->pairs());
     }
   }
@@ -49,6 +49,7 @@ TowerInput picture_input(Engine &e) {
   return {.values = static_cast<float *>(io[GM_IO_pixels]),
           .about = static_cast<int32_t *>(io[GM_IO_position]),
           .columns = t.columns[first],
+          .stride = t.stride(first),
           .most = e.plan.image_rows * t.merged,
           .merged = t.merged};
 }
@@ -60,6 +61,7 @@ TowerInput sound_input(Engine &e) {
   return {.values = static_cast<float *>(io[GM_IO_features]),
           .about = static_cast<int32_t *>(io[GM_IO_frames]),
           .columns = e.towers.columns[AUDIO],
+          .stride = e.towers.stride(AUDIO),
           .most = e.plan.sound_rows};
 }
 

@@ -156,27 +156,30 @@ Status log_mel(const float *sound, int64_t samples,
   return {};
 }
 
-int64_t raw_frame_count(int64_t samples) {
-  return (samples + kRawFrame - 1) / kRawFrame;
+int64_t raw_frame_count(int64_t samples, int64_t frame) {
+  return (samples + frame - 1) / frame;
 }
 
 Status raw_frames(const float *sound, int64_t samples,
-                  std::vector<float> &frames) {
+                  std::vector<float> &frames, int64_t frame) {
   if (samples < 0 || samples > kMostSamples)
     return failure(USAGE, "expects a sound of at most %lld samples, got %lld",
                    (long long)kMostSamples, (long long)samples);
-  frames.assign(size_t(raw_frame_count(samples) * kRawFrame), 0);
+  frames.assign(size_t(raw_frame_count(samples, frame) * frame), 0);
   std::copy(sound, sound + samples, frames.begin());
   return {};
 }
 
 int64_t stack_frames(const float *frames, int64_t count, int64_t columns,
-                     int64_t stack, float *rows, int32_t *real) {
+                     int64_t stack, float *rows, int64_t stride,
+                     int32_t *real) {
   const int64_t made = (count + stack - 1) / stack;
-  std::fill_n(std::copy_n(frames, count * columns, rows),
-              (made * stack - count) * columns, 0.0f);
-  for (int64_t r = 0; r < made; ++r)
+  for (int64_t r = 0; r < made; ++r, rows += stride) {
     real[r] = int32_t(std::min(stack, count - r * stack));
+    std::fill(
+        std::copy_n(frames + r * stack * columns, real[r] * columns, rows),
+        rows + stride, 0.0f);
+  }
   return made;
 }
 

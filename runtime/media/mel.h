@@ -13,7 +13,7 @@ namespace gm::media {
 inline constexpr int64_t kMelBins = 128;
 // 30 s: what the conformer's rows and the reference end at.
 inline constexpr int64_t kMostMelSamples = 480000;
-inline constexpr int64_t kRawFrame = 640; // samples, 40 ms
+inline constexpr int64_t kRawFrame = 640; // samples of the 12B, 40 ms
 // Frames of log-mel features that the conformer takes as one row.
 inline constexpr int64_t kMelStack = 4;
 
@@ -33,17 +33,19 @@ SoundShape mel_shape(int64_t samples);
 Status log_mel(const float *sound, int64_t samples,
                std::vector<float> &features);
 
-// Frames (and soft tokens) of the 12B: ceil(samples / 640), however many.
-int64_t raw_frame_count(int64_t samples);
-// f32 (raw_frame_count, 640): the sound itself, the last frame padded with 0.
+// Frames (and soft tokens) of models without a conformer, `frame` samples each:
+// ceil(samples / frame), however many.
+int64_t raw_frame_count(int64_t samples, int64_t frame = kRawFrame);
+// f32 (raw_frame_count, frame): the sound itself, the last frame padded with 0.
 // USAGE for more than kMostSamples samples.
 Status raw_frames(const float *sound, int64_t samples,
-                  std::vector<float> &frames);
+                  std::vector<float> &frames, int64_t frame = kRawFrame);
 
 // Frames, f32 (count, columns), as rows of `stack` of them each: `rows` f32
-// (ceil(count / stack), stack * columns), where what is missing in the last one
-// is 0, and how many frames of each row are `real`. Gives the number of rows.
+// (ceil(count / stack), stack * columns), `stride` numbers apart, where what is
+// behind a row or missing in the last one is 0, and how many frames of each row
+// are `real`. Gives the number of rows.
 int64_t stack_frames(const float *frames, int64_t count, int64_t columns,
-                     int64_t stack, float *rows, int32_t *real);
+                     int64_t stack, float *rows, int64_t stride, int32_t *real);
 
 } // namespace gm::media

@@ -3,6 +3,8 @@
 
 #include "runtime/media/limits.h"
 
+#include <algorithm>
+
 namespace gm::media {
 
 static Status check_multiples(const Picture &picture, int side, int pool) {
@@ -72,7 +74,7 @@ Status make_patches(const Picture &picture, int side, int64_t rows,
 }
 
 Status make_cells(const Picture &picture, int side, int pool, float *values,
-                  int32_t *positions) {
+                  int64_t stride, int32_t *positions) {
   if (Status s = check_multiples(picture, side, pool); !s.ok())
     return s;
   const Cutter cutter(picture, side);
@@ -83,7 +85,8 @@ Status make_cells(const Picture &picture, int side, int pool, float *values,
       const int64_t x = cell % across * pool + i % pool,
                     y = cell / across * pool + i / pool;
       cutter.cut(x, y, values);
-      values += int64_t(side) * side * 3;
+      std::fill(values + int64_t(side) * side * 3, values + stride, 0.0f);
+      values += stride;
       *positions++ = int32_t(x);
       *positions++ = int32_t(y);
     }

@@ -31,9 +31,10 @@ Status make_patches(const Picture &picture, int side, int64_t rows,
 
 // The same patches for a tower that pools cells of pool x pool of them: cell
 // after cell, row by row, the patches of a cell likewise. Into `values` f32
-// (patches, side * side * 3) and `positions` i32 (patches, 2). USAGE as above,
+// (patches, side * side * 3), rows `stride` apart and 0 up to there, and
+// `positions` i32 (patches, 2). USAGE as above,
 // with sides that are multiples of side * pool.
 Status make_cells(const Picture &picture, int side, int pool, float *values,
-                  int32_t *positions);
+                  int64_t stride, int32_t *positions);
 
 } // namespace gm::media

@@ -136,7 +136,11 @@ TEST(RawFrames, AreTheSound) {
     EXPECT_EQ(frames[i], 0);
   EXPECT_EQ(raw_frame_count(0), 0);
   EXPECT_EQ(raw_frame_count(640), 1);
-  EXPECT_EQ(raw_frame_count(900 * 640 + 1), 901); // no cap
+  EXPECT_EQ(raw_frame_count(900 * 640 + 1), 901);        // no cap
+  ASSERT_OK(raw_frames(sound.data(), 1300, frames, 33)); // of other sizes
+  ASSERT_EQ(frames.size(), 40u * 33);
+  EXPECT_TRUE(std::equal(sound.begin(), sound.end(), frames.begin()));
+  EXPECT_EQ(raw_frame_count(1300, 33), 40);
   EXPECT_EQ(raw_frames(nullptr, kMostSamples + 1, frames).code, gm::USAGE);
 }
 
@@ -144,15 +148,15 @@ TEST(StackFrames, FillsTheLastRow) {
   const float frames[5 * 2] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   std::vector<float> rows(2 * 3 * 2 + 1, -1);
   int32_t real[3] = {-1, -1, -1};
-  ASSERT_EQ(stack_frames(frames, 5, 2, 3, rows.data(), real), 2);
+  ASSERT_EQ(stack_frames(frames, 5, 2, 3, rows.data(), 6, real), 2);
   EXPECT_EQ(rows,
             (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 0, -1}));
   EXPECT_EQ(real[0], 3);
   EXPECT_EQ(real[1], 2);
   EXPECT_EQ(real[2], -1);
   int32_t each[5];
-  EXPECT_EQ(stack_frames(frames, 5, 2, 1, rows.data(), each), 5);
+  EXPECT_EQ(stack_frames(frames, 5, 2, 1, rows.data(), 2, each), 5);
   EXPECT_EQ(rows[10], 0);
   EXPECT_EQ(each[4], 1);
-  EXPECT_EQ(stack_frames(frames, 0, 2, 3, rows.data(), real), 0);
+  EXPECT_EQ(stack_frames(frames, 0, 2, 3, rows.data(), 6, real), 0);
 }

@@ -85,6 +85,28 @@ Picture plainResize(Picture picture, int64_t height, int64_t width,
   return picture;
 }
 
+// Cells of 2 x 2 patches of 3 pixels: the patches of make_patches in another
+// order, rows apart with 0 between.
+TEST(Cells, HaveRowsApart) {
+  const Picture picture = noisePicture(12, 18); // 4 x 6 patches
+  Patches patches;
+  ASSERT_OK(make_patches(picture, 3, 0, patches));
+  const int64_t values = 27, stride = 32;
+  std::vector<float> rows(24 * stride, NAN);
+  std::vector<int32_t> position(48);
+  ASSERT_OK(make_cells(picture, 3, 2, rows.data(), stride, position.data()));
+  for (int64_t r = 0; r < 24; ++r) {
+    const int64_t cell = r / 4, x = cell % 3 * 2 + r % 2,
+                  y = cell / 3 * 2 + r % 4 / 2;
+    EXPECT_EQ(position[size_t(2 * r)], x);
+    EXPECT_EQ(position[size_t(2 * r + 1)], y);
+    for (int64_t i = 0; i < stride; ++i)
+      EXPECT_EQ(rows[size_t(r * stride + i)],
+                i < values ? patches.values[size_t((y * 6 + x) * values + i)]
+                           : 0.0f);
+  }
+}
+
 } // namespace
 
 TEST(Resize, HasTheReferencesBytes) {

@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
       TowerInput input = picture_input(*engine);
       const int side = m.patch() * (m.tower() ? 1 : m.pool());
       demand(media::make_cells(picture, side, m.tower() ? m.pool() : 1,
-                               input.values, input.about),
+                               input.values, input.stride, input.about),
              "patches");
       const int64_t rows = picture.height * picture.width / (side * side);
       demand(encode_picture(*engine, rows, done), "picture");
@@ -91,17 +91,18 @@ int main(int argc, char **argv) {
       std::vector<float> sound;
       for (int16_t s : samples)
         sound.push_back(float(s) / 32768);
-      demand(m.tower() ? media::log_mel(sound.data(), count, values)
-                       : media::raw_frames(sound.data(), count, values),
+      demand(m.tower()
+                 ? media::log_mel(sound.data(), count, values)
+                 : media::raw_frames(sound.data(), count, values, m.columns()),
              "features");
       count = m.tower() ? media::mel_shape(count).valid
-                        : media::raw_frame_count(count);
+                        : media::raw_frame_count(count, m.columns());
     }
     const TowerInput input = sound_input(*engine);
     const int64_t stack = m.tower() ? media::kMelStack : 1,
-                  rows = media::stack_frames(values.data(), count,
-                                             input.columns / stack, stack,
-                                             input.values, input.about);
+                  rows = media::stack_frames(
+                      values.data(), count, input.columns / stack, stack,
+                      input.values, input.stride, input.about);
     demand(encode_sound(*engine, rows, done), "sound");
     done += rows;
     i += 3;
