@@ -97,12 +97,20 @@ TileKernel buildLayerNorm(const KernelSpec &spec,
                           const gemmac::Target &target) {
   Rows rows(spec, target);
   ImageParam x = rowOf(rows.tile, "x", rows.k);
-  Func sum = rowSum(rows.tile, rows.k, [&](Expr j) { return x(j); });
+  // From the first value on: of nearly equal ones, such as a cell of one colour
+  // has, the mean's rounding would be all that is left, and large over eps.
+  Func first("first");
+  first() = x(0);
+  first.compute_root().store_in(MemoryType::Stack);
+  // Strictly so: a sum of the values less 64 times the first is the same only
+  // without rounding.
+  auto shifted = [&](Expr j) { return strict_float(x(j) - first()); };
+  Func sum = rowSum(rows.tile, rows.k, shifted);
   Func mean("mean");
   mean() = sum(0) * float(1.0 / double(rows.k));
   mean.compute_root().store_in(MemoryType::Stack);
   Func centered("centered");
-  centered(rows.j) = x(rows.j) - mean();
+  centered(rows.j) = shifted(rows.j) - mean();
   InverseRms rms =
       inverseRms(rows.tile, centered, rows.k, spec.constants.real("eps"));
   Expr value = centered(rows.j) * rms() * rows.vector("w");
