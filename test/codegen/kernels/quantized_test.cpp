@@ -159,6 +159,15 @@ TEST_P(Quantized, Linear) {
     }
 }
 
+// Sizes of the released towers that blocks divide (4304 is stored in bf16).
+TEST_P(Quantized, TowerSizes) {
+  for (int64_t k : {768, 1152, 640, 6912}) {
+    Matrix w("q8_0", 48, k, random, GetParam());
+    Activations x(9, k, random);
+    Case{"linear", w, x}.test(GetParam(), true);
+  }
+}
+
 // All codes at the ends of their ranges: no sum on the way saturates.
 TEST_P(Quantized, LargestSums) {
   for (const char *format : formats) {
