@@ -18,7 +18,7 @@ struct Request {
   MediaFlags media;
   std::optional<std::string> messages;
   Conversation conversation; // of messages
-  std::optional<std::string> token_file, system, profile;
+  std::optional<std::string> token_file, system, profile, test_items;
   int64_t most = -1;
   bool ignore_eos = false, raw = false, print_tokens = false,
        allow_special = false, timings = false, no_kv_skip = false;
@@ -60,6 +60,9 @@ Syntax Request::syntax() {
        &timings},
       // For tests: what `bench --no-kv-skip` measures computes the same.
       {"--no-kv-skip", "", "", "", &no_kv_skip, 0, 0, true},
+      // For tests: the prompt, as its number of items, Item for each, and the
+      // f32 soft rows.
+      {"--test-items", "", "FILE", "", &test_items, 0, 0, true},
   };
   for (std::vector<Flag> more :
        {own, media.flags(), sampling.flags(), machine_flags(machine)})
@@ -197,6 +200,23 @@ private:
   int64_t count = 0;
 };
 
+Status write_items(const std::string &path, const Items &items,
+                   int64_t columns) {
+  const int64_t stride = (columns + 31) / 32 * 32;
+  const auto count = int32_t(items.size());
+  FILE *file = fopen(path.c_str(), "wb");
+  bool good = file && fwrite(&count, sizeof count, 1, file) == 1 &&
+              fwrite(items.list.data(), sizeof(Item), items.size(), file) ==
+                  items.size();
+  for (int64_t r = 0; good && r < items.soft_count; ++r)
+    good = fwrite(items.soft + r * stride, sizeof(float), size_t(columns),
+                  file) == size_t(columns);
+  if (file && fclose(file))
+    good = false;
+  return good ? Status()
+              : failure(RESOURCES, "cannot write '%.200s'", path.c_str());
+}
+
 Status run(Request &request) {
   if (Status s = request.check(); !s.ok())
     return s;
@@ -242,6 +262,11 @@ Status run(Request &request) {
     return s;
   if (Status s = check_length(items.size(), plan.context); !s.ok())
     return s;
+  if (request.test_items)
+    if (Status s = write_items(*request.test_items, items,
+                               program.manifest().model()->hidden());
+        !s.ok())
+      return s;
   Generator generator(program, options);
   Printer printer(program, generator, request);
   Timings timings(items.size());

@@ -16,14 +16,24 @@ using namespace mlir;
 namespace gemmac::reference {
 namespace {
 
-// Row of cell order (3 x 3 patches together) -> row of row-major order.
-std::vector<int64_t> cellOrder(int64_t rows, int64_t columns) {
+// Row of cell order (pool x pool patches together) -> row of row-major order.
+std::vector<int64_t> cellOrder(int64_t rows, int64_t columns, int64_t pool) {
   std::vector<int64_t> order;
-  for (int64_t cell = 0; cell < rows * columns / 9; ++cell)
-    for (int64_t i = 0; i < 9; ++i)
-      order.push_back((cell / (columns / 3) * 3 + i / 3) * columns +
-                      cell % (columns / 3) * 3 + i % 3);
+  const int64_t each = pool * pool, across = columns / pool;
+  for (int64_t cell = 0; cell < rows * columns / each; ++cell)
+    for (int64_t i = 0; i < each; ++i)
+      order.push_back((cell / across * pool + i / pool) * columns +
+                      cell % across * pool + i % pool);
   return order;
+}
+
+// Patches of a cell's side; 3 where only another segment pools.
+int64_t poolOf(func::FuncOp image) {
+  int64_t pool = 3;
+  image.walk([&](gemma::PoolOp op) {
+    pool = std::lround(std::sqrt(double(op.getCount())));
+  });
+  return pool;
 }
 
 int64_t columnsOf(func::FuncOp function, unsigned argument, unsigned dim = 1) {
@@ -47,6 +57,11 @@ void append(Tensor &all, const Tensor &rows) {
 
 } // namespace
 
+int64_t cellOf(func::FuncOp image) {
+  const int64_t side = std::lround(std::sqrt(columnsOf(image, 0) / 3));
+  return image.getNumArguments() == 3 ? side * poolOf(image) : side;
+}
+
 Arguments pictureArguments(func::FuncOp image, const std::vector<double> &bytes,
                            int64_t height, int64_t width, double theta) {
   gm::media::Picture picture{height, width, {bytes.begin(), bytes.end()}};
@@ -64,7 +79,8 @@ Arguments pictureArguments(func::FuncOp image, const std::vector<double> &bytes,
             position.data.begin());
   if (!tower)
     return {{"pixels", pixels}, {"position", position}};
-  std::vector<int64_t> order = cellOrder(n / patches.columns, patches.columns);
+  std::vector<int64_t> order =
+      cellOrder(n / patches.columns, patches.columns, poolOf(image));
   pixels = reordered(pixels, order);
   position = reordered(position, order);
   const int64_t pairs = columnsOf(image, 2), half = pairs / 2;
@@ -86,8 +102,9 @@ Arguments soundArguments(func::FuncOp audio,
   const bool mel = columns == gm::media::kMelBins;
   if (mel)
     count = std::min(count, gm::media::kMostMelSamples);
-  gm::Status made = mel ? gm::media::log_mel(sound.data(), count, values)
-                        : gm::media::raw_frames(sound.data(), count, values);
+  gm::Status made =
+      mel ? gm::media::log_mel(sound.data(), count, values)
+          : gm::media::raw_frames(sound.data(), count, values, columns);
   if (!made.ok())
     llvm::report_fatal_error(made.text);
   rows = mel ? gm::media::mel_shape(count).valid
@@ -187,7 +204,7 @@ std::optional<Tensor> TowerCase::picture(const std::string &tensor,
     height = p.height, width = p.width;
     bytes = {p.rgb.begin(), p.rgb.end()};
   }
-  order = cellOrder(height / 16, width / 16);
+  order = cellOrder(height / 16, width / 16, 3);
   func::FuncOp first = patches ? patches : image;
   FailureOr<std::vector<Tensor>> soft = evaluator.run(
       first, pictureArguments(first, bytes, height, width, theta));

@@ -8,6 +8,9 @@
 
 namespace gemmac::reference {
 
+// Pixels of the side of what becomes a soft row.
+int64_t cellOf(mlir::func::FuncOp image);
+
 // The arguments of the function for one picture, uint8 (height, width, 3), and
 // for one sound at 16 kHz.
 using Arguments = std::map<std::string, Tensor>;

@@ -11,8 +11,8 @@
 //   gemma-eval --import=FOLDER --ids=2,17,99
 //     prints what comes out; with --media rows of media stand for some ids
 //   gemma-eval --import=FOLDER --soft=FILE
-//     writes soft rows of a picture and a sound, whose values are made up, as
-//     f32
+//     writes soft rows as f32: of each --medium, or of a picture and a sound
+//     whose values are made up
 //   gemma-eval --import=FOLDER --print-import
 //     prints the IR
 //
@@ -78,9 +78,15 @@ cl::list<std::string>
            cl::cat(category));
 cl::opt<std::string> softOut("soft", cl::desc("write f32 soft rows, raw"),
                              cl::cat(category));
+cl::list<std::string>
+    mediumList("medium",
+               cl::desc("picture,HEIGHT,WIDTH,FILE of uint8 or sound,FILE of "
+                        "i16 at 16 kHz: what --soft encodes"),
+               cl::cat(category));
 cl::opt<double> softTolerance("tolerance-soft", cl::init(1e-5),
                               cl::cat(category));
-cl::opt<double> theta("theta", cl::init(100), cl::desc("of towers"),
+cl::opt<double> theta("theta", cl::init(100),
+                      cl::desc("of towers, where no configuration says it"),
                       cl::cat(category));
 cl::opt<double> logitsTolerance("tolerance-logits", cl::init(1e-3),
                                 cl::cat(category));
@@ -169,6 +175,8 @@ OwningOpRef<ModuleOp> load(MLIRContext &context, const Opened &opened,
     return {};
   }
   warnings.clear();
+  if (config->vision && !theta.getNumOccurrences())
+    theta = config->vision->theta;
   if (source)
     settleTowers(*config, *source, warnings);
   for (const std::string &warning : warnings)
@@ -356,26 +364,77 @@ std::vector<double> madeUp(size_t count, uint32_t below) {
   return values;
 }
 
-// A picture of 3 x 2 cells and 27 frames of sound, through the towers that the
+using Medium = std::pair<StringRef, Arguments>; // function, its arguments
+
+// A picture of 3 x 2 cells and 27 frames of sound, for the towers that the
 // module has.
-int writeSoft(ModuleOp module, const WeightSource &weights) {
-  Evaluator evaluator(module, weights);
-  std::vector<std::pair<StringRef, Arguments>> inputs;
-  if (auto image = module.lookupSymbol<func::FuncOp>("image")) {
-    auto pixels = cast<RankedTensorType>(image.getArgumentTypes()[0]);
-    int64_t side = std::lround(std::sqrt(pixels.getDimSize(1) / 3));
-    side *= image.getNumArguments() == 3 ? 3 : 1; // of a cell
+std::vector<Medium> madeUpMedia(func::FuncOp image, func::FuncOp audio) {
+  std::vector<Medium> media;
+  if (image) {
+    const int64_t side = cellOf(image);
     std::vector<double> bytes = madeUp(size_t(18 * side * side), 256);
-    inputs.push_back(
+    media.push_back(
         {"image", pictureArguments(image, bytes, 2 * side, 3 * side, theta)});
   }
-  if (auto audio = module.lookupSymbol<func::FuncOp>("audio")) {
+  if (audio) {
     auto type = cast<RankedTensorType>(audio.getArgumentTypes()[0]);
     Tensor features(27, type.getDimSize(1));
     features.data = madeUp(features.data.size(), 1000);
     for (double &x : features.data)
       x = x / 100 - 7;
-    inputs.push_back({"audio", {{"features", features}}});
+    media.push_back({"audio", {{"features", features}}});
+  }
+  return media;
+}
+
+// What one --medium names.
+std::optional<Medium> readMedium(StringRef named, func::FuncOp image,
+                                 func::FuncOp audio) {
+  auto [kind, rest] = named.split(',');
+  int64_t height = 0, width = 0;
+  if (kind == "picture") {
+    auto [first, more] = rest.split(',');
+    auto [second, path] = more.split(',');
+    if (first.getAsInteger(10, height) || second.getAsInteger(10, width))
+      return std::nullopt;
+    rest = path;
+  }
+  auto buffer = llvm::MemoryBuffer::getFile(rest, false, false);
+  if (!buffer)
+    return std::nullopt;
+  StringRef bytes = buffer.get()->getBuffer();
+  std::vector<double> values;
+  if (kind == "picture" && image &&
+      int64_t(bytes.size()) == height * width * 3) {
+    values.assign(bytes.bytes_begin(), bytes.bytes_end());
+    return Medium{"image",
+                  pictureArguments(image, values, height, width, theta)};
+  }
+  if (kind != "sound" || !audio)
+    return std::nullopt;
+  for (size_t at = 0; at + 2 <= bytes.size(); at += 2) {
+    int16_t sample;
+    std::memcpy(&sample, bytes.data() + at, sizeof sample);
+    values.push_back(double(sample) / 32768);
+  }
+  return Medium{"audio", soundArguments(audio, values)};
+}
+
+int writeSoft(ModuleOp module, const WeightSource &weights) {
+  Evaluator evaluator(module, weights);
+  auto image = module.lookupSymbol<func::FuncOp>("image"),
+       audio = module.lookupSymbol<func::FuncOp>("audio");
+  std::vector<Medium> inputs;
+  if (mediumList.empty())
+    inputs = madeUpMedia(image, audio);
+  for (const std::string &named : mediumList) {
+    std::optional<Medium> medium = readMedium(named, image, audio);
+    if (!medium) {
+      llvm::errs() << "error: --medium=" << named
+                   << " is nothing that the module takes\n";
+      return 2;
+    }
+    inputs.push_back(*medium);
   }
   std::error_code error;
   llvm::raw_fd_ostream out(softOut, error);

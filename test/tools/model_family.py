@@ -4,6 +4,7 @@ know how they are compiled or checked."""
 import json
 import os
 import random
+import shutil
 
 import numpy as np
 
@@ -129,6 +130,25 @@ def audio_config(r, unified):
             "conv_kernel_size": r.choice([5, 5, 1, 3]), "use_clipped_linears": r.random() < 0.7}
 
 
+def widen(r, name, c):
+    """What released towers have one value of. Pictures become up to 70 soft rows."""
+    if name == "audio":
+        if "hidden_size" in c:
+            c.update(attention_context_left=r.choice([13, 13, 2, 7, 40]), attention_logit_cap=r.choice([50.0, 50.0, 5.0]),
+                     residual_weight=r.choice([0.5, 0.5, 1.0, 0.3]),
+                     subsampling_conv_channels=[r.choice([16, 48, 128]), r.choice([16, 32, 64])])
+        return
+    pool = c["pooling_kernel_size"] = r.choice([1, 2, 3, 3])
+    c["default_output_length"] = 70
+    if "mm_posemb_size" in c:
+        c["mm_posemb_size"] = r.choice([70, 71, 96])
+        return
+    c["head_dim"] = r.choice([c["head_dim"], 40, 64, 72])
+    c["position_embedding_size"] = 70 * pool + r.choice([0, 1, 30])
+    if r.random() < 0.4:
+        c["rope_parameters"] = {"rope_type": "default", "rope_theta": r.choice([30.0, 1000.0, 10000.0])}
+
+
 def vision_tensors(v, hidden):
     """Names, behind "model.", and shapes."""
     if "mm_embed_dim" in v:
@@ -235,7 +255,7 @@ class Model:
         self.shards = r.choice([1, 1, 2, 4])
         self.loud = r.choice([1.0, 1.0, 4.0]) # how far logits reach
         self.seed = seed
-        self.towers = {}
+        self.towers, self.tokenizer = {}, []
         if towers:
             self.add_towers(random.Random(f"towers {seed}"))
 
@@ -257,6 +277,24 @@ class Model:
         for name, list_of in ("vision", vision_tensors), ("audio", audio_tensors):
             if name in self.towers:
                 yield from list_of(self.towers[name], hidden)
+
+    def take_conversation(self, tokenizer):
+        """Has towers of more kinds and the tokenizer of a folder, its size and marks."""
+        r = random.Random(f"conversation {self.seed}")
+        for name, config in self.towers.items():
+            widen(r, name, config)
+        with open(os.path.join(tokenizer, "config.json")) as f:
+            known = json.load(f)
+        self.root.update({key: value for key, value in known.items() if key.endswith(("_token_id", "_token_index"))})
+        self.known = known["text_config"]["vocab_size"] # ids that a tokenizer has
+        vocab = max(r.choice([self.text["vocab_size"], 500, 1030]), self.text["vocab_size"], self.known)
+        more, self.has_blocks = r.choice([0, 0, 5]), r.random() < 0.5
+        for text in self.text, self.root["text_config"]:
+            text["vocab_size"] = vocab
+            text["use_bidirectional_attention"] = "vision" if self.has_blocks else None
+            if text["hidden_size_per_layer_input"]:
+                text["vocab_size_per_layer_input"] = vocab + more
+        self.tokenizer = [os.path.join(tokenizer, name) for name in ("tokenizer.json", "tokenizer_config.json")]
 
     def take_media(self, blocks):
         """The decoder takes rows of media, `blocks`: of images whose rows see each other."""
@@ -322,6 +360,8 @@ class Model:
         dump(folder, "config.json", self.root)
         if self.generation:
             dump(folder, "generation_config.json", self.generation)
+        for path in self.tokenizer:
+            shutil.copy(path, folder)
         self.r.shuffle(entries)
         if self.shards == 1:
             return make_tiny.write(os.path.join(folder, "model.safetensors"), entries)
