@@ -16,6 +16,21 @@ using Tree = nlohmann::ordered_json;
 constexpr size_t kMostBytes = 64u << 20;
 constexpr int kMostDepth = 64;
 
+// Into `root`; BAD_INPUT begins with `called`.
+Status parse_tree(const std::string &text, const char *called, Tree &root) {
+  bool deep = false;
+  auto within = [&](int depth, Tree::parse_event_t, Tree &) {
+    deep |= depth > kMostDepth;
+    return !deep;
+  };
+  root = Tree::parse(text, within, false);
+  if (deep)
+    return failure(BAD_INPUT, "%s nested more than %d deep", called,
+                   kMostDepth);
+  return root.is_discarded() ? failure(BAD_INPUT, "%s no JSON", called)
+                             : Status();
+}
+
 class Reader {
 public:
   Reader(const std::string &source, const std::string &folder,
@@ -140,15 +155,18 @@ Status Reader::calls(const Tree &node, size_t index, Message &message) {
       function = &call;
     ToolCall made = {text(find(call, "id")), text(find(*function, "name")), {}};
     if (const Tree *given = find(*function, "arguments")) {
-      Tree parsed = given->is_string()
-                        ? Tree::parse(given->get<std::string>(), nullptr, false)
-                        : *given;
-      if (parsed.is_discarded())
-        return failure(BAD_INPUT,
-                       "%.200s: "
-                       "message %zu calls '%.60s' with arguments that are no "
-                       "JSON",
-                       source.c_str(), index, made.name.c_str());
+      Tree parsed = *given;
+      if (given->is_string()) {
+        const Status place =
+            failure(BAD_INPUT,
+                    "%.200s: message %zu calls '%.60s' with arguments that "
+                    "are",
+                    source.c_str(), index, made.name.c_str());
+        if (Status s =
+                parse_tree(given->get<std::string>(), place.text, parsed);
+            !s.ok())
+          return s;
+      }
       made.arguments = value(parsed);
     }
     message.tool_calls.push_back(std::move(made));
@@ -207,17 +225,10 @@ Status Reader::run(const Tree &root) {
 
 Status parse_conversation(const std::string &text, const std::string &source,
                           const std::string &folder, Conversation &out) {
-  bool deep = false;
-  auto within = [&](int depth, Tree::parse_event_t, Tree &) {
-    deep |= depth > kMostDepth;
-    return !deep;
-  };
-  Tree root = Tree::parse(text, within, false);
-  if (deep)
-    return failure(BAD_INPUT, "%.200s: is nested more than %d deep",
-                   source.c_str(), kMostDepth);
-  if (root.is_discarded())
-    return failure(BAD_INPUT, "%.200s: is no JSON", source.c_str());
+  Tree root;
+  const Status place = failure(BAD_INPUT, "%.200s: is", source.c_str());
+  if (Status s = parse_tree(text, place.text, root); !s.ok())
+    return s;
   return Reader(source, folder, out).run(root);
 }
 
