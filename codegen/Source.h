@@ -23,6 +23,9 @@ struct SourceTensor {
   SourceType type = SourceType::Other;
   std::string typeName;       // as the file spells it, for messages
   std::vector<int64_t> shape; // canonical
+  // Of the kernel of a convolution, whose shape is that of a vector: its sizes,
+  // (out, in, y, x) or (channels, 1, taps).
+  std::vector<int64_t> kernel;
   const uint8_t *data = nullptr;
   uint64_t bytes = 0;
   int file = 0; // index into TensorSource::files

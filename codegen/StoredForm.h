@@ -16,6 +16,8 @@ struct StoredForm {
   // canonical row has the values of all planes in turn. 3 of a patch: (channel,
   // y, x) in the file, (y, x, channel) canonically.
   int64_t planes = 1;
+  // Of a row: so many pieces of one size, each of which is in planes.
+  int64_t pieces = 1;
   // The first two of three dimensions are exchanged in the file.
   bool exchanged = false;
   // softplus has been applied to every value.
@@ -33,7 +35,8 @@ struct StoredForm {
   }
   // Where value `column` of a row of `n` is in the file's row.
   int64_t storedColumn(int64_t column, int64_t n) const {
-    return column % planes * (n / planes) + column / planes;
+    const int64_t size = n / pieces, at = column % size;
+    return column - at + at % planes * (size / planes) + at / planes;
   }
   // The canonical value of one in the file; no number where there is none.
   double canonical(double value) const {
@@ -50,6 +53,8 @@ struct StoredForm {
     std::string what;
     if (planes > 1)
       what += " in " + std::to_string(planes) + " planes";
+    if (pieces > 1)
+      what += " of each of " + std::to_string(pieces) + " pieces";
     if (exchanged)
       what += " with exchanged dimensions";
     return what + (softplus ? " with softplus applied" : "");

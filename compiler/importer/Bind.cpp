@@ -50,6 +50,7 @@ private:
   std::string whyNoTower(const char *tower) const;
   void noteIgnored();
   Error missing(gemma::WeightOp weight) const;
+  Status checkKernel(const SourceTensor &tensor) const;
   Status use(const SourceTensor &tensor, ArrayRef<int64_t> shape);
   using Parts = std::pair<const SourceTensor *, const SourceTensor *>;
   Parts expertParts(StringRef name) const;
@@ -76,6 +77,31 @@ Error Binder::missing(gemma::WeightOp weight) const {
                    words.describe, source.whyMissing(name));
 }
 
+// The sizes of the kernel of a convolution of that name; none: it is no such.
+static std::vector<int64_t> kernelOf(const ModelConfig &config,
+                                     StringRef name) {
+  if (!config.audio || !config.audio->tower)
+    return {};
+  const AudioConfig &a = *config.audio;
+  if (name.ends_with(".layer0.conv.weight"))
+    return {a.channels[0], 1, 3, 3};
+  if (name.ends_with(".layer1.conv.weight"))
+    return {a.channels[1], a.channels[0], 3, 3};
+  if (name.ends_with(".lconv1d.depthwise_conv1d.weight"))
+    return {a.width, 1, a.taps};
+  return {};
+}
+
+Status Binder::checkKernel(const SourceTensor &tensor) const {
+  const std::vector<int64_t> expected = kernelOf(config, tensor.name),
+                             &got = tensor.kernel.empty() ? tensor.shape
+                                                          : tensor.kernel;
+  if (expected.empty() || got == expected)
+    return Done{};
+  return bad(tensor, "expects shape {} from {}, got {}", shapeText(expected),
+             words.sizes, shapeText(got));
+}
+
 // Whether `tensor` can be a weight of that shape.
 Status Binder::use(const SourceTensor &tensor, ArrayRef<int64_t> shape) {
   if (!sourceWord(tensor.type)) {
@@ -84,6 +110,8 @@ Status Binder::use(const SourceTensor &tensor, ArrayRef<int64_t> shape) {
     error.code = ExitCode::Unsupported;
     return error;
   }
+  if (Status fits = checkKernel(tensor); !fits)
+    return fits;
   // A number is a vector of one.
   const bool isNumber = tensor.shape.empty() && shape == ArrayRef<int64_t>{1};
   if (ArrayRef<int64_t>(tensor.shape) != shape && !isNumber)

@@ -93,18 +93,84 @@ void MappedTensors::stackExperts() {
   found.push_back({"layout", "every expert has tensors of its own"});
 }
 
-// Kernels of convolutions are read whole: what they are made of is a vector.
-static void flattenConvolution(SourceTensor &tensor) {
+namespace {
+
+// How the dimensions of a kernel of 3 x 3 taps follow each other.
+enum class KernelOrder {
+  Torch, // (out, in, y, x), as transformers saves it
+  Mlx,   // (out, y, x, in)
+  Either,
+  Neither,
+};
+
+KernelOrder orderOf(const std::vector<int64_t> &s) {
+  const bool torch = s[2] == 3 && s[3] == 3, mlx = s[1] == 3 && s[2] == 3;
+  return torch && mlx ? KernelOrder::Either
+         : torch      ? KernelOrder::Torch
+         : mlx        ? KernelOrder::Mlx
+                      : KernelOrder::Neither;
+}
+
+bool isConvolution(const SourceTensor &tensor) {
   const std::string_view name = tensor.name;
-  if (towerOf(name) && tensor.shape.size() > 1 &&
-      (name.ends_with("conv.weight") || name.ends_with("conv1d.weight")))
-    tensor.shape = {tensor.elements()};
+  return towerOf(name) && tensor.shape.size() > 1 &&
+         (name.ends_with("conv.weight") || name.ends_with("conv1d.weight"));
+}
+
+void flatten(SourceTensor &tensor, std::vector<int64_t> kernel) {
+  tensor.kernel = std::move(kernel);
+  tensor.shape = {tensor.elements()};
+}
+
+// (channels, taps), with a 1 before or behind the taps or without it: the same
+// bytes.
+void flattenTaps(SourceTensor &tensor) {
+  const std::vector<int64_t> &s = tensor.shape;
+  if (s.size() == 2)
+    return flatten(tensor, {s[0], 1, s[1]});
+  if (s.size() == 3 && (s[1] == 1 || s[2] == 1))
+    flatten(tensor, {s[0], 1, s[1] * s[2]});
+}
+
+} // namespace
+
+// Kernels of convolutions are read whole: what they are made of is a vector.
+// Shapes that fit no order stay, for whoever knows what they should be. That of
+// 3 inputs fits both; then the other kernels tell which one the file has.
+void MappedTensors::flattenConvolutions() {
+  bool torch = false, mlx = false;
+  auto each = [&](auto see) {
+    for (SourceTensor &tensor : all)
+      if (isConvolution(tensor) && tensor.shape.size() == 4)
+        see(tensor, orderOf(tensor.shape));
+  };
+  each([&](const SourceTensor &, KernelOrder order) {
+    torch |= order == KernelOrder::Torch;
+    mlx |= order == KernelOrder::Mlx;
+  });
+  each([&](SourceTensor &tensor, KernelOrder order) {
+    const std::vector<int64_t> s = tensor.shape;
+    if (order == KernelOrder::Either && torch != mlx)
+      order = torch ? KernelOrder::Torch : KernelOrder::Mlx;
+    if (order == KernelOrder::Torch)
+      flatten(tensor, s);
+    if (order != KernelOrder::Mlx)
+      return;
+    tensor.form.planes = 9;
+    tensor.form.pieces = s[0];
+    flatten(tensor, {s[0], s[3], 3, 3});
+  });
+  if (mlx)
+    found.push_back({"layout", "kernels of convolutions lie as MLX stores "
+                               "them, inputs last"});
+  for (SourceTensor &tensor : all)
+    if (isConvolution(tensor) && tensor.shape.size() < 4)
+      flattenTaps(tensor);
 }
 
 void MappedTensors::index() {
   stackExperts();
-  for (SourceTensor &tensor : all)
-    flattenConvolution(tensor);
+  flattenConvolutions();
   byName.clear();
   byName.reserve(all.size());
   for (size_t i = 0; i < all.size(); ++i) {

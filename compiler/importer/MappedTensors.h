@@ -35,6 +35,7 @@ protected:
 
 private:
   void stackExperts();
+  void flattenConvolutions();
   void checkCopy(const SourceTensor &copy, const SourceTensor &first) const;
 
   std::vector<MappedFile> maps;

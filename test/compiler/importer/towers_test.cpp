@@ -9,6 +9,7 @@
 #include "test/compiler/importer/GgufBuilder.h"
 #include "test/compiler/importer/TestFiles.h"
 
+#include <fmt/ranges.h>
 #include <functional>
 #include <nlohmann/json.hpp>
 
@@ -577,6 +578,59 @@ TEST(MediaConfig, NamesInMemory) {
         std::pair{"module.embed_vision.embedding_projection.weight",
                   "embed_vision.embedding_projection.weight"}})
     EXPECT_EQ(canonicalName(other, "model."), canonical);
+}
+
+// Kernels of convolutions by their shapes: "KERNEL; PIECES x PLANES" of each,
+// or its shape where no order fits or several do.
+std::vector<std::string>
+kernels(const std::vector<std::pair<std::string, std::vector<int64_t>>> &list) {
+  const std::string front = "model.audio_tower.";
+  std::string header;
+  size_t at = 0;
+  for (const auto &[name, shape] : list) {
+    size_t bytes = 4;
+    for (int64_t size : shape)
+      bytes *= size_t(size);
+    header += fmt::format("{}\"{}{}\": {{\"dtype\": \"F32\", \"shape\": [{}], "
+                          "\"data_offsets\": [{}, {}]}}",
+                          header.empty() ? "{" : ", ", front, name,
+                          fmt::join(shape, ", "), at, at + bytes);
+    at += bytes;
+  }
+  TemporaryFolder folder;
+  writeText(folder.file("model.safetensors"), safetensors(header + "}", at));
+  std::vector<std::string> warnings, found;
+  auto opened = openCheckpoint(folder.path, warnings);
+  EXPECT_TRUE(opened) << opened.error().message;
+  for (const auto &[name, shape] : list) {
+    const SourceTensor &t = *(*opened)->find("audio_tower." + name);
+    found.push_back(t.kernel.empty()
+                        ? fmt::format("{}", fmt::join(t.shape, " "))
+                        : fmt::format("{}; {} x {}", fmt::join(t.kernel, " "),
+                                      t.form.pieces, t.form.planes));
+  }
+  return found;
+}
+
+TEST(Convolutions, OrdersByShape) {
+  using Found = std::vector<std::string>;
+  const std::string first = "subsample_conv_projection.layer0.conv.weight",
+                    second = "subsample_conv_projection.layer1.conv.weight",
+                    taps = "layers.0.lconv1d.depthwise_conv1d.weight";
+  EXPECT_EQ(kernels({{first, {5, 1, 3, 3}}, {taps, {8, 1, 5}}}),
+            Found({"5 1 3 3; 1 x 1", "8 1 5; 1 x 1"}));
+  EXPECT_EQ(kernels({{first, {5, 3, 3, 1}}, {taps, {8, 5, 1}}}),
+            Found({"5 1 3 3; 5 x 9", "8 1 5; 1 x 1"}));
+  EXPECT_EQ(kernels({{second, {4, 3, 3, 7}}}), Found({"4 7 3 3; 4 x 9"}));
+  // Three inputs: as the other kernel.
+  EXPECT_EQ(kernels({{first, {3, 1, 3, 3}}, {second, {4, 3, 3, 3}}}),
+            Found({"3 1 3 3; 1 x 1", "4 3 3 3; 1 x 1"}));
+  EXPECT_EQ(kernels({{second, {4, 3, 3, 3}}, {first, {3, 3, 3, 1}}}),
+            Found({"4 3 3 3; 4 x 9", "3 1 3 3; 3 x 9"}));
+  // Alone it cannot be told, and others fit no order.
+  EXPECT_EQ(kernels({{second, {4, 3, 3, 3}}}), Found({"4 3 3 3"}));
+  EXPECT_EQ(kernels({{second, {3, 3, 4, 7}}, {taps, {5, 8, 2}}}),
+            Found({"3 3 4 7", "5 8 2"}));
 }
 
 } // namespace
