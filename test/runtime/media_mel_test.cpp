@@ -159,4 +159,8 @@ TEST(StackFrames, FillsTheLastRow) {
   EXPECT_EQ(rows[10], 0);
   EXPECT_EQ(each[4], 1);
   EXPECT_EQ(stack_frames(frames, 0, 2, 3, rows.data(), 6, real), 0);
+  rows.assign(2 * 8, -1); // rows apart
+  EXPECT_EQ(stack_frames(frames, 5, 2, 3, rows.data(), 8, real), 2);
+  EXPECT_EQ(rows, (std::vector<float>{1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 0, 0,
+                                      0, 0}));
 }
