@@ -1,9 +1,9 @@
 // See bench_media.h.
 #include "runtime/app/bench_media.h"
 #include "runtime/app/media_plan.h"
+#include "runtime/app/tower_rows.h"
 #include "runtime/manifest_generated.h"
 #include "runtime/media/mel.h"
-#include "runtime/media/patches.h"
 #include "runtime/media/resize.h"
 #include "runtime/media/sound.h"
 #include "runtime/media/target_size.h"
@@ -100,8 +100,6 @@ MediaBench::MediaBench(Program &program, const MediaTest &test,
 
 Status MediaBench::picture_once() {
   const mf::Medium &m = *medium_of(program.file, "image");
-  const int pool = m.tower() ? m.pool() : 1,
-            side = m.patch() * (m.tower() ? 1 : m.pool());
   media::TargetSize size;
   if (Status s = media::target_size(
           test.height, test.width,
@@ -114,35 +112,19 @@ Status MediaBench::picture_once() {
   if (Status s = media::resize(picture, size.height, size.width, scaled);
       !s.ok())
     return s;
-  const TowerInput input = picture_input(*program.engine);
-  if (Status s =
-          media::make_cells(scaled, side, pool, input.values, input.about);
-      !s.ok())
+  if (Status s = fill_picture(*program.engine, m, scaled); !s.ok())
     return s;
-  in = scaled.height / side * (scaled.width / side);
-  out = in / input.merged;
+  const PictureRows rows = picture_rows(m, scaled);
+  in = rows.patches, out = rows.tokens;
   return encode_picture(*program.engine, in, 0);
 }
 
 Status MediaBench::sound_once() {
   const mf::Medium &m = *medium_of(program.file, "audio");
   const auto count = int64_t(sound.size());
-  std::vector<float> values;
-  if (Status s = m.tower() ? media::log_mel(sound.data(), count, values)
-                           : media::raw_frames(sound.data(), count, values);
-      !s.ok())
+  if (Status s = fill_sound(*program.engine, m, sound.data(), count); !s.ok())
     return s;
-  const TowerInput input = sound_input(*program.engine);
-  // Of log-mel four frames are a row; those that are not real are 0.
-  const int64_t each = m.tower() ? 4 : 1,
-                frames = m.tower() ? media::mel_shape(count).valid
-                                   : media::raw_frame_count(count),
-                real = frames * input.columns / each;
-  in = out = (frames + each - 1) / each;
-  std::fill_n(std::copy_n(values.data(), real, input.values),
-              in * input.columns - real, 0.0f);
-  for (int64_t r = 0; r < in; ++r)
-    input.about[r] = int32_t(std::min(each, frames - r * each));
+  in = out = sound_rows(m, count);
   return encode_sound(*program.engine, in, 0);
 }
 

@@ -1,11 +1,11 @@
 // See medium.h.
 #include "runtime/app/medium.h"
 #include "runtime/app/media_source.h"
+#include "runtime/app/tower_rows.h"
 #include "runtime/manifest_generated.h"
 #include "runtime/media/decode_picture.h"
 #include "runtime/media/decode_sound.h"
 #include "runtime/media/mel.h"
-#include "runtime/media/patches.h"
 #include "runtime/media/resize.h"
 #include "runtime/media/sound.h"
 #include "runtime/media/target_size.h"
@@ -227,25 +227,18 @@ Status Medium::scale(media::Picture &picture) const {
 
 // Soft rows of a picture that has the size for them.
 Status Medium::show(media::Picture &picture) {
-  const mf::Medium &m = facts();
-  const int pool = m.tower() ? m.pool() : 1,
-            side = m.patch() * (m.tower() ? 1 : m.pool());
-  const int64_t rows = picture.height / side * (picture.width / side),
-                made = rows / (pool * pool);
-  found.push_back(made);
+  const PictureRows rows = picture_rows(facts(), picture);
+  found.push_back(rows.tokens);
   if (!engine)
     return {};
-  const TowerInput input = picture_input(*engine);
-  if (Status s = media::make_cells(picture, side, pool, input.values,
-                                   input.stride, input.about);
-      !s.ok())
+  if (Status s = fill_picture(*engine, facts(), picture); !s.ok())
     return s;
   picture = {}; // the tower needs its memory
   Encoding now = encoding();
-  if (Status s = encode_picture(*engine, rows, to); !s.ok())
+  if (Status s = encode_picture(*engine, rows.patches, to); !s.ok())
     return s;
-  to += made;
-  now.finish(rows, made);
+  to += rows.tokens;
+  now.finish(rows.patches, rows.tokens);
   begin = now.end;
   done.push_back(now);
   return {};
@@ -285,22 +278,12 @@ Status Medium::hear() {
                      double(most) / media::kRate);
     count = most;
   }
-  const int64_t frames = m.tower() ? media::mel_shape(count).valid
-                                   : media::raw_frame_count(count, m.columns()),
-                stack = m.tower() ? media::kMelStack : 1;
-  found.push_back((frames + stack - 1) / stack);
-  if (!engine || !frames) // too short for a row: begin and end alone
+  const int64_t rows = sound_rows(m, count);
+  found.push_back(rows);
+  if (!engine || !rows) // too short for a row: begin and end alone
     return {};
-  std::vector<float> values;
-  if (Status s = m.tower() ? media::log_mel(sound.data(), count, values)
-                           : media::raw_frames(sound.data(), count, values,
-                                               m.columns());
-      !s.ok())
+  if (Status s = fill_sound(*engine, m, sound.data(), count); !s.ok())
     return with_name(s);
-  const TowerInput input = sound_input(*engine);
-  const int64_t rows =
-      media::stack_frames(values.data(), frames, input.columns / stack, stack,
-                          input.values, input.stride, input.about);
   Encoding now = encoding();
   if (Status s = encode_sound(*engine, rows, to); !s.ok())
     return with_name(s);
