@@ -27,6 +27,10 @@ struct FileBytes : media::ByteSource {
   FILE *file;
 };
 
+bool is_y4m_magic(const char *bytes, size_t count) {
+  return count >= 9 && !memcmp(bytes, "YUV4MPEG2", 9);
+}
+
 media::Bytes span(const std::string &bytes) {
   return {reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()};
 }
@@ -123,7 +127,7 @@ Status FilmSource::open_file(FILE *opened,
   char magic[10] = {};
   const size_t got = fread(magic, 1, 9, file);
   rewind(file);
-  is_y4m = got == 9 && !memcmp(magic, "YUV4MPEG2", 9);
+  is_y4m = is_y4m_magic(magic, got);
   if (is_y4m) {
     FileBytes source(file);
     media::Y4mReader reader(source);
@@ -158,6 +162,30 @@ Status FilmSource::open_file(FILE *opened,
   return {};
 }
 
+// What comes from `pipe`, in a temporary file that can be read twice.
+static Status keep_pipe(FILE *pipe, FILE *&kept) {
+  kept = tmpfile();
+  bool good = kept;
+  int64_t bytes = 0, most = media::kMostPipeBytes;
+  for (char piece[65536]; good; bytes += int64_t(sizeof piece)) {
+    const size_t n = fread(piece, 1, sizeof piece, pipe);
+    if (!n)
+      break;
+    if (!bytes && !is_y4m_magic(piece, n))
+      most = media::kMostFileBytes;
+    if (bytes + int64_t(n) > most)
+      return failure(BAD_INPUT,
+                     "has more than %lld bytes; send fewer or smaller frames",
+                     (long long)most);
+    good = fwrite(piece, 1, n, kept) == n;
+  }
+  if (!good)
+    return failure(RESOURCES, "cannot keep a film in a temporary file: %s",
+                   strerror(errno));
+  rewind(kept);
+  return {};
+}
+
 Status FilmSource::open(const std::string &film,
                         const media::PictureOptions &options) {
   if (film.starts_with('@'))
@@ -186,20 +214,15 @@ Status FilmSource::open(const std::string &film,
   if (given != stdin && fstat(fileno(given), &facts) == 0 &&
       S_ISREG(facts.st_mode))
     return open_file(given, options);
-  FILE *kept = tmpfile();
-  bool good = kept;
-  for (char piece[65536]; good;) {
-    const size_t n = fread(piece, 1, sizeof piece, given);
-    if (!n)
-      break;
-    good = fwrite(piece, 1, n, kept) == n;
-  }
+  FILE *kept = nullptr;
+  Status s = keep_pipe(given, kept);
   if (given != stdin)
     fclose(given);
-  if (!good)
-    return failure(RESOURCES, "cannot keep a film in a temporary file: %s",
-                   strerror(errno));
-  rewind(kept);
+  if (!s.ok()) {
+    if (kept)
+      fclose(kept);
+    return named(s);
+  }
   return open_file(kept, options);
 }
 

@@ -211,7 +211,7 @@ Status Medium::watch() {
 }
 
 // To the size that the budget allows.
-Status Medium::scale(media::Picture &picture) const {
+Status Medium::scale(media::Picture &picture) {
   const mf::Medium &m = facts();
   const media::SizeRule rule = {m.patch(), m.pool(),
                                 most_part() * m.pool() * m.pool()};
@@ -219,6 +219,18 @@ Status Medium::scale(media::Picture &picture) const {
   if (Status s = media::target_size(picture.height, picture.width, rule, size);
       !s.ok())
     return s;
+  const bool fewer = size.height * size.width < picture.height * picture.width;
+  if (fewer && rowsOf.empty() && found.empty()) // once, of a film the first
+    fprintf(stderr,
+            "note: %s%s has %lld x %lld pixels, of which the model sees %lld x "
+            "%lld (%lld tokens)%s\n",
+            kind == Film ? "a frame of " : "", called.c_str(),
+            (long long)picture.width, (long long)picture.height,
+            (long long)size.width, (long long)size.height,
+            (long long)size.soft_tokens,
+            kind == Picture && most_part() < std::end(media::kBudgets)[-1]
+                ? "; --image-tokens allows more"
+                : "");
   if (engine)
     return media::resize(picture, size.height, size.width, picture);
   picture = {size.height, size.width, {}}; // of no interest but for its size

@@ -75,7 +75,7 @@ private:
   Status watch();
   Status source_bytes(std::string &bytes);
   Status check_same(size_t now);
-  Status scale(media::Picture &picture) const;
+  Status scale(media::Picture &picture);
   Status show(media::Picture &picture);
   media::PictureOptions picture_options() const;
   Status with_name(const Status &status) const;

@@ -14,6 +14,9 @@ inline constexpr int64_t kMostSide = 65535; // pixels
 // Of what is cut into patches, padding included: 192 MiB as f32. The largest
 // budget makes a sixth of it.
 inline constexpr int64_t kMostPatchPixels = int64_t(1) << 24;
+// Of a patch, or of a cell of 8 x 8 of them that is one row: what gemmac
+// compiles.
+inline constexpr int kMostPatchSide = 64 * 8;
 
 // Of a frame of a film: 7680 x 4320 fits.
 inline constexpr int64_t kMostFramePixels = int64_t(1) << 25;
@@ -21,12 +24,15 @@ inline constexpr int64_t kMostFramePixels = int64_t(1) << 25;
 inline constexpr int64_t kMostFrames = int64_t(1) << 20;
 
 // Of all frames of an animated picture together, and of all passes over a
-// picture that comes in many: minutes of work.
-inline constexpr int64_t kMostFilmPixels = int64_t(1) << 35;
+// picture that comes in many: half a minute of work.
+inline constexpr int64_t kMostFilmPixels = int64_t(1) << 33;
 inline constexpr int64_t kMostPassPixels = int64_t(1) << 32;
 
 // Bytes of a file that is decoded, all of it in memory.
 inline constexpr int64_t kMostFileBytes = int64_t(64) << 20;
+// Of a film from a pipe, which waits in a temporary file: ten minutes of 1280 x
+// 720 at 30 frames a second.
+inline constexpr int64_t kMostPipeBytes = int64_t(24) << 30;
 
 // Of a decoded sound, in samples of one channel: 23 minutes at 48 kHz.
 inline constexpr int64_t kMostSamples = int64_t(1) << 26;

@@ -10,8 +10,9 @@ namespace gm::media {
 static Status check_multiples(const Picture &picture, int side, int pool) {
   if (Status s = check_sides(picture.height, picture.width); !s.ok())
     return s;
-  if (side < 1 || side > 64)
-    return failure(USAGE, "expects patches of 1 to 64 pixels, got %d", side);
+  if (side < 1 || side > kMostPatchSide)
+    return failure(USAGE, "expects patches of 1 to %d pixels, got %d",
+                   kMostPatchSide, side);
   if (pool < 1 || pool > 8)
     return failure(USAGE, "expects cells of 1 to 8 patches, got %d", pool);
   const int cell = side * pool;

@@ -3,6 +3,7 @@
 
   accuracy.py tasks MODEL EVAL_FOLDER PROGRAM [PROGRAM]... [--limit N] [--floor POINTS]
   accuracy.py kl EVAL_FOLDER PROGRAM [PROGRAM]... [--limit N] [--most MEAN]
+  accuracy.py media MODEL EVAL_FOLDER PROGRAM [PROGRAM]... [--limit N] [--most MEAN]
 
 tasks  greedy answers to the prompts of answers.jsonl (text kinds), scored with
        expected.jsonl: the whole answer without its thought and stop token must equal
@@ -11,7 +12,9 @@ tasks  greedy answers to the prompts of answers.jsonl (text kinds), scored with
        the first one.
 kl     of the next-token distributions over heldout.txt, chat by chat, each token but
        the first: KL(first || other) in nats, mean, median and 99th percentile, share of equal
-       top tokens, and the ratio of the perplexities. Fails above --most."""
+       top tokens, and the ratio of the perplexities. Fails above --most.
+media  the same over the reference's right answers to the questions about pictures and
+       sounds of media.jsonl, kind by kind, from the files. --limit: the first N of each."""
 import argparse
 import json
 import math
@@ -146,6 +149,31 @@ def kl(a):
     return a.most is None or all(mean <= a.most for mean in means)
 
 
+def media(a):
+    ok = True
+    tasks = [t for t in lines(a.eval, "media.jsonl") if t["model"] == a.model and t["correct"]]
+    with tempfile.TemporaryDirectory() as folder:
+        messages, out = os.path.join(folder, "messages.json"), os.path.join(folder, "logits")
+        for kind in sorted({t["kind"] for t in tasks}):
+            sums = [Sums() for _ in a.programs[1:]]
+            for task in [t for t in tasks if t["kind"] == kind][:a.limit]:
+                said = [*task["messages"], {"role": "assistant", "content": task["expected"]}]
+                with open(messages, "w") as f:
+                    f.write(json.dumps(said).replace('"media/', json.dumps(os.path.abspath(a.eval))[:-1] + "/media/"))
+                found = []
+                for program in a.programs:
+                    run(program, "eval", "--messages", messages, "--logits", out)
+                    file = safetensors.File(out)
+                    ids, want = [int(i) for i in file["input_ids"].reshape(-1)], task["output_ids"]
+                    at = max(i for i in range(len(ids)) if ids[i:i + len(want)] == want)
+                    found.append(log_softmax(file["logits"][at - 1:at - 1 + len(want)]))
+                for total, other in zip(sums, found[1:]):
+                    total.add(found[0], other, np.array(want))
+            means = [total.show(f"{kind}, {os.path.basename(p)}") for total, p in zip(sums, a.programs[1:])]
+            ok &= a.most is None or all(mean <= a.most for mean in means)
+    return ok
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = p.add_subparsers(dest="command", required=True)
@@ -155,8 +183,11 @@ def main():
     k = commands.add_parser("kl")
     k.add_argument("eval"), k.add_argument("programs", nargs="+")
     k.add_argument("--limit", type=int), k.add_argument("--most", type=float)
+    m = commands.add_parser("media")
+    m.add_argument("model"), m.add_argument("eval"), m.add_argument("programs", nargs="+")
+    m.add_argument("--limit", type=int), m.add_argument("--most", type=float)
     a = p.parse_args()
-    ok = tasks(a) if a.command == "tasks" else kl(a)
+    ok = {"tasks": tasks, "kl": kl, "media": media}[a.command](a)
     print("PASS" if ok else "FAIL")
     sys.exit(0 if ok else 1)
 
