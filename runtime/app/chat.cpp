@@ -59,7 +59,7 @@ Syntax Request::syntax() {
        &settings.no_media},
   };
   for (std::vector<Flag> more :
-       {media.flags(), sampling.flags(), machine_flags(machine)})
+       {media.flags(/*piped=*/false), sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }

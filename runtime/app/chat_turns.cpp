@@ -156,6 +156,7 @@ Status Chat::generate(Items items, std::string &answer, End &end) {
   size_t shown = 0;
   Notice thinking("(thinking)");
   Timings timings(items.size());
+  const auto begin = now_ns();
   auto show = [&] {
     thinking.show(splitter.in_thought());
     bool read = write_model_text(std::string_view(answer).substr(shown));
@@ -182,8 +183,12 @@ Status Chat::generate(Items items, std::string &answer, End &end) {
   splitter.flush(answer, thought);
   thinking.show(false);
   write_model_text(answer.substr(shown) + "\n");
-  if (s.ok() && settings.timings)
+  if (s.ok() && settings.timings) {
+    std::vector<Encoding> encoded = media.encodings();
+    std::erase_if(encoded, [&](const Encoding &e) { return e.begin < begin; });
+    print_encodings(encoded);
     timings.print(seed, loaded(*program.engine));
+  }
   held.resize(size_t(generator.length()));
   return s;
 }

@@ -7,11 +7,13 @@
 namespace gm {
 namespace mf = gemmac::manifest;
 
-std::vector<Flag> MediaFlags::flags() {
+std::vector<Flag> MediaFlags::flags(bool piped) {
   std::vector<Flag> flags = {
       {"--image", "", "FILE",
-       "a picture in front of the text (PNG, JPEG, WebP, GIF): a path, - for "
-       "the standard input, a file: or data: URL; may be given again",
+       std::string("a picture in front of the text (PNG, JPEG, WebP, GIF): a "
+                   "path, ") +
+           (piped ? "- for the standard input, " : "") +
+           "a file: or data: URL; may be given again",
        &images},
       {"--audio", "", "FILE",
        "a sound in front of the text (WAV, FLAC, MP3, Ogg Vorbis), likewise",

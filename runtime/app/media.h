@@ -11,7 +11,8 @@ namespace gm {
 struct MediaFlags : MediaStyle {
   std::vector<std::string> images, sounds, films; // as read_media takes them
 
-  std::vector<Flag> flags();
+  // `piped`: the standard input may be one of them.
+  std::vector<Flag> flags(bool piped = true);
   bool any() const {
     return !images.empty() || !sounds.empty() || !films.empty();
   }

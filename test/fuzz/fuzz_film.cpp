@@ -27,8 +27,10 @@ bool is_large(const uint8_t *data, size_t size) {
 
 // Frames whose numbers are multiples of `step`.
 void watch(const std::string &path, int64_t step) {
+  media::PictureOptions options;
+  options.most_pixels = kMostPixelsHere;
   FilmSource film;
-  Status s = film.open(path);
+  Status s = film.open(path, options);
   require(s.ok() == !s.text[0]);
   if (!s.ok())
     return;
@@ -36,8 +38,6 @@ void watch(const std::string &path, int64_t step) {
   std::vector<int64_t> wanted;
   for (int64_t i = 0; i < std::min(film.frames(), kMostFramesHere); i += step)
     wanted.push_back(i);
-  media::PictureOptions options;
-  options.most_pixels = kMostPixelsHere;
   size_t taken = 0;
   s = film.read(wanted, options, [&](media::Picture &picture) -> Status {
     ++taken;
