@@ -43,8 +43,6 @@ TowerSizes tower_sizes(const File &file, const Plan &plan) {
 TowerInput picture_input(Engine &e) {
   const TowerSizes &t = e.towers;
   const int first = t.rows[PATCHES] ? PATCHES : IMAGE;
-  if (!t.rows[IMAGE])
-    return {};
   void *const *io = e.tower[first].ctx.io;
   return {.values = static_cast<float *>(io[GM_IO_pixels]),
           .about = static_cast<int32_t *>(io[GM_IO_position]),
@@ -55,8 +53,6 @@ TowerInput picture_input(Engine &e) {
 }
 
 TowerInput sound_input(Engine &e) {
-  if (!e.towers.rows[AUDIO])
-    return {};
   void *const *io = e.tower[AUDIO].ctx.io;
   return {.values = static_cast<float *>(io[GM_IO_features]),
           .about = static_cast<int32_t *>(io[GM_IO_frames]),
