@@ -152,7 +152,7 @@ void Dots::definePairs(const RowBuffers &x, ImageParam w) {
     Expr first = wide ? x(2 * kk, r) : low(x(kk, r)),
          second = wide ? x(2 * kk + 1, r) : high(x(kk, r));
     Expr sum = (sums(o, p, b, r) + low(a) * first) + high(a) * second;
-    // Halide would add the second product first in some tiles; of strict
+    // Halide 21 adds the second product first in some tiles; of strict
     // numbers fma are made afterwards (HalideKernels.cpp).
     sums(o, p, b, r) = wide ? strict_float(sum) : sum;
     pairs.push_back(RVar());
