@@ -70,7 +70,8 @@ class Conversation:
     """Parts of a message, their files and what the evaluator takes of them."""
 
     def __init__(self, r, folder, model):
-        self.parts, self.media, rng = [], {"image": [], "audio": []}, np.random.default_rng(r.randrange(1 << 30))
+        # media: kind, what the evaluator takes, rows if they are known.
+        self.parts, self.media, rng = [], [], np.random.default_rng(r.randrange(1 << 30))
         kinds = [{"vision": "image", "audio": "audio"}[name] for name in model.towers]
         order = kinds + r.sample(kinds, r.choice([0, 1])) + ["text"] * r.choice([1, 2, 3])
         r.shuffle(order)
@@ -87,13 +88,13 @@ class Conversation:
                     pixels[:side, :side] = r.randrange(256)
                 write_png(path + ".png", pixels)
                 pixels.tofile(path)
-                self.media[kind].append((f"picture,{rows * side},{columns * side},{path}", rows * columns))
+                self.media.append((kind, f"picture,{rows * side},{columns * side},{path}", rows * columns))
                 self.parts.append({"type": "image_url", "image_url": {"url": path + ".png"}})
                 continue
             samples = rng.normal(0, r.choice([30, 3000]), r.choice([500, 3000, 9000, 16000])).astype("<i2")
             write_wav(path + ".wav", samples)
             samples.tofile(path)
-            self.media[kind].append((f"sound,{path}", None))
+            self.media.append((kind, f"sound,{path}", None))
             self.parts.append({"type": "input_audio", "input_audio": {"data": path + ".wav"}})
 
     def write(self, path):
@@ -116,9 +117,8 @@ class Case:
         return os.path.join(self.folder, name)
 
     def reference_soft(self):
-        media = self.conversation.media
         call(["gemma-eval", f"--import={self.checkpoint}", f"--soft={self.path('ref-soft')}",
-              *[f"--medium={named}" for kind in ("image", "audio") for named, _ in media[kind]]])
+              *[f"--medium={named}" for _, named, _ in self.conversation.media]])
         return np.fromfile(self.path("ref-soft"), np.float32).reshape(-1, self.hidden)
 
     # The prompt that `run` made: ids (those of rows of media are that of a place), pairs as --test-media has them, rows.
@@ -132,24 +132,21 @@ class Case:
 
     # Soft rows stand in spans between the marks of their kinds, in the order of the conversation.
     def check_places(self, ids, pairs):
-        root, media = self.model.root, self.conversation.media
+        root = self.model.root
         marks = {"image": ("boi_token_id", "eoi_token_id"), "audio": ("boa_token_id", "eoa_token_id")}
-        first = {"image": 0, "audio": sum(rows for _, rows in media["image"])}
-        at, seen = 0, {"image": 0, "audio": 0}
-        for part in self.conversation.parts:
-            kind = {"image_url": "image", "input_audio": "audio"}.get(part["type"])
-            if not kind:
-                continue
+        at = first = 0
+        for i, (kind, _, count) in enumerate(self.conversation.media):
+            what = f"medium {i} ({kind})"
             begin, end = (root[mark] for mark in marks[kind])
-            expect(begin in ids[at:], f"the prompt has no {kind} {seen[kind]}")
+            expect(begin in ids[at:], f"the prompt has no {what}")
             at = ids.index(begin, at) + 1
             stop = ids.index(end, at)
-            rows, n = pairs[at:stop, 0].tolist(), media[kind][seen[kind]][1]
-            expect(rows == list(range(first[kind], first[kind] + len(rows))), f"{kind} {seen[kind]} has rows {rows}")
-            expect(n is None or len(rows) == n, f"{kind} {seen[kind]} has {len(rows)} rows, expects {n}")
+            rows = pairs[at:stop, 0].tolist()
+            expect(rows == list(range(first, first + len(rows))), f"{what} has rows {rows}")
+            expect(count is None or len(rows) == count, f"{what} has {len(rows)} rows, expects {count}")
             left = list(range(len(rows), 0, -1)) if kind == "image" else [0] * len(rows)
-            expect(pairs[at:stop, 1].tolist() == left, f"{kind} {seen[kind]} has blocks {pairs[at:stop, 1]}")
-            first[kind], seen[kind], at = first[kind] + len(rows), seen[kind] + 1, stop
+            expect(pairs[at:stop, 1].tolist() == left, f"{what} has blocks {pairs[at:stop, 1]}")
+            first, at = first + len(rows), stop
 
     def logits(self, program, run, ids, workers, chunk):
         call([*run, program, "eval", "--tokens", write_ids(self.folder, ids), "--logits", self.path("out"), "-t", str(workers),
