@@ -7,11 +7,11 @@ namespace gemmac::cpu {
 constexpr int64_t maxExperts = 1024, maxTop = 64;
 constexpr int64_t interleave = 32; // rows of gate and up, in turn
 
-WeightRef CpuRecipe::gateAndUp(FlatSymbolRefAttr gate, const WeightRef &down,
+WeightRef CpuRecipe::gateAndUp(FlatSymbolRefAttr gate, FlatSymbolRefAttr down,
                                StringRef name) {
   return c.symbols.merged(KernelSymbols::siblingName(gate, name),
                           c.packing.of(cast<gemma::MatrixUser>(op), gate).parts,
-                          interleave, 2 * down.cols);
+                          interleave, 2 * c.symbols.describe(down).cols);
 }
 
 LogicalResult CpuRecipe::lower(gemma::FfnBlockOp op) {
@@ -19,8 +19,8 @@ LogicalResult CpuRecipe::lower(gemma::FfnBlockOp op) {
   if (op.getBounds())
     return clippedFfn(op);
   WeightRef pre = c.symbols.vector(op.getPreAttr());
+  WeightRef gateUp = gateAndUp(op.getGateAttr(), op.getDownAttr(), "gate_up");
   WeightRef down = c.symbols.matrix(op.getDownAttr());
-  WeightRef gateUp = gateAndUp(op.getGateAttr(), down, "gate_up");
   double eps = op.getEps().convertToDouble();
   Value h = at(op.getH());
   Value x = norm(h, pre, eps, gateUp.act, "mlp_in");
@@ -40,8 +40,9 @@ LogicalResult CpuRecipe::lower(gemma::MoeBlockOp op) {
        postDense = vector(op.getPostDenseAttr()),
        postExperts = vector(op.getPostExpertsAttr()),
        post = vector(op.getPostAttr());
+  WeightRef gateUp =
+      gateAndUp(op.getGateAttr(), op.getDownAttr(), "dense_gate_up");
   WeightRef down = s.matrix(op.getDownAttr()),
-            gateUp = gateAndUp(op.getGateAttr(), down, "dense_gate_up"),
             router = s.matrix(op.getRouterAttr()),
             up = s.merged(op.getGateUp(), op.getGateUpAttr(), interleave),
             expertsDown = s.matrix(op.getExpertsDownAttr());

@@ -65,8 +65,8 @@ private:
              StringRef name, std::optional<Axis> axis = {});
   Value quant(Value x, StringRef act, StringRef name);
   Value linear(Value x, const WeightRef &w, StringRef name);
-  // With as many outputs as `down` has columns.
-  WeightRef gateAndUp(FlatSymbolRefAttr gate, const WeightRef &down,
+  // With as many outputs as the matrix `down` has columns.
+  WeightRef gateAndUp(FlatSymbolRefAttr gate, FlatSymbolRefAttr down,
                       StringRef name);
   Value geglu(Value x, const WeightRef &w);
   void addNorm(Value h, Value y, FlatSymbolRefAttr post,

@@ -216,9 +216,10 @@ LogicalResult CpuRecipe::clippedFfn(gemma::FfnBlockOp op) {
                         "beside them");
   ArrayAttr bounds = op.getBoundsAttr();
   const double eps = op.getEps().convertToDouble();
-  WeightRef down = c.symbols.matrix(op.getDownAttr()),
-            gate = c.symbols.matrix(op.getGateAttr(), down.cols),
-            up = c.symbols.matrix(op.getUpAttr(), down.cols);
+  const int64_t hidden = c.symbols.describe(op.getDownAttr()).cols;
+  WeightRef gate = c.symbols.matrix(op.getGateAttr(), hidden),
+            up = c.symbols.matrix(op.getUpAttr(), hidden),
+            down = c.symbols.matrix(op.getDownAttr());
   Value h = at(op.getH());
   Value x = norm(h, c.symbols.vector(op.getPreAttr()), eps, "f32", "mlp_in");
   Value g = linear(clip(x, bounds, 0, gate.act, "gate_in"), gate, "gate_proj");

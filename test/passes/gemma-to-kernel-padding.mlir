@@ -12,8 +12,8 @@
 //
 // In blocks of 32 the result has 64 columns, of which 16 are zeros, as are those
 // of the matrix that multiplies them.
-// Q8: kernel.weight @l.down q8_0 {{.*}} 64 x 64 pieces {{.*}} cols 0 to 48
 // Q8: kernel.weight @l.gate_up q8_0 {{.*}} 128 x 64 interleave 32 {{.*}} rows 0 to 48
+// Q8: kernel.weight @l.down q8_0 {{.*}} 64 x 64 pieces {{.*}} cols 0 to 48
 // Q8: kernel.call @linear_geglu_q8_q8_0_k64_few{{.*}} -> tensor<?x64xi8, "q8">
 // Q8: kernel.call @linear_q8_q8_0_k64_few
 
