@@ -117,16 +117,20 @@ void arrive(Warp &w, const Instruction &in, u32 mask) {
 /// s: the mbarrier, then its phase (mode 0) or the phase's parity (mode 1).
 void tryWait(Warp &w, const Instruction &in, u32 mask) {
   u32 done = 0;
+  std::vector<MBarrier *> early; // the first try after a copy is in vain
   lanes(mask, [&](int l) {
     MBarrier &b = barrierAt(w, addressOf(w, in, in.s[0], l), l);
-    for (const Copy &copy : b.copies) {
-      w.land(copy, ASYNC, ++w.cta->asyncTime);
+    if (!b.copies.empty() && b.asked) {
+      for (const Copy &copy : b.copies) {
+        w.land(copy, ASYNC, ++w.cta->asyncTime);
+        b.bytes -= copy.bytes;
+      }
       b.gathering.time[ASYNC] = w.cta->asyncTime;
-      b.bytes -= copy.bytes;
-    }
-    if (!b.copies.empty()) {
       b.copies.clear();
+      b.asked = false;
       settle(b);
+    } else if (!b.copies.empty()) {
+      early.push_back(&b);
     }
     bool yes = in.mode ? (b.phase & 1) != (w.rows[size_t(in.s[1])].w[l] & 1)
                        : b.phase != w.rows[size_t(in.s[1])].q[l];
@@ -134,6 +138,8 @@ void tryWait(Warp &w, const Instruction &in, u32 mask) {
       w.clock.join(b.released);
     done |= u32(yes) << l;
   });
+  for (MBarrier *b : early)
+    b->asked = true;
   setPredicate(w, in.d[0], mask, done);
 }
 

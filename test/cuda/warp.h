@@ -45,6 +45,7 @@ struct MBarrier {
   i64 bytes = 0; // still to come
   u64 phase = 0;
   std::vector<Copy> copies;
+  bool asked = false; // somebody tried since; now they may land
   Clock gathering, released;
 };
 
