@@ -89,9 +89,7 @@ TEST_F(Check, SharedBounds) {
                      "st.shared.u32 [%r0], %t;";
   EXPECT_EQ(run(body, 64, 256), "");
   expectReport(body, 3, "4 bytes at offset 252 of 252", 64, 252);
-  expectReport(replaced(body, "st.shared.u32", "st.shared.u64") +
-                   std::string("\n"),
-               3, "misaligned", 64, 512);
+  expectReport(replaced(body, "[%r0], %t", "[%r0+2], %t"), 3, "misaligned");
 }
 
 TEST_F(Check, LocalAndParameterBounds) {
@@ -299,6 +297,11 @@ TEST(Parse, ErrorsNameLineAndText) {
             "k: line 17: not emulated: add.u32 %r0, %r1;");
   EXPECT_EQ(error("mov.u32 %r0, %zz;"),
             "k: line 17: unknown name '%zz': mov.u32 %r0, %zz;");
+  EXPECT_EQ(error("st.global.u64 [%q0], %r0;"),
+            "k: line 17: expects a register of 64 bits: st.global.u64 [%q0], "
+            "%r0;");
+  EXPECT_EQ(error(".reg .b32 %t;"),
+            "line 17: a second definition of '%t', got ';'");
   EXPECT_EQ(error("ld.global.u32 %r0 [%q0];"),
             "line 17: expects ';', got '[%q0];'");
 }

@@ -10,7 +10,7 @@ namespace {
 /// of the thread's word.
 std::vector<u32> run(const std::string &body, u32 ctas = 1, u64 shared = 1024) {
   Buffer<u32> out(ctas * 64, 0);
-  Program p(kernel(1, "mad.lo.u32 %r39, %c, 64, %t;\n"
+  Program p(kernel(1, "mad.lo.u32 %r39, %cta, 64, %t;\n"
                       "mul.wide.u32 %q0, %r39, 4;\n"
                       "add.u64 %q0, %q0, %p0;\n" +
                           body));
@@ -208,7 +208,7 @@ TEST(Order, SeedsGiveEqualResults) {
     settings().seed = seed, settings().threads = threads;
     Buffer<u32> out(1, 0);
     Program p(kernel(1, "mov.u32 %r0, dynamic;\nmad.lo.u32 %r1, %t, 4, %r0;\n"
-                        "mad.lo.u32 %r2, %c, 1000, %t;\n"
+                        "mad.lo.u32 %r2, %cta, 1000, %t;\n"
                         "st.shared.u32 [%r1], %r2;\nmov.u32 %r3, 64;\n"
                         "again:\nbar.sync 0;\n"
                         "setp.ge.u32 %g0, %t, %r3;\n@%g0 bra skip;\n"
@@ -236,7 +236,7 @@ TEST(Order, SeedsShowWhatDependsOnOrder) {
   auto last = [](u64 seed) {
     settings().seed = seed;
     Buffer<u32> out(1, 0);
-    Program p(kernel(1, "st.global.u32 [%p0], %c;"));
+    Program p(kernel(1, "st.global.u32 [%p0], %cta;"));
     p.run("k", 50, 32, {out.address});
     settings().seed = 0;
     return out[0];

@@ -147,6 +147,8 @@ int Decoder::row(const Operand &o, int bytes) {
   if (o.kind == Operand::Reg) {
     if (!bytesOf(o))
       fail("expects a register that is no predicate");
+    if (bytes == 8 && bytesOf(o) < 8)
+      fail("expects a register of 64 bits");
     return rows.registers[size_t(o.reg)];
   }
   if (o.kind == Operand::Name) {
@@ -218,7 +220,7 @@ void Decoder::address(size_t n) {
   }
   if (in.space == Space::Const) // lies with the global variables
     in.space = Space::Global;
-  in.s[in.ss++] = row(base, 8);
+  in.s[in.ss++] = row(base, in.narrow ? 4 : 8);
 }
 
 i64 Decoder::otherAddress(size_t n, bool narrow) {

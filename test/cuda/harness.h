@@ -75,7 +75,7 @@ struct Buffer {
 };
 
 /// Lines of a kernel `k` of N 64-bit parameters in %p0.. (the first line of
-/// BODY is line 17 + N); %t is the thread, %c the CTA, %f %r %q %h %g are
+/// BODY is line 17 + N); %t is the thread, %cta the CTA, %f %r %q %h %g are
 /// registers of 32, 32, 64, 16 bits and predicates.
 inline std::string kernel(int params, const std::string &body) {
   std::string s = ".version 8.0\n.target sm_80\n.address_size 64\n"
@@ -83,9 +83,9 @@ inline std::string kernel(int params, const std::string &body) {
                   ".visible .entry k(";
   for (int i = 0; i < params; ++i)
     s += std::string(i ? ", " : "") + ".param .u64 k_" + std::to_string(i);
-  s += ")\n{\n.reg .b64 %p<8>;\n.reg .b32 %t, %c;\n.reg .b32 %f<40>;\n"
+  s += ")\n{\n.reg .b64 %p<8>;\n.reg .b32 %t, %cta;\n.reg .b32 %f<40>;\n"
        ".reg .b32 %r<40>;\n.reg .b64 %q<40>;\n.reg .b16 %h<40>;\n"
-       ".reg .pred %g<16>;\nmov.u32 %t, %tid.x;\nmov.u32 %c, %ctaid.x;\n";
+       ".reg .pred %g<16>;\nmov.u32 %t, %tid.x;\nmov.u32 %cta, %ctaid.x;\n";
   for (int i = 0; i < params; ++i) {
     std::string n = std::to_string(i);
     s += "ld.param.u64 %p" + n + ", [k_" + n + "];\n";
@@ -144,12 +144,12 @@ void expectValues(const std::string &statements, F f, int seed = 1) {
   };
   declare("d", sizeof(R)), declare("a", sizeof(A));
   declare("b", sizeof(B)), declare("c", sizeof(C));
-  body += ".reg .pred %p, %q;\nmad.lo.u32 %t, %c0, %ntid.x, %t;\n";
+  body += ".reg .pred %p, %q;\nmov.u32 %r0, %ntid.x;\n"
+          "mad.lo.u32 %t, %cta, %r0, %t;\n";
   auto at = [&](int param, size_t bytes) {
     return "mul.wide.u32 %q0, %t, " + std::to_string(bytes) +
            ";\nadd.u64 %q0, %q0, %p" + std::to_string(param) + ";\n";
   };
-  body.replace(body.find("%c0"), 3, "%ctaid.x");
   body += at(1, sizeof(A)) + "ld.global." + suffix(sizeof(A)) + " %a, [%q0];\n";
   body += at(2, sizeof(B)) + "ld.global." + suffix(sizeof(B)) + " %b, [%q0];\n";
   body += at(3, sizeof(C)) + "ld.global." + suffix(sizeof(C)) + " %c, [%q0];\n";

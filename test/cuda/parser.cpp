@@ -283,7 +283,8 @@ void Parser::declareRegisters() { // .reg .b32 %r<5>; .reg .pred p, q;
   if (bytes < 0)
     lex.fail("expects a type instead of '" + type + "'");
   auto add = [&](const std::string &name) {
-    scopes.back().registers[name] = int(f->registers.size());
+    if (!scopes.back().registers.emplace(name, f->registers.size()).second)
+      lex.fail("a second definition of '" + name + "'");
     f->registers.push_back({name, bytes});
   };
   do {
