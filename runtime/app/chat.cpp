@@ -81,13 +81,13 @@ Status Request::check() {
 }
 
 const char commands_help[] =
+    "/reset   forget the conversation (a system turn stays) and media that "
+    "wait\n"
+    "/drop    forget the oldest turns, until half of the context is free\n"
     "/image FILE, /audio FILE, /video FILE\n"
     "         put a picture, a sound or a film in front of the next message; "
     "may be given\n"
     "         again, FILE as for the flags of these names\n"
-    "/reset   forget the conversation (a system turn stays) and media that "
-    "wait\n"
-    "/drop    forget the oldest turns, until half of the context is free\n"
     "/quit    end; so do /exit, /bye and the end of the input (Ctrl-D)\n"
     "/help    print this\n"
     "Lines between \"\"\" and \"\"\" are one turn; so is what is pasted.\n"

@@ -94,6 +94,8 @@ def prepare():
     os.makedirs("film", exist_ok=True)
     for i in range(5):
         shutil.copy(media("image", i + 5), f"film/{i}.png")
+    with open(media("image", 3), "rb") as whole, open("cut.png", "wb") as f:
+        f.write(whole.read(300))
 
 
 TALK = [([("image", media("image", 3))], WHAT), ([], WHAT), ([("audio", media("audio", 0))], "Transcribe the audio."),
@@ -204,8 +206,6 @@ def check_again():
 
 
 def check_refusals():
-    with open("cut.png", "wb") as f:
-        f.write(open(media("image", 3), "rb").read(300))
     for code, words, line in (
             (3, ["'none.png'", "No such file"], "/image none.png"), (3, ["cut.png"], "/image cut.png"),
             (3, ["talk.json"], "/audio talk.json"), (2, ["/image expects a file"], "/image"),
