@@ -214,7 +214,7 @@ struct ChooseFormats : impl::ChooseFormatsBase<ChooseFormats> {
       const Format &format = formatOf(chosen.format);
       ++(format.isQuantized() ? quantized : plain);
       // A tower's products have many rows: widened weights cost nothing there,
-      // and no machine makes more products of bf16 pairs than of f32.
+      // and vectors of no target make more products of bf16 pairs than of f32.
       const bool isWide = format.isQuantized()
                               ? wide && roles.has(weight, MatrixRole::Head)
                               : roles.ofTower(weight);

@@ -142,18 +142,19 @@ def ChooseFormats : GemmacPass<"gemma-choose-formats"> {
     q8_0, with `requantize` those of 4 bits as q4_0; `bf16`; `f32`; `q8` (q8_0; a
     q4_0 source stays); `q4` (q4_bf; q8_0 for embedding
     and head, for the table and the matrices of per-layer inputs, and for k and v
-    where they are at most a sixteenth of what a token reads; a q4_0 source
-    stays). `quant-map` names a file with a format for each name (QuantMap.h) that
-    goes before `quant`. A matrix that its format cannot hold (k
-    no multiple of 32, or a table whose layers are no multiple of 32 columns) is
-    bf16. Vectors, scalars and the router are
+    where they are at most a sixteenth of what a token reads, and for towers; a
+    q4_0 source stays). `quant-map` names a file with a format for each name (QuantMap.h) that
+    goes before `quant`. A matrix that its format cannot hold (k no multiple of
+    32, but for the last one of a gated MLP, which is padded; a table whose layers
+    are no multiple of 32 columns) is bf16, and so are tables of positions of
+    towers and what multiplies positions. Vectors, scalars and the router are
     f32. Matrices that are stored as one have the most exact format of theirs
     (f32, bf16, q8_0, q4_0, q4_bf), and those that share a rounded activation,
     its. Caches are f32 with `quant=f32` and otherwise bf16, unless `cache-type`
     says so (q8: 8-bit codes with scales per key; queries and weights are rounded
     alike). Quantised matrices multiply int8 activations, but a head in q8_0 of a
     model without matrices of 4 bits f32 ones (rounded to 16 bits inside the
-    product). Remarks name every matrix with its format and the reason.
+    product). Those in bf16 multiply bf16 activations, in a tower f32 ones. Remarks name every matrix with its format and the reason.
 
     ```mlir
     gemma.weight @l0.q from "layers.0.self_attn.q_proj.weight" : tensor<64x48xf32>

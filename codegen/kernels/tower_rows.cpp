@@ -102,8 +102,7 @@ TileKernel buildLayerNorm(const KernelSpec &spec,
   Func first("first");
   first() = x(0);
   first.compute_root().store_in(MemoryType::Stack);
-  // Strictly so: a sum of the values less 64 times the first is the same only
-  // without rounding.
+  // Strictly so: sum(x) - k first would be the same without rounding alone.
   auto shifted = [&](Expr j) { return strict_float(x(j) - first()); };
   Func sum = rowSum(rows.tile, rows.k, shifted);
   Func mean("mean");

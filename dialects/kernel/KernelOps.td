@@ -160,6 +160,9 @@ def WeightOp : Kernel_Op<"weight", [Symbol, HasParent<"::mlir::ModuleOp">,
     `stack` of them one after the other (experts). Its rows are the rows of the
     `pieces` in order. With `interleave 32` the two pieces alternate in blocks of
     32 rows, each padded to a multiple of 32 with zero rows (gate and up).
+    Of a quantised format `rows` and `cols` may be those of the pieces rounded up
+    to a block: the rest is zeros, which the results and activations of a gated
+    MLP that is no multiple of 32 wide have, too.
     Every matrix is padded with zeros as its layout says; `bytes` is the packed
     size. After plan, `offset` is the position in the weight section.
 

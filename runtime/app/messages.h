@@ -26,10 +26,9 @@ struct Conversation {
 
 // `text`: a list of messages, or an object with `messages` and, if there are
 // any, `tools` and `enable_thinking`. Content is a text or a list of parts of
-// type text, image_url, image, input_audio, audio, video_url or video. A
-// medium is a URL, base64
-// text or a path, relative to `folder` ("": to where the program runs). Errors
-// name the message and what was found.
+// type text, image_url, image, input_audio, audio, video_url or video. A medium
+// is a URL, base64 text or a path, relative to `folder` ("": to where the
+// program runs). Errors name the message and what was found.
 Status parse_conversation(const std::string &text, const std::string &source,
                           const std::string &folder, Conversation &out);
 // Of a file; "-" is the standard input.
