@@ -35,6 +35,16 @@ Value CpuRecipe::ioArg(Io io) {
       .getResult(0);
 }
 
+// Devices compute nothing once per worker.
+static Axis defaultAxis(const Family &family, RowClass rows, Device device) {
+  const std::vector<Axis> &axes = family.axesOf(rows);
+  if (device == Device::Cpu)
+    return axes.front();
+  if (llvm::is_contained(axes, Axis::Rows))
+    return Axis::Rows;
+  return axes.front() == Axis::All ? Axis::One : axes.front();
+}
+
 ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
   OpBuilder &b = c.builder;
   KernelSpec spec = {what.family, c.rows, what.constants};
@@ -44,8 +54,9 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
     isRefused = true;
   }
   const Family &family = *findFamily(what.family);
-  CallShape shape = {family, spec.constants,
-                     axis.value_or(family.axesOf(c.rows).front())};
+  CallShape shape = {
+      family, spec.constants,
+      axis.value_or(defaultAxis(family, c.rows, c.symbols.target.device))};
   for (Value input : what.inputs)
     shape.inputs.push_back(columns(input));
   SmallVector<Attribute> weights;
@@ -192,7 +203,7 @@ LogicalResult CpuRecipe::lower(gemma::RmsNormOp op) {
         "and the size of its rows");
   bool leaves = llvm::any_of(op->getUsers(), llvm::IsaPred<func::ReturnOp>);
   std::optional<Axis> axis;
-  if (leaves && c.few())
+  if (leaves && c.few() && c.symbols.target.device == Device::Cpu)
     axis = Axis::One;
   c.values.map(op.getResult(),
                norm(at(op.getX()), c.symbols.vector(op.getWeightAttr()),

@@ -45,6 +45,7 @@ bool isInTiles(OpOperand &use) {
 const Recipe &recipeFor(const Target &target) {
   switch (target.device) {
   case Device::Cpu:
+  case Device::Cuda:
     return cpuRecipe;
   }
   llvm_unreachable("all devices handled");

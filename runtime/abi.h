@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Version of this file, manifest.fbs and tokenizer_blob.h together. */
-#define GM_ABI 7
+#define GM_ABI 8
 
 enum {
   GM_PAGE_KEYS = 64,   /* keys of a cache page */
@@ -176,6 +176,13 @@ typedef struct gm_ctx {
   /* Called in front of every kernel call with its index in gm_program::call,
    * and at a segment's end with -1: for measurements; never null. */
   void (*mark)(struct gm_ctx *, int32_t worker, int32_t call);
+  /* Programs for devices alone, whose segments call it instead of kernels (and
+   * no barrier: launches run one after the other): runs `units` times the
+   * run-time factor of the axis units of gm_program::kernel[kernel]; `kind` as
+   * of the caches, of axis splits. `parameters`: 8 bytes each, addresses as of
+   * this context; of gm_ctx it is the context's own address. */
+  void (*launch)(struct gm_ctx *, int32_t kernel, int32_t axis, int32_t kind,
+                 int32_t units, const uint64_t *parameters);
 } gm_ctx;
 
 typedef void gm_segment(gm_ctx *, int32_t worker);
@@ -209,6 +216,32 @@ typedef struct gm_call {
   int32_t on;   /* offset in gm_program::names: the weight or cache, or "" */
 } gm_call;
 
+/* A kernel of a device: an entry of the images called
+ * gm_program::kernel_names + name with `parameters` parameters, of which bit i
+ * of `addresses` says that number i is an address (8 bytes), else it is an i32.
+ * The thread block (x, y) of `threads` threads and `shared` bytes of dynamic
+ * shared memory computes units [x * units, (x + 1) * units) of those launched,
+ * of rows [y * rows, (y + 1) * rows) or, `rows` being 0, of all rows, and there
+ * is no y but 0. Blocks may be launched beyond the last unit and row of the
+ * step: they do nothing. */
+typedef struct gm_kernel {
+  int32_t name, threads, shared, units, rows, parameters;
+  uint64_t addresses;
+} gm_kernel;
+
+/* All kernels in one form: PTX, a text that ends in 0 (sm 0), or the machine
+ * code of compute capability sm / 10. */
+typedef struct gm_image {
+  int32_t sm;
+  int64_t bytes;
+  const uint8_t *data;
+} gm_image;
+
+/* What kernels of a device get as gm_ctx: the numbers of the step. */
+typedef struct gm_numbers {
+  int32_t abi, workers, rows, max_rows, max_splits, tiles, splits[2];
+} gm_numbers;
+
 /* One of GM_SEGMENT_LIST. `few` computes up to GM_FEW_ROWS rows and is the
  * faster one up to few_rows; `many` any number up to the context's max_rows.
  * Both give the same bits. */
@@ -225,6 +258,11 @@ typedef struct gm_program {
   const gm_call *call;
   const gm_work *work;
   const char *names;
+  /* Of programs for devices; else 0 and null. */
+  int32_t kernels, images;
+  const gm_kernel *kernel;
+  const gm_image *image;
+  const char *kernel_names; /* gm_kernel::name is an offset in them */
 } gm_program;
 
 /* The one symbol that generated code defines for the runtime. */

@@ -217,10 +217,12 @@ static Family withBlocks(Family family) {
 static std::vector<Family> makeFamilies() {
   namespace c = constants;
   const Access own = Access::Own, any = Access::Any;
-  const std::vector<Axis> all = {Axis::All}, one = {Axis::One},
-                          rows = {Axis::Rows}, blocks = {Axis::Blocks},
-                          tiles = {Axis::Tiles}, splits = {Axis::Splits},
-                          none = {}, allOrOne = {Axis::All, Axis::One};
+  // Of several the first is that of CPUs; devices have rows, else one.
+  const std::vector<Axis> all = {Axis::All, Axis::Rows},
+                          one = {Axis::One, Axis::Rows}, rows = {Axis::Rows},
+                          blocks = {Axis::Blocks}, tiles = {Axis::Tiles},
+                          splits = {Axis::Splits}, none = {},
+                          allOrOne = {Axis::All, Axis::One, Axis::Rows};
   const bool optional = true;
   std::vector<Family> families = {
       //---- rows in, rows out
@@ -444,7 +446,7 @@ static std::vector<Family> makeFamilies() {
        .constants = {c::experts, c::top},
        .inputs = {{"ids", any, "i32", top}},
        .results = {{"order", "i32", top, any}},
-       .axes = {all, one}},
+       .axes = {{Axis::All, Axis::One}, {Axis::One}}},
       {.name = "experts_up",
        .summary =
            "linear_geglu of every pair q = order[i] with the stack member "

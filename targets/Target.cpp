@@ -23,6 +23,18 @@ bool runsHere(const Target &target) {
                      });
 }
 
+Target hostOf(const Target &target) {
+  if (target.device == Device::Cpu)
+    return target;
+  Target host;
+  host.name = target.name;
+  host.triple = "x86_64-unknown-linux-gnu";
+  host.arch = target.arch;
+  host.cpu = "x86-64";
+  host.tune = "x86-64-v3";
+  return host;
+}
+
 std::string llvmFeatures(const Target &target) {
   std::string text;
   for (const std::string &feature : target.features)

@@ -9,7 +9,9 @@
 namespace gemmac {
 
 // Which recipe makes kernel calls of fused ops (passes/Recipes.h).
-enum class Device { Cpu };
+// Cpu: segments run as SPMD functions on threads; Cuda: they launch kernels on
+// an NVIDIA card, through its driver.
+enum class Device { Cpu, Cuda };
 
 // The int8 dot product: u8 x i8 by fours into i32 (VNNI), i8 x i8 by fours
 // into i32 (sdot), u8 x i8 by pairs into saturated i16 (vpmaddubsw).
@@ -49,8 +51,11 @@ struct Target {
   Device device = Device::Cpu;
   std::string name;    // "x86-avx512", as in --target=
   std::string summary; // one line for --list-targets
-  std::string triple;  // of generated code
-  std::string arch;    // runtime-<arch>.o that programs are linked with
+  std::string triple;  // of kernels; of all code on CPUs
+  std::string arch;    // folder of the runtime that programs are linked with
+  // Of CUDA: the compute capability that kernels are made for, 80 of 8.0; later
+  // ones run them, too.
+  int32_t sm = 0;
   // The least CPU of the architecture, and every feature above it that code may
   // use, implied ones included (LLVM's names). From this one list follow what
   // LLVM and clang generate for kernels and C++ bodies, what programs ask of
@@ -77,6 +82,9 @@ struct Target {
 const std::vector<Target> &targets();
 // What programs for the target ask of their machine, asked of this one.
 bool runsHere(const Target &target);
+// What the code around kernels is made for: `target` itself, or the least CPU
+// of the machine that a device is in.
+Target hostOf(const Target &target);
 // "+a,+b": the features as LLVM wants them.
 std::string llvmFeatures(const Target &target);
 // nullptr if there is none of that name. "host" is the best target that this

@@ -14,6 +14,9 @@ int main(int argc, char **argv) {
   printf("--target=%s\n", target->triple.c_str());
   printf("'-DGM_MACHINE=\"codegen/kernels/machines/%s.h\"'\n",
          target->machine.c_str());
+  if (target->device == gemmac::Device::Cuda)
+    printf("-Xclang\n-target-cpu\n-Xclang\n%s\n-DGM_SM=%d\n",
+           target->cpu.c_str(), target->sm);
   for (const std::string &feature : target->features)
     printf("-Xclang\n-target-feature\n-Xclang\n+%s\n", feature.c_str());
 }
