@@ -278,6 +278,13 @@ TEST(Convert, Integers) {
                          [](u32 a, u32, u32) { return u64(i64(i32(a))); });
   expectValues<u32, u16>("cvt.s32.s8 %d, %a;",
                          [](u16 a, u32, u32) { return u32(i32(i8(a))); });
+  // Of wider registers the low bits are taken.
+  expectValues<u64, u64>("cvt.s64.s8 %d, %a;",
+                         [](u64 a, u32, u32) { return u64(i64(i8(a))); });
+  expectValues<u32, u64>("cvt.u32.u16 %d, %a;",
+                         [](u64 a, u32, u32) { return u32(u16(a)); });
+  expectValues<float, u64>("cvt.rn.f32.s16 %d, %a;",
+                           [](u64 a, u32, u32) { return float(i16(a)); });
   expectValues<u32, i32>("cvt.sat.s8.s32 %d, %a;", [](i32 a, u32, u32) {
     return u32(std::clamp(a, -128, 127));
   });

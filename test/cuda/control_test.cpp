@@ -202,6 +202,26 @@ TEST(Memory, VectorsExtensionsAndGenericAddresses) {
     EXPECT_EQ(got[t], u32(-128) + 0x80ff + ~t + 1 + u32(i32(i16(0x80ff))));
 }
 
+TEST(Memory, StoresTakeTheLowBitsOfWiderRegisters) {
+  std::vector<u32> got =
+      run("cvt.u64.u32 %q1, %t;\nadd.u64 %q1, %q1, 0x1234500;\n"
+          "add.u64 %q2, %q1, %q1;\n"
+          "st.global.b8 [%q0], %q1;\n"
+          "st.global.b16 [%q0+2], %q2;");
+  for (u32 t = 0; t < 64; ++t)
+    EXPECT_EQ(got[t], t | (2 * (0x1234500 + t) << 16)) << t;
+}
+
+TEST(Control, PredicatesFromNumbers) {
+  std::vector<u32> got = run("mov.pred %g0, -1;\nmov.pred %g1, 0;\n"
+                             "selp.u32 %r0, 1, 0, %g0;\n"
+                             "selp.u32 %r1, 1, 0, %g1;\n"
+                             "mad.lo.u32 %r0, %r0, 10, %r1;\n"
+                             "st.global.u32 [%q0], %r0;");
+  for (u32 t = 0; t < 64; ++t)
+    EXPECT_EQ(got[t], 10u) << t;
+}
+
 TEST(Order, SeedsGiveEqualResults) {
   // A tree in shared memory with barriers, and one atomic per CTA.
   auto result = [](u64 seed, int threads) {

@@ -149,6 +149,8 @@ int Decoder::row(const Operand &o, int bytes) {
       fail("expects a register that is no predicate");
     if (bytes == 8 && bytesOf(o) < 8)
       fail("expects a register of 64 bits");
+    if (bytes && bytes < 8 && bytesOf(o) == 8)
+      fail("expects no register of 64 bits");
     return rows.registers[size_t(o.reg)];
   }
   if (o.kind == Operand::Name) {
@@ -190,6 +192,20 @@ void Decoder::source(size_t n, int bytes) {
     return one(o);
   for (const Operand &x : o.list)
     one(x);
+}
+
+void Decoder::lowSource(size_t n, int bytes) {
+  const Operand &o = operand(n);
+  const bool isVector = o.kind == Operand::Vector;
+  size_t wide = 0, all = isVector ? o.list.size() : 1;
+  for (size_t i = 0; i < all; ++i) {
+    const Operand &x = isVector ? o.list[i] : o;
+    wide += x.kind == Operand::Reg && bytesOf(x) == 8;
+  }
+  in.low = bytes < 8 && wide;
+  if (in.low && wide != all)
+    fail("expects registers of one size");
+  source(n, in.low ? 8 : bytes);
 }
 
 void Decoder::operands(int bytes) {

@@ -54,6 +54,8 @@ public:
   /// Appends results and sources; a vector appends its elements.
   void result(size_t n);
   void source(size_t n, int bytes);
+  /// The same where registers may be wider than BYTES: of 64 bits `in.low`.
+  void lowSource(size_t n, int bytes);
   /// All operands: the first is the result, all of BYTES.
   void operands(int bytes);
   /// Predicates.

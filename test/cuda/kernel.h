@@ -44,6 +44,7 @@ struct Instruction {
   bool negated = false;
   bool whole = false;  // a fault when lanes of the warp are elsewhere
   bool narrow = false; // the address is 32 bits
+  bool low = false;    // sources are the low bits of registers of 64
   bool polls = false;  // a loop of these waits for somebody
   bool sync = false;   // ordered by itself: no race
   Space space = Space::Generic;

@@ -22,6 +22,15 @@ inline T get(const Row &r, int lane) {
     return std::bit_cast<T>(u8(r.w[lane]));
 }
 
+/// Of a source that Decoder::lowSource appended.
+template <class T>
+inline T getLow(const Instruction &in, const Row &r, int lane) {
+  if constexpr (sizeof(T) < 8)
+    if (in.low)
+      return T(r.q[lane]);
+  return get<T>(r, lane);
+}
+
 /// Narrow values are extended to 32 bits, by their sign if they have one.
 template <class T>
 inline void set(Row &r, int lane, T v) {

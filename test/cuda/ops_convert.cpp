@@ -96,7 +96,7 @@ void floatToInteger(Warp &w, const Instruction &in, u32 mask) {
 template <class To, class T>
 void integerToFloat(Warp &w, const Instruction &in, u32 mask) {
   lanes(mask, [&](int l) {
-    T x = get<T>(w.rows[size_t(in.s[0])], l);
+    T x = getLow<T>(in, w.rows[size_t(in.s[0])], l);
     Row &d = w.rows[size_t(in.d[0])];
     if (std::is_same_v<To, F32> && in.mode == 0)
       set<float>(d, l, float(x));
@@ -109,7 +109,7 @@ template <class To, class From, bool SAT>
 void integerToInteger(Warp &w, const Instruction &in, u32 mask) {
   using Limits = std::numeric_limits<To>;
   lanes(mask, [&](int l) {
-    From x = get<From>(w.rows[size_t(in.s[0])], l);
+    From x = getLow<From>(in, w.rows[size_t(in.s[0])], l);
     To y = To(x);
     if (SAT && std::cmp_less(x, Limits::min()))
       y = Limits::min();
@@ -170,7 +170,13 @@ Execute *decodeConvert(Decoder &d) {
   bool sat = d.take("sat");
   if (sat)
     d.in.mode2 |= SATURATE;
-  d.operands(typeBytes(from));
+  d.result(0);
+  if (typeBytes(to) < 8 && d.bytesOf(d.operand(0)) == 8)
+    d.fail("a result is emulated in registers of its size alone");
+  if (isFloat(from))
+    d.source(1, typeBytes(from));
+  else
+    d.lowSource(1, typeBytes(from));
   if (isFloat(to) && isFloat(from))
     return byFloat(to, [&]<class To>() {
       return byFloat(from, [&]<class From>() -> Execute * {

@@ -27,7 +27,7 @@ void store(Warp &w, const Instruction &in, u32 mask) {
     u8 *p = w.access(addressOf(w, in, in.s[0], l), bytes, in.space, l, true);
     M values[8];
     for (int n = 0; n < in.vector; ++n)
-      values[n] = get<M>(w.rows[size_t(in.s[size_t(1 + n)])], l);
+      values[n] = getLow<M>(in, w.rows[size_t(in.s[size_t(1 + n)])], l);
     memcpy(p, values, bytes);
   });
   if (in.space != Space::Local)
@@ -98,7 +98,7 @@ Execute *decodeMemory(Decoder &d) {
   if (op == "st") {
     d.in.polls = false;
     d.address(0);
-    d.source(1, bytes);
+    d.lowSource(1, bytes);
     if (d.in.ss != 1 + d.in.vector)
       d.fail("expects " + std::to_string(d.in.vector) + " values");
     return byInteger(type,
