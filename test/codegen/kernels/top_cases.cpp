@@ -15,7 +15,7 @@ using Top = void (*)(const float *, const uint32_t *, float *, int32_t *,
 using TopMerge = void (*)(const float *, const int32_t *, int32_t *, float *,
                           int32_t, int32_t, int32_t, int32_t);
 
-enum class Logits { Random, Ascending, Equal, Few, WithNan };
+enum class Logits { Random, Ascending, Equal, Few, WithNan, Clustered };
 
 Array<float> makeLogits(Logits kind, int rows, int vocab, int stride) {
   Random random(vocab + int(kind));
@@ -37,6 +37,9 @@ Array<float> makeLogits(Logits kind, int rows, int vocab, int stride) {
         break;
       case Logits::WithNan:
         x = i % 3 ? x : notANumber;
+        break;
+      case Logits::Clustered: // half of the threads of a device have them all
+        x += i % 128 < 64 ? 100 : 0;
         break;
       }
       g[size_t(r) * stride + i] = x;
@@ -96,23 +99,36 @@ std::string runTop(const Lookup &find, Logits kind, int rows, int vocab,
     top(g.data(), masked ? mask.data() : nullptr, values.as<float>(),
         ids.as<int32_t>(), rows, vocab, stride, parts, a, b);
   merge(values.as<float>(), ids.as<int32_t>(), topIds.as<int32_t>(),
-        topValues.as<float>(), rows, parts, 0, 1);
+        topValues.as<float>(), rows, parts, 0, rows);
+  auto bits = [&](int r) {
+    return masked ? &mask[size_t(r) * words] : nullptr;
+  };
+  // CPUs leave all parts of a call in its first, devices have them apart.
+  auto checkParts = [&](bool isApart) -> std::string {
+    for (int r = 0; r < rows; ++r)
+      for (int u = 0; u < parts; ++u) {
+        int end = isApart          ? u + 1
+                  : u == parts / 3 ? parts
+                  : u == 0         ? parts / 3
+                                   : u;
+        int from = int(int64_t(u) * vocab / parts),
+            to = int(int64_t(end) * vocab / parts);
+        size_t at = (size_t(r) * parts + u) * GM_TOP;
+        std::string e =
+            check("top", r, sorted(&g[size_t(r) * stride], bits(r), from, to),
+                  ids.as<int32_t>() + at, values.as<float>() + at);
+        if (!e.empty())
+          return e;
+      }
+    return "";
+  };
+  if (std::string e = checkParts(false); !e.empty())
+    if (std::string other = checkParts(true); !other.empty())
+      return e + ", or apart: " + other;
   for (int r = 0; r < rows; ++r) {
-    const float *logits = &g[size_t(r) * stride];
-    const uint32_t *bits = masked ? &mask[size_t(r) * words] : nullptr;
-    for (int u = 0; u < parts; ++u) { // the others of a call are empty
-      int end = u == parts / 3 ? parts : u == 0 ? parts / 3 : u;
-      int from = int(int64_t(u) * vocab / parts),
-          to = int(int64_t(end) * vocab / parts);
-      size_t at = (size_t(r) * parts + u) * GM_TOP;
-      std::string e = check("top", r, sorted(logits, bits, from, to),
-                            ids.as<int32_t>() + at, values.as<float>() + at);
-      if (!e.empty())
-        return e;
-    }
-    std::string e = check("top_merge", r, sorted(logits, bits, 0, vocab),
-                          topIds.as<int32_t>() + r * GM_TOP,
-                          topValues.as<float>() + r * GM_TOP);
+    std::string e = check(
+        "top_merge", r, sorted(&g[size_t(r) * stride], bits(r), 0, vocab),
+        topIds.as<int32_t>() + r * GM_TOP, topValues.as<float>() + r * GM_TOP);
     if (!e.empty())
       return e;
   }
@@ -222,7 +238,7 @@ std::vector<Case> topCases() {
     int rows, vocab, parts;
   };
   for (Logits kind : {Logits::Random, Logits::Ascending, Logits::Equal,
-                      Logits::Few, Logits::WithNan})
+                      Logits::Few, Logits::WithNan, Logits::Clustered})
     for (bool masked : {false, true})
       for (Item i : {Item{1, 8000, 64}, Item{3, 1031, 64}, Item{8, 500, 7},
                      Item{2, 50, 3}, Item{1, 20000, 1}})
