@@ -502,7 +502,8 @@ static std::vector<Family> makeFamilies() {
            "id, ids with a 0 bit in `mask` (absent: all ones) left out; "
            "missing "
            "ones are id -1, value -1e30. Unit u = vocabulary part (ids [u V / "
-           "parts, (u+1) V / parts)); the parts of a call leave them all in "
+           "parts, (u+1) V / parts)); the parts of a call may leave them all "
+           "in "
            "its "
            "first. values, ids: [r][parts][64]",
        .constants = {},
