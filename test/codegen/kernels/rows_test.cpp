@@ -1,6 +1,7 @@
 // The families that work row by row: values against double, untouched padding,
 // and the same bits whatever the row class, the neighbours and the range.
 #include "codegen/KernelJit.h"
+#include "test/codegen/kernels/DeviceRunner.h"
 #include "test/codegen/kernels/KernelRunner.h"
 
 #include <cmath>
@@ -375,6 +376,55 @@ TEST(RowsAlone, EmbedBeyondFourGigabytes) {
   for (int64_t j = 0; j < k; ++j)
     ASSERT_EQ(y[size_t(j)], 2 * fromBf16(roundToBf16(float(j + 1)))) << j;
   munmap(table, size_t(bytes));
+}
+
+// The same on devices, whose memory holds one group of rows of the table: an
+// offset of 32 bits would lead elsewhere.
+TEST(RowsAlone, EmbedBeyondFourGigabytesOnDevices) {
+  const int64_t k = 8960, id = 262144 - 3, group = id / groupRows;
+  int ran = 0;
+  for (const Target &target : targets()) {
+    if (target.device != Device::Cuda)
+      continue;
+    ++ran;
+    for (const char *format : {"f32", "bf16", "q8_0"}) {
+      const Layout &layout = matrixLayout(format, target.dot);
+      const int64_t bytes = layout.bytes(groupRows, k);
+      ASSERT_GT(group * bytes, int64_t(1) << 31) << format;
+      Bytes rows(static_cast<size_t>(bytes), 0);
+      for (int64_t j = 0; j < k; ++j) {
+        uint8_t *at = &rows[size_t(layout.address(id % groupRows, j, k))];
+        const float value = float(j % 128);
+        const uint16_t half = roundToBf16(value), one = 0x3c00; // 1 in f16
+        if (layout.format == "q8_0") { // `at` is the block
+          const int64_t i = j % blockValues, row = id % groupRows;
+          at[(i / stepValues * groupRows + row) * stepValues + i % stepValues] =
+              uint8_t(int(value) + (layout.signedCodes ? 0 : 128));
+          memcpy(at + layout.scalesAt + row * 2, &one, 2);
+        } else if (layout.format == "bf16") {
+          memcpy(at, &half, 2);
+        } else {
+          memcpy(at, &value, 4);
+        }
+      }
+      KernelSpec spec{"embed", RowClass::Few, {}};
+      spec.constants.set("k", k).set("format", format).set("scale", 2.0);
+      auto kernel = DeviceRunner::create(spec, target);
+      ASSERT_TRUE(bool(kernel)) << kernel.error().message;
+      int32_t number = int32_t(id);
+      std::vector<float> y(size_t(k), -1.0f);
+      const std::string problem =
+          (*kernel)->run({{&number, sizeof number, 0},
+                          {rows.data(), rows.size(), size_t(-group * bytes)},
+                          {y.data(), y.size() * sizeof(float), 0}},
+                         {0, 1, 2}, {{"rows", 1}, {"begin", 0}, {"end", 1}});
+      ASSERT_EQ(problem, "") << format;
+      for (int64_t j = 0; j < k; ++j)
+        ASSERT_EQ(y[size_t(j)], 2 * float(j % 128)) << format << ' ' << j;
+    }
+  }
+  if (!ran)
+    GTEST_SKIP() << "no target is a device";
 }
 
 } // namespace
