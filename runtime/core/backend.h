@@ -44,7 +44,8 @@ public:
   virtual void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) = 0;
 };
 
-// Threads of this process; null if there is no memory.
-Backend *make_cpu_backend();
+// The one that this runtime is built with: threads of this process (cpu.cpp),
+// or a card (runtime/cuda); null if there is no memory.
+Backend *make_backend();
 
 } // namespace gm

@@ -204,6 +204,6 @@ private:
 
 } // namespace
 
-Backend *make_cpu_backend() { return new (std::nothrow) Cpu; }
+Backend *make_backend() { return new (std::nothrow) Cpu; }
 
 } // namespace gm

@@ -476,7 +476,7 @@ void fill_contexts(Engine &e) {
 Status begin(const File &file, Engine &e) {
   if (Status s = find_entries(e); !s.ok())
     return s;
-  if (!(e.backend = make_cpu_backend()))
+  if (!(e.backend = make_backend()))
     return failure(RESOURCES, "no memory");
   uint8_t *base;
   if (Status s = e.backend->allocate(e.plan, base); !s.ok())

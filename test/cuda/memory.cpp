@@ -1,7 +1,7 @@
 // What kernels may touch outside their CTA.
 #include "test/cuda/memory.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 #include <algorithm>
 #include <csignal>
