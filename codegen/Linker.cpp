@@ -57,7 +57,8 @@ static Status linkElf(const ProgramInput &in, const std::string &objectPath,
       "-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z", "relro",
       "-z", "now", "-o", outputPath, "--build-id=none", "-z", "noexecstack",
       "--gc-sections",
-      "--threads=1", // more may not be given, and one object needs no more
+      "--eh-frame-hdr", // or no exception would find its handler
+      "--threads=1",    // more may not be given, and one object needs no more
       in.symbols ? "--strip-debug" : "--strip-all"};
   llvm::append_range(args,
                      runtimeFiles(startFiles, in.runtime, in.manifest.target));
