@@ -131,9 +131,32 @@ TEST_F(Linker, ProgramsForCpusNeedNothing) {
   EXPECT_EQ(help().substr(0, 14), "caught\nusage: ");
 }
 
+// Of libc 2.34 or later, and nothing else.
+TEST_F(Linker, ProgramsForCardsNeedALibc) {
+  ASSERT_NO_FATAL_FAILURE(link("cuda-sm80"));
+  EXPECT_EQ(elf->getHeader().e_type, llvm::ELF::ET_DYN);
+  EXPECT_EQ(interpreter(), "/lib64/ld-linux-x86-64.so.2");
+  const std::set<std::string> allowed = {"libc.so.6", "libm.so.6",
+                                         "ld-linux-x86-64.so.2"};
+  const std::set<std::string> named = needed();
+  EXPECT_TRUE(named.count("libc.so.6"));
+  for (const std::string &name : named)
+    EXPECT_TRUE(allowed.count(name)) << name;
+  const std::set<std::string> asked = versions();
+  EXPECT_TRUE(asked.count("GLIBC_2.34")); // __libc_start_main
+  for (const std::string &version : asked) {
+    int major = 0, minor = 0;
+    EXPECT_GE(sscanf(version.c_str(), "GLIBC_%d.%d", &major, &minor), 2)
+        << version;
+    EXPECT_EQ(major, 2) << version;
+    EXPECT_LE(minor, 34) << version;
+  }
+  EXPECT_EQ(help().substr(0, 14), "caught\nusage: ");
+}
+
 // Each file that programs are linked from is asked for before any work is done.
 TEST_F(Linker, MissesEveryFile) {
-  for (const char *name : {"x86-avx2", "arm-neon"}) {
+  for (const char *name : {"x86-avx2", "arm-neon", "cuda-sm80"}) {
     const Target &target = *findTarget(name);
     const std::string all = std::string(GEMMAC_RUNTIMES) + "/" + target.arch,
                       some = folder + "/" + target.arch;
