@@ -253,6 +253,9 @@ struct Hooks {
   void (*mark)(gm_ctx *, int32_t worker, int32_t call);
 };
 Hooks watch(Engine &engine, const Hooks &hooks);
+// For hooks: when that happened which they are called for, in ns of the clock
+// of runtime/host/clock.h. A device says it after the step.
+int64_t moment(const Engine &engine);
 
 //===- pictures and sounds ------------------------------------------------===//
 

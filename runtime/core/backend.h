@@ -6,6 +6,7 @@
 
 #include "runtime/abi.h"
 #include "runtime/gemma.h"
+#include "runtime/host/clock.h"
 
 namespace gm {
 
@@ -56,6 +57,8 @@ public:
   // steps; a failure is that of the next run.
   virtual void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) = 0;
   virtual void fill(uint8_t *to, uint32_t word, uint64_t bytes) = 0;
+  // When that happened which gm_ctx::mark is called for, as now_ns counts.
+  virtual int64_t moment() const { return now_ns(); }
 };
 
 // The one that this runtime is built with: threads of this process

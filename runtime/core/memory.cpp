@@ -571,6 +571,8 @@ Hooks watch(Engine &e, const Hooks &hooks) {
   return old;
 }
 
+int64_t moment(const Engine &engine) { return engine.backend->moment(); }
+
 const Loaded &loaded(const Engine &engine) { return engine.loaded; }
 
 Candidate *candidates(Engine &engine) { return engine.candidates; }

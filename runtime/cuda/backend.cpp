@@ -10,6 +10,7 @@
 #include "runtime/cuda/kernels.h"
 #include "runtime/cuda/transfers.h"
 #include "runtime/cuda/weights.h"
+#include "runtime/host/clock.h"
 #include "runtime/host/file_memory.h"
 #include "runtime/host/fit.h"
 #include "runtime/manifest_generated.h"
@@ -27,6 +28,9 @@ namespace {
 
 // Of this machine, that the driver takes for itself; an estimate.
 enum : uint64_t { DRIVER_BYTES = 256u << 20 };
+
+// Turns of waiting for results between questions to the driver, some 100 us.
+enum : int64_t { ASK_EVERY = 2048 };
 
 // What a grid is made for: at least the step's own numbers, so that few graphs
 // serve all steps.
@@ -59,6 +63,10 @@ public:
   ~Cuda() override {
     if (!card.driver)
       return;
+    if (stream)
+      card.driver->cuStreamSynchronize(stream);
+    for (const Mark &mark : marks)
+      card.driver->cuEventDestroy_v2(mark.event);
     if (registered)
       card.driver->cuMemHostUnregister(names + device_only);
     if (arena)
@@ -89,7 +97,7 @@ public:
     if (Status s = map(setup.plan); !s.ok())
       return s;
     base = names;
-    return transfers.allocate(card, setup, addresses, pinned);
+    return transfers.allocate(card, setup, addresses, pinned, stream);
   }
 
   Status load(const File &file, Load, uint64_t, Loaded &loaded) override {
@@ -112,10 +120,18 @@ public:
       return status;
     if (Status s = transfers.fill(calls, count); !s.ok())
       return s;
-    if (Status s = run_graph(calls, count); !s.ok())
+    const bool watched =
+        std::any_of(calls, calls + count, [](const Call &call) {
+          return call.ctx->mark != mark_nothing;
+        });
+    if (Status s =
+            watched ? run_watched(calls, count) : run_graph(calls, count);
+        !s.ok())
       return s;
-    return status = card.check(card.driver->cuStreamSynchronize(stream),
-                               "run the step");
+    status = wait();
+    if (watched && status.ok())
+      status = tell_marks();
+    return status;
   }
 
   void copy(uint8_t *to, const uint8_t *from, uint64_t n) override {
@@ -132,6 +148,8 @@ public:
                                          stream),
            "fill the arena");
   }
+
+  int64_t moment() const override { return told ? told : now_ns(); }
 
 private:
   //===- memory -----------------------------------------------------------===//
@@ -225,27 +243,118 @@ private:
     const Graphs::Key key = key_of(calls, count);
     CUgraphExec graph = graphs.find(key);
     if (!graph) {
-      if (Status s = graphs.begin(stream); !s.ok())
+      if (Status s = record(calls, count, graph); !s.ok())
         return s;
-      const Status recorded = issue(calls, count);
-      const Status kept = graphs.end(stream, key, recorded.ok(), graph);
-      if (!recorded.ok() || !kept.ok())
-        return recorded.ok() ? kept : recorded;
+      graphs.keep(key, graph);
     }
     return card.check(card.driver->cuGraphLaunch(graph, stream),
                       "start the step");
   }
 
+  Status record(const Call *calls, int count, CUgraphExec &graph) {
+    if (Status s = graphs.begin(stream); !s.ok())
+      return s;
+    const Status recorded = issue(calls, count);
+    const Status ended = graphs.end(stream, recorded.ok(), graph);
+    return recorded.ok() ? ended : recorded;
+  }
+
+  // The host sees the flag of the last block sooner than the driver's answer,
+  // which alone says what failed.
+  Status wait() {
+    for (int64_t turn = 1; !transfers.done(); ++turn) {
+      pause_cpu();
+      if (turn % ASK_EVERY)
+        continue;
+      const CUresult state = card.driver->cuStreamQuery(stream);
+      if (state == CUDA_ERROR_NOT_READY || transfers.done())
+        continue;
+      return state
+                 ? failed(*card.driver, state, "run the step")
+                 : failure(RUN_ERROR, "the card ended a step without results");
+    }
+    return {};
+  }
+
+  //===- times ------------------------------------------------------------===//
+
+  // A call of gm_ctx::mark; the events are kept for later steps.
+  struct Mark {
+    CUevent event;
+    gm_ctx *ctx;
+    int32_t call;
+  };
+
+  // A graph for once, in which an event stands for each mark: launches one by
+  // one would measure how fast the host launches.
+  Status run_watched(const Call *calls, int count) {
+    hook = nullptr;
+    for (int i = 0; i < count; ++i)
+      if (calls[i].ctx->mark != take_mark) {
+        hook = calls[i].ctx->mark;
+        calls[i].ctx->mark = take_mark;
+      }
+    marked = 0;
+    CUgraphExec graph = nullptr;
+    const Status recorded = record(calls, count, graph);
+    for (int i = 0; i < count; ++i)
+      calls[i].ctx->mark = hook;
+    if (!recorded.ok())
+      return recorded;
+    began = now_ns();
+    CUresult error = card.driver->cuGraphLaunch(graph, stream);
+    if (!error)
+      error = card.driver->cuStreamSynchronize(stream);
+    graphs.destroy(graph);
+    return card.check(error, "run the step");
+  }
+
+  static void take_mark(gm_ctx *ctx, int32_t, int32_t call) {
+    Cuda &self = of(*ctx);
+    if (!self.issued.ok())
+      return;
+    CUresult error = CUDA_SUCCESS;
+    if (self.marked == self.marks.size()) {
+      CUevent event;
+      if (!(error = self.card.driver->cuEventCreate(&event, 0)))
+        self.marks.push_back({event, nullptr, 0});
+    }
+    if (!error) {
+      Mark &mark = self.marks[self.marked++];
+      mark = {mark.event, ctx, call};
+      error = self.card.driver->cuEventRecordWithFlags(
+          mark.event, self.stream, CU_EVENT_RECORD_EXTERNAL);
+    }
+    if (error)
+      self.issued = failed(*self.card.driver, error, "measure a kernel");
+  }
+
+  Status tell_marks() {
+    for (size_t i = 0; i < marked; ++i) {
+      float ms = 0;
+      if (CUresult error = card.driver->cuEventElapsedTime(&ms, marks[0].event,
+                                                           marks[i].event))
+        return failed(*card.driver, error, "measure a kernel");
+      told = began + int64_t(double(ms) * 1e6);
+      hook(marks[i].ctx, 0, marks[i].call);
+    }
+    told = 0;
+    return {};
+  }
+
+  //===- the launches of a step -------------------------------------------===//
+
   // Everything that a step does, in order.
   Status issue(const Call *calls, int count) {
     issued = {};
     const bool many = calls[0].ctx->rows > GM_FEW_ROWS;
-    issue_copies(transfers.uploads(), many);
+    issue_copies(transfers.uploads(), 0, many);
     for (int i = 0; i < count && issued.ok(); ++i) {
       counts = counts_of(*calls[i].ctx);
       calls[i].segment(calls[i].ctx, 0);
     }
-    issue_copies(transfers.downloads(), many || brings_logits(calls, count));
+    issue_copies(transfers.downloads(), transfers.counter(),
+                 many || brings_logits(calls, count));
     return issued;
   }
 
@@ -255,8 +364,8 @@ private:
     });
   }
 
-  void issue_copies(uint64_t table, bool many) {
-    void *parameters[] = {&table};
+  void issue_copies(uint64_t table, uint64_t counter, bool many) {
+    void *parameters[] = {&table, &counter};
     put(kernels.copy(), many ? 256 : 32, 1, COPY_THREADS, 0, parameters);
   }
 
@@ -272,27 +381,19 @@ private:
 
   static void launch(gm_ctx *ctx, int32_t kernel, int32_t axis, int32_t kind,
                      int32_t units, const uint64_t *parameters) {
-    static_cast<Cuda *>(reinterpret_cast<Context *>(ctx)->backend)
-        ->launch(*ctx, kernel, int64_t(units) * factor(*ctx, axis, kind),
-                 parameters);
+    Cuda &self = of(*ctx);
+    const int64_t factor = axis == GM_ROWS     ? self.counts.rows
+                           : axis == GM_TILES  ? self.counts.tiles
+                           : axis == GM_SPLITS ? self.counts.splits[kind]
+                                               : 1;
+    self.launch(*ctx, kernel, units * factor, parameters);
   }
 
-  static int64_t factor(gm_ctx &ctx, int32_t axis, int32_t kind) {
-    const Counts &n =
-        static_cast<Cuda *>(reinterpret_cast<Context *>(&ctx)->backend)->counts;
-    switch (axis) {
-    case GM_ROWS:
-      return n.rows;
-    case GM_TILES:
-      return n.tiles;
-    case GM_SPLITS:
-      return n.splits[kind];
-    default:
-      return 1;
-    }
+  static Cuda &of(gm_ctx &ctx) {
+    return *static_cast<Cuda *>(reinterpret_cast<Context *>(&ctx)->backend);
   }
 
-  void launch(gm_ctx &ctx, int32_t kernel, int64_t units,
+  void launch(const gm_ctx &ctx, int32_t kernel, int64_t units,
               const uint64_t *parameters) {
     const gm_kernel &k = program->kernel[kernel];
     uint64_t values[64];
@@ -329,9 +430,13 @@ private:
   uint64_t bytes = 0, device_only = 0;
   uint64_t pinned = 0; // device address less host address of what is pinned
   bool registered = false;
-  Counts counts = {}; // of the segment that is issued
-  Status issued;      // what went wrong meanwhile
-  Status status;      // what ended all: the first failure of the card
+  Counts counts = {};      // of the segment that is issued
+  Status issued;           // what went wrong meanwhile
+  std::vector<Mark> marks; // of the step that is measured the first `marked`
+  size_t marked = 0;
+  int64_t began = 0, told = 0; // ns of the first mark; of the one that is told
+  void (*hook)(gm_ctx *, int32_t, int32_t) = nullptr; // which is told
+  Status status; // what ended all: the first failure of the card
 };
 
 } // namespace

@@ -19,16 +19,17 @@ const char COPY_NAME[] = "gm_copy";
 
 // For all cards and drivers that programs run on. A block takes every n-th
 // entry: the part that both sides have aligned by 16 bytes, of what is left
-// words, then bytes.
+// words, then bytes. The last block to end writes the flag, behind all that the
+// others wrote.
 const char COPY_PTX[] = R"(
 .version 7.4
 .target sm_80
 .address_size 64
 
-.visible .entry gm_copy(.param .u64 gm_copy_table)
+.visible .entry gm_copy(.param .u64 gm_copy_table, .param .u64 gm_copy_counter)
 .maxntid 256, 1, 1
 {
-  .reg .pred %none, %is16, %is4, %out;
+  .reg .pred %none, %is16, %is4, %out, %other;
   .reg .b16 %byte;
   .reg .b32 %w<4>, %n;
   .reg .b64 %table, %count, %i, %step, %thread, %entry, %from, %to, %bytes;
@@ -45,7 +46,7 @@ const char COPY_PTX[] = R"(
 
 NEXT:
   setp.ge.u64 %none, %i, %count;
-  @%none ret;
+  @%none bra END;
   mad.lo.u64 %entry, %i, 24, %table;
   ld.global.u64 %from, [%entry+24];
   ld.global.u64 %to, [%entry+32];
@@ -97,6 +98,27 @@ LOOP1:
   st.global.u8 [%b], %byte;
   add.u64 %at, %at, 256;
   bra LOOP1;
+
+END:
+  bar.sync 0;
+  ld.param.u64 %b, [gm_copy_counter];
+  setp.eq.u64 %out, %b, 0;
+  @%out ret;
+  setp.ne.u64 %other, %thread, 0;
+  @%other ret;
+  fence.acq_rel.sys;
+  atom.global.acq_rel.gpu.add.u32 %n, [%b], 1;
+  add.u32 %n, %n, 1;
+  cvt.u64.u32 %a, %n;
+  setp.ne.u64 %other, %a, %step;
+  @%other ret;
+  mov.u32 %n, 0;
+  st.global.u32 [%b], %n;
+  ld.global.u64 %count, [%table+8];
+  ld.global.u64 %a, [%table+16];
+  fence.acq_rel.sys;
+  st.release.sys.global.u64 [%a], %count;
+  ret;
 }
 )";
 

@@ -1,7 +1,8 @@
 // What a step copies between this machine and its card: a table in pinned
 // memory, filled before each step, that one kernel of ours works through. So a
 // graph has two such launches whatever is copied, and nothing of it changes
-// from step to step. Must not know what is copied.
+// from step to step. The one that brings results says when all are there: the
+// host sees it sooner than through the driver. Must not know what is copied.
 #pragma once
 
 #include "runtime/gemma.h"
@@ -14,7 +15,8 @@ struct Copy {
   uint64_t from, to, bytes; // addresses as the device has them
 };
 
-// Copies of at most CHUNK bytes each, `most` at most: [0] holds their number.
+// Copies of at most CHUNK bytes each, `most` at most: [0] holds their number,
+// then what the kernel writes at the end, and where.
 class CopyTable {
 public:
   enum : uint64_t { CHUNK = 16384 };
@@ -29,8 +31,9 @@ public:
     most = most_;
     clear();
   }
-  void clear() { copies[0] = {}; }
-  bool empty() const { return !copies[0].from; }
+  void clear(uint64_t ticket = 0, uint64_t flag = 0) {
+    copies[0] = {0, ticket, flag};
+  }
   // False if the table is full.
   bool add(uint64_t from, uint64_t to, uint64_t bytes);
 
@@ -39,8 +42,9 @@ private:
   uint64_t most = 0;
 };
 
-// The kernel: a parameter, the table's address; COPY_THREADS threads a block,
-// any number of blocks.
+// The kernel: COPY_THREADS threads a block, any number of blocks. Parameters:
+// the table's address; that of a counter, 0 before and after, or 0: nothing is
+// written at the end.
 enum { COPY_THREADS = 256 };
 extern const char COPY_NAME[];
 extern const char COPY_PTX[];

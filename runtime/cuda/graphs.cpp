@@ -12,7 +12,7 @@ enum { CAPTURE_OF_THIS_THREAD = 1 };
 
 Graphs::~Graphs() {
   for (const Graph &graph : graphs)
-    card->driver->cuGraphExecDestroy(graph.exec);
+    destroy(graph.exec);
 }
 
 CUgraphExec Graphs::find(const Key &key) {
@@ -24,14 +24,13 @@ CUgraphExec Graphs::find(const Key &key) {
   return nullptr;
 }
 
-Status Graphs::begin(CUstream stream) {
+Status Graphs::begin(CUstream stream) const {
   return card->check(
       card->driver->cuStreamBeginCapture_v2(stream, CAPTURE_OF_THIS_THREAD),
       "record the kernels of a step");
 }
 
-Status Graphs::end(CUstream stream, const Key &key, bool good,
-                   CUgraphExec &exec) {
+Status Graphs::end(CUstream stream, bool good, CUgraphExec &exec) const {
   const Driver &driver = *card->driver;
   CUgraph graph = nullptr;
   CUresult error = driver.cuStreamEndCapture(stream, &graph);
@@ -40,18 +39,19 @@ Status Graphs::end(CUstream stream, const Key &key, bool good,
     error = driver.cuGraphInstantiateWithFlags(&exec, graph, 0);
   if (graph)
     driver.cuGraphDestroy(graph);
-  if (error || !good)
-    return card->check(error, "record the kernels of a step");
+  return card->check(error, "record the kernels of a step");
+}
+
+void Graphs::keep(const Key &key, CUgraphExec exec) {
   if (graphs.size() == MOST) {
     auto oldest = std::min_element(
         graphs.begin(), graphs.end(),
         [](const Graph &a, const Graph &b) { return a.used < b.used; });
-    driver.cuGraphExecDestroy(oldest->exec);
+    destroy(oldest->exec);
     std::swap(*oldest, graphs.back());
     graphs.pop_back();
   }
   graphs.push_back({key, exec, ++uses});
-  return {};
 }
 
 } // namespace gm

@@ -23,10 +23,14 @@ public:
   // Null: there is none.
   CUgraphExec find(const Key &key);
   // What `stream` gets from here on is recorded and does not run.
-  Status begin(CUstream stream);
-  // Keeps what was recorded for `key`, of which there is none, unless `good`
-  // is false.
-  Status end(CUstream stream, const Key &key, bool good, CUgraphExec &exec);
+  Status begin(CUstream stream) const;
+  // What was recorded, null unless `good`. The caller destroys or keeps it.
+  Status end(CUstream stream, bool good, CUgraphExec &exec) const;
+  void destroy(CUgraphExec exec) const {
+    card->driver->cuGraphExecDestroy(exec);
+  }
+  // Keeps it for `key`, which has none; between steps.
+  void keep(const Key &key, CUgraphExec exec);
 
 private:
   struct Graph {

@@ -15,6 +15,8 @@ namespace {
 enum : uint64_t {
   NUMBERS = 0, // gm_numbers of each context
   BEST = 8 * sizeof(gm_numbers),
+  SENT = BEST + 32, // all up to here goes up in each step
+  FLAG = SENT,
   MASK = BEST + 64,
   ALIGN = 256
 };
@@ -80,7 +82,8 @@ Transfers::~Transfers() {
 }
 
 Status Transfers::allocate(const Card &on, const Setup &setup,
-                           const Addresses &names, uint64_t pinned_) {
+                           const Addresses &names, uint64_t pinned_,
+                           CUstream stream) {
   card = &on;
   file = &setup.file;
   program = &setup.program;
@@ -106,12 +109,12 @@ Status Transfers::allocate(const Card &on, const Setup &setup,
     memset(memory, 0, sizes.all());
     error = driver.cuMemHostGetDevicePointer_v2(&device, host, 0);
   }
-  if (!error)
-    error = driver.cuMemAlloc_v2(&mirror, sizes.mirrored);
-  if (error) {
+  if (!error && (error = driver.cuMemAlloc_v2(&mirror, sizes.mirrored)))
     mirror = 0;
+  if (!error)
+    error = driver.cuMemsetD8Async(mirror, 0, sizes.mirrored, stream);
+  if (error)
     return failed(driver, error, "get memory for what steps copy");
-  }
   memory_on_device = device;
   up_table = device;
   down_table = device + sizes.table;
@@ -148,6 +151,14 @@ uint64_t Transfers::find(const gm_ctx &ctx, uint64_t address) const {
   if (address == uint64_t(ctx.io[GM_IO_best]))
     return mirror + BEST;
   return address == uint64_t(ctx.io[GM_IO_mask]) ? mirror + MASK : 0;
+}
+
+uint64_t Transfers::counter() const { return mirror + FLAG; }
+
+bool Transfers::done() const {
+  const auto *flag =
+      reinterpret_cast<const uint64_t *>(memory + 2 * sizes.table + FLAG);
+  return __atomic_load_n(flag, __ATOMIC_ACQUIRE) == step;
 }
 
 void Transfers::upload(const void *from, uint64_t bytes) {
@@ -250,10 +261,10 @@ void Transfers::add_results(const gm_ctx &ctx, int32_t segments) {
 }
 
 Status Transfers::fill(const Call *calls, int count) {
-  up.clear();
-  down.clear();
-  full = false;
   ++step;
+  up.clear();
+  down.clear(step, memory_on_device + 2 * sizes.table + FLAG);
+  full = false;
   uint8_t *host = memory + 2 * sizes.table;
   for (int i = 0; i < count; ++i) {
     const gm_ctx &ctx = *calls[i].ctx;
@@ -286,7 +297,7 @@ Status Transfers::fill(const Call *calls, int count) {
       add_mask(ctx);
     add_results(ctx, segments);
   }
-  full |= !up.add(memory_on_device + 2 * sizes.table, mirror, MASK);
+  full |= !up.add(memory_on_device + 2 * sizes.table, mirror, SENT);
   if (full)
     return failure(RUN_ERROR, "a step copies more than was planned");
   return {};

@@ -26,7 +26,7 @@ public:
   // registered; `addresses` names the allocation. Card, addresses and what
   // `setup` refers to must outlive this.
   Status allocate(const Card &card, const Setup &setup,
-                  const Addresses &addresses, uint64_t pinned);
+                  const Addresses &addresses, uint64_t pinned, CUstream stream);
 
   // Of the calls: GM_BODY ..; 0: it is no segment of the program.
   int32_t segment_of(const Call &call) const;
@@ -36,14 +36,18 @@ public:
   // `address` is none of these.
   uint64_t find(const gm_ctx &ctx, uint64_t address) const;
 
-  uint64_t uploads() const { return up_table; } // device addresses
+  // Device addresses, as parameters of the kernel that copies.
+  uint64_t uploads() const { return up_table; }
   uint64_t downloads() const { return down_table; }
-  bool has_downloads() const { return !down.empty(); }
+  uint64_t counter() const;
+  // Whether the results of the last `fill` are there.
+  bool done() const;
 
 private:
   enum { CONTEXTS = 8 };
   // `mirrored`: numbers, `best` and masks, which host and device have at equal
-  // offsets.
+  // offsets; between them, here the number of the last step that has ended,
+  // there the counter of the blocks that bring its results.
   struct Sizes {
     uint64_t entries, table, mask, mirrored;
     uint64_t all() const { return 2 * table + mirrored; }
@@ -74,8 +78,8 @@ private:
   bool full = false;
   const gm_ctx *contexts[CONTEXTS] = {};
   uint64_t ple_bytes[2] = {}; // of a row of body, of tail
-  std::vector<uint32_t> sent; // of each slot: the step that took its pages
-  uint32_t step = 0;
+  std::vector<uint64_t> sent; // of each slot: the step that took its pages
+  uint64_t step = 0;
 };
 
 } // namespace gm

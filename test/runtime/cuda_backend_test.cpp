@@ -5,6 +5,7 @@
 #include "runtime/cuda/copies.h"
 #include "runtime/cuda/kernels.h"
 #include "runtime/file.h"
+#include "runtime/host/clock.h"
 #include "test/cuda/driver.h"
 #include "test/runtime/fake_model.h"
 
@@ -164,8 +165,8 @@ protected:
       p.target->sm = 80;
       change(p);
     });
-    bytes[GM_SECTION_ALIGN + FIRST] = 11;
-    bytes[GM_SECTION_ALIGN + LAST] = 22;
+    bytes[size_t(GM_SECTION_ALIGN) + FIRST] = 11;
+    bytes[size_t(GM_SECTION_ALIGN) + LAST] = 22;
     fake::write_file(path, bytes);
     close_file(file);
     Status s = open_file(path.c_str(), file);
@@ -408,6 +409,45 @@ TEST_F(CudaSteps, ReusesGraphs) {
   EXPECT_EQ(recorded[GM_BODY], before + 2);
 }
 
+// Marks are told after the step, with the card's times, in their order.
+TEST_F(CudaSteps, Watched) {
+  struct Told {
+    int32_t call, rows;
+    int64_t ns;
+  };
+  static std::vector<Told> told;
+  static Engine *watched;
+  begin({});
+  watched = engine;
+  told.clear();
+  push(0, 0, 3, true);
+  compare();
+  const Hooks before =
+      watch(*engine, {[](gm_ctx *, int32_t) {},
+                      [](gm_ctx *ctx, int32_t, int32_t call) {
+                        told.push_back({call, ctx->rows, moment(*watched)});
+                      }});
+  for (int pos : {3, 6}) {
+    const int64_t begin = now_ns();
+    push(0, pos, 3, true);
+    compare();
+    ASSERT_EQ(told.size(), 2u);
+    EXPECT_EQ(told[0].call, 0);
+    EXPECT_EQ(told[1].call, -1);
+    EXPECT_EQ(told[1].rows, 3);
+    EXPECT_GE(told[0].ns, begin);
+    EXPECT_GT(told[1].ns, told[0].ns); // the body's kernel runs between them
+    EXPECT_LE(told[1].ns, now_ns());
+    told.clear();
+  }
+  EXPECT_EQ(recorded[GM_BODY], 3); // anew each time that it is watched
+  watch(*engine, before);
+  push(0, 9, 3, true);
+  compare();
+  EXPECT_TRUE(told.empty());
+  EXPECT_EQ(recorded[GM_BODY], 3);
+}
+
 // More shapes than are kept.
 TEST_F(CudaSteps, ForgetsGraphs) {
   Options o;
@@ -628,8 +668,8 @@ TEST_F(CudaSteps, Copies) {
         if (rng() % 20 == 0)
           break;
       }
-      uint64_t parameter = uint64_t(memory);
-      void *parameters[] = {&parameter};
+      uint64_t parameter = uint64_t(memory), none = 0;
+      void *parameters[] = {&parameter, &none};
       ASSERT_EQ(cuLaunchKernel(loaded.copy(), unsigned(blocks), 1, 1,
                                COPY_THREADS, 1, 1, 0, nullptr, parameters,
                                nullptr),
