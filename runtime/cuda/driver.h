@@ -44,6 +44,7 @@ namespace gm {
   X(cuStreamCreate, 1)                                                         \
   X(cuStreamDestroy_v2, 1)                                                     \
   X(cuStreamSynchronize, 1)                                                    \
+  X(cuStreamQuery, 1)                                                          \
   X(cuStreamBeginCapture_v2, 1)                                                \
   X(cuStreamEndCapture, 1)                                                     \
   X(cuGraphInstantiateWithFlags, 1)                                            \
@@ -54,6 +55,7 @@ namespace gm {
   X(cuLaunchKernelEx, 0)                                                       \
   X(cuEventCreate, 1)                                                          \
   X(cuEventRecord, 1)                                                          \
+  X(cuEventRecordWithFlags, 1)                                                 \
   X(cuEventSynchronize, 1)                                                     \
   X(cuEventElapsedTime, 1)                                                     \
   X(cuEventDestroy_v2, 1)
