@@ -184,13 +184,19 @@ Value CudaRecipe::attentionProduct(gemma::AttentionBlockOp op,
     what.chosen.push_back(kv.columns.back());
   }
   Value parts = call(what)[0];
-  return call(
-      {.family = "merge_linear",
-       .name = "attn_proj",
-       .constants =
-           {{"heads", heads}, {"hd", hd}, {"format", o.format}, {"act", o.act}},
-       .inputs = {parts, ioArg(isLocal ? Io::parts_local : Io::parts_global)},
-       .weights = {o}})[0];
+  Value counts = ioArg(isLocal ? Io::parts_local : Io::parts_global);
+  if (fits(o))
+    return call({.family = "merge_linear",
+                 .name = "attn_proj",
+                 .constants = productOf(o).set("hd", hd),
+                 .inputs = {parts, counts},
+                 .weights = {o}})[0];
+  Value merged =
+      call({.family = "merge",
+            .name = "attn_out",
+            .constants = {{"heads", heads}, {"hd", hd}, {"act", o.act}},
+            .inputs = {parts, counts}})[0];
+  return linear(merged, o, "attn_proj");
 }
 
 } // namespace
