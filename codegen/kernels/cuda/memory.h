@@ -44,10 +44,6 @@ GM_INLINE uint64_t wordsOf(uint32_t low, uint32_t high) {
   return uint64_t(high) << 32 | low;
 }
 
-// All lanes of the warp arrive; their writes to shared memory are visible to
-// each other.
-GM_INLINE void syncWarp() { __nvvm_bar_warp_sync(-1); }
-
 //===-- asynchronous copies to shared memory ------------------------------===//
 
 // Copies the first `bytes` (0 .. Size) of Size = 8 or 16 bytes, the others
