@@ -412,9 +412,11 @@ private:
                          "card has",
                          i, program->kernel_names + k.name);
     }
+    const int64_t y = k.rows > 0   ? ceil_of(counts.rows, k.rows)
+                      : k.rows < 0 ? counts.rows * -k.rows
+                                   : 1;
     put(kernels.function(kernel), std::max<int64_t>(1, ceil_of(units, k.units)),
-        k.rows ? ceil_of(counts.rows, k.rows) : 1, k.threads, k.shared,
-        pointers);
+        y, k.threads, k.shared, pointers);
   }
 
   const gm_program *program = nullptr;
