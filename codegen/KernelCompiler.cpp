@@ -1,9 +1,11 @@
 #include "codegen/KernelCompiler.h"
 
 #include "codegen/BodyBitcode.h"
+#include "codegen/DeviceKernel.h"
 #include "codegen/Optimize.h"
 #include "codegen/Sanitize.h"
 #include "codegen/kernels/Tile.h"
+#include "targets/Formats.h"
 
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/Constants.h"
@@ -50,10 +52,10 @@ symbolsOf(const std::string &name, const Constants::Value &value,
     return {{"gm_" + name,
              ConstantFP::get(Type::getFloatTy(context), float(*real))}};
   std::vector<std::pair<std::string, Constant *>> symbols;
-  for (const char *text : {"bf16", "q8"})
+  for (const Format &format : formats())
     symbols.emplace_back(
-        "gm_" + name + "_" + text,
-        ConstantInt::get(i32, std::get<std::string>(value) == text));
+        "gm_" + name + "_" + format.name,
+        ConstantInt::get(i32, std::get<std::string>(value) == format.name));
   return symbols;
 }
 
@@ -70,6 +72,11 @@ static void fillConstant(GlobalVariable &variable, Constant *constant) {
     }
 }
 
+// Of a device: its size is said at the launch.
+[[maybe_unused]] static bool isSharedMemory(const GlobalVariable &variable) {
+  return variable.getAddressSpace() == 3;
+}
+
 // Replaces every load of a constant by its value.
 static void fillConstants(Module &module, const Constants &constants) {
   for (const auto &[name, value] : constants.all())
@@ -79,7 +86,7 @@ static void fillConstants(Module &module, const Constants &constants) {
         fillConstant(*variable, constant);
 #ifndef NDEBUG
   for (GlobalVariable &variable : module.globals())
-    assert(!variable.isDeclaration() &&
+    assert((!variable.isDeclaration() || isSharedMemory(variable)) &&
            "a body uses a constant that its family lacks");
 #endif
 }
@@ -99,6 +106,8 @@ static void chooseEntry(Module &module, const KernelSpec &spec) {
   for (Function &function : module)
     if (&function != entry && !function.isDeclaration())
       function.setLinkage(GlobalValue::InternalLinkage);
+  if (entry->getCallingConv() == CallingConv::PTX_Kernel)
+    keepLaunchFacts(*entry, kernelSymbol(spec));
   entry->setName(kernelSymbol(spec));
   entry->setLinkage(GlobalValue::ExternalLinkage);
   entry->setDSOLocal(true);
@@ -123,8 +132,13 @@ Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
 
 //===-- either ------------------------------------------------------------===//
 
+// Devices have C++ bodies alone.
+static bool isTileKernel(const std::string &family, const Target &target) {
+  return target.device == Device::Cpu && hasTileKernel(family);
+}
+
 bool hasKernel(const std::string &family, const Target &target) {
-  return hasTileKernel(family) || hasBodyKernel(family, target);
+  return isTileKernel(family, target) || hasBodyKernel(family, target);
 }
 
 // Halide writes a body to an anonymous file, and ends the program where a limit
@@ -147,10 +161,10 @@ Result<std::unique_ptr<Module>> compileKernel(const KernelSpec &spec,
     return Error{ExitCode::Unsupported, "no body of kernel family '" +
                                             spec.family + "' for target " +
                                             target.name};
-  if (hasTileKernel(spec.family))
+  if (isTileKernel(spec.family, target))
     if (Status s = needFileSizes(); !s)
       return s.error();
-  auto module = hasTileKernel(spec.family)
+  auto module = isTileKernel(spec.family, target)
                     ? compileHalideKernel(spec, target, context)
                     : compileBodyKernel(spec, target, context);
   assert((!module || !verifyModule(**module, &errs())) &&

@@ -2,9 +2,11 @@
 // context of its own, and travel to the segments' context as bitcode.
 #include "codegen/NativeModule.h"
 
+#include "codegen/DeviceKernel.h"
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "dialects/kernel/Kernel.h"
+#include "runtime/abi.h"
 #include "support/Threads.h"
 #include "targets/Layouts.h"
 
@@ -13,6 +15,7 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/IR/Constants.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
@@ -20,6 +23,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 
 #include <atomic>
+#include <iterator>
 #include <mutex>
 
 using namespace mlir;
@@ -106,6 +110,7 @@ namespace {
 // One kernel after O3.
 struct CompiledKernel {
   std::string bitcode;
+  LaunchFacts launch; // of a device
   std::optional<Error> error;
 };
 } // namespace
@@ -139,6 +144,8 @@ static CompiledKernel compileOne(const KernelSpec &spec, const Target &target,
     return result;
   }
   optimizeModule(**module, target);
+  if (target.device != Device::Cpu)
+    result.launch = takeLaunchFacts(**module, kernelSymbol(spec));
   llvm::raw_string_ostream stream(result.bitcode);
   llvm::WriteBitcodeToFile(**module, stream);
   if (dumpFolder.empty())
@@ -187,6 +194,98 @@ translate(ModuleOp native, llvm::LLVMContext &context, const Target &target) {
   return module;
 }
 
+// Moves the kernels into `module`.
+static Status linkKernels(llvm::Module &module,
+                          std::vector<CompiledKernel> &bodies,
+                          const std::vector<KernelSpec> &kernels) {
+  llvm::Linker linker(module);
+  for (size_t i = 0; i < bodies.size(); ++i) {
+    if (bodies[i].error)
+      return *bodies[i].error;
+    auto buffer = llvm::MemoryBuffer::getMemBuffer(
+        bodies[i].bitcode, kernelSymbol(kernels[i]), false);
+    auto body = llvm::parseBitcodeFile(*buffer, module.getContext());
+    assert(body && "bitcode that was just written is readable");
+    [[maybe_unused]] bool failed = linker.linkInModule(std::move(*body));
+    assert(!failed && "kernels have distinct symbols and one target");
+    bodies[i].bitcode = {};
+  }
+  return Done{};
+}
+
+//===-- devices -----------------------------------------------------------===//
+
+// Defines the constant `name`, which gm_model names.
+static void define(llvm::Module &module, llvm::StringRef name,
+                   llvm::Constant *value) {
+  llvm::GlobalVariable *declared = module.getNamedGlobal(name);
+  assert(declared && "gm_model names it");
+  auto *global =
+      new llvm::GlobalVariable(module, value->getType(), true,
+                               llvm::GlobalValue::InternalLinkage, value, "");
+  global->setAlignment(llvm::Align(8));
+  declared->replaceAllUsesWith(global);
+  declared->eraseFromParent();
+  global->setName(name);
+}
+
+static void defineKernels(llvm::Module &module,
+                          const std::vector<CompiledKernel> &bodies,
+                          const std::vector<KernelSpec> &kernels) {
+  llvm::LLVMContext &context = module.getContext();
+  std::string names, table;
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const LaunchFacts &launch = bodies[i].launch;
+    gm_kernel kernel = {};
+    kernel.name = int32_t(names.size());
+    kernel.threads = launch.threads;
+    kernel.shared = launch.shared;
+    kernel.units = launch.units;
+    kernel.rows = launch.rows;
+    for (const Parameter &parameter : deviceParameters(kernels[i]))
+      kernel.addresses |= uint64_t(parameter.pointer) << kernel.parameters++;
+    names += kernelSymbol(kernels[i]) + '\0';
+    table.append(reinterpret_cast<const char *>(&kernel), sizeof kernel);
+  }
+  define(module, "gm_kernels",
+         llvm::ConstantDataArray::getString(context, table, false));
+  define(module, "gm_kernel_names",
+         llvm::ConstantDataArray::getString(context, names, false));
+}
+
+// The last entry is empty.
+static void defineImages(llvm::Module &module, const std::string &ptx) {
+  llvm::LLVMContext &context = module.getContext();
+  llvm::Type *i32 = llvm::Type::getInt32Ty(context),
+             *i64 = llvm::Type::getInt64Ty(context),
+             *ptr = llvm::PointerType::getUnqual(context);
+  auto *type = llvm::StructType::get(context, {i32, i64, ptr});
+  auto *text = llvm::ConstantDataArray::getString(context, ptx, true);
+  auto *data = new llvm::GlobalVariable(module, text->getType(), true,
+                                        llvm::GlobalValue::InternalLinkage,
+                                        text, "gm_ptx");
+  llvm::Constant *images[] = {
+      llvm::ConstantStruct::get(type, {llvm::ConstantInt::get(i32, 0),
+                                       llvm::ConstantInt::get(i64, ptx.size()),
+                                       data}),
+      llvm::ConstantAggregateZero::get(type)};
+  define(module, "gm_images",
+         llvm::ConstantArray::get(llvm::ArrayType::get(type, std::size(images)),
+                                  images));
+}
+
+// The text of all kernels: PTX.
+static Result<std::string> compileImage(std::vector<CompiledKernel> &bodies,
+                                        const std::vector<KernelSpec> &kernels,
+                                        const Target &target) {
+  llvm::LLVMContext context;
+  llvm::Module module("gemmac", context);
+  setTarget(module, target);
+  if (Status linked = linkKernels(module, bodies, kernels); !linked)
+    return linked.error();
+  return emitAssembly(module, target);
+}
+
 Result<std::string> compileNative(ModuleOp native,
                                   const std::vector<KernelSpec> &kernels,
                                   const Target &target, Emit emit, int threads,
@@ -194,29 +293,32 @@ Result<std::string> compileNative(ModuleOp native,
                                   const KernelProgress &progress) {
   std::vector<CompiledKernel> bodies =
       compileAll(kernels, target, threads, dumpFolder, progress);
+  const bool isDevice = target.device != Device::Cpu;
+  const Target host = hostOf(target);
+  std::string image;
+  if (isDevice) {
+    Result<std::string> text = compileImage(bodies, kernels, target);
+    if (!text || emit == Emit::Asm)
+      return text;
+    image = *text;
+  }
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> module = translate(native, context, target);
+  std::unique_ptr<llvm::Module> module = translate(native, context, host);
   assert(module && "the LLVM dialect of kernel-to-llvm translates");
-  optimizeModule(*module, target);
-  llvm::Linker linker(*module);
-  for (size_t i = 0; i < bodies.size(); ++i) {
-    if (bodies[i].error)
-      return *bodies[i].error;
-    auto buffer = llvm::MemoryBuffer::getMemBuffer(
-        bodies[i].bitcode, kernelSymbol(kernels[i]), false);
-    auto body = llvm::parseBitcodeFile(*buffer, context);
-    assert(body && "bitcode that was just written is readable");
-    [[maybe_unused]] bool failed = linker.linkInModule(std::move(*body));
-    assert(!failed && "kernels have distinct symbols and one target");
-    bodies[i].bitcode = {};
+  optimizeModule(*module, host);
+  if (isDevice) {
+    defineKernels(*module, bodies, kernels);
+    defineImages(*module, image);
+  } else if (Status linked = linkKernels(*module, bodies, kernels); !linked) {
+    return linked.error();
   }
   for (llvm::GlobalValue &value : module->global_values())
     if (!value.isDeclaration() && value.getName() != "gm_model")
       value.setLinkage(llvm::GlobalValue::InternalLinkage);
   if (emit == Emit::Asm)
-    return emitAssembly(*module, target);
+    return emitAssembly(*module, host);
   if (emit == Emit::Obj)
-    return emitObject(*module, target);
+    return emitObject(*module, host);
   std::string text;
   llvm::raw_string_ostream(text) << *module;
   return text;

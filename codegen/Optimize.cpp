@@ -74,7 +74,8 @@ static void run(Module &module, const char *pipeline,
 void optimizeModule(Module &module, const Target &target) {
   setTarget(module, target);
   for (Function &function : module)
-    function.addFnAttr("tune-cpu", target.tune);
+    if (!target.tune.empty())
+      function.addFnAttr("tune-cpu", target.tune);
   run(module, "default<O3>", createTargetMachine(target));
 }
 

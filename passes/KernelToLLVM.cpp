@@ -36,6 +36,18 @@ DeclaredBody declare(OpBuilder &b, kernel::DefOp def) {
   return {func, findFamily(spec.family), spec};
 }
 
+// Launched by its number.
+DeclaredBody launched(kernel::DefOp def, int32_t number) {
+  KernelSpec spec = kernel::specOf(def);
+  return {{}, findFamily(spec.family), spec, number};
+}
+
+bool isForDevice(ModuleOp module) {
+  auto name = module->getAttrOfType<StringAttr>(kernel::targetAttr);
+  const Target *target = name ? findTarget(name.str()) : nullptr;
+  return target && target->device != Device::Cpu;
+}
+
 } // namespace
 
 // The lowering trusts the plan, so it must be one.
@@ -56,8 +68,11 @@ void KernelToLLVM::runOnOperation() {
   kernel::Symbols symbols(module);
   OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
   llvm::StringMap<DeclaredBody> kernels;
+  const bool isDevice = isForDevice(module);
+  int32_t number = 0;
   for (auto def : llvm::to_vector(module.getOps<kernel::DefOp>()))
-    kernels[def.getSymName()] = declare(b, def);
+    kernels[def.getSymName()] =
+        isDevice ? launched(def, number++) : declare(b, def);
   SmallVector<SegmentEntry> entries;
   CallTable table(symbols);
   for (auto func : llvm::to_vector(module.getOps<func::FuncOp>())) {
@@ -82,7 +97,7 @@ void KernelToLLVM::runOnOperation() {
   for (SegmentEntry &entry : entries)
     if (entry.few.empty()) // a tower
       entry.fewRows = 0;
-  makeModelTable(module, entries, table);
+  makeModelTable(module, entries, table, isDevice ? number : 0);
   for (Operation &op : llvm::make_early_inc_range(*module.getBody()))
     if (isa<func::FuncOp, kernel::DefOp, kernel::WeightOp, kernel::CacheOp>(op))
       op.erase();

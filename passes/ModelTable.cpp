@@ -41,7 +41,7 @@ void makeGlobal(OpBuilder &b, Location loc, Type type, LLVM::Linkage linkage,
 } // namespace
 
 void makeModelTable(ModuleOp module, ArrayRef<SegmentEntry> entries,
-                    const CallTable &table) {
+                    const CallTable &table, int32_t kernels) {
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
   Location loc = module.getLoc();
   MLIRContext *context = module.getContext();
@@ -82,8 +82,15 @@ void makeModelTable(ModuleOp module, ArrayRef<SegmentEntry> entries,
                }
                return list;
              });
-  auto modelType =
-      LLVM::LLVMStructType::getLiteral(context, {i32, i32, ptr, ptr, ptr, ptr});
+  StringRef deviceTables[] = {"gm_kernels", "gm_kernel_names", "gm_images"};
+  for (StringRef &name : deviceTables)
+    if (kernels)
+      LLVM::GlobalOp::create(b, loc, b.getI8Type(), /*isConstant=*/true,
+                             LLVM::Linkage::External, name, Attribute());
+    else
+      name = "";
+  auto modelType = LLVM::LLVMStructType::getLiteral(
+      context, {i32, i32, ptr, ptr, ptr, ptr, i32, ptr, ptr, ptr});
   makeGlobal(
       b, loc, modelType, LLVM::Linkage::External, "gm_model", [&](Value model) {
         set(model, number(GM_ABI), {0});
@@ -91,6 +98,9 @@ void makeModelTable(ModuleOp module, ArrayRef<SegmentEntry> entries,
         StringRef tables[] = {"gm_entries", "gm_calls", "gm_works", "gm_names"};
         for (int64_t i = 0; i < 4; ++i)
           set(model, addressOrNull(b, loc, tables[i]), {2 + i});
+        set(model, number(kernels), {6});
+        for (int64_t i = 0; i < 3; ++i)
+          set(model, addressOrNull(b, loc, deviceTables[i]), {7 + i});
         return model;
       });
 }

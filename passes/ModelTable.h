@@ -16,8 +16,9 @@ struct SegmentEntry {
 };
 
 // Appends gm_model and the tables behind it to `module`, which defines the
-// functions of `entries`.
+// functions of `entries`. With `kernels` kernels of a device it names
+// gm_kernels, gm_kernel_names and gm_images, which codegen adds.
 void makeModelTable(mlir::ModuleOp module, llvm::ArrayRef<SegmentEntry> entries,
-                    const CallTable &table);
+                    const CallTable &table, int32_t kernels);
 
 } // namespace gemmac

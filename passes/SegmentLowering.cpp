@@ -11,6 +11,9 @@ using namespace mlir;
 
 namespace gemmac {
 
+// Bits of gm_kernel::addresses.
+constexpr size_t mostParameters = 64;
+
 // Name and offset of a field.
 #define GM_FIELD(field) #field, offsetof(gm_ctx, field)
 
@@ -22,6 +25,7 @@ public:
                   const llvm::StringMap<DeclaredBody> &kernels,
                   CallTable &table)
       : source(source), symbols(symbols), kernels(kernels), table(table),
+        isDevice(!kernels.empty() && kernels.begin()->second.device >= 0),
         top(source.getContext()), b(source.getContext()), loc(source.getLoc()) {
     MLIRContext *context = source.getContext();
     ptr = LLVM::LLVMPointerType::get(context);
@@ -33,6 +37,7 @@ public:
 
 private:
   void call(kernel::CallOp op);
+  void launch(kernel::CallOp op, int32_t kernel, SmallVector<Value> &args);
   void barrier(Location where);
   void mark(int32_t call);
 
@@ -80,6 +85,7 @@ private:
   const kernel::Symbols &symbols;
   const llvm::StringMap<DeclaredBody> &kernels;
   CallTable &table;
+  const bool isDevice; // as all bodies of a module are
   OpBuilder top, b;
   Location loc;
   Type ptr, i8, i32, i64;
@@ -258,7 +264,7 @@ void SegmentLowering::call(kernel::CallOp op) {
   }
   for (Value result : op.getResults())
     args.push_back(addressOf(result));
-  args.push_back(field(GM_FIELD(rows), i32));
+  args.push_back(isDevice ? ctx : field(GM_FIELD(rows), i32));
   if (family.partials)
     args.push_back(field(GM_FIELD(max_splits), i32));
   for (int64_t scalar : kernel::scalarsOf(op, family))
@@ -266,6 +272,10 @@ void SegmentLowering::call(kernel::CallOp op) {
       return LLVM::ConstantOp::create(top, source.getLoc(), i32,
                                       b.getI32IntegerAttr(scalar));
     }));
+  if (isDevice) {
+    mark(table.add(op, body.spec));
+    return launch(op, body.device, args);
+  }
   auto [begin, end] = range(op);
   args.append({begin, end});
   mark(table.add(op, body.spec));
@@ -273,6 +283,40 @@ void SegmentLowering::call(kernel::CallOp op) {
   // The way back to the plan.
   if (auto name = dyn_cast<NameLoc>(op.getLoc()))
     lowered->setAttr(kernel::callAttr, name.getName());
+}
+
+// Kernels stop at the step's rows, tiles and splits themselves, which they read
+// where they run; only blocks end here.
+void SegmentLowering::launch(kernel::CallOp op, int32_t kernel,
+                             SmallVector<Value> &args) {
+  const bool isBlocks = op.getAxis() == Axis::Blocks;
+  args.push_back(zero);
+  args.push_back(constant(i32, isBlocks ? op.getUnits() : INT32_MAX));
+  Value list = once("parameters", [&]() -> Value {
+    return LLVM::AllocaOp::create(
+        top, source.getLoc(), ptr, i64,
+        LLVM::ConstantOp::create(top, source.getLoc(), i64,
+                                 top.getI64IntegerAttr(mostParameters)));
+  });
+  assert(args.size() <= mostParameters && "more parameters than bits");
+  for (auto [i, arg] : llvm::enumerate(args)) {
+    Value wide = arg.getType() == ptr
+                     ? LLVM::PtrToIntOp::create(b, loc, i64, arg).getResult()
+                     : LLVM::ZExtOp::create(b, loc, i64, arg).getResult();
+    LLVM::StoreOp::create(b, loc, wide,
+                          pointerAt(list, int64_t(i * sizeof(uint64_t))));
+  }
+  auto type = LLVM::LLVMFunctionType::get(
+      LLVM::LLVMVoidType::get(b.getContext()), {ptr, i32, i32, i32, i32, ptr});
+  const int kind = symbols.cache(op) ? kindOf(op) : 0;
+  auto call = LLVM::CallOp::create(
+      b, loc, type,
+      ValueRange{field(GM_FIELD(launch), ptr), ctx, constant(i32, kernel),
+                 constant(i32, int32_t(op.getAxis())), constant(i32, kind),
+                 constant(i32, op.getUnits()), list});
+  call->setAttr(kernel::calleeAttr, op.getCalleeAttr());
+  if (auto name = dyn_cast<NameLoc>(op.getLoc()))
+    call->setAttr(kernel::callAttr, name.getName());
 }
 
 void SegmentLowering::barrier(Location where) {
@@ -311,8 +355,8 @@ LLVM::LLVMFuncOp SegmentLowering::run() {
   for (Operation &op : source.front()) {
     if (auto kernelCall = dyn_cast<kernel::CallOp>(op))
       call(kernelCall);
-    else if (isa<kernel::BarrierOp>(op))
-      barrier(op.getLoc());
+    else if (isa<kernel::BarrierOp>(op) && !isDevice)
+      barrier(op.getLoc()); // launches run one after the other
   }
   mark(-1);
   end->moveBefore(entry, entry->end());

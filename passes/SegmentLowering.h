@@ -15,11 +15,14 @@ struct DeclaredBody {
   mlir::LLVM::LLVMFuncOp declaration;
   const Family *family = nullptr;
   KernelSpec spec;
+  // Of devices: index in gm_program::kernel, and no declaration; else -1.
+  int32_t device = -1;
 };
 
 // Makes `void @<segment>_<class>(ctx, worker)` before `source`, whose symbol it
 // takes: the fields of gm_ctx once, then per kernel.call the share of this
-// worker and a call of the body, per kernel.barrier a call through the context.
+// worker and a call of the body, per kernel.barrier a call through the context;
+// of devices a launch through the context, and no barriers.
 // Each call gets an entry of `table` and a mark with its number. `source`
 // stays.
 mlir::LLVM::LLVMFuncOp

@@ -259,10 +259,10 @@ typedef struct gm_program {
   const gm_work *work;
   const char *names;
   /* Of programs for devices; else 0 and null. */
-  int32_t kernels, images;
+  int32_t kernels;
   const gm_kernel *kernel;
-  const gm_image *image;
   const char *kernel_names; /* gm_kernel::name is an offset in them */
+  const gm_image *image;    /* the last is followed by one without data */
 } gm_program;
 
 /* The one symbol that generated code defines for the runtime. */

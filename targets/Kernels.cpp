@@ -684,4 +684,12 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
   return parameters;
 }
 
+std::vector<Parameter> deviceParameters(const KernelSpec &spec) {
+  std::vector<Parameter> parameters = kernelParameters(spec);
+  for (Parameter &parameter : parameters)
+    if (parameter.name == "rows")
+      parameter = {"step", true};
+  return parameters;
+}
+
 } // namespace gemmac

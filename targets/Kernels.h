@@ -221,6 +221,9 @@ struct Parameter {
   bool pointer; // else i32
 };
 std::vector<Parameter> kernelParameters(const KernelSpec &spec);
+// Those of a kernel of a device: in the place of `rows` the numbers of the step
+// (gm_numbers).
+std::vector<Parameter> deviceParameters(const KernelSpec &spec);
 
 // Bytes per (row, split) of attention partials: o [H][hd], m [H], l [H] in f32.
 int64_t partialBytes(int64_t heads, int64_t dim);

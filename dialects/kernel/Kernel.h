@@ -53,6 +53,8 @@ inline constexpr llvm::StringLiteral ioAttr = "kernel.io";
 // Of a call in the stage `native`: the name of the results of the kernel.call
 // that it was.
 inline constexpr llvm::StringLiteral callAttr = "kernel.call";
+// Of a launch in the stage `native`: the kernel.
+inline constexpr llvm::StringLiteral calleeAttr = "kernel.callee";
 // Of the module: the target whose kernels it calls.
 inline constexpr llvm::StringLiteral targetAttr = "kernel.target";
 // Of a function: columns [a, b) of the per-layer-embedding table that its io

@@ -83,10 +83,12 @@ Status load_driver(const Driver *&driver) {
 
 Status failed(const Driver &driver, CUresult error, const char *what) {
   const char *name = nullptr, *text = nullptr;
-  if (driver.cuGetErrorName(error, &name) != CUDA_SUCCESS || !name)
-    name = "an error that it has no name for";
-  if (driver.cuGetErrorString(error, &text) != CUDA_SUCCESS || !text)
-    text = "no text";
+  if (driver.cuGetErrorName(error, &name) || !name ||
+      driver.cuGetErrorString(error, &text) || !text)
+    return failure(code_of(error),
+                   "the NVIDIA driver cannot %s: error %d, which it does not "
+                   "know",
+                   what, int(error));
   return failure(code_of(error), "the NVIDIA driver cannot %s: %s (%d: %s)",
                  what, name, int(error), text);
 }

@@ -1,6 +1,8 @@
 #include "test/codegen/kernels/KernelRunner.h"
 
+#include "codegen/KernelCompiler.h"
 #include "codegen/KernelJit.h"
+#include "test/codegen/kernels/DeviceRunner.h"
 
 #include <cmath>
 #include <cstdio>
@@ -20,7 +22,7 @@ static constexpr uint8_t guardValue = 0xa5;
 
 std::string KernelRunner::whyNot(const std::string &targetName) {
   const Target *target = findTarget(targetName);
-  if (runsHere(*target))
+  if (runsHere(*target) || target->device == Device::Cuda)
     return "";
   if (target->arch == "x86_64")
     return "this machine lacks a CPU feature of " + target->name;
@@ -33,6 +35,11 @@ std::string KernelRunner::whyNot(const std::string &targetName) {
   return "";
 }
 
+bool KernelRunner::has(const std::string &family,
+                       const std::string &targetName) {
+  return hasKernel(family, *findTarget(targetName));
+}
+
 static std::string scratchFolder() {
   std::string name =
       (fs::temp_directory_path() / "gemmac-kernel-XXXXXX").string();
@@ -42,6 +49,14 @@ static std::string scratchFolder() {
 KernelRunner::KernelRunner(const KernelSpec &spec,
                            const std::string &targetName)
     : spec(spec), target(*findTarget(targetName)) {
+  if (target.device == Device::Cuda) {
+    auto result = DeviceRunner::create(spec, target);
+    if (result)
+      device = std::move(*result);
+    else
+      ADD_FAILURE() << result.error().message;
+    return;
+  }
   if (runsHere(target)) {
     auto result = KernelJit::create(spec, target);
     if (result)
@@ -99,7 +114,7 @@ void KernelRunner::runEmulated(std::vector<Bytes> &storage,
 
 void KernelRunner::run(const std::map<std::string, Bytes *> &buffers,
                        const std::map<std::string, int32_t> &integers) {
-  if (!jit && program.empty())
+  if (!jit && !device && program.empty())
     return; // failed to compile
   std::vector<Bytes *> originals;
   std::vector<int64_t> which;
@@ -148,6 +163,12 @@ void KernelRunner::run(const std::map<std::string, Bytes *> &buffers,
       memcpy(storage[i].data(), memory[i], storage[i].size());
       free(memory[i]);
     }
+  } else if (device) {
+    std::vector<DeviceRunner::Memory> memory;
+    for (Bytes &bytes : storage)
+      memory.push_back({bytes.data(), bytes.size(), guardBytes});
+    std::string problem = device->run(memory, which, integers);
+    ASSERT_EQ(problem, "");
   } else {
     ASSERT_NO_FATAL_FAILURE(runEmulated(storage, which, values));
   }

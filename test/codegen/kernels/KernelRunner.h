@@ -1,5 +1,5 @@
-// Runs a kernel body for tests, on this machine or (ARM) under qemu, with guard
-// bytes around every buffer.
+// Runs a kernel body for tests, on this machine, (ARM) under qemu or (CUDA) in
+// the emulator of the driver, with guard bytes around every buffer.
 #pragma once
 
 #include "targets/Kernels.h"
@@ -19,6 +19,7 @@ namespace gemmac {
 
 using Bytes = std::vector<uint8_t>;
 class KernelJit;
+class DeviceRunner;
 
 class KernelRunner {
 public:
@@ -35,6 +36,8 @@ public:
 
   // Why kernels for this target cannot run here; empty if they can.
   static std::string whyNot(const std::string &targetName);
+  // Whether the target has a body of the family at all.
+  static bool has(const std::string &family, const std::string &targetName);
 
 private:
   void runEmulated(std::vector<Bytes> &storage,
@@ -44,6 +47,7 @@ private:
   KernelSpec spec;
   const Target &target;
   std::unique_ptr<KernelJit> jit;
+  std::unique_ptr<DeviceRunner> device;
   std::string program; // for the emulator
 };
 

@@ -1,0 +1,69 @@
+// See DeviceKernel.h.
+#include "codegen/DeviceKernel.h"
+
+#include "codegen/KernelCompiler.h"
+#include "codegen/Optimize.h"
+
+#include "llvm/IR/Constants.h"
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+
+using namespace llvm;
+
+namespace gemmac {
+
+static constexpr const char *factNames[] = {"_threads", "_shared", "_units",
+                                            "_rows"};
+
+void keepLaunchFacts(Function &entry, const std::string &symbol) {
+  for (const char *fact : factNames) {
+    Function *function =
+        entry.getParent()->getFunction((entry.getName() + fact).str());
+    assert(function && "a kernel is not declared by GM_ENTRY");
+    function->setName(symbol + fact);
+    function->setLinkage(GlobalValue::ExternalLinkage);
+  }
+}
+
+// The constant that the function returns, once it is optimised.
+static int32_t takeFact(Module &module, const std::string &name) {
+  Function *function = module.getFunction(name);
+  assert(function && !function->empty() && "a launch fact is lost");
+  auto *end = dyn_cast<ReturnInst>(function->getEntryBlock().getTerminator());
+  auto *value = end ? dyn_cast<ConstantInt>(end->getReturnValue()) : nullptr;
+  assert(value && "a launch fact depends on more than constants");
+  const int32_t fact = int32_t(value->getSExtValue());
+  function->eraseFromParent();
+  return fact;
+}
+
+LaunchFacts takeLaunchFacts(Module &module, const std::string &symbol) {
+  LaunchFacts facts;
+  int32_t *const fields[] = {&facts.threads, &facts.shared, &facts.units,
+                             &facts.rows};
+  for (size_t i = 0; i < std::size(fields); ++i)
+    *fields[i] = takeFact(module, symbol + factNames[i]);
+  Function *entry = module.getFunction(symbol);
+  assert(entry && "the module lacks its kernel");
+  entry->addFnAttr("nvvm.maxntid", std::to_string(facts.threads));
+  return facts;
+}
+
+Result<DeviceCode> compileDeviceKernel(const KernelSpec &spec,
+                                       const Target &target) {
+  LLVMContext context;
+  auto module = compileKernel(spec, target, context);
+  if (!module)
+    return module.error();
+  optimizeModule(**module, target);
+  DeviceCode code;
+  code.launch = takeLaunchFacts(**module, kernelSymbol(spec));
+  Result<std::string> text = emitAssembly(**module, target);
+  if (!text)
+    return text.error();
+  code.ptx = *text;
+  return code;
+}
+
+} // namespace gemmac
