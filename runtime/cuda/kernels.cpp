@@ -105,9 +105,14 @@ Status Kernels::load(const Card &on, const gm_program &program) {
   char log[LOG_BYTES];
   if (Status s = load_image(COPY_PTX, own, log); !s.ok())
     return s;
-  if (CUresult error =
-          card->driver->cuModuleGetFunction(&copies, own, COPY_NAME))
-    return failed(*card->driver, error, "find the kernel that copies");
+  const Driver &driver = *card->driver;
+  CUresult error = driver.cuModuleGetFunction(&copies, own, COPY_NAME);
+  int local = 0; // asked so that it is loaded now, not while a step is recorded
+  if (!error)
+    error = driver.cuFuncGetAttribute(
+        &local, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, copies);
+  if (error)
+    return failed(driver, error, "find the kernel that copies");
   if (Status s = load_program(program); !s.ok())
     return s;
   functions.resize(size_t(program.kernels));

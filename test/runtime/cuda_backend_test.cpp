@@ -478,9 +478,9 @@ TEST_F(CudaSteps, CountsMemory) {
     host += t.where == Where::Device ? 0 : t.bytes;
     device += t.where == Where::Host ? 0 : t.bytes;
     const std::string name = t.name;
-    EXPECT_EQ(t.where == Where::Device, name.starts_with("cache") ||
-                                            name == "row" || name == "worker" ||
-                                            name == "key" || name == "weights")
+    EXPECT_EQ(t.where == Where::Device,
+              name.starts_with("cache") || name == "row" || name == "worker" ||
+                  name == "key" || name == "weights" || name == "graphs")
         << name;
     if (name == "stacks")
       EXPECT_EQ(t.bytes, 0u);
