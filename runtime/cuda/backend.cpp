@@ -26,8 +26,9 @@ namespace gm {
 
 namespace {
 
-// Of this machine, that the driver takes for itself; an estimate.
-enum : uint64_t { DRIVER_BYTES = 256u << 20 };
+// Estimates of what the driver takes for itself: of this machine, and of the
+// card beyond what is taken when memory is counted.
+enum : uint64_t { DRIVER_BYTES = 256u << 20, GRAPH_BYTES = 32u << 20 };
 
 // Turns of waiting for results between questions to the driver, some 100 us.
 enum : int64_t { ASK_EVERY = 2048 };
@@ -452,7 +453,9 @@ int backend_terms(const File &file, const Plan &plan, Term *terms) {
               Weights::staging(file), Where::Host};
   terms[2] = {"driver", "what the card's driver takes, an estimate",
               DRIVER_BYTES, Where::Host};
-  return 3;
+  terms[3] = {"graphs", "recorded steps, an estimate", GRAPH_BYTES,
+              Where::Device};
+  return 4;
 }
 
 } // namespace gm

@@ -14,17 +14,16 @@ enum { LOG_BYTES = 4096, PLAIN_SHARED = 48 << 10 };
 // card, the latest such; else null.
 const gm_image *machine_code(const gm_program &program, int sm) {
   const gm_image *best = nullptr;
-  for (const gm_image *image = program.image; image->data; ++image)
-    if (image->sm / 10 == sm / 10 && image->sm <= sm &&
-        (!best || image->sm > best->sm))
-      best = image;
+  for (const gm_image *i = program.image; i && i->data; ++i)
+    if (i->sm / 10 == sm / 10 && i->sm <= sm && (!best || i->sm > best->sm))
+      best = i;
   return best;
 }
 
 const gm_image *ptx(const gm_program &program) {
-  for (const gm_image *image = program.image; image->data; ++image)
-    if (image->sm == 0)
-      return image;
+  for (const gm_image *i = program.image; i && i->data; ++i)
+    if (i->sm == 0)
+      return i;
   return nullptr;
 }
 
@@ -106,9 +105,14 @@ Status Kernels::load(const Card &on, const gm_program &program) {
   char log[LOG_BYTES];
   if (Status s = load_image(COPY_PTX, own, log); !s.ok())
     return s;
-  if (CUresult error =
-          card->driver->cuModuleGetFunction(&copies, own, COPY_NAME))
-    return failed(*card->driver, error, "find the kernel that copies");
+  const Driver &driver = *card->driver;
+  CUresult error = driver.cuModuleGetFunction(&copies, own, COPY_NAME);
+  int local = 0; // asked so that it is loaded now, not while a step is recorded
+  if (!error)
+    error = driver.cuFuncGetAttribute(
+        &local, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, copies);
+  if (error)
+    return failed(driver, error, "find the kernel that copies");
   if (Status s = load_program(program); !s.ok())
     return s;
   functions.resize(size_t(program.kernels));

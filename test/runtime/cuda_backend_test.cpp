@@ -128,13 +128,18 @@ gm_image image_of(int32_t sm, const std::string &data) {
           reinterpret_cast<const uint8_t *>(data.c_str())};
 }
 
+// `images` end in one without data.
 gm_program program_of(const std::vector<gm_image> &images) {
-  return {GM_ABI,  4,
-          entries, calls,
-          works,   "",
-          KERNELS, int32_t(images.size()),
-          kernels, images.data(),
-          names};
+  return {.abi = GM_ABI,
+          .entries = 4,
+          .entry = entries,
+          .call = calls,
+          .work = works,
+          .names = "",
+          .kernels = KERNELS,
+          .kernel = kernels,
+          .kernel_names = names,
+          .image = images.data()};
 }
 
 //===- running it ---------------------------------------------------------===//
@@ -261,7 +266,7 @@ protected:
   File file;
   Plan plan;
   Engine *engine = nullptr;
-  std::vector<gm_image> images = {image_of(0, ptx())};
+  std::vector<gm_image> images = {image_of(0, ptx()), {}};
   gm_program program = program_of(images);
   std::mt19937 rng{5};
   std::vector<std::vector<int32_t>> text; // ids of each slot
@@ -473,9 +478,9 @@ TEST_F(CudaSteps, CountsMemory) {
     host += t.where == Where::Device ? 0 : t.bytes;
     device += t.where == Where::Host ? 0 : t.bytes;
     const std::string name = t.name;
-    EXPECT_EQ(t.where == Where::Device, name.starts_with("cache") ||
-                                            name == "row" || name == "worker" ||
-                                            name == "key" || name == "weights")
+    EXPECT_EQ(t.where == Where::Device,
+              name.starts_with("cache") || name == "row" || name == "worker" ||
+                  name == "key" || name == "weights" || name == "graphs")
         << name;
     if (name == "stacks")
       EXPECT_EQ(t.bytes, 0u);
@@ -566,12 +571,12 @@ TEST_F(CudaSteps, Images) {
                             "ELF",
                     broken = ".version 7.4\n.target sm_80\n"
                              ".address_size 64\nfrob;\n";
-  images = {image_of(80, cubin), image_of(0, ptx()), image_of(90, cubin)};
+  images = {image_of(80, cubin), image_of(0, ptx()), image_of(90, cubin), {}};
   program = program_of(images);
   begin({});
   push(0, 0, 3, true);
   compare();
-  images = {image_of(80, cubin)};
+  images = {image_of(80, cubin), {}};
   program = program_of(images);
   Status s = try_begin({});
   EXPECT_EQ(s.code, MACHINE);
@@ -579,7 +584,7 @@ TEST_F(CudaSteps, Images) {
                            "sm_80)"),
             nullptr)
       << s.text;
-  images = {image_of(0, broken)};
+  images = {image_of(0, broken), {}};
   program = program_of(images);
   s = try_begin({});
   EXPECT_EQ(s.code, RUN_ERROR);
@@ -606,7 +611,7 @@ TEST_F(CudaSteps, RefusesKernels) {
   const size_t at = text.find("{", text.find(".entry fake_top("));
   text.insert(at + 1, "\n.local .align 8 .b8 depot[16];\n.reg .b64 %own;\n"
                       "mov.u64 %own, depot;\n");
-  images = {image_of(0, text)};
+  images = {image_of(0, text), {}};
   program = program_of(images);
   s = try_begin({});
   EXPECT_EQ(s.code, MACHINE);
