@@ -123,10 +123,10 @@ Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
   // A configuration alone can be compiled to every stage but a program.
   const bool hasTowers = target->device == Device::Cpu;
-  InputOptions options{.mmproj = o.mmproj,
-                       .media = {!o.noVision && hasTowers,
-                                 !o.noAudio && hasTowers},
-                       .needsTensors = makesProgram() && !o.inspect};
+  InputOptions options{
+      .mmproj = o.mmproj,
+      .media = {!o.noVision && hasTowers, !o.noAudio && hasTowers},
+      .needsTensors = makesProgram() && !o.inspect};
   Status opened = input.open(o.input, options, warnings, findings);
   if (!opened)
     return opened;

@@ -1,13 +1,5 @@
 // Family linear. Unit = 16 outputs.
-#include "codegen/kernels/cuda/products.h"
-
-GM_INLINE auto storeSums(float *y, int32_t stride) {
-  return [=](Share share, Sums sums) GM_LAMBDA {
-    forEachSum<1>(share, sums, [&](int32_t r, int32_t o, float sum) GM_LAMBDA {
-      y[int64_t(share.row + r) * stride + share.first * groupRows + o] = sum;
-    });
-  };
-}
+#include "codegen/kernels/cuda/ends.h"
 
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<GM_FEW_ROWS, 1>()), 1, 0)
 (const uint8_t *x, const uint8_t *w, float *y, const gm_numbers *step,

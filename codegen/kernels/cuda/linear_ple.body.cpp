@@ -1,29 +1,5 @@
 // Family linear_ple. Unit = 16 outputs, of quantised results 32.
-#include "codegen/kernels/cuda/products.h"
-
-// Two groups a unit of quantised results, else one.
-template <int32_t U>
-GM_INLINE auto storePle(const float *ple, uint8_t *y, int32_t stride,
-                        int32_t pleStride, int32_t column) {
-  return [=](Share share, Sums sums) GM_LAMBDA {
-    auto value = [&](int32_t r, int32_t o) GM_LAMBDA {
-      return gelu(sums.of(r, o)) *
-             ple[int64_t(share.row + r) * pleStride + column +
-                 share.first * (U * groupRows) + o];
-    };
-    if constexpr (U == 2)
-      forEachUnit<2>(share, sums, [&](int32_t r, int32_t unit) GM_LAMBDA {
-        storeUnit(y, share.row + r, stride, share.first + unit,
-                  value(r, unit * 32 + laneOf()));
-      });
-    else
-      forEachSum<1>(share, sums, [&](int32_t r, int32_t o, float) GM_LAMBDA {
-        storeElement(0, gm_act_bf16,
-                     y + (share.row + r) * rowBytes(0, gm_act_bf16, stride),
-                     share.first * groupRows + o, value(r, o));
-      });
-  };
-}
+#include "codegen/kernels/cuda/ends.h"
 
 GM_ENTRY(gm_few, fewThreadsOf(),
          (gm_act_q8 ? fewBytesOf<GM_FEW_ROWS, 2>()

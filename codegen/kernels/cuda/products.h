@@ -47,6 +47,12 @@ GM_INLINE Group groupAt(const uint8_t *w, const uint8_t *low, int64_t number) {
   return {w + number * groupBytes<P>(), low + number * lowGroupBytes<P>()};
 }
 
+// What a product does when its weights are asked for and before it reads rows:
+// nothing, they lie in the arena. Called by all threads of class few.
+struct RowsAreThere {
+  GM_LAMBDA void operator()() const {}
+};
+
 //===-- a warp ------------------------------------------------------------===//
 
 // Steps of which a warp holds the weights of G groups at once.
@@ -68,10 +74,11 @@ GM_INLINE int32_t warpBytes() {
 // computed of rows that are not there is anything.
 //
 // Weights are read before anything else is: nobody writes them.
-template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt>
+template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt,
+          class Ready = RowsAreThere>
 GM_INLINE void addRange(float (&acc)[G][4], const Group (&groups)[G],
                         RowAt rowAt, int32_t rows, int32_t begin, int32_t count,
-                        uint8_t *memory) {
+                        uint8_t *memory, Ready ready = {}) {
   constexpr int32_t A = ahead<P, G>, bytes = P::StagedBytes * L;
   typename P::Held held[A][G];
   auto fetch = [&](int32_t i, int32_t step) GM_LAMBDA {
@@ -79,6 +86,7 @@ GM_INLINE void addRange(float (&acc)[G][4], const Group (&groups)[G],
         P::template load<true>(held[i][j], groups[j], step);
   };
   GM_UNROLL for (int32_t i = 0; i < A; ++i) if (i < count) fetch(i, begin + i);
+  ready();
   auto use = [&](int32_t i, const uint8_t *staged) GM_LAMBDA {
     typename P::Input in;
     if constexpr (!Own)
@@ -138,15 +146,17 @@ GM_INLINE int32_t fewBytes() {
 
 // Warp w has range w of k. M, L, G and Own as of addRange; with Own the sums
 // are those of row 0 alone.
-template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt>
-GM_INLINE Sums sumFew(const Group (&groups)[G], RowAt rowAt, int32_t rows) {
+template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt,
+          class Ready = RowsAreThere>
+GM_INLINE Sums sumFew(const Group (&groups)[G], RowAt rowAt, int32_t rows,
+                      Ready ready = {}) {
   constexpr int32_t outputs = G * groupRows;
   const int32_t warp = warpOf(), bytes = warpBytes<P, L, G>();
   uint8_t *memory = sharedMemory();
   float acc[G][4];
   clear(acc);
   addRange<P, M, L, G, Own>(acc, groups, rowAt, rows, rangeBegin<P>(warp),
-                            rangeSteps<P>(warp), memory + warp * bytes);
+                            rangeSteps<P>(warp), memory + warp * bytes, ready);
   syncWarp();
   auto *parts = reinterpret_cast<float *>(memory + warp * bytes);
   const int32_t g = groupLane(), t = inGroup();
@@ -171,14 +181,16 @@ GM_INLINE Sums sumFew(const Group (&groups)[G], RowAt rowAt, int32_t rows) {
 }
 
 // Up to 8 rows that lie `rowBytes` apart.
-template <class P, int32_t G, class Finish>
+template <class P, int32_t G, class Finish, class Ready>
 GM_INLINE void multiplyFew(const Group (&groups)[G], const uint8_t *x,
-                           int64_t rowBytes, int32_t rows, Finish finish) {
+                           int64_t rowBytes, int32_t rows, Finish finish,
+                           Ready ready) {
   auto rowAt = [&](int32_t r) GM_LAMBDA { return x + r * rowBytes; };
   if (rows == 1)
-    finish(sumFew<P, 1, GM_FEW_ROWS, G, false>(groups, rowAt, 1));
+    finish(sumFew<P, 1, GM_FEW_ROWS, G, false>(groups, rowAt, 1, ready));
   else
-    finish(sumFew<P, GM_FEW_ROWS, GM_FEW_ROWS, G, false>(groups, rowAt, rows));
+    finish(sumFew<P, GM_FEW_ROWS, GM_FEW_ROWS, G, false>(groups, rowAt, rows,
+                                                         ready));
 }
 
 //===-- many rows ---------------------------------------------------------===//
@@ -330,9 +342,10 @@ struct Share {
 };
 
 // Class few: N units a block, all rows. finish(Share, Sums).
-template <int32_t U, int32_t N, class Finish>
+template <int32_t U, int32_t N, class Finish, class Ready = RowsAreThere>
 GM_INLINE void productFew(const uint8_t *x, const uint8_t *w,
-                          const uint8_t *low, Share share, Finish finish) {
+                          const uint8_t *low, Share share, Finish finish,
+                          Ready ready = {}) {
   withProduct([&](auto p) GM_LAMBDA {
     using P = decltype(p);
     Group groups[U * N];
@@ -341,9 +354,9 @@ GM_INLINE void productFew(const uint8_t *x, const uint8_t *w,
       groups[j] = groupAt<P>(w, low, int64_t(share.first + unit) * U + j % U);
     }
     const int64_t rowBytes = ::rowBytes(gm_act_q8, gm_act_bf16, gm_k);
-    multiplyFew<P, U * N>(groups, x + share.row * rowBytes, rowBytes,
-                          share.rows,
-                          [&](Sums sums) GM_LAMBDA { finish(share, sums); });
+    multiplyFew<P, U * N>(
+        groups, x + share.row * rowBytes, rowBytes, share.rows,
+        [&](Sums sums) GM_LAMBDA { finish(share, sums); }, ready);
   });
 }
 
