@@ -125,6 +125,7 @@ struct WeightOperand {
   std::string name;
   Rule columns;
   bool (*present)(const Constants &) = nullptr; // null: always
+  bool isVector = false; // beside the matrix of a family that has one
 };
 
 struct ResultOperand {
@@ -167,6 +168,7 @@ struct Family {
   MatrixUse matrix = MatrixUse::None;
   bool interleaved = false; // of two matrices, gate and up, 32:32
   bool stack = false;       // of `experts` matrices
+  bool deviceOnly = false;  // no target for CPUs has bodies
   std::vector<WeightOperand> weights;
   bool cache = false;
   bool writesCache = false;

@@ -50,6 +50,8 @@ GM_INLINE int32_t blockY() { return __nvvm_read_ptx_sreg_ctaid_y(); }
 // All threads of the block arrive; their writes to shared and global memory are
 // visible to each other.
 GM_INLINE void syncBlock() { __syncthreads(); }
+// The same of the lanes of a warp.
+GM_INLINE void syncWarp() { __nvvm_bar_warp_sync(-1u); }
 
 // Dynamic shared memory, aligned to 16 bytes.
 extern "C" __attribute__((address_space(3), aligned(16))) uint8_t gm_shared[];
@@ -71,6 +73,11 @@ GM_INLINE T shuffleFrom(T value, int32_t lane) {
   return __builtin_bit_cast(
       T, __nvvm_shfl_sync_idx_i32(-1, __builtin_bit_cast(int32_t, value), lane,
                                   31));
+}
+
+// The lanes whose value is that of this lane, as bits.
+GM_INLINE uint32_t lanesWith(int32_t value) {
+  return uint32_t(__nvvm_match_any_sync_i32(-1u, value));
 }
 
 //===-- numbers -----------------------------------------------------------===//
@@ -196,14 +203,22 @@ GM_INLINE int64_t paddedColumns(int64_t columns) {
   return (columns + blockValues - 1) / blockValues * blockValues;
 }
 
+// The scale of codes, by the largest magnitude: (almost) nothing is 0.
+GM_INLINE float scaleOf(float most) {
+  return most > 1e-30f ? most * float(1.0 / 127.0) : 0.0f;
+}
+GM_INLINE float inverseOf(float scale) {
+  return scale > 0.0f ? 1.0f / scale : 0.0f;
+}
+// -127 .. 127, ties to even.
+GM_INLINE int32_t codeOf(float value, float inverse) {
+  return int32_t(bitsOf(value * inverse + roundingMagic)) - sumOriginBits;
+}
+
 // Stores a block of 32 values, one per lane of a full warp, as a block of
-// encoding q8: the bits of family quant on CPUs.
-GM_INLINE void storeCodes(void *to, float value) {
-  const float most = mostOfWarp(magnitude(value));
-  const float scale = most > 1e-30f ? most * float(1.0 / 127.0) : 0.0f;
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-  const float shifted = value * inverse + roundingMagic; // ties to even
-  const int32_t code = int32_t(bitsOf(shifted)) - sumOriginBits;
+// encoding q8 with the scale: the bits of family quant on CPUs.
+GM_INLINE void storeCodes(void *to, float value, float scale) {
+  const int32_t code = codeOf(value, inverseOf(scale));
   const int32_t sum = sumOfWarp(code);
   auto *block = static_cast<ActivationBlock *>(to);
   block->codes[laneOf()] = int8_t(code);
@@ -211,6 +226,9 @@ GM_INLINE void storeCodes(void *to, float value) {
     block->scale = scale;
     block->start = startOf(sum);
   }
+}
+GM_INLINE void storeCodes(void *to, float value) {
+  storeCodes(to, value, scaleOf(mostOfWarp(magnitude(value))));
 }
 
 // Stores element `column` of an activation row at `row`; of q8 all lanes of a

@@ -12,6 +12,7 @@ namespace gemmac {
 
 struct DeviceRunner::Loaded {
   LaunchFacts launch;
+  int32_t sm = 0;
   CUmodule module = nullptr;
   CUfunction function = nullptr;
   ~Loaded() {
@@ -56,7 +57,7 @@ DeviceRunner::create(const KernelSpec &spec, const Target &target) {
   std::unique_ptr<DeviceRunner> runner(new DeviceRunner);
   runner->spec = spec;
   Loaded &loaded = *runner->loaded;
-  cuemu::settings().setSm(target.sm);
+  cuemu::settings().setSm(loaded.sm = target.sm);
   loaded.launch = code->launch;
   std::string problem = useDevice();
   if (problem.empty())
@@ -115,6 +116,11 @@ std::string DeviceRunner::run(const std::vector<Memory> &memory,
   };
   const int32_t begin = numberOf("begin"), end = numberOf("end"),
                 rows = numberOf("rows");
+  auto ceil = [](int32_t n, int32_t by) { return unsigned((n + by - 1) / by); };
+  const unsigned x = end > begin ? ceil(end - begin, launch.units) : 0,
+                 y = launch.rows ? ceil(rows, launch.rows) : 1;
+  if (!x || !y)
+    return "";
   std::vector<Copy> copies(memory.size());
   for (size_t i = 0; i < memory.size(); ++i)
     if (std::string problem = copies[i].make(memory[i].data, memory[i].bytes);
@@ -146,17 +152,14 @@ std::string DeviceRunner::run(const std::vector<Memory> &memory,
   std::vector<void *> pointers;
   for (uint64_t &value : values)
     pointers.push_back(&value);
-  auto ceil = [](int32_t n, int32_t by) { return unsigned((n + by - 1) / by); };
-  const unsigned x = end > begin ? ceil(end - begin, launch.units) : 0,
-                 y = launch.rows ? ceil(rows, launch.rows) : 1;
-  if (x && y)
-    if (std::string problem = textOf(
-            cuLaunchKernel(loaded->function, x, y, 1, unsigned(launch.threads),
-                           1, 1, unsigned(launch.shared), nullptr,
-                           pointers.data(), nullptr),
-            "cuLaunchKernel");
-        !problem.empty())
-      return problem;
+  cuemu::settings().setSm(loaded->sm);
+  if (std::string problem = textOf(
+          cuLaunchKernel(loaded->function, x, y, 1, unsigned(launch.threads), 1,
+                         1, unsigned(launch.shared), nullptr, pointers.data(),
+                         nullptr),
+          "cuLaunchKernel");
+      !problem.empty())
+    return problem;
   if (std::string problem = textOf(cuStreamSynchronize(nullptr), "the kernel");
       !problem.empty())
     return problem;

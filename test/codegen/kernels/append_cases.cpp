@@ -142,12 +142,11 @@ std::string runAppend(const Lookup &find, const Shape &s, RowClass rowClass,
   auto f = Append(find(specOf("append", s, rowClass)));
   if (!f)
     return "";
-  const std::vector<gm_tile> tiles = {
-      {0, 3, 1, 61}, {3, 16, 0, 128}, {19, 1, 2, 95}};
+  const Array<gm_tile> tiles = {{0, 3, 1, 61}, {3, 16, 0, 128}, {19, 1, 2, 95}};
   const int rows = 20, kColumn = 64,
             vColumn = shared ? kColumn : kColumn + s.heads * s.hd;
   const int stride = 4, pages = 9;
-  std::vector<int32_t> table = {5, 3, 8, 1, 2, 7, 0, 6, 5, 4, 3, 2};
+  Array<int32_t> table = {5, 3, 8, 1, 2, 7, 0, 6, 5, 4, 3, 2};
   for (int32_t &entry : table)
     entry += firstPage;
   Rows in(s, rows, kColumn + 2 * s.heads * s.hd, 11);

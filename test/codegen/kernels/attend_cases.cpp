@@ -75,7 +75,7 @@ public:
   void poison(int slot, int pos);
 
   Shape s;
-  std::vector<gm_tile> tiles;
+  Array<gm_tile> tiles;
   int rows = 0;
   std::string problem;
 
@@ -100,9 +100,9 @@ private:
 
   static constexpr int slots = 3, stride = 40;
   int64_t kBytes, vBytes; // of a page
-  std::vector<int32_t> table, ends;
+  Array<int32_t> table, ends;
   Buffer q;
-  std::vector<uint8_t> k, v;
+  Array<uint8_t> k, v; // of as many pages as are used
 };
 
 int rowsOf(const std::vector<Tile> &list) {
@@ -121,7 +121,10 @@ Step::Step(const Shape &shape, const std::vector<Tile> &list, uint64_t seed)
   Random random(seed);
   for (int64_t i = 0; i < int64_t(rows) * s.heads; ++i)
     putQuery(s.cache, q.data(), s.hd, i, numbers(random, 1));
-  std::vector<int> pages(slots * stride);
+  int most = 2; // of the pages in use, and others
+  for (const Tile &t : list)
+    most += keysEnd(t.slot, t.pos0, t.rows) / 64 - firstKey(t.pos0) / 64 + 1;
+  std::vector<int> pages(size_t(std::min(most, slots * stride)));
   for (size_t i = 0; i < pages.size(); ++i)
     pages[i] = firstPage + int(i);
   for (size_t i = pages.size(); i > 1; --i)
@@ -210,8 +213,8 @@ std::vector<uint8_t> Step::runMany(void *f) {
 }
 
 std::vector<uint8_t> Step::runFew(void *f, Merge merge) {
-  std::vector<gm_split> pieces;
-  std::vector<int32_t> parts(rows);
+  Array<gm_split> pieces;
+  Array<int32_t> parts(rows);
   int most = 1;
   for (size_t t = 0; t < tiles.size(); ++t) {
     const gm_tile &tile = tiles[t];
@@ -321,7 +324,7 @@ std::string Step::compare(const std::vector<uint8_t> &y) {
 
 // Every row alone must give the bits it gives in its tile.
 std::string alone(Step &step, void *f, const std::vector<uint8_t> &y) {
-  std::vector<gm_tile> all = step.tiles;
+  Array<gm_tile> all = step.tiles;
   size_t rowBytes = y.size() / step.rows;
   std::string failure;
   for (const gm_tile &t : all)

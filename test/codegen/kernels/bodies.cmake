@@ -3,8 +3,8 @@
 # architecture.
 set(BODY_CASES append_cases.cpp attend_cases.cpp top_cases.cpp)
 gemmac_library(gemmac_body_jit MLIR
-  SOURCES body_jit.cpp
-  LINK gemmac_codegen)
+  SOURCES body_jit.cpp device_body.cpp
+  LINK gemmac_codegen gemmac_device_runner)
 gemmac_unit_test(body_kernels_test EXCEPTIONS
   SOURCES body_test.cpp ${BODY_CASES}
   LINK gemmac_body_jit)
@@ -29,9 +29,9 @@ if(cross_gcc AND QEMU_AARCH64)
     COMMAND ${GEMMAC_BODY_CLANG} --driver-mode=g++ --target=aarch64-linux-gnu -std=c++20 -O2
       -static -fuse-ld=lld -UNDEBUG -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR} ${sources} ${arm}/table.cpp
       ${CMAKE_SOURCE_DIR}/targets/Formats.cpp ${CMAKE_SOURCE_DIR}/targets/Kernels.cpp ${CMAKE_SOURCE_DIR}/targets/Layouts.cpp
-      ${CMAKE_SOURCE_DIR}/targets/TowerKernels.cpp
+      ${CMAKE_SOURCE_DIR}/targets/DeviceKernels.cpp ${CMAKE_SOURCE_DIR}/targets/TowerKernels.cpp
       @${arm}/objects.rsp -o ${arm}/body_arm
-    DEPENDS emit_bodies ${sources} body_cases.h body_data.h
+    DEPENDS emit_bodies ${sources} body_cases.h body_data.h live_memory.h
     VERBATIM COMMENT "Linking the bodies' ARM test program")
   add_custom_target(body_arm DEPENDS ${arm}/body_arm)
   add_dependencies(body_kernels_test body_arm)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "targets/Layouts.h"
+#include "test/codegen/kernels/live_memory.h"
 
 #include <algorithm>
 #include <cmath>
@@ -212,20 +213,18 @@ private:
 // aligned.
 class Buffer {
 public:
-  explicit Buffer(size_t bytes) : bytes(bytes), memory(bytes + 3 * guard) {
-    size_t skew = reinterpret_cast<uintptr_t>(memory.data()) % guard;
-    start = guard + (guard - skew);
-    memset(memory.data(), 0xa5, memory.size());
+  explicit Buffer(size_t bytes)
+      : bytes(bytes), memory(bytes + 2 * guard, 0xa5) {
     memset(data(), 0xff, bytes);
   }
-  uint8_t *data() { return memory.data() + start; }
+  uint8_t *data() { return memory.data() + guard; }
   template <class T>
   T *as() {
     return reinterpret_cast<T *>(data());
   }
   bool intact() {
     for (size_t i = 0; i < memory.size(); ++i)
-      if ((i < start || i >= start + bytes) && memory[i] != 0xa5)
+      if ((i < guard || i >= guard + bytes) && memory[i] != 0xa5)
         return false;
     return true;
   }
@@ -233,8 +232,7 @@ public:
 
 private:
   static constexpr size_t guard = 64;
-  std::vector<uint8_t> memory;
-  size_t start;
+  Array<uint8_t> memory;
 };
 
 // text(...) like printf.
@@ -246,12 +244,15 @@ std::string text(const char *format, T... values) {
 }
 
 // Page numbers of the cases start here, and pools are addressed that far before
-// their memory, so that offsets pass 2^31.
+// their memory (in an Array or Buffer), so that offsets pass 2^31.
 inline const int32_t firstPage = 1 << 18;
 
 inline uint8_t *poolOf(uint8_t *memory, int64_t pageBytes) {
-  return reinterpret_cast<uint8_t *>(reinterpret_cast<uintptr_t>(memory) -
-                                     firstPage * pageBytes);
+  auto *pool = reinterpret_cast<uint8_t *>(reinterpret_cast<uintptr_t>(memory) -
+                                           firstPage * pageBytes);
+  if (auto place = LiveMemory::instance().find(memory))
+    LiveMemory::instance().alias(pool, place->begin);
+  return pool;
 }
 
 inline const float notANumber = std::numeric_limits<float>::quiet_NaN();

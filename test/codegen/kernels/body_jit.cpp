@@ -1,5 +1,7 @@
 #include "test/codegen/kernels/body_jit.h"
 
+#include "test/codegen/kernels/device_body.h"
+
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 
@@ -46,6 +48,8 @@ static std::unique_ptr<orc::LLJIT> makeJit() {
 }
 
 void *jitBody(const KernelSpec &spec, const std::string &target) {
+  if (const Target &t = *findTarget(target); t.device == Device::Cuda)
+    return deviceBody(spec, t);
   struct Jit {
     std::map<std::string, void *> made;
     std::unique_ptr<orc::LLJIT> jit;

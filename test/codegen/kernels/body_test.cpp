@@ -1,7 +1,9 @@
-// The plain C++ bodies on this machine: all cases through the JIT, and what
-// their inner loops look like.
+// The plain C++ bodies: all cases through the JIT, those of devices in the
+// emulator, and what inner loops look like on this machine.
 #include "test/codegen/kernels/body_cases.h"
+#include "test/codegen/kernels/body_data.h"
 #include "test/codegen/kernels/body_jit.h"
+#include "test/codegen/kernels/device_body.h"
 
 #include "codegen/KernelCompiler.h"
 
@@ -13,17 +15,35 @@
 using namespace gemmac;
 using namespace gemmac::test;
 
+static bool runsCases(const Target &target) {
+  return runsHere(target) || target.device == Device::Cuda;
+}
+
+// Whether the target has all bodies that the case asks for.
+static bool hasBodies(const Case &c, const Target &target) {
+  bool all = true;
+  c.run([&](const KernelSpec &spec) -> void * {
+    all &= hasBodyKernel(spec.family, target);
+    return nullptr;
+  });
+  return all;
+}
+
 static void runCases(const std::vector<Case> &cases) {
   int ran = 0;
   for (const Target &target : targets()) {
-    if (!runsHere(target))
+    if (!runsCases(target))
       continue;
-    ++ran;
     auto body = [&](const KernelSpec &spec) {
       return jitBody(spec, target.name);
     };
-    for (const Case &c : cases)
+    for (const Case &c : cases) {
+      if (!hasBodies(c, target))
+        continue;
+      ++ran;
       EXPECT_EQ(c.run(body), "") << target.name << ' ' << c.name;
+      EXPECT_EQ(takeDeviceProblem(), "") << target.name << ' ' << c.name;
+    }
   }
   if (!ran)
     GTEST_SKIP() << "this machine runs code for no target";
@@ -34,6 +54,34 @@ TEST(BodyKernels, Append) { runCases(appendCases()); }
 TEST(BodyKernels, Top) { runCases(topCases()); }
 TEST(BodyKernels, TopExperts) { runCases(topExpertsCases()); }
 TEST(BodyKernels, MoeSort) { runCases(moeSortCases()); }
+
+// Bodies of devices have the C signature of CPUs' here; memory is carried there
+// and back, and only memory that is known.
+TEST(BodyKernels, DevicesBehindTheSignature) {
+  KernelSpec spec{
+      "norm", RowClass::Many,
+      Constants().set("k", int64_t(64)).set("eps", 1e-6).set("act", "f32")};
+  for (const char *target : {"cuda-sm80", "cuda-sm90"}) {
+    auto norm = reinterpret_cast<void (*)(const float *, const float *, float *,
+                                          int32_t, int32_t, int32_t)>(
+        jitBody(spec, target));
+    Array<float> x(3 * 64), w(64, 2);
+    for (size_t i = 0; i < x.size(); ++i)
+      x[i] = i % 2 ? -3 : 3;
+    Buffer y(x.size() * sizeof(float));
+    norm(x.data(), w.data(), y.as<float>(), 3, 1, 2);
+    EXPECT_EQ(takeDeviceProblem(), "");
+    EXPECT_TRUE(y.intact());
+    for (int i = 0; i < 64; ++i) {
+      EXPECT_NE(y.as<float>()[i], y.as<float>()[i]);
+      EXPECT_NEAR(y.as<float>()[64 + i], i % 2 ? -2 : 2, 1e-5);
+      EXPECT_NE(y.as<float>()[128 + i], y.as<float>()[128 + i]);
+    }
+    norm(x.data(), x.data(), w.data() + w.size(), 3, 0, 1);
+    EXPECT_EQ(takeDeviceProblem(),
+              "norm_f32_1em06_k64_many: operand y lies in no Array or Buffer");
+  }
+}
 
 TEST(BodyKernels, Arm) {
 #ifdef BODY_ARM_COMMAND

@@ -17,9 +17,9 @@ using TopMerge = void (*)(const float *, const int32_t *, int32_t *, float *,
 
 enum class Logits { Random, Ascending, Equal, Few, WithNan };
 
-std::vector<float> makeLogits(Logits kind, int rows, int vocab, int stride) {
+Array<float> makeLogits(Logits kind, int rows, int vocab, int stride) {
   Random random(vocab + int(kind));
-  std::vector<float> g(size_t(rows) * stride, notANumber);
+  Array<float> g(size_t(rows) * stride, notANumber);
   for (int r = 0; r < rows; ++r)
     for (int i = 0; i < vocab; ++i) {
       float x = random.normal() * 5;
@@ -83,9 +83,9 @@ std::string runTop(const Lookup &find, Logits kind, int rows, int vocab,
   if (!top)
     return "";
   const int stride = int(roundUp(vocab, 32)) + 32, words = (vocab + 31) / 32;
-  std::vector<float> g = makeLogits(kind, rows, vocab, stride);
+  Array<float> g = makeLogits(kind, rows, vocab, stride);
   Random random(9);
-  std::vector<uint32_t> mask(size_t(rows) * words);
+  Array<uint32_t> mask(size_t(rows) * words);
   for (uint32_t &m : mask)
     m = random.below(1u << 31) & random.below(1u << 31) &
         random.below(1u << 31);
@@ -138,10 +138,10 @@ std::string runTopExperts(const Lookup &find, RowClass rowClass, int experts,
     return "";
   const int stride = int(rowStride("f32", experts)),
             out = int(rowStride("f32", top));
-  std::vector<float> g = makeLogits(rows % 2 ? Logits::Few : Logits::Random,
-                                    rows, experts, stride);
+  Array<float> g = makeLogits(rows % 2 ? Logits::Few : Logits::Random, rows,
+                              experts, stride);
   g[0] = 200; // the others' weights are next to nothing
-  std::vector<float> scale(experts);
+  Array<float> scale(experts);
   for (int e = 0; e < experts; ++e)
     scale[e] = 1 + 0.01f * float(e);
   const size_t padded = size_t(roundUp(rows, 8));
@@ -181,8 +181,8 @@ std::string runNanExperts(const Lookup &find) {
   auto f = TopExperts(find(moeSpec("top_experts", RowClass::Few, 16, 4)));
   if (!f)
     return "";
-  std::vector<float> g(32, notANumber), scale(16, 1), w(32);
-  std::vector<int32_t> ids(4, -1);
+  Array<float> g(32, notANumber), scale(16, 1), w(32);
+  Array<int32_t> ids(4, -1);
   f(g.data(), scale.data(), w.data(), ids.data(), 1, 0, 1);
   for (int j = 0; j < 4; ++j)
     if (ids[j] < 0 || ids[j] >= 16 || (j && ids[j] <= ids[j - 1]))
@@ -197,7 +197,7 @@ std::string runMoeSort(const Lookup &find, RowClass rowClass, int experts,
     return "";
   Random random(rows);
   Buffer order(size_t(rows) * top * 4);
-  std::vector<int32_t> ids(size_t(rows) * top);
+  Array<int32_t> ids(size_t(rows) * top);
   for (size_t q = 0; q < ids.size(); ++q)
     ids[q] = equal ? int32_t(q % top) : int32_t(random.below(experts));
   f(ids.data(), order.as<int32_t>(), rows, 0, 0);
