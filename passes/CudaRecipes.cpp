@@ -31,6 +31,9 @@ protected:
                          const Projection &q, const WeightRef &o) override;
 
 private:
+  bool fits(const WeightRef &w) {
+    return c.few() && fitsPrologue(w.act, w.cols);
+  }
   // A product behind the addition that `h` waits for; nothing if it waits for
   // none.
   std::optional<PendingAdd> take(Value h);
@@ -66,7 +69,7 @@ Value CudaRecipe::behindAdd(Value h, const PendingAdd &add, Call what,
 
 Value CudaRecipe::normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
                                const WeightRef &w, StringRef name) {
-  if (!c.few())
+  if (!fits(w))
     return CpuRecipe::normedLinear(h, norm, eps, w, name);
   Value &product = c.normedProducts[{h, w.name}];
   if (product)
@@ -91,7 +94,7 @@ Value CudaRecipe::normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
 
 Value CudaRecipe::normedGeglu(Value h, FlatSymbolRefAttr pre, double eps,
                               const WeightRef &gateUp) {
-  std::optional<PendingAdd> add = c.few() ? take(h) : std::nullopt;
+  std::optional<PendingAdd> add = fits(gateUp) ? take(h) : std::nullopt;
   if (!add)
     return CpuRecipe::normedGeglu(h, pre, eps, gateUp);
   return behindAdd(h, *add,
@@ -104,7 +107,7 @@ Value CudaRecipe::normedGeglu(Value h, FlatSymbolRefAttr pre, double eps,
 
 Value CudaRecipe::pleProduct(Value h, const WeightRef &gate, Value ple,
                              int64_t column) {
-  std::optional<PendingAdd> add = c.few() ? take(h) : std::nullopt;
+  std::optional<PendingAdd> add = fits(gate) ? take(h) : std::nullopt;
   if (!add)
     return CpuRecipe::pleProduct(h, gate, ple, column);
   return behindAdd(h, *add,

@@ -11,6 +11,9 @@ namespace {
 
 using namespace rules;
 
+// Of heads that are all k columns.
+int64_t partialsOfK(S s) { return s["k"] / s["hd"] * (s["hd"] + 2); }
+
 bool isScaled(const Constants &constants) {
   return constants.integer("scaled");
 }
@@ -59,13 +62,12 @@ static Family behindNorm(Family family, std::string name) {
 
 static Family behindMerge(Family family, std::string name) {
   family.name = std::move(name);
-  family.summary = "x = merge(partials), " + family.summary;
-  family.constants.front() = constants::heads;
+  family.summary =
+      "x = merge(partials) of heads of hd columns; " + family.summary;
   family.constants.push_back(constants::hd);
-  family.inputs = {{"partials", Access::Any, "f32", partialColumns},
+  family.inputs = {{"partials", Access::Any, "f32", partialsOfK},
                    {"parts", Access::Any, "i32", nullptr, false,
                     Io::parts_local, Io::parts_global}};
-  family.weights[0].columns = allHeads;
   family.partials = true;
   return family;
 }
@@ -99,6 +101,10 @@ static Family withAppend(Family family, std::string name) {
   family.scalars.push_back({"k_column", nullptr, keyHeads, 0});
   family.scalars.push_back({"v_column", nullptr, keyHeads, 0});
   return family;
+}
+
+bool fitsPrologue(const std::string &act, int64_t k) {
+  return fewRows * rowBytes(act, k) <= 60 << 10;
 }
 
 std::vector<Family> deviceFamilies(const std::vector<Family> &families) {

@@ -14,19 +14,17 @@ enum { LOG_BYTES = 4096, PLAIN_SHARED = 48 << 10 };
 // card, the latest such; else null.
 const gm_image *machine_code(const gm_program &program, int sm) {
   const gm_image *best = nullptr;
-  for (int32_t i = 0; i < program.images; ++i) {
-    const gm_image &image = program.image[i];
-    if (image.sm / 10 == sm / 10 && image.sm <= sm &&
-        (!best || image.sm > best->sm))
-      best = &image;
-  }
+  for (const gm_image *image = program.image; image->data; ++image)
+    if (image->sm / 10 == sm / 10 && image->sm <= sm &&
+        (!best || image->sm > best->sm))
+      best = image;
   return best;
 }
 
 const gm_image *ptx(const gm_program &program) {
-  for (int32_t i = 0; i < program.images; ++i)
-    if (program.image[i].sm == 0)
-      return &program.image[i];
+  for (const gm_image *image = program.image; image->data; ++image)
+    if (image->sm == 0)
+      return image;
   return nullptr;
 }
 
