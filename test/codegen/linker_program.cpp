@@ -2,16 +2,10 @@
 // a look at whether exceptions find their handlers, which needs tables that
 // linkers make and, in dynamic programs, the machine's libc.
 #include "runtime/abi.h"
-#include "runtime/core/backend.h"
 
 #include <unistd.h>
 
 extern "C" const gm_program gm_model = {};
-
-namespace gm {
-// For runtimes that have no backend yet.
-[[gnu::weak]] Backend *make_backend() { return nullptr; }
-} // namespace gm
 
 namespace {
 struct Problem {};
