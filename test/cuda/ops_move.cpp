@@ -17,6 +17,9 @@ void move8(Warp &w, const Instruction &in, u32 mask) {
 void movePredicate(Warp &w, const Instruction &in, u32 mask) {
   setPredicate(w, in.d[0], mask, w.predicates[size_t(in.s[0])]);
 }
+void setToMode(Warp &w, const Instruction &in, u32 mask) {
+  setPredicate(w, in.d[0], mask, in.mode ? ~0u : 0);
+}
 
 // `mode` is the bytes of an element, the first the lowest.
 u64 low(u64 x, int bytes) {
@@ -63,6 +66,10 @@ Execute *move(Decoder &d) {
   const Operand &to = d.operand(0), &from = d.operand(1);
   if (type == "pred") {
     d.in.d[0] = d.predicate(to);
+    if (from.kind == Operand::Immediate) {
+      d.in.mode = from.value != 0;
+      return setToMode;
+    }
     d.in.s[0] = d.predicate(from);
     return movePredicate;
   }
