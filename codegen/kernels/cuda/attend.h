@@ -727,16 +727,29 @@ GM_INLINE void split(Outputs &out, const Unit &u, int32_t base) {
   values<F>(out, u, base);
 }
 
+// Queries as family rope_q has left them.
+struct StoredQueries {
+  const uint8_t *q;
+  template <Format F>
+  GM_LAMBDA void prepare(const Operands &, const gm_split &, int32_t) const {}
+  template <Format F>
+  GM_LAMBDA void load(const Unit &u) const {
+    loadQueries<F>(u, q);
+  }
+};
+
 // Unit = (split, K/V head): partials o [H][hd], m [H], l [H] of (row, part).
-template <Format F>
-GM_INLINE void few(const Operands &x, int32_t unit) {
+// `queries` prepare a unit, and load the queries of a chunk.
+template <Format F, class Queries>
+GM_INLINE void few(const Operands &x, int32_t unit, const Queries &queries) {
   const int32_t kvHeads = gm_heads / gm_group;
   const gm_split piece = x.pieces[unit / kvHeads];
   Unit u = unitOf<F>(x, piece.tile, unit % kvHeads);
+  queries.template prepare<F>(x, piece, u.head);
   for (u.first = 0; u.first < u.tile.rows * gm_group; u.first += ChunkPairs) {
     u.count = smaller(u.tile.rows * gm_group - u.first, int32_t(ChunkPairs));
     syncBlock();
-    loadQueries<F>(u, x.q);
+    queries.template load<F>(u);
     Outputs out;
     split<F, true>(out, u, piece.key0 / GM_SPLIT_KEYS * GM_SPLIT_KEYS);
     storeOutputs<F>(out, u.count);
@@ -789,9 +802,9 @@ GM_INLINE void many(const Operands &x, int32_t unit) {
   }
 }
 
-template <bool Few>
+template <bool Few, class Queries>
 GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
-                      int32_t end) {
+                      int32_t end, const Queries &queries) {
   const int32_t unit = begin + blockX();
   const int32_t units =
       (Few ? step->splits[gm_window > 0 ? GM_LOCAL : GM_GLOBAL] : step->tiles) *
@@ -800,7 +813,7 @@ GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
     return;
   auto run = [&]<Format F>() GM_LAMBDA {
     if constexpr (Few)
-      few<F>(x, unit);
+      few<F>(x, unit, queries);
     else
       many<F>(x, unit);
   };
@@ -810,6 +823,11 @@ GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
     run.template operator()<Bf16>();
   else
     run.template operator()<F32>();
+}
+template <bool Few>
+GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
+                      int32_t end) {
+  attend<Few>(x, step, begin, end, StoredQueries{x.q});
 }
 
 } // namespace
