@@ -96,12 +96,11 @@ static void fillConstants(Module &module, const Constants &constants) {
 static void chooseEntry(Module &module, const KernelSpec &spec) {
   const bool isBare =
       kernelWeights(spec).size() < findFamily(spec.family)->weights.size();
-  Function *entry =
-      module.getFunction(isBare                       ? "gm_bare"
-                         : spec.rows == RowClass::Few ? "gm_few"
-                                                      : "gm_many");
+  const std::string name = isBare ? "gm_bare" : "gm";
+  Function *entry = module.getFunction(
+      name + (spec.rows == RowClass::Few ? "_few" : "_many"));
   if (!entry)
-    entry = module.getFunction("gm_body");
+    entry = module.getFunction(isBare ? "gm_bare" : "gm_body");
   assert(entry && "the family has no body for the row class");
   for (Function &function : module)
     if (&function != entry && !function.isDeclaration())

@@ -25,11 +25,48 @@ namespace gemmac {
 
 //===-- linking -----------------------------------------------------------===//
 
-// What a program is linked from besides its object, in order around it.
-static const char *const startFiles[] = {"rcrt1.o", "crti.o", "crtbeginS.o"};
-static const char *const endFiles[] = {"runtime.o", "crtendS.o", "crtn.o"};
+using Names = std::vector<const char *>;
 
-static std::vector<std::string> runtimeFiles(llvm::ArrayRef<const char *> names,
+namespace {
+
+// How programs for a device are linked: flags, and files of the runtime's
+// folder in order around the object.
+struct Linking {
+  Device device;
+  Names flags, before, after;
+};
+
+} // namespace
+
+static const char *const always[] = {
+    "ld.lld", "-pie", "-ztext", "-zrelro", "-znow", "-znoexecstack",
+    "--build-id=none", "--gc-sections",
+    // Or no exception would find its handler.
+    "--eh-frame-hdr",
+    // More may not be given, and one object needs no more.
+    "--threads=1"};
+
+static const Linking &linkingOf(const Target &target) {
+  static const Linking all[] = {
+      // Static, at an address that each start draws anew; nothing to load.
+      {Device::Cpu,
+       {"-static", "--no-dynamic-linker"},
+       {"rcrt1.o", "crti.o", "crtbeginS.o"},
+       {"runtime.o", "crtendS.o", "crtn.o"}},
+      // The driver is loaded at run time and needs the machine's libc: a second
+      // one in the program would crash. Nothing of the libraries named here
+      // enters it.
+      {Device::Cuda,
+       {"--dynamic-linker=/lib64/ld-linux-x86-64.so.2", "--as-needed"},
+       {"Scrt1.o", "crti.o", "crtbeginS.o"},
+       {"runtime.o", "libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2",
+        "crtendS.o", "crtn.o"}},
+  };
+  return *llvm::find_if(
+      all, [&](const Linking &l) { return l.device == target.device; });
+}
+
+static std::vector<std::string> runtimeFiles(const Names &names,
                                              const std::string &folder,
                                              const Target &target) {
   std::vector<std::string> paths;
@@ -39,8 +76,9 @@ static std::vector<std::string> runtimeFiles(llvm::ArrayRef<const char *> names,
 }
 
 Status checkRuntime(const std::string &folder, const Target &target) {
-  for (auto names : {llvm::ArrayRef(startFiles), llvm::ArrayRef(endFiles)})
-    for (const std::string &path : runtimeFiles(names, folder, target))
+  const Linking &linking = linkingOf(target);
+  for (const Names *names : {&linking.before, &linking.after})
+    for (const std::string &path : runtimeFiles(*names, folder, target))
       if (!llvm::sys::fs::exists(path))
         return makeError(ExitCode::Unsupported,
                          "no runtime for '{}': expected the file '{}', found "
@@ -51,19 +89,15 @@ Status checkRuntime(const std::string &folder, const Target &target) {
 
 static Status linkElf(const ProgramInput &in, const std::string &objectPath,
                       const std::string &outputPath) {
-  std::vector<std::string> args = {
-      "ld.lld",
-      // Static, at an address that each start draws anew; nothing to load.
-      "-static", "-pie", "--no-dynamic-linker", "-z", "text", "-z", "relro",
-      "-z", "now", "-o", outputPath, "--build-id=none", "-z", "noexecstack",
-      "--gc-sections",
-      "--threads=1", // more may not be given, and one object needs no more
-      in.symbols ? "--strip-debug" : "--strip-all"};
-  llvm::append_range(args,
-                     runtimeFiles(startFiles, in.runtime, in.manifest.target));
+  const Target &target = in.manifest.target;
+  const Linking &linking = linkingOf(target);
+  std::vector<std::string> args(std::begin(always), std::end(always));
+  args.push_back(in.symbols ? "--strip-debug" : "--strip-all");
+  args.insert(args.end(), {"-o", outputPath});
+  llvm::append_range(args, linking.flags);
+  llvm::append_range(args, runtimeFiles(linking.before, in.runtime, target));
   args.push_back(objectPath);
-  llvm::append_range(args,
-                     runtimeFiles(endFiles, in.runtime, in.manifest.target));
+  llvm::append_range(args, runtimeFiles(linking.after, in.runtime, target));
   std::vector<const char *> argv;
   for (const std::string &arg : args)
     argv.push_back(arg.c_str());

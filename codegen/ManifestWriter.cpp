@@ -32,7 +32,10 @@ static Offset<fb::Model> writeModel(Builder &b, const ManifestInput &in) {
 static Offset<fb::Target> writeTarget(Builder &b, const Target &target) {
   return fb::CreateTarget(
       b, b.CreateString(target.name), b.CreateString(target.triple),
-      b.CreateString(target.tune), b.CreateVectorOfStrings(target.features));
+      b.CreateString(target.tune),
+      b.CreateVectorOfStrings(hostOf(target).features),
+      b.CreateString(target.device == Device::Cuda ? "cuda" : "cpu"),
+      target.sm);
 }
 
 // The PLE table and what each segment reads of its rows.

@@ -122,9 +122,11 @@ static std::string runtimeFolder() {
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
   // A configuration alone can be compiled to every stage but a program.
-  InputOptions options{.mmproj = o.mmproj,
-                       .media = {!o.noVision, !o.noAudio},
-                       .needsTensors = makesProgram() && !o.inspect};
+  const bool hasTowers = target->device == Device::Cpu;
+  InputOptions options{
+      .mmproj = o.mmproj,
+      .media = {!o.noVision && hasTowers, !o.noAudio && hasTowers},
+      .needsTensors = makesProgram() && !o.inspect};
   Status opened = input.open(o.input, options, warnings, findings);
   if (!opened)
     return opened;

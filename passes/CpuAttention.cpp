@@ -7,9 +7,10 @@ namespace gemmac::cpu {
 
 // `own` are neighbours in one matrix of the file. Where all of its readers
 // stand together one product serves them; else each multiplies its own rows.
-FailureOr<CpuRecipe::Projection>
-CpuRecipe::project(Value h, FlatSymbolRefAttr norm, double eps,
-                   ArrayRef<FlatSymbolRefAttr> own, StringRef name) {
+FailureOr<Projection> CpuRecipe::project(Value h, FlatSymbolRefAttr norm,
+                                         double eps,
+                                         ArrayRef<FlatSymbolRefAttr> own,
+                                         StringRef name) {
   const Pack pack = c.packing.of(cast<gemma::MatrixUser>(op), own.front());
   WeightRef w = pack.parts.size() == 1 ? c.symbols.matrix(own.front()) : [&] {
     StringRef last = StringRef("qkv").substr(!pack.joined, pack.parts.size());
@@ -37,8 +38,7 @@ CpuRecipe::project(Value h, FlatSymbolRefAttr norm, double eps,
     for (int64_t &column : result.columns)
       column -= begin;
   }
-  Value x = this->norm(h, c.symbols.vector(norm), eps, w.act, "attn_in");
-  result.product = linear(x, w, isShared ? "qkv" : name);
+  result.product = normedLinear(h, norm, eps, w, isShared ? "qkv" : name);
   return result;
 }
 
@@ -52,20 +52,25 @@ LogicalResult CpuRecipe::lower(gemma::KvBlockOp op) {
   if (failed(cache))
     return failure();
   FailureOr<Projection> kv =
-      project(at(op.getH()), op.getNormAttr(), eps, own, "kv");
+      project(op.getH(), op.getNormAttr(), eps, own, "kv");
   if (failed(kv))
     return failure();
-  call({.family = "append",
-        .constants = {{"heads", int64_t(cache->getHeads())},
-                      {"hd", int64_t(cache->getDim())},
-                      {"pairs", int64_t(op.getPairs())},
-                      {"eps", eps},
-                      {"cache", cache->getFormat().str()}},
-        .inputs = {kv->product, at(op.getTable()), ioArg(Io::tile)},
-        .weights = {c.symbols.vector(op.getKNormAttr())},
-        .chosen = {kv->columns.front(), kv->columns.back()},
-        .cache = op.getCacheAttr()});
+  append(op, *cache, *kv);
   return success();
+}
+
+void CpuRecipe::append(gemma::KvBlockOp op, kernel::CacheOp cache,
+                       const Projection &kv) {
+  call({.family = "append",
+        .constants = {{"heads", int64_t(cache.getHeads())},
+                      {"hd", int64_t(cache.getDim())},
+                      {"pairs", int64_t(op.getPairs())},
+                      {"eps", op.getEps().convertToDouble()},
+                      {"cache", cache.getFormat().str()}},
+        .inputs = {kv.product, at(op.getTable()), ioArg(Io::tile)},
+        .weights = {c.symbols.vector(op.getKNormAttr())},
+        .chosen = {kv.columns.front(), kv.columns.back()},
+        .cache = op.getCacheAttr()});
 }
 
 LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
@@ -78,28 +83,33 @@ LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
     return op.emitError("unsupported: blocks of images on a layer without a "
                         "window; it is causal in every model");
   WeightRef o = c.symbols.matrix(op.getOAttr());
-  WeightRef qNorm = c.symbols.vector(op.getQNormAttr());
-  int64_t hd = cache->getDim(), heads = o.cols / hd;
+  c.symbols.vector(op.getQNormAttr()); // its place in the file is here
   double eps = op.getEps().convertToDouble();
-  Value h = at(op.getH());
   FailureOr<Projection> q =
-      project(h, op.getNormAttr(), eps, op.getQAttr(), "q");
+      project(op.getH(), op.getNormAttr(), eps, op.getQAttr(), "q");
   if (failed(q))
     return failure();
+  addNorm(op.getH(), attentionProduct(op, *cache, *q, o), op.getPostAttr(),
+          std::nullopt, eps, op.getResult());
+  return success();
+}
+
+Value CpuRecipe::attentionProduct(gemma::AttentionBlockOp op,
+                                  kernel::CacheOp cache, const Projection &q,
+                                  const WeightRef &o) {
+  int64_t hd = cache.getDim(), heads = o.cols / hd;
   Value roped = call({.family = "rope_q",
                       .name = "q_roped",
                       .constants = {{"heads", heads},
                                     {"hd", hd},
                                     {"pairs", int64_t(op.getPairs())},
-                                    {"eps", eps},
-                                    {"cache", cache->getFormat().str()}},
-                      .inputs = {q->product, at(op.getTable())},
-                      .weights = {qNorm},
-                      .chosen = q->columns})[0];
-  Value a = attend(roped, *cache, op.getEnd(), heads, o.act);
-  addNorm(h, linear(a, o, "attn_proj"), op.getPostAttr(), std::nullopt, eps,
-          op.getResult());
-  return success();
+                                    {"eps", op.getEps().convertToDouble()},
+                                    {"cache", cache.getFormat().str()}},
+                      .inputs = {q.product, at(op.getTable())},
+                      .weights = {c.symbols.vector(op.getQNormAttr())},
+                      .chosen = q.columns})[0];
+  Value a = attend(roped, cache, op.getEnd(), heads, o.act);
+  return linear(a, o, "attn_proj");
 }
 
 // The attention itself, rounded to `act`, whose blocks of 32 columns lie in one

@@ -18,14 +18,13 @@ LogicalResult CpuRecipe::lower(gemma::FfnBlockOp op) {
   layer = op.getGateAttr();
   if (op.getBounds())
     return clippedFfn(op);
-  WeightRef pre = c.symbols.vector(op.getPreAttr());
+  c.symbols.vector(op.getPreAttr()); // its place in the file is here
   WeightRef gateUp = gateAndUp(op.getGateAttr(), op.getDownAttr(), "gate_up");
   WeightRef down = c.symbols.matrix(op.getDownAttr());
   double eps = op.getEps().convertToDouble();
-  Value h = at(op.getH());
-  Value x = norm(h, pre, eps, gateUp.act, "mlp_in");
-  Value y = linear(geglu(x, gateUp), down, "mlp_out");
-  addNorm(h, y, op.getPostAttr(), op.getScale(), eps, op.getResult());
+  Value g = normedGeglu(op.getH(), op.getPreAttr(), eps, gateUp);
+  addNorm(op.getH(), linear(g, down, "mlp_out"), op.getPostAttr(),
+          op.getScale(), eps, op.getResult());
   return success();
 }
 

@@ -1,5 +1,6 @@
 // The recipe for CPUs as a class: what its parts (CpuRecipes.cpp,
-// CpuAttention.cpp, CpuFeedForward.cpp, CpuTowers.cpp) share. Private to them.
+// CpuAttention.cpp, CpuFeedForward.cpp, CpuTowers.cpp) share, and what the
+// recipe for CUDA changes (CudaRecipes.cpp). Private to them.
 #pragma once
 
 #include "passes/Recipes.h"
@@ -23,15 +24,22 @@ struct Call {
   bool shared = false; // the same call is made once
 };
 
+// The constants of a product with `w`.
+inline Constants productOf(const WeightRef &w) {
+  return Constants{{"k", w.cols}, {"format", w.format}, {"act", w.act}};
+}
+
 class CpuRecipe {
 public:
   CpuRecipe(RecipeContext &c, Operation *op)
       : c(c), op(op), loc(op->getLoc()) {}
 
+  virtual ~CpuRecipe() = default;
   LogicalResult lower() { return failure(failed(dispatch()) || isRefused); }
+  Value valueOf(Value gemmaValue) { return at(gemmaValue); }
   Value copyOut(Location where, Value value);
 
-private:
+protected:
   LogicalResult dispatch();
   LogicalResult lower(gemma::EmbedOp op);
   LogicalResult lower(gemma::TakeOp op);
@@ -65,20 +73,32 @@ private:
              StringRef name, std::optional<Axis> axis = {});
   Value quant(Value x, StringRef act, StringRef name);
   Value linear(Value x, const WeightRef &w, StringRef name);
+  // The product of `w` with a norm of a residual, a value of gemma.
+  virtual Value normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
+                             const WeightRef &w, StringRef name);
+  virtual Value normedGeglu(Value h, FlatSymbolRefAttr pre, double eps,
+                            const WeightRef &gateUp);
+  // The gated product with a residual and per-layer inputs from `column` on.
+  virtual Value pleProduct(Value h, const WeightRef &gate, Value ple,
+                           int64_t column);
   // With as many outputs as the matrix `down` has columns.
   WeightRef gateAndUp(FlatSymbolRefAttr gate, FlatSymbolRefAttr down,
                       StringRef name);
   Value geglu(Value x, const WeightRef &w);
-  void addNorm(Value h, Value y, FlatSymbolRefAttr post,
-               std::optional<StringRef> scale, double eps, Value result);
-  // A product with the normed residual, and where in it is what.
-  struct Projection {
-    Value product;
-    std::vector<int64_t> columns; // where those of each matrix begin
-  };
+  // The residual after a block. `h`: a value of gemma.
+  virtual void addNorm(Value h, Value y, FlatSymbolRefAttr post,
+                       std::optional<StringRef> scale, double eps,
+                       Value result);
+  Value makeAdd(const PendingAdd &add);
   FailureOr<Projection> project(Value h, FlatSymbolRefAttr norm, double eps,
                                 ArrayRef<FlatSymbolRefAttr> own,
                                 StringRef name);
+  virtual void append(gemma::KvBlockOp op, kernel::CacheOp cache,
+                      const Projection &kv);
+  // The product of attention's result with `o`.
+  virtual Value attentionProduct(gemma::AttentionBlockOp op,
+                                 kernel::CacheOp cache, const Projection &q,
+                                 const WeightRef &o);
   Value attend(Value q, kernel::CacheOp cache, Value end, int64_t heads,
                StringRef act);
   Value capped(Value hidden, const WeightRef &w, double cap, StringRef name);
@@ -101,7 +121,7 @@ private:
   // Types.
   RankedTensorType rowsOf(StringRef encoding, int64_t columns);
   int64_t columns(Value v) { return kernel::columnsOf(v.getType()); }
-  Value at(Value gemmaValue) { return c.values.lookup(gemmaValue); }
+  Value at(Value gemmaValue);
   Value ioArg(Io io);
   FlatSymbolRefAttr symbol(StringRef name) {
     return FlatSymbolRefAttr::get(c.builder.getContext(), name);

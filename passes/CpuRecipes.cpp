@@ -35,6 +35,15 @@ Value CpuRecipe::ioArg(Io io) {
       .getResult(0);
 }
 
+Value CpuRecipe::at(Value gemmaValue) {
+  if (auto add = c.pendingAdds.find(gemmaValue); add != c.pendingAdds.end()) {
+    const PendingAdd made = add->second;
+    c.pendingAdds.erase(add);
+    c.values.map(gemmaValue, makeAdd(made));
+  }
+  return c.values.lookupOrNull(gemmaValue);
+}
+
 // Devices compute nothing once per worker.
 static Axis defaultAxis(const Family &family, RowClass rows, Device device) {
   const std::vector<Axis> &axes = family.axesOf(rows);
@@ -89,11 +98,6 @@ ValueRange CpuRecipe::call(const Call &what, std::optional<Axis> axis) {
   return made.getResults();
 }
 
-// The constants of a product with `w`.
-static Constants productOf(const WeightRef &w) {
-  return Constants{{"k", w.cols}, {"format", w.format}, {"act", w.act}};
-}
-
 Value CpuRecipe::norm(Value x, const WeightRef &w, double eps, StringRef act,
                       StringRef name, std::optional<Axis> axis) {
   return call(
@@ -133,18 +137,35 @@ Value CpuRecipe::geglu(Value x, const WeightRef &w) {
                .weights = {w}})[0];
 }
 
+Value CpuRecipe::normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
+                              const WeightRef &w, StringRef name) {
+  return linear(
+      this->norm(at(h), c.symbols.vector(norm), eps, w.act, "attn_in"), w,
+      name);
+}
+
+Value CpuRecipe::normedGeglu(Value h, FlatSymbolRefAttr pre, double eps,
+                             const WeightRef &gateUp) {
+  return geglu(norm(at(h), c.symbols.vector(pre), eps, gateUp.act, "mlp_in"),
+               gateUp);
+}
+
+Value CpuRecipe::makeAdd(const PendingAdd &add) {
+  Call what = {.family = "add_norm",
+               .constants = {{"k", columns(add.h)},
+                             {"eps", add.eps},
+                             {"scaled", int64_t(add.scale.has_value())}},
+               .inputs = {add.h, add.y},
+               .weights = {c.symbols.vector(add.post)}};
+  if (add.scale)
+    what.weights.push_back(c.symbols.vector(symbol(*add.scale)));
+  return call(what)[0];
+}
+
 void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
                         std::optional<StringRef> scale, double eps,
                         Value result) {
-  Call what = {.family = "add_norm",
-               .constants = {{"k", columns(h)},
-                             {"eps", eps},
-                             {"scaled", int64_t(scale.has_value())}},
-               .inputs = {h, y},
-               .weights = {c.symbols.vector(post)}};
-  if (scale)
-    what.weights.push_back(c.symbols.vector(symbol(*scale)));
-  c.values.map(result, call(what)[0]);
+  c.values.map(result, makeAdd({at(h), y, post, scale, eps}));
 }
 
 Value CpuRecipe::copyOut(Location where, Value value) {
@@ -266,16 +287,20 @@ LogicalResult CpuRecipe::lower(gemma::PleBlockOp op) {
     column = slice.getRange()[0];
     ple = slice.getX();
   }
-  Value h = at(op.getH());
-  Value g = call({.family = "linear_ple",
-                  .name = "ple_act",
-                  .constants = productOf(gate),
-                  .inputs = {quant(h, gate.act, "ple_in"), at(ple)},
-                  .weights = {gate},
-                  .chosen = {column}})[0];
-  addNorm(h, linear(g, proj, "ple_out"), op.getPostAttr(), op.getScale(),
-          op.getEps().convertToDouble(), op.getResult());
+  Value g = pleProduct(op.getH(), gate, ple, column);
+  addNorm(op.getH(), linear(g, proj, "ple_out"), op.getPostAttr(),
+          op.getScale(), op.getEps().convertToDouble(), op.getResult());
   return success();
+}
+
+Value CpuRecipe::pleProduct(Value h, const WeightRef &gate, Value ple,
+                            int64_t column) {
+  return call({.family = "linear_ple",
+               .name = "ple_act",
+               .constants = productOf(gate),
+               .inputs = {quant(at(h), gate.act, "ple_in"), at(ple)},
+               .weights = {gate},
+               .chosen = {column}})[0];
 }
 
 //===-- output ------------------------------------------------------------===//
@@ -369,6 +394,9 @@ namespace gemmac {
 const Recipe cpuRecipe = {
     [](RecipeContext &context, mlir::Operation *op) {
       return cpu::CpuRecipe(context, op).lower();
+    },
+    [](RecipeContext &context, mlir::Value value) {
+      return cpu::CpuRecipe(context, context.source).valueOf(value);
     },
     [](RecipeContext &context, mlir::Location loc, mlir::Value value) {
       return cpu::CpuRecipe(context, context.source).copyOut(loc, value);

@@ -45,8 +45,9 @@ bool isInTiles(OpOperand &use) {
 const Recipe &recipeFor(const Target &target) {
   switch (target.device) {
   case Device::Cpu:
-  case Device::Cuda:
     return cpuRecipe;
+  case Device::Cuda:
+    return cudaRecipe;
   }
   llvm_unreachable("all devices handled");
 }
@@ -103,7 +104,7 @@ outputs(RecipeContext &context, func::ReturnOp source, ArrayRef<Io> arrays) {
   SmallVector<Value> results;
   bool isResidual = llvm::is_contained(arrays, Io::resid);
   for (Value operand : source.getOperands()) {
-    Value value = context.values.lookupOrNull(operand);
+    Value value = context.recipe.value(context, operand);
     if (!value)
       return source.emitError("returns a value that no kernel computes");
     auto call = value.getDefiningOp<kernel::CallOp>();

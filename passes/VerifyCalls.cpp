@@ -179,7 +179,9 @@ void CallChecker::checkMatrix() {
   int64_t stack = shape.family.stack ? spec.constants.integer("experts") : 1;
   int64_t rows = shape.family.matrix == MatrixUse::Product ? matrixRowsOf(shape)
                                                            : shape.weights[0];
-  for (kernel::WeightOp weight : weights) {
+  for (auto [operand, weight] : llvm::zip(kernelWeights(spec), weights)) {
+    if (operand.isVector)
+      continue;
     StringRef name = weight.getSymName();
     require(shape.family.interleaved == (weight.getInterleave() != 0),
             "expects a weight {0} interleaved rows, got @{1}",

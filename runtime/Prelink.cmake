@@ -1,60 +1,102 @@
-# gemmac_prelink(ARCH TRIPLE LD FLAG...): builds lib/gemmac/ARCH, what programs
-# of an architecture are linked with: runtime.o, which is the runtime with its
-# codecs, libc and libstdc++ in one relocatable file, and the start files of libc. So
-# gemmac needs no compiler, linker or cross package to make a program.
-# GNU ld makes it: LLD's -r output loses .eh_frame.
+# What programs are linked with, made once: folders lib/gemmac/FOLDER with
+# runtime.o, which is a runtime and the libraries that it takes along in one
+# relocatable file, the start files of libc, and shared libraries to link against.
+# So gemmac needs no compiler, linker or cross package to make a program.
+# GNU ld makes runtime.o: LLD's -r output loses .eh_frame.
 set(GM_RUNTIME_FLAGS
   -std=c++20 -O2 -DNDEBUG -fPIE -fstack-protector-strong -ffp-contract=off -ffunction-sections -fdata-sections
   -Wall -Wextra -Wno-unused-parameter)
-# What generated code and the start files may call.
-set(GM_RUNTIME_ROOTS __libc_start_main _dl_relocate_static_pie memcpy memmove memset memcmp bcmp)
 
-function(gemmac_prelink ARCH TRIPLE LD)
-  find_program(GEMMAC_${ARCH}_LD ${LD} REQUIRED)
-  set(OUT ${CMAKE_BINARY_DIR}/lib/gemmac/${ARCH})
+# Per architecture.
+set(GM_TRIPLE_x86_64 x86_64-linux-gnu)
+set(GM_TRIPLE_aarch64 aarch64-linux-gnu)
+set(GM_FLAGS_x86_64 -march=x86-64)
+set(GM_FLAGS_aarch64 -march=armv8-a)
+set(GM_LD_x86_64 ld)
+set(GM_LD_aarch64 aarch64-linux-gnu-ld)
+
+# Per kind of program. STATIC takes libc along and needs nothing of its machine.
+# DYNAMIC is for those that load a driver, which brings the machine's libc with
+# it: two in one process crash. All but libc and libm comes along here, too.
+# ROOTS: what generated code and the start files may call of the archives.
+set(GM_STARTS_STATIC rcrt1.o crti.o crtn.o crtbeginS.o crtendS.o)
+set(GM_ARCHIVES_STATIC libstdc++.a libgcc.a libgcc_eh.a libm.a libc.a)
+set(GM_SHARED_STATIC)
+set(GM_SOURCES_STATIC start.cpp)
+set(GM_ROOTS_STATIC __libc_start_main _dl_relocate_static_pie memcpy memmove memset memcmp bcmp)
+set(GM_STARTS_DYNAMIC Scrt1.o crti.o crtn.o crtbeginS.o crtendS.o)
+set(GM_ARCHIVES_DYNAMIC libstdc++.a libgcc.a libgcc_eh.a libc_nonshared.a)
+set(GM_SHARED_DYNAMIC libc.so.6 libm.so.6 ld-linux-x86-64.so.2)
+set(GM_SOURCES_DYNAMIC libc_floor.cpp)
+set(GM_ROOTS_DYNAMIC)
+
+# gemmac_runtime_objects(OBJECTS ARCH SOURCE...): compiles sources for ARCH.
+function(gemmac_runtime_objects OBJECTS ARCH)
   gemmac_codecs(${ARCH} ARCHIVES INCLUDES)
   list(TRANSFORM INCLUDES PREPEND -isystem)
-  set(OBJECTS)
-  foreach(SOURCE ${GM_CORE_SOURCES} ${GM_MEDIA_SOURCES} ${GM_APP_SOURCES} start.cpp)
+  set(MADE)
+  foreach(SOURCE ${ARGN})
     set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${SOURCE}.o)
     get_filename_component(FOLDER ${OBJECT} DIRECTORY)
     file(MAKE_DIRECTORY ${FOLDER})
     add_custom_command(
       OUTPUT ${OBJECT}
-      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} --target=${TRIPLE} ${ARGN}
+      COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} --target=${GM_TRIPLE_${ARCH}} ${GM_FLAGS_${ARCH}}
         ${GM_RUNTIME_FLAGS} -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR} ${INCLUDES}
         -MD -MF ${OBJECT}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE} -o ${OBJECT}
       DEPENDS ${SOURCE} ${MANIFEST_HEADER}
       DEPFILE ${OBJECT}.d
       COMMENT "Building ${SOURCE} for ${ARCH}"
       VERBATIM)
-    list(APPEND OBJECTS ${OBJECT})
+    list(APPEND MADE ${OBJECT})
   endforeach()
+  set(${OBJECTS} ${MADE} PARENT_SCOPE)
+endfunction()
 
-  foreach(FILE rcrt1.o crti.o crtn.o crtbeginS.o crtendS.o libstdc++.a libgcc.a libgcc_eh.a libm.a libc.a)
-    execute_process(COMMAND ${CMAKE_CXX_COMPILER} --target=${TRIPLE} -print-file-name=${FILE}
+# gemmac_files_of(PATHS ARCH FILE...): where the compiler finds files of libc and
+# libstdc++ for ARCH.
+function(gemmac_files_of PATHS ARCH)
+  set(ALL)
+  foreach(FILE ${ARGN})
+    execute_process(COMMAND ${CMAKE_CXX_COMPILER} --target=${GM_TRIPLE_${ARCH}} -print-file-name=${FILE}
       OUTPUT_VARIABLE FOUND OUTPUT_STRIP_TRAILING_WHITESPACE)
     if(NOT EXISTS ${FOUND})
-      message(FATAL_ERROR "no ${FILE} for ${TRIPLE}: install its libc and libstdc++ (bootstrap does)")
+      message(FATAL_ERROR "no ${FILE} for ${GM_TRIPLE_${ARCH}}: install its libc and libstdc++ (bootstrap does)")
     endif()
-    if(FILE MATCHES "[.]a$")
-      list(APPEND ARCHIVES ${FOUND})
-    else()
-      list(APPEND STARTS ${FOUND})
-    endif()
+    list(APPEND ALL ${FOUND})
+  endforeach()
+  set(${PATHS} ${ALL} PARENT_SCOPE)
+endfunction()
+
+# gemmac_prelink(FOLDER ARCH KIND OBJECT...): makes lib/gemmac/FOLDER, the runtime
+# out of the objects and what programs of KIND take along.
+function(gemmac_prelink FOLDER ARCH KIND)
+  find_program(GEMMAC_${ARCH}_LD ${GM_LD_${ARCH}} REQUIRED)
+  set(OUT ${CMAKE_BINARY_DIR}/lib/gemmac/${FOLDER})
+  gemmac_codecs(${ARCH} CODECS INCLUDES)
+  gemmac_runtime_objects(OWN ${ARCH} ${GM_SOURCES_${KIND}})
+  gemmac_files_of(ARCHIVES ${ARCH} ${GM_ARCHIVES_${KIND}})
+  gemmac_files_of(STARTS ${ARCH} ${GM_STARTS_${KIND}})
+  gemmac_files_of(SHARED ${ARCH} ${GM_SHARED_${KIND}})
+  # What programs are linked against needs no more than its dynamic symbols.
+  set(STRIP)
+  foreach(LIBRARY ${SHARED})
+    get_filename_component(NAME ${LIBRARY} NAME)
+    list(APPEND STRIP COMMAND ${LLVM_ROOT_DIR}/bin/llvm-strip --strip-all -o ${OUT}/${NAME} ${LIBRARY})
   endforeach()
 
-  list(TRANSFORM GM_RUNTIME_ROOTS PREPEND "-u;" OUTPUT_VARIABLE ROOTS)
+  list(TRANSFORM GM_ROOTS_${KIND} PREPEND "-u;" OUTPUT_VARIABLE ROOTS)
   file(MAKE_DIRECTORY ${OUT})
   add_custom_command(
     OUTPUT ${OUT}/runtime.o
-    COMMAND ${GEMMAC_${ARCH}_LD} -r -S -o ${OUT}/runtime.o ${ROOTS} ${OBJECTS}
-      --start-group ${ARCHIVES} --end-group
+    COMMAND ${GEMMAC_${ARCH}_LD} -r -S -o ${OUT}/runtime.o ${ROOTS} ${ARGN} ${OWN}
+      --start-group ${CODECS} ${ARCHIVES} --end-group
     COMMAND ${CMAKE_COMMAND} -E copy ${STARTS} ${OUT}
-    DEPENDS ${OBJECTS}
-    COMMENT "Prelinking the runtime for ${ARCH}"
+    ${STRIP}
+    DEPENDS ${ARGN} ${OWN}
+    COMMENT "Prelinking the runtime in ${FOLDER}"
     COMMAND_EXPAND_LISTS
     VERBATIM)
-  add_custom_target(gemmac_runtime_${ARCH} ALL DEPENDS ${OUT}/runtime.o)
-  add_dependencies(gemmac_runtimes gemmac_runtime_${ARCH})
+  add_custom_target(gemmac_runtime_${FOLDER} ALL DEPENDS ${OUT}/runtime.o)
+  add_dependencies(gemmac_runtimes gemmac_runtime_${FOLDER})
 endfunction()

@@ -222,8 +222,8 @@ typedef struct gm_call {
  * The thread block (x, y) of `threads` threads and `shared` bytes of dynamic
  * shared memory computes units [x * units, (x + 1) * units) of those launched,
  * of rows [y * rows, (y + 1) * rows) or, `rows` being 0, of all rows, and there
- * is no y but 0. Blocks may be launched beyond the last unit and row of the
- * step: they do nothing. */
+ * is no y but 0; of `rows` < 0, -rows blocks share a row: y / -rows. Blocks may
+ * be launched beyond the last unit and row of the step: they do nothing. */
 typedef struct gm_kernel {
   int32_t name, threads, shared, units, rows, parameters;
   uint64_t addresses;

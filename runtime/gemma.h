@@ -85,6 +85,7 @@ struct Options {
   int64_t pages = 0;       // of global layers, 64 tokens each, for all slots;
                            // 0: enough for `context` in every slot
   int64_t checkpoints = 0; // states of slots that can be kept
+  int64_t device = 0;      // number of the device, of programs for devices
   Load load = Load::Auto;
   // Of programs that see or hear; 0: no room for it.
   int64_t image_rows = 0;  // most soft rows of a picture
@@ -105,13 +106,18 @@ struct Options {
   uint64_t scatter = 0;    // 0: pages in runs; else pages drawn from this seed
 };
 
+// Whose memory a term is: of this machine, of its device, or as much of both,
+// then pinned.
+enum class Where { Host, Device, Both };
+
 struct Term {
   const char *name;  // for --json
   const char *about; // for people
   uint64_t bytes;
+  Where where = Where::Host;
 };
 
-enum { MAX_TERMS = 20 };
+enum { MAX_TERMS = 24 };
 
 struct Plan {
   // rows = round8(the larger of batch and a block): the planner's C'
@@ -125,8 +131,10 @@ struct Plan {
   int64_t page_stride; // entries of a page table per slot
   int terms;
   Term term[MAX_TERMS];
-  uint64_t total;     // the sum; resident memory never exceeds it
-  uint64_t allocated; // part of it that `start` maps anonymously
+  uint64_t total;       // host's sum; resident memory never exceeds it
+  uint64_t device;      // the device's sum; 0 on CPUs
+  uint64_t allocated;   // what `start` lays out in one piece
+  uint64_t device_only; // its first bytes, which the host has not
 };
 
 // What `options` need on this program. Fails on options outside what the model
@@ -146,6 +154,16 @@ uint64_t available_addresses(); // within the limit of ulimit -v
 int64_t default_threads(const char *root = "");
 // CPUs that threads of this process may run on at this moment.
 int64_t usable_cpus();
+// What a program for devices finds on this machine.
+struct DeviceFacts {
+  char name[96];
+  int sm;     // compute capability, 80 of 8.0
+  int driver; // version of CUDA that its driver knows, 12040 of 12.4
+  uint64_t memory;
+};
+// Of device `index`. MACHINE if there is no driver or no device, USAGE if none
+// of that number; programs for CPUs have none.
+Status find_device(int64_t index, DeviceFacts &facts);
 // The path of the running program; false if nothing says it.
 bool program_path(char *path, size_t size);
 
@@ -213,7 +231,8 @@ void stop(Engine *engine);
 // long as the sliding caches still hold what that position sees (at least
 // `slot_rows` rows back) and it is not inside a block, or anew at 0. Nothing is
 // changed if the job is refused; RESOURCES if the pages left are too few.
-// RUN_ERROR also if the state of a row with results is not finite.
+// RUN_ERROR also if the state of a row with results is not finite, and if a
+// device fails: then every later step does.
 Status step(Engine &engine, const Job &job);
 // Results of wanted rows [first, first + rows) of the last step, at most
 // Plan::outputs: for those who want more than one step gives.
@@ -234,6 +253,9 @@ struct Hooks {
   void (*mark)(gm_ctx *, int32_t worker, int32_t call);
 };
 Hooks watch(Engine &engine, const Hooks &hooks);
+// For hooks: when that happened which they are called for, in ns of the clock
+// of runtime/host/clock.h. A device says it after the step.
+int64_t moment(const Engine &engine);
 
 //===- pictures and sounds ------------------------------------------------===//
 

@@ -1,4 +1,5 @@
-// What the tables of kernel families share (Kernels.cpp, TowerKernels.cpp):
+// What the tables of kernel families share (Kernels.cpp, TowerKernels.cpp,
+// DeviceKernels.cpp):
 // constants, and rules of more than one of them. Private to targets; must not
 // know which families there are.
 #pragma once
@@ -10,21 +11,22 @@ namespace gemmac {
 
 // The families of the vision and audio towers (TowerKernels.cpp).
 std::vector<Family> towerFamilies();
+// Those of devices alone (DeviceKernels.cpp), made of some of `families`.
+std::vector<Family> deviceFamilies(const std::vector<Family> &families);
 
 // Letters differ, so that symbols say which constant is which.
 namespace constants {
-inline const KernelConstant k = {"k", KernelConstant::Integer, "k", "96"},
-                            n = {"n", KernelConstant::Integer, "n", "96"},
-                            heads = {"heads", KernelConstant::Integer, "h",
-                                     "4"},
-                            hd = {"hd", KernelConstant::Integer, "d", "32"},
-                            window = {"window", KernelConstant::Integer,
-                                      "w",      "64",
-                                      0,        INT32_MAX},
-                            eps = {"eps", KernelConstant::Real, "", "1e-6"},
-                            factor = {"factor", KernelConstant::Real, "",
-                                      "0.5"},
-                            cap = {"cap", KernelConstant::Real, "", "30"};
+inline const KernelConstant
+    k = {"k", KernelConstant::Integer, "k", "96"},
+    n = {"n", KernelConstant::Integer, "n", "96"},
+    heads = {"heads", KernelConstant::Integer, "h", "4"},
+    hd = {"hd", KernelConstant::Integer, "d", "32"},
+    window = {"window", KernelConstant::Integer, "w", "64", 0, INT32_MAX},
+    eps = {"eps", KernelConstant::Real, "", "1e-6"},
+    factor = {"factor", KernelConstant::Real, "", "0.5"},
+    cap = {"cap", KernelConstant::Real, "", "30"},
+    pairs = {"pairs", KernelConstant::Integer, "r", "16"},
+    scaled = {"scaled", KernelConstant::Integer, "s", "1", 0, 1};
 
 // A format of `uses`; of those, with `codes`, only quantised ones.
 inline KernelConstant words(const char *name, const char *example,
@@ -51,6 +53,10 @@ int64_t fixed(S) {
 inline int64_t k(S s) { return s["k"]; }
 inline int64_t hd(S s) { return s["hd"]; }
 inline int64_t allHeads(S s) { return s["heads"] * s["hd"]; }
+inline int64_t pairs(S s) { return s["pairs"]; }
+// Heads of keys and values.
+inline int64_t keyHeads(S s) { return s["heads"] / s["group"] * s["hd"]; }
+inline int64_t partialColumns(S s) { return s["heads"] * (s["hd"] + 2); }
 // Columns that a unit of a product computes.
 inline int64_t blockOutputs(S) { return groupRows; }
 

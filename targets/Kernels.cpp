@@ -123,16 +123,16 @@ std::string kernelSymbol(const KernelSpec &spec) {
 
 // Constants of these families alone.
 namespace constants {
-static const KernelConstant
-    f = {"f", KernelConstant::Integer, "f", "64"},
-    p = {"p", KernelConstant::Integer, "p", "32"},
-    experts = {"experts", KernelConstant::Integer, "e", "16"},
-    top = {"top", KernelConstant::Integer, "t", "4"},
-    group = {"group", KernelConstant::Integer, "g", "2"},
-    pairs = {"pairs", KernelConstant::Integer, "r", "16"},
-    scaled = {"scaled", KernelConstant::Integer, "s", "1", 0, 1},
-    scale = {"scale", KernelConstant::Real, "", "2"},
-    tokenScale = {"token_scale", KernelConstant::Real, "", "4"};
+static const KernelConstant f = {"f", KernelConstant::Integer, "f", "64"},
+                            p = {"p", KernelConstant::Integer, "p", "32"},
+                            experts = {"experts", KernelConstant::Integer, "e",
+                                       "16"},
+                            top = {"top", KernelConstant::Integer, "t", "4"},
+                            group = {"group", KernelConstant::Integer, "g",
+                                     "2"},
+                            scale = {"scale", KernelConstant::Real, "", "2"},
+                            tokenScale = {"token_scale", KernelConstant::Real,
+                                          "", "4"};
 static const KernelConstant headFormat = words("format", "bf16",
                                                Format::Weight | Format::Head),
                             scanFormat =
@@ -166,10 +166,8 @@ namespace {
 using namespace rules;
 
 int64_t p(S s) { return s["p"]; }
-int64_t pairs(S s) { return s["pairs"]; }
 int64_t experts(S s) { return s["experts"]; }
 int64_t top(S s) { return s["top"]; }
-int64_t partialColumns(S s) { return s["heads"] * (s["hd"] + 2); }
 int64_t matrixOutputs(S s) {
   return s.weights[0] / (s.family.interleaved ? 2 : 1);
 }
@@ -549,6 +547,8 @@ const std::vector<Family> &kernelFamilies() {
     std::vector<Family> all = makeFamilies();
     for (Family &family : towerFamilies())
       all.push_back(std::move(family));
+    for (Family &family : deviceFamilies(all))
+      all.push_back(std::move(family));
     return all;
   }();
   return families;
@@ -629,7 +629,7 @@ std::vector<WeightOperand> kernelWeights(const KernelSpec &spec) {
 
 const Layout &weightLayout(const KernelSpec &spec, const WeightOperand &weight,
                            DotKind dot) {
-  if (findFamily(spec.family)->matrix == MatrixUse::None)
+  if (findFamily(spec.family)->matrix == MatrixUse::None || weight.isVector)
     return rowsLayout("f32");
   const Format &format = formatOf(spec.constants.text("format"));
   return matrixLayout(weight.name == "low" ? format.low : format.name, dot);

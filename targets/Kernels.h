@@ -125,6 +125,7 @@ struct WeightOperand {
   std::string name;
   Rule columns;
   bool (*present)(const Constants &) = nullptr; // null: always
+  bool isVector = false; // beside the matrix of a family that has one
 };
 
 struct ResultOperand {
@@ -167,6 +168,7 @@ struct Family {
   MatrixUse matrix = MatrixUse::None;
   bool interleaved = false; // of two matrices, gate and up, 32:32
   bool stack = false;       // of `experts` matrices
+  bool deviceOnly = false;  // no target for CPUs has bodies
   std::vector<WeightOperand> weights;
   bool cache = false;
   bool writesCache = false;
@@ -224,6 +226,11 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec);
 // Those of a kernel of a device: in the place of `rows` the numbers of the step
 // (gm_numbers).
 std::vector<Parameter> deviceParameters(const KernelSpec &spec);
+
+// Whether a product of a device computes its rows of k columns itself: they lie
+// in shared memory, of which sm_86 has 99 KiB a block, beside 32 KiB of its
+// own.
+bool fitsPrologue(const std::string &act, int64_t k);
 
 // Bytes per (row, split) of attention partials: o [H][hd], m [H], l [H] in f32.
 int64_t partialBytes(int64_t heads, int64_t dim);

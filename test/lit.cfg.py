@@ -46,6 +46,11 @@ if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
 if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):
     config.available_features.add("git")
+for folder in (os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/include", "/usr/include"):
+    if os.path.exists(folder + "/cuda.h"): # no part of the build
+        config.available_features.add("cuda-header")
+        config.substitutions.append(("%cuda-header", folder))
+        break
 if os.environ.get("GEMMAC_FULL") == "1":
     config.available_features.add("full") # check-full: minutes, not seconds
 for name in ("GEMMAC_FULL", "HOME", "SEED"): # SEED: other mutants of the fuzzers

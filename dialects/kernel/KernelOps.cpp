@@ -429,7 +429,9 @@ void CallCheck::weights(SymbolTableCollection &table) {
     require(weight.getCols() == columns,
             "expects weight @{0} with {1} columns, got {2}", symbol, columns,
             weight.getCols());
-    require(family.matrix != gemmac::MatrixUse::None || weight.getRows() == 1,
+    const bool isMatrix =
+        family.matrix != gemmac::MatrixUse::None && !operand.isVector;
+    require(isMatrix || weight.getRows() == 1,
             "expects the vector @{0}, got {1} rows", symbol, weight.getRows());
   }
 }

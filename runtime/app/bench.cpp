@@ -74,7 +74,7 @@ Syntax Request::syntax() {
       image_tokens_flag(image_tokens),
       {"--audio", "", "N,...", "sounds of so many seconds: 30", &audios},
       {"--threads", "-t", "N,...", "worker threads (default: physical cores)",
-       &threads},
+       &threads, 0, 0, has_device()},
       {"--repetitions", "-r", "N", "repetitions of a test (default: 5)",
        &repetitions, 1, 10000},
       {"--no-kv-skip", "", "",
@@ -86,9 +86,9 @@ Syntax Request::syntax() {
       {"--probe", "", "",
        "show what the machine gives before and after each test, on 1 and all "
        "threads",
-       &probe},
-      {"--no-probe", "", "", "do not measure the machine: no shares",
-       &no_probe},
+       &probe, 0, 0, has_device()},
+      {"--no-probe", "", "", "do not measure the machine: no shares", &no_probe,
+       0, 0, has_device()},
       {"--profile", "", "FILE",
        "write a trace of all kernel calls of the one test's repetitions for "
        "ui.perfetto.dev; print a summary",
@@ -165,7 +165,7 @@ Status Tests::parse(const Request &r) {
   if (Status s = parse_list("-np", r.sequences, 1, 4096, sequences); !s.ok())
     return s;
   if (r.threads.empty())
-    threads = {default_threads()};
+    threads = {has_device() ? 0 : default_threads()};
   else if (Status s = parse_list("-t", r.threads, 1, 256, threads); !s.ok())
     return s;
   std::erase(prompts, 0);
@@ -392,7 +392,7 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
   r.threads = program.plan.threads;
   r.batch = program.plan.batch;
   r.kv_skip = !request.no_kv_skip;
-  r.has_probe = !request.no_probe;
+  r.has_probe = !request.no_probe && !has_device(); // it measures CPUs
   r.detailed = request.probe;
   double tok_s;
   if (warm)

@@ -1,6 +1,7 @@
 // `PROGRAM info`: what this program was made from and for, and every term of
 // its memory plan, for people or as JSON; its fidelity card; a check of its
 // hashes. Runs nothing.
+#include "runtime/abi.h"
 #include "runtime/app/card.h"
 #include "runtime/app/commands.h"
 #include "runtime/app/json.h"
@@ -84,6 +85,49 @@ const mf::Weight *ple_table(const mf::Program &p) {
       if (text_of(w->name()) == p.ple()->weight()->str())
         return w;
   return nullptr;
+}
+
+const char *name_of(Where where) {
+  return where == Where::Host     ? "host"
+         : where == Where::Device ? "device"
+                                  : "pinned";
+}
+
+// "PTX for compute capability 8.0 or later, machine code for 9.0".
+std::string images_text(const mf::Target &target) {
+  auto number = [](int sm) {
+    return std::to_string(sm / 10) + "." + std::to_string(sm % 10);
+  };
+  std::string text;
+  for (const gm_image *i = gm_model.image; i && i->data; ++i)
+    text += (text.empty() ? "" : ", ") +
+            (i->sm ? "machine code for " + number(i->sm)
+                   : "PTX for compute capability " + number(target.sm()) +
+                         " or later");
+  return text;
+}
+
+void add_device(Json &j, const Options &options, const Plan &plan) {
+  j.open("images", '[');
+  for (const gm_image *i = gm_model.image; i && i->data; ++i)
+    j.raw(std::to_string(i->sm));
+  j.close(']');
+  j.open("device", '{');
+  DeviceFacts facts;
+  if (Status s = find_device(options.device, facts); s.ok()) {
+    j.add("name", facts.name);
+    j.add("sm", facts.sm);
+    j.add("bytes", facts.memory);
+    j.add("driver", facts.driver);
+  } else {
+    j.add("missing", s.text);
+  }
+  j.close('}');
+  j.open("memory_of", '{');
+  for (int i = 0; i < plan.terms; ++i)
+    j.add(plan.term[i].name, name_of(plan.term[i].where));
+  j.close('}');
+  j.add("device_bytes", plan.device);
 }
 
 void add_ple(Json &j, const mf::Program &p) {
@@ -200,7 +244,8 @@ void add_sources(Json &j, const mf::Program &p) {
   j.close(']');
 }
 
-void print_json(const Program &program, const Plan &plan) {
+void print_json(const Program &program, const Options &options,
+                const Plan &plan) {
   const mf::Program &p = program.manifest();
   Json j;
   j.add("compiler", text_of(p.compiler()));
@@ -236,6 +281,8 @@ void print_json(const Program &program, const Plan &plan) {
     j.add(plan.term[i].name, plan.term[i].bytes);
   j.close('}');
   j.add("total_bytes", plan.total);
+  if (has_device())
+    add_device(j, options, plan);
   j.add("available_bytes", available_memory());
   add_sources(j, p);
   add_fidelity(j, p);
@@ -259,6 +306,17 @@ void print_text(const Program &program, const Options &options,
                ", context up to " + num(m.max_context()));
   line("target", text_of(t.name()) + " (" + text_of(t.triple()) + ", " +
                      text_of(t.cpu()) + ")");
+  if (has_device()) {
+    DeviceFacts d;
+    Status s = find_device(options.device, d);
+    line("device", s.ok() ? std::string(d.name) + ", compute capability " +
+                                num(d.sm / 10) + "." + num(d.sm % 10) + ", " +
+                                num(d.memory >> 20) + " MiB, driver of CUDA " +
+                                num(d.driver / 1000) + "." +
+                                num(d.driver % 1000 / 10)
+                          : std::string("none that can be used: ") + s.text);
+    line("", images_text(t));
+  }
   line("compiler",
        "gemmac " + text_of(p.compiler()) + ", file version " + num(p.abi()));
   line("formats", "head " + text_of(p.weight_format()) + ", caches " +
@@ -279,7 +337,8 @@ void print_text(const Program &program, const Options &options,
        num(p.weights_bytes()) + " bytes, id " + text_of(p.weights_id()) +
            (p.external() ? ", in '" + text_of(p.external_name()) + "'" : ""));
   line("",
-       options.load == Load::Map ? "mapped from the file"
+       has_device()                ? "copied to the device at start"
+       : options.load == Load::Map ? "mapped from the file"
        : options.load == Load::Copy
            ? "copied into memory (--load), 0.2 s per GB or more"
            : "mapped from the file; copied into memory where the page cache "
@@ -299,20 +358,30 @@ void print_text(const Program &program, const Options &options,
                   ? ", suppressed " + ids_of(s->suppress(), " ")
                   : "") +
              (s->limit() ? ", ids below " + num(s->limit()) : ""));
-  printf("\nmemory for a context of %" PRId64 ", batches of %" PRId64
-         " rows, %" PRId64 " threads (ring of sliding layers: %" PRId64
-         " keys)\n",
-         plan.context, plan.batch, plan.threads, plan.ring);
+  printf("\nmemory for a context of %" PRId64 ", batches of %" PRId64 " rows",
+         plan.context, plan.batch);
+  if (!has_device())
+    printf(", %" PRId64 " threads", plan.threads);
+  printf(" (ring of sliding layers: %" PRId64 " keys)%s\n", plan.ring,
+         has_device() ? "; pinned: as much of both sides" : "");
   if (plan.soft_rows)
     printf("  and %" PRId64 " soft rows, a picture of up to %" PRId64
            ", a sound of up to %" PRId64 "\n",
            plan.soft_rows, plan.image_rows, plan.sound_rows);
-  for (int i = 0; i < plan.terms; ++i)
-    printf("  %-13s %15" PRIu64 "  %s\n", plan.term[i].name, plan.term[i].bytes,
-           plan.term[i].about);
+  for (int i = 0; i < plan.terms; ++i) {
+    const Term &term = plan.term[i];
+    printf("  %-13s %15" PRIu64 "  ", term.name, term.bytes);
+    if (has_device())
+      printf("%-6s  ", name_of(term.where));
+    printf("%s\n", term.about);
+  }
+  if (has_device())
+    printf("  %-13s %15" PRIu64 "  %.1f MiB\n", "on the device", plan.device,
+           double(plan.device) / (1 << 20));
   uint64_t have = available_memory();
-  printf("  %-13s %15" PRIu64 "  %.1f MiB; %.1f MiB are available%s\n", "total",
-         plan.total, double(plan.total) / (1 << 20), double(have) / (1 << 20),
+  printf("  %-13s %15" PRIu64 "  %.1f MiB; %.1f MiB are available%s\n",
+         has_device() ? "on the host" : "total", plan.total,
+         double(plan.total) / (1 << 20), double(have) / (1 << 20),
          check_plan(program.file, options, plan).ok() ? "" : ": does not fit");
 }
 
@@ -452,7 +521,7 @@ Status info(Request &request) {
   if (Status s = make_plan(program.file, request.options, plan); !s.ok())
     return s;
   if (request.json) {
-    print_json(program, plan);
+    print_json(program, request.options, plan);
   } else if (request.sources) {
     print_sources(program.manifest());
   } else {

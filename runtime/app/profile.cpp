@@ -1,6 +1,5 @@
 // See profile.h. Recording costs a clock reading and a store per call.
 #include "runtime/app/profile.h"
-#include "runtime/host/clock.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -20,7 +19,7 @@ static Profile *active = nullptr;
 void Profile::push(int32_t worker, int32_t call) {
   Worker &w = workers[size_t(worker)];
   if (w.count < EVENTS)
-    w.events[w.count++] = {now_ns(), call};
+    w.events[w.count++] = {moment(*engine), call};
 }
 
 void Profile::mark(gm_ctx *ctx, int32_t worker, int32_t call) {

@@ -11,11 +11,15 @@
 
 namespace gm {
 
+bool has_device() { return gm_model.kernels > 0; }
+
 std::vector<Flag> machine_flags(Options &o) {
   const double any = HUGE_VAL;
-  return {
+  const bool device = has_device();
+  std::vector<Flag> flags = {
+      // Refused by the plan of programs for devices.
       {"--threads", "-t", "N", "worker threads (default: physical cores)",
-       &o.threads, 1, 256},
+       &o.threads, 1, 256, device},
       {"--ctx-size", "-c", "N",
        "most tokens of the sequence (default: min(model maximum, 8192))",
        &o.context, 1, any},
@@ -28,7 +32,7 @@ std::vector<Flag> machine_flags(Options &o) {
        "s per GB or more; auto: copy if the page cache has them in small "
        "pages, "
        "which slow every token, and memory is left (default: auto)",
-       &o.load},
+       &o.load, 0, 0, device},
       // The tests' own. --rope-offset: positions of the rope tables alone move
       // by N. --test-nan: the arena is NaN before each step. --test-order: the
       // workers run one after another between barriers, in random orders.
@@ -38,6 +42,10 @@ std::vector<Flag> machine_flags(Options &o) {
       {"--test-order", "", "SEED", "", &o.shuffle, 0, 0, true},
       {"--test-pages", "", "SEED", "", &o.scatter, 0, 0, true},
   };
+  if (device)
+    flags.insert(flags.begin(), {"--device", "", "N",
+                                 "number of the card (default: 0)", &o.device});
+  return flags;
 }
 
 Flag checkpoints_flag(Options &o, int64_t otherwise) {

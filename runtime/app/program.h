@@ -13,7 +13,9 @@
 
 namespace gm {
 
-// -t, -c, -b, and the hidden flags of tests.
+// Whether this program's kernels run on a card, which -t says nothing of.
+bool has_device();
+// -t or --device, -c, -b, and the hidden flags of tests.
 std::vector<Flag> machine_flags(Options &options);
 
 // --checkpoints; `otherwise` is what a command has without it.

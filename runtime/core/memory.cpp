@@ -42,7 +42,10 @@ uint64_t round_up(uint64_t x, uint64_t to) { return add(x, to - 1) / to * to; }
 // Hands out consecutive parts of the allocation, or of none (base 0).
 class Arena {
 public:
-  Arena(uint8_t *base, Plan &plan) : base(base), plan(plan) { plan.terms = 0; }
+  Arena(uint8_t *base, Plan &plan, Where where)
+      : base(base), plan(plan), where(where) {
+    plan.terms = 0;
+  }
 
   template <typename T>
   T *take(uint64_t count, uint64_t align = 64) {
@@ -57,19 +60,26 @@ public:
 
   // Ends a term of the plan: all that was taken since the last one.
   void term(const char *name, const char *about) {
-    plan.term[plan.terms++] = {name, about, used - padding - counted};
+    plan.term[plan.terms++] = {name, about, used - padding - counted, where};
     counted = used - padding;
+  }
+  // What follows is of the host, too.
+  void share() {
+    take_bytes(0, SMALL_PAGE);
+    plan.device_only = used;
+    where = Where::Both;
   }
   // The last term: what no other one counts.
   void end() {
-    plan.term[plan.terms++] = {"alignment", "to cache lines and pages",
-                               padding};
+    plan.term[plan.terms++] = {"alignment", "to cache lines and pages", padding,
+                               where};
   }
   uint64_t size() const { return used; }
 
 private:
   uint8_t *base;
   Plan &plan;
+  Where where;                    // what is taken lies
   uint64_t used = 0, counted = 0; // counted: in terms
   uint64_t padding = 0;           // before what was taken
 };
@@ -101,6 +111,10 @@ bool is_step(const flatbuffers::String *segment) {
     if (segment && segment->str() == segment_names[s])
       return true;
   return false;
+}
+
+bool has_device(const mf::Program &p) {
+  return p.target()->device() && p.target()->device()->str() == "cuda";
 }
 
 int tower_of(const flatbuffers::String *segment) {
@@ -198,7 +212,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   const uint64_t rows = uint64_t(plan.rows), outputs = uint64_t(plan.outputs),
                  workers = uint64_t(plan.threads),
                  sequences = uint64_t(plan.slots + plan.checkpoints);
-  Arena arena(base, plan);
+  const bool device = has_device(p);
+  Arena arena(base, plan, device ? Where::Device : Where::Host);
   gm_ctx &c = e.step[BODY].ctx;
 
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
@@ -229,6 +244,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   e.classes[0] = {c.row, row_bytes};
   e.classes[1] = {c.worker, worker_bytes};
   e.classes[2] = {c.key, key_bytes};
+  if (device)
+    arena.share();
 
   for (int s = 0; s < STEPS; ++s)
     e.step[s].ctx.io[GM_IO_ple] =
@@ -264,15 +281,21 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   e.inner_words = m.image_blocks() ? (plan.context + 31) / 32 : 0;
   e.inner = arena.take<uint32_t>(mul(sequences, uint64_t(e.inner_words)));
   arena.term("pages", "page tables, slots and checkpoints");
-  e.stacks = arena.take_bytes(mul(workers, STACK_BYTES), SMALL_PAGE);
+  e.stacks =
+      arena.take_bytes(device ? 0 : mul(workers, STACK_BYTES), SMALL_PAGE);
   arena.term("stacks", "stacks of the workers");
   arena.end();
   return round_up(arena.size(), SMALL_PAGE);
 }
 
-void add_term(Plan &plan, const char *name, const char *about, uint64_t bytes) {
-  plan.term[plan.terms++] = {name, about, bytes};
-  plan.total = add(plan.total, bytes);
+void add_term(Plan &plan, const Term &term) { plan.term[plan.terms++] = term; }
+
+void add_up(Plan &plan) {
+  for (int i = 0; i < plan.terms; ++i) {
+    const Term &t = plan.term[i];
+    plan.total = add(plan.total, t.where == Where::Device ? 0 : t.bytes);
+    plan.device = add(plan.device, t.where == Where::Host ? 0 : t.bytes);
+  }
 }
 
 // What is mapped of the file: everything but the PLE table.
@@ -317,7 +340,12 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
   plan.outputs = int64_t(
       round_up(uint64_t(std::min(o.outputs ? o.outputs : o.slots, plan.rows)),
                GM_FEW_ROWS));
-  plan.threads = o.threads ? o.threads : default_threads();
+  if (has_device(*file.manifest) && o.threads)
+    return failure(USAGE, "a number of threads (-t) is for programs of CPUs, "
+                          "this one runs on a device");
+  plan.threads = has_device(*file.manifest) ? 1
+                 : o.threads                ? o.threads
+                                            : default_threads();
   plan.slots = o.slots;
   plan.checkpoints = o.checkpoints;
   plan.image_rows = medium_of(file, "image") ? o.image_rows : 0;
@@ -354,22 +382,27 @@ Status make_plan(const File &file, const Options &options, Plan &plan) {
     return s;
   Engine unused = {};
   plan.allocated = lay_out(file, options, plan, nullptr, unused);
-  for (int i = 0; i < plan.terms; ++i)
-    plan.total = add(plan.total, plan.term[i].bytes);
-  add_term(plan, "weights",
-           "weights that are mapped: all but the per-layer embeddings",
-           round_up(mapped_weights(*file.manifest), SMALL_PAGE) +
-               2 * SMALL_PAGE);
-  add_term(plan, "program", "code, tokenizer, manifest",
-           round_up(file.code_bytes, SMALL_PAGE) + file.tokenizer.bytes +
-               file.manifest_bytes + 2 * SMALL_PAGE);
-  add_term(plan, "allowance", "libc, engine, text and ids",
-           ALLOWANCE + round_up(sizeof(Engine), SMALL_PAGE) +
-               plan.allocated % SMALL_PAGE +
-               mul(uint64_t(plan.context), ALLOWANCE_PER_POSITION));
+  const bool device = has_device(*file.manifest);
+  add_term(plan, {"weights",
+                  device ? "weights: all but the per-layer embeddings"
+                         : "weights that are mapped: all but the per-layer "
+                           "embeddings",
+                  round_up(mapped_weights(*file.manifest), SMALL_PAGE) +
+                      2 * SMALL_PAGE,
+                  device ? Where::Device : Where::Host});
+  plan.terms += backend_terms(file, plan, plan.term + plan.terms);
+  add_term(plan, {"program", "code, tokenizer, manifest",
+                  round_up(file.code_bytes, SMALL_PAGE) + file.tokenizer.bytes +
+                      file.manifest_bytes + 2 * SMALL_PAGE});
+  add_term(plan, {"allowance", "libc, engine, text and ids",
+                  ALLOWANCE + round_up(sizeof(Engine), SMALL_PAGE) +
+                      plan.allocated % SMALL_PAGE +
+                      mul(uint64_t(plan.context), ALLOWANCE_PER_POSITION)});
   if (plan.media_bytes)
-    add_term(plan, "media", "a picture or sound while it is read: file, pixels",
-             uint64_t(plan.media_bytes));
+    add_term(plan,
+             {"media", "a picture or sound while it is read: file, pixels",
+              uint64_t(plan.media_bytes)});
+  add_up(plan);
   return {};
 }
 
@@ -476,10 +509,12 @@ void fill_contexts(Engine &e) {
 Status begin(const File &file, Engine &e) {
   if (Status s = find_entries(e); !s.ok())
     return s;
-  if (!(e.backend = make_cpu_backend()))
+  if (!(e.backend = make_backend()))
     return failure(RESOURCES, "no memory");
   uint8_t *base;
-  if (Status s = e.backend->allocate(e.plan, base); !s.ok())
+  if (Status s =
+          e.backend->allocate({file, *e.program, e.options, e.plan}, base);
+      !s.ok())
     return s;
   Plan same = e.plan;
   lay_out(file, e.options, same, base, e);
@@ -535,6 +570,8 @@ Hooks watch(Engine &e, const Hooks &hooks) {
     t.ctx.barrier = hooks.barrier, t.ctx.mark = hooks.mark;
   return old;
 }
+
+int64_t moment(const Engine &engine) { return engine.backend->moment(); }
 
 const Loaded &loaded(const Engine &engine) { return engine.loaded; }
 

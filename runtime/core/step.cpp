@@ -1,6 +1,6 @@
 // One step: checks the job, fills the step arrays, runs body, then tail and top
 // or logits for the wanted rows. After the checks only reading the PLE table
-// can fail; the segments cannot.
+// and devices can fail; the segments cannot.
 #include "runtime/core/engine.h"
 #include "runtime/manifest_generated.h"
 
@@ -318,11 +318,8 @@ Status fill(Engine &e, const Job &job) {
 }
 
 void poison(const Engine &e) {
-  for (const Span &span : e.classes) { // 0x7FC07FC0: NaN as f32 and as two bf16
-    uint32_t *word =
-        reinterpret_cast<uint32_t *>(const_cast<uint8_t *>(span.data));
-    std::fill(word, word + span.bytes / 4, 0x7FC07FC0u);
-  }
+  for (const Span &span : e.classes) // NaN as f32 and as two bf16
+    e.backend->fill(const_cast<uint8_t *>(span.data), 0x7FC07FC0u, span.bytes);
 }
 
 //===- running ------------------------------------------------------------===//
@@ -357,7 +354,10 @@ struct Calls {
       push(SEGMENT_logits, c);
   }
 
-  void run() { e.backend->run(calls, count, nullptr); }
+  Status run() {
+    bool ended;
+    return e.backend->run(calls, count, nullptr, ended);
+  }
 };
 
 // log(sum(exp(x))) in double.
@@ -430,7 +430,8 @@ Status step(Engine &e, const Job &job) {
   if (e.wanted)
     calls.push(SEGMENT_tail, e.step[TAIL].ctx);
   calls.push_head(job.ask, first, e.wanted - first);
-  calls.run();
+  if (Status s = calls.run(); !s.ok())
+    return s;
   return give_results(e, job.ask, first, e.wanted - first);
 }
 
@@ -446,7 +447,8 @@ Status head(Engine &e, const Ask &ask, int32_t first, int32_t rows) {
     poison(e);
   Calls calls{e};
   calls.push_head(ask, first, rows);
-  calls.run();
+  if (Status s = calls.run(); !s.ok())
+    return s;
   return give_results(e, ask, first, rows);
 }
 

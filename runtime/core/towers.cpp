@@ -132,7 +132,10 @@ void fill_tiles(gm_ctx &c) {
 // The calls, which make soft rows [to, to + rows).
 Status run(Engine &e, const char *what, const Call *calls, int count,
            int64_t rows, int64_t to) {
-  if (!e.backend->run(calls, count, e.options.ends))
+  bool ended;
+  if (Status s = e.backend->run(calls, count, e.options.ends, ended); !s.ok())
+    return s;
+  if (ended)
     return failure(RUN_ERROR, "interrupted while a %s was encoded", what);
   return check_finite(e, what, rows, to);
 }

@@ -1,5 +1,5 @@
 // Whether a memory plan fits in what this machine has left, and what does.
-#include "runtime/gemma.h"
+#include "runtime/host/fit.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -31,9 +31,11 @@ Room room_for(const File &file, const char *root) {
   return {available_memory(root), available_addresses(), in_memory};
 }
 
+// That are mapped.
 uint64_t weights_of(const Plan &plan) {
   for (int i = 0; i < plan.terms; ++i)
-    if (strcmp(plan.term[i].name, "weights") == 0)
+    if (strcmp(plan.term[i].name, "weights") == 0 &&
+        plan.term[i].where == Where::Host)
       return plan.term[i].bytes;
   return 0;
 }
@@ -46,31 +48,37 @@ uint64_t memory_of(const Plan &plan, const Room &room) {
 }
 
 // Addresses are reserved also where nothing is mapped (the table of per-layer
-// embeddings), and to align by huge pages.
+// embeddings, what a device alone has), and to align by huge pages.
 uint64_t addresses_of(const Plan &plan, const File &file) {
-  return add(add(plan.total, file.manifest->weights_bytes() -
-                                 std::min(file.manifest->weights_bytes(),
-                                          weights_of(plan))),
-             4u << 20);
+  return add(
+      add(add(plan.total, plan.device_only),
+          file.manifest->weights_bytes() -
+              std::min(file.manifest->weights_bytes(), weights_of(plan))),
+      4u << 20);
+}
+
+struct Need {
+  const File &file;
+  Room room;
+};
+
+bool has_room(const Plan &plan, const void *data) {
+  const Need &need = *static_cast<const Need *>(data);
+  return memory_of(plan, need.room) <= need.room.memory &&
+         addresses_of(plan, need.file) <= need.room.addresses;
 }
 
 } // namespace
 
-Status check_plan(const File &file, const Options &options, const Plan &plan,
-                  const char *root) {
-  const Room room = room_for(file, root);
-  auto has_room = [&](const Plan &p) {
-    return memory_of(p, room) <= room.memory &&
-           addresses_of(p, file) <= room.addresses;
-  };
-  if (options.unchecked || has_room(plan))
-    return {};
+Advice advise(const File &file, const Options &options, const Plan &plan,
+              bool (*has_room)(const Plan &plan, const void *data),
+              const void *data) {
   auto fits = [&](int64_t context, int64_t batch) {
     Options o = options;
     o.context = context;
     o.batch = batch;
     Plan smaller;
-    return make_plan(file, o, smaller).ok() && has_room(smaller);
+    return make_plan(file, o, smaller).ok() && has_room(smaller, data);
   };
   auto largest = [](int64_t high, auto good) {
     int64_t low = 0; // fits, or nothing does
@@ -87,23 +95,34 @@ Status check_plan(const File &file, const Options &options, const Plan &plan,
       largest(plan.context, [&](int64_t c) { return fits(c, options.batch); });
   int64_t batch =
       largest(plan.batch, [&](int64_t b) { return fits(plan.context, b); });
-  double mib = 1.0 / (1 << 20);
-  char advice[160];
+  Advice advice;
+  char *text = advice.text;
   if (context && batch)
-    snprintf(advice, sizeof advice,
+    snprintf(text, sizeof advice.text,
              "the largest that fits is -c %lld, or -b %lld", (long long)context,
              (long long)batch);
   else if (context)
-    snprintf(advice, sizeof advice, "the largest context that fits is -c %lld",
-             (long long)context);
+    snprintf(text, sizeof advice.text,
+             "the largest context that fits is -c %lld", (long long)context);
   else if (batch)
-    snprintf(advice, sizeof advice, "the largest batch that fits is -b %lld",
+    snprintf(text, sizeof advice.text, "the largest batch that fits is -b %lld",
              (long long)batch);
   else
     snprintf(
-        advice, sizeof advice,
+        text, sizeof advice.text,
         "no context fits with -b %lld; try a smaller batch, or free memory",
         (long long)plan.batch);
+  return advice;
+}
+
+Status check_plan(const File &file, const Options &options, const Plan &plan,
+                  const char *root) {
+  const Need need = {file, room_for(file, root)};
+  const Room &room = need.room;
+  if (options.unchecked || has_room(plan, &need))
+    return {};
+  const Advice advice = advise(file, options, plan, has_room, &need);
+  const double mib = 1.0 / (1 << 20);
   bool memory = memory_of(plan, room) > room.memory;
   return failure(
       RESOURCES,
@@ -113,7 +132,7 @@ Status check_plan(const File &file, const Options &options, const Plan &plan,
       (long long)plan.context, (long long)plan.batch,
       double(memory ? memory_of(plan, room) : addresses_of(plan, file)) * mib,
       memory ? "memory" : "addresses (ulimit -v)",
-      double(memory ? room.memory : room.addresses) * mib, advice);
+      double(memory ? room.memory : room.addresses) * mib, advice.text);
 }
 
 } // namespace gm

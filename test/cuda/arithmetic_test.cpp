@@ -61,6 +61,12 @@ TEST(Integer, DivideAndOrder) {
   });
   expectValues<u64, u64>("neg.s64 %d, %a;",
                          [](u64 a, u32, u32) { return 0 - a; });
+  expectValues<i32, i32, i32>(
+      "max.relu.s32 %d, %a, %b;",
+      [](i32 a, i32 b, u32) { return std::max({a, b, 0}); });
+  expectValues<i32, i32, i32>(
+      "min.relu.s32 %d, %a, %b;",
+      [](i32 a, i32 b, u32) { return std::max(std::min(a, b), 0); });
 }
 
 TEST(Integer, Bits) {
@@ -271,6 +277,12 @@ TEST(Compare, Orders) {
         bool no = !(a < b);
         return u32(c == 0 && no) + (c != 0 && no ? 2u : 0u);
       });
+}
+
+TEST(Compare, PredicatesOfNumbers) {
+  expectValues<u32, u32>("mov.pred %p, 0;\nmov.pred %q, -1;\n"
+                         "selp.u32 %d, 1, 0, %p;\n@%q add.u32 %d, %d, 2;",
+                         [](u32, u32, u32) { return 2u; });
 }
 
 TEST(Convert, Integers) {

@@ -2,7 +2,7 @@
 // with one thing broken: the line and the words.
 #include "test/cuda/harness.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 using namespace cuemu;
 

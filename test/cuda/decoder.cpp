@@ -1,7 +1,7 @@
 // Statements into instructions.
 #include "test/cuda/decoder.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 namespace cuemu {
 

@@ -6,7 +6,7 @@
 // may start early (PDL) do.
 #pragma once
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 #include "test/cuda/grid.h"
 #include "test/cuda/settings.h"
 

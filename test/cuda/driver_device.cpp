@@ -74,6 +74,8 @@ const ErrorText ERRORS[] = {
           "too many resources requested for launch"),
     ERROR(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
           "part or all of the requested memory range is already mapped"),
+    ERROR(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED,
+          "pointer does not correspond to a registered memory region"),
     ERROR(CUDA_ERROR_ILLEGAL_INSTRUCTION,
           "an illegal instruction was encountered"),
     ERROR(CUDA_ERROR_MISALIGNED_ADDRESS, "misaligned address"),

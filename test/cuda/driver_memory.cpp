@@ -89,6 +89,20 @@ CUresult cuMemFreeHost(void *host) {
   });
 }
 
+CUresult cuMemHostRegister_v2(void *host, size_t bytes, unsigned flags) {
+  return inContext([&]() -> CUresult {
+    if (flags & ~(CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP))
+      return CUDA_ERROR_INVALID_VALUE;
+    return CUresult(memory().registerHost(u64(host), bytes));
+  });
+}
+
+CUresult cuMemHostUnregister(void *host) {
+  return inContext([&]() -> CUresult {
+    return CUresult(memory().unregisterHost(u64(host)));
+  });
+}
+
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes,
                               CUstream stream) {
   return inContext([&]() -> CUresult {

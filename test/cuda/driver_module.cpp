@@ -114,7 +114,9 @@ struct Log {
 } // namespace
 
 int registersOf(const Kernel &k) {
-  int most = std::min(255, int(65536 / std::max(1u, k.maxThreads)));
+  // Handed out by 8 to whole warps.
+  u32 whole = std::max(32u, (k.maxThreads + 31) / 32 * 32);
+  int most = std::min(255, int(65536 / whole / 8 * 8));
   if (k.function->maxRegisters)
     most = std::min(most, int(k.function->maxRegisters));
   return std::max(16, std::min(k.registers, most));

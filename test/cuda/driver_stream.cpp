@@ -126,15 +126,27 @@ CUresult cuEventCreate(CUevent *event, unsigned flags) {
   });
 }
 
-CUresult cuEventRecord(CUevent event, CUstream stream) {
+CUresult cuEventRecordWithFlags(CUevent event, CUstream stream,
+                                unsigned flags) {
   return inContext([&]() -> CUresult {
-    if (!known(event))
+    CUstream_st *s = streamOf(stream);
+    if (!known(event) || !s)
       return CUDA_ERROR_INVALID_HANDLE;
-    return enqueue(stream, {std::nullopt, [event] {
-                              event->recorded = true;
+    const bool external = flags == CU_EVENT_RECORD_EXTERNAL;
+    if (flags > CU_EVENT_RECORD_EXTERNAL || (external && !s->capture))
+      return CUDA_ERROR_INVALID_VALUE;
+    // A capture that records an event orders its own work by it; times come of
+    // external ones alone.
+    const bool timed = !s->capture || external;
+    return enqueue(stream, {std::nullopt, [event, timed] {
+                              event->recorded = timed;
                               event->at = std::chrono::steady_clock::now();
                             }});
   });
+}
+
+CUresult cuEventRecord(CUevent event, CUstream stream) {
+  return cuEventRecordWithFlags(event, stream, 0);
 }
 
 CUresult cuEventSynchronize(CUevent event) {

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
+#include <sys/mman.h>
+#include <unistd.h>
 
 using namespace cuemu;
 
@@ -205,6 +207,72 @@ TEST_F(DriverTest, MappedMemoryAndFlags) {
   EXPECT_EQ(words[0], 55u);
   EXPECT_EQ(cuMemFreeHost(host), CUDA_SUCCESS);
   EXPECT_EQ(cuMemFreeHost(host), CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(DriverTest, MemoryOfTheProgram) {
+  const size_t page = size_t(getpagesize());
+  auto map = [&](int rights) {
+    void *p =
+        mmap(nullptr, 4 * page, rights, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT_NE(p, MAP_FAILED);
+    return static_cast<char *>(p);
+  };
+  char *host = map(PROT_READ | PROT_WRITE), *fixed = map(PROT_READ);
+  const unsigned flags =
+      CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
+  // What kernels may not touch yet.
+  CUfunction f = load(HEAD + kernel("k", "ld.global.u32 %r1, [%p];\n"
+                                         "add.u32 %r1, %r1, %r0;\n"
+                                         "st.global.u32 [%p+4], %r1;"),
+                      "k");
+  CUdeviceptr seen = CUdeviceptr(host);
+  EXPECT_EQ(cuMemHostGetDevicePointer_v2(&seen, host, 0),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemHostUnregister(host), CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+
+  EXPECT_EQ(cuMemHostRegister_v2(host + 8, page, flags),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemHostRegister_v2(host, page + 8, flags),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemHostRegister_v2(host, 0, flags), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemHostRegister_v2(host, page, 16), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemHostRegister_v2(fixed, page, flags), CUDA_ERROR_INVALID_VALUE);
+  munmap(fixed, 4 * page);
+  EXPECT_EQ(cuMemHostRegister_v2(fixed, page, flags), CUDA_ERROR_INVALID_VALUE);
+
+  ASSERT_EQ(cuMemHostRegister_v2(host, 2 * page, flags), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemHostRegister_v2(host + page, 2 * page, flags),
+            CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
+  EXPECT_EQ(cuMemHostRegister_v2(host + 2 * page, page, flags), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemHostGetDevicePointer_v2(&seen, host, 0), CUDA_SUCCESS);
+  EXPECT_EQ(seen, CUdeviceptr(host)); // unified addressing
+
+  auto *words = reinterpret_cast<volatile u32 *>(host);
+  words[0] = 30;
+  auto run = [&](char *at) {
+    CUdeviceptr address = CUdeviceptr(at);
+    u32 b = 12;
+    void *params[] = {&address, &b};
+    EXPECT_EQ(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, stream, params, nullptr),
+              CUDA_SUCCESS);
+    return cuStreamSynchronize(stream);
+  };
+  EXPECT_EQ(run(host), CUDA_SUCCESS);
+  EXPECT_EQ(words[1], 42u);
+  // The contents stay, and copies take it as the host memory that it is.
+  EXPECT_EQ(cuMemFreeHost(host), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(cuMemHostUnregister(host + page),
+            CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+  ASSERT_EQ(cuMemcpyHtoDAsync_v2(memory, host, 8, stream), CUDA_SUCCESS);
+  EXPECT_EQ(word(1), 42u);
+  EXPECT_EQ(cuMemHostUnregister(host + 2 * page), CUDA_SUCCESS);
+  EXPECT_EQ(cuMemHostUnregister(host), CUDA_SUCCESS);
+  EXPECT_EQ(words[1], 42u);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run(host), CUDA_ERROR_ILLEGAL_ADDRESS);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("no device address"),
+            std::string::npos);
+  munmap(host, 4 * page);
 }
 
 TEST_F(DriverTest, GraphsRunWhatWasCaptured) {

@@ -102,54 +102,73 @@ double addOdd(double a, double b) {
 
 namespace {
 
-struct Term {
-  double significand; // 1 <= |.| < 2, less when subnormal
-  int exponent;
+/// significand * 2^(exponent - 23)
+struct Split {
+  i64 significand;
+  int exponent; // at least that of the format's subnormal numbers
 };
 
-Term split(float x, int least) {
-  if (x == 0)
-    return {0, least};
-  int exponent = std::max(std::ilogb(x), least);
-  return {std::ldexp(double(x), -exponent), exponent};
+Split split(float x, int least) {
+  u32 bits = std::bit_cast<u32>(x), fraction = bits & 0x7fffff;
+  int exponent = int(bits >> 23 & 255);
+  i64 size = exponent ? fraction | 0x800000 : fraction;
+  exponent = std::max(exponent, 1) - 127;
+  if (exponent < least) { // a subnormal number of a smaller format: exact
+    size >>= std::min(least - exponent, 63);
+    exponent = least;
+  }
+  return {bits >> 31 ? -size : size, exponent};
+}
+
+bool isFinite(float x) {
+  return (std::bit_cast<u32>(x) & 0x7f800000) != 0x7f800000;
+}
+
+double powerOf2(int exponent) { // of normal numbers
+  return std::bit_cast<double>(u64(1023 + exponent) << 52);
 }
 
 } // namespace
 
 float tensorDot(const float *a, const float *b, int count, float c, int least,
                 int bits, int zero) {
-  Term terms[17];
-  int top = -1000;
-  double special = c; // NaN and infinity as plain addition has them
-  bool finite = std::isfinite(c);
-  for (int k = 0; k <= count; ++k) {
-    Term &t = terms[k];
-    if (k < count) {
+  bool finite = isFinite(c);
+  for (int k = 0; k < count; ++k)
+    finite = finite && isFinite(a[k]) && isFinite(b[k]);
+  if (!finite) {
+    double special = c; // NaN and infinity as plain addition has them
+    for (int k = 0; k < count; ++k)
       special += double(a[k]) * double(b[k]);
-      if (!std::isfinite(a[k]) || !std::isfinite(b[k])) {
-        finite = false;
-        continue;
-      }
-      Term x = split(a[k], least), y = split(b[k], least);
-      t = {x.significand * y.significand, x.exponent + y.exponent};
-    } else if (finite) {
-      t = split(c, -126);
-    }
-    if (t.significand == 0)
-      t.exponent = zero;
-    top = std::max(top, t.exponent);
-  }
-  if (!finite)
     return canonical(float(special));
-  double sum = 0;
-  for (int k = 0; k <= count; ++k)
-    sum += std::trunc(
-        std::ldexp(terms[k].significand, terms[k].exponent - top + bits));
-  double value = std::ldexp(sum, top - bits);
-  if (value == 0)
+  }
+  constexpr int POINT = 46; // bits of a significand behind the point
+  Split terms[17];
+  int top = -1000;
+  for (int k = 0; k <= count; ++k) {
+    Split x = split(k < count ? a[k] : c, k < count ? least : -126),
+          y = k < count ? split(b[k], least) : Split{1 << 23, 0};
+    terms[k] = {x.significand * y.significand, x.exponent + y.exponent};
+    if (terms[k].significand == 0)
+      terms[k].exponent = zero;
+    top = std::max(top, terms[k].exponent);
+  }
+  i64 sum = 0; // of 2^(top - bits)
+  for (int k = 0; k <= count; ++k) {
+    i64 size = std::abs(terms[k].significand) >>
+               std::min(POINT - bits + top - terms[k].exponent, 63);
+    sum += terms[k].significand < 0 ? -size : size;
+  }
+  if (sum == 0)
     return 0;
-  int unit = std::max(std::ilogb(value), -126) - 23;
-  return float(std::ldexp(std::trunc(std::ldexp(value, -unit)), unit));
+  u64 size = u64(std::abs(sum));
+  int unit = top - bits,
+      last = std::max(unit + int(std::bit_width(size)) - 1, -126) - 23;
+  if (last > unit) {
+    size >>= std::min(last - unit, 63);
+    unit = last;
+  }
+  float value = float(double(size) * powerOf2(unit));
+  return sum < 0 ? -value : value;
 }
 
 } // namespace cuemu

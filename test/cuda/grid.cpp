@@ -1,7 +1,7 @@
 // Launches: which CTAs and warps run when, in seeded random order.
 #include "test/cuda/grid.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 #include <algorithm>
 #include <mutex>

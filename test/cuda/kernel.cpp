@@ -2,7 +2,7 @@
 // reaches, where their variables lie.
 #include "test/cuda/decoder.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 #include <functional>
 

@@ -1,7 +1,7 @@
 // Words, numbers and punctuation of PTX with their lines; comments are spaces.
 #include "test/cuda/lexer.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 #include <cctype>
 #include <cstring>

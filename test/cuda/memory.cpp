@@ -1,13 +1,14 @@
 // What kernels may touch outside their CTA.
 #include "test/cuda/memory.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -67,7 +68,7 @@ u64 Memory::allocate(u64 bytes) {
   u64 address = next;
   next += whole + 256; // nothing lies right behind an allocation
   inUse += whole;
-  insert({address, address + bytes, false});
+  insert({address, address + bytes, false, false});
   memset(view(address), 0xee, std::min<u64>(bytes, 256 << 20));
   return address;
 }
@@ -78,13 +79,13 @@ void *Memory::allocateHost(u64 bytes) {
   if (made == MAP_FAILED)
     return nullptr;
   memset(made, 0xee, bytes);
-  insert({u64(made), u64(made) + bytes, true});
+  insert({u64(made), u64(made) + bytes, true, false});
   return made;
 }
 
 bool Memory::free(u64 address, bool host) {
   for (auto it = spans.begin(); it != spans.end(); ++it) {
-    if (it->begin != address || it->host != host)
+    if (it->begin != address || it->host != host || it->registered)
       continue;
     u64 bytes = it->end - it->begin;
     spans.erase(it);
@@ -99,6 +100,50 @@ bool Memory::free(u64 address, bool host) {
     return true;
   }
   return false;
+}
+
+namespace {
+
+/// Whether the process may read and write all of [ADDRESS, END).
+bool mapped(u64 address, u64 end) {
+  std::ifstream maps("/proc/self/maps"); // ascending
+  for (std::string line; address < end && std::getline(maps, line);) {
+    unsigned long long from, to;
+    char rights[3];
+    if (sscanf(line.c_str(), "%llx-%llx %2[rw-]", &from, &to, rights) == 3 &&
+        from <= address && address < to) {
+      if (strcmp(rights, "rw") != 0)
+        return false;
+      address = to;
+    }
+  }
+  return address >= end;
+}
+
+} // namespace
+
+int Memory::registerHost(u64 address, u64 bytes) {
+  const u64 end = address + bytes;
+  if (!bytes || end < address || (address | bytes) % u64(getpagesize()) ||
+      isDevice(address))
+    return CUDA_ERROR_INVALID_VALUE;
+  for (const Span &span : spans)
+    if (span.begin < end && address < span.end)
+      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  if (!mapped(address, end))
+    return CUDA_ERROR_INVALID_VALUE;
+  insert({address, end, true, true});
+  return CUDA_SUCCESS;
+}
+
+int Memory::unregisterHost(u64 address) {
+  auto it = std::find_if(spans.begin(), spans.end(), [&](const Span &span) {
+    return span.begin == address && span.registered;
+  });
+  if (it == spans.end())
+    return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+  spans.erase(it);
+  return CUDA_SUCCESS;
 }
 
 const Span *Memory::find(u64 address, u64 bytes) const {

@@ -13,6 +13,7 @@ namespace cuemu {
 struct Span {
   u64 begin = 1, end = 0;
   bool host = false;
+  bool registered = false; // of host: memory of the program's own
 };
 
 class Memory {
@@ -26,6 +27,10 @@ public:
   /// Pinned memory, the same address for host and device.
   void *allocateHost(u64 bytes);
   bool free(u64 address, bool host);
+  /// Makes memory of the program visible to kernels, at the same address; or
+  /// invisible again. Whole pages, all of them mapped for reading and writing.
+  int registerHost(u64 address, u64 bytes); // a CUresult
+  int unregisterHost(u64 address);
 
   /// The span that holds all of [ADDRESS, ADDRESS + BYTES), or null.
   const Span *find(u64 address, u64 bytes) const;

@@ -1,7 +1,7 @@
 // Asynchronous copies to shared memory and the mbarriers that count them.
 // Everything is as late as allowed: bytes land at the wait that orders them,
 // until then they are garbage and may not be touched.
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 #include "test/cuda/lanes.h"
 
 namespace cuemu {

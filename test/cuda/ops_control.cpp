@@ -1,6 +1,6 @@
 // Branches, calls, ends, barriers and fences. Fences do nothing: stores are
 // seen in order here.
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 #include "test/cuda/lanes.h"
 
 namespace cuemu {

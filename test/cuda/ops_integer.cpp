@@ -90,6 +90,15 @@ Execute *multiply(Decoder &d, const std::string &type) {
 
 Execute *twoOperands(Decoder &d, const std::string &type) {
   const std::string &op = d.opcode();
+  const bool most = op == "max";
+  if ((most || op == "min") && type == "s32" && d.take("relu")) {
+    d.operands(4);
+    return most ? apply2<i32, i32, i32,
+                         [](i32 a, i32 b) { return std::max({a, b, 0}); }>
+                : apply2<i32, i32, i32, [](i32 a, i32 b) {
+                    return std::max(std::min(a, b), 0);
+                  }>;
+  }
   d.operands(typeBytes(type));
   return byInteger(type, [&]<class T>() -> Execute * {
     if (op == "add")

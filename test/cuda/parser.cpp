@@ -1,6 +1,6 @@
 // PTX text into functions with resolved names. What LLVM emits and what inline
 // assembly may hold: nested scopes, debug lines (skipped), call sequences.
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 #include "test/cuda/lexer.h"
 
 namespace cuemu {

@@ -2,7 +2,7 @@
 // copies, and the loop over instructions.
 #include "test/cuda/warp.h"
 
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 
 namespace cuemu {
 

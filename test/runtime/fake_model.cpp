@@ -15,27 +15,8 @@ namespace mf = gemmac::manifest;
 namespace fake {
 namespace {
 
-enum : int {
-  PAGE_BYTES = GM_PAGE_KEYS * 8,
-  WEIGHTS = 65536 * 9,
-  PLE_OFFSET = 65536,
-  LOCAL_PAIRS = 4,
-  GLOBAL_PAIRS = 2
-};
-
-uint64_t mix(uint64_t x) {
-  x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ x >> 27) * 0x94D049BB133111EBull;
-  return x ^ x >> 31;
-}
-
-uint64_t key_of(int32_t id, int32_t pos) {
-  return mix(uint64_t(pos) << 32 | uint32_t(id + 1));
-}
-
-uint8_t ple_byte(int32_t id, int column) {
-  return uint8_t(id * 7 + column * 3 + 1);
-}
+enum : int { WEIGHTS = 65536 * 9, PLE_OFFSET = 65536 };
+static_assert(PAGE_BYTES == GM_PAGE_KEYS * 8);
 
 std::mutex guard;
 std::string problems;
@@ -120,7 +101,7 @@ void check_row(const gm_ctx *c, int r, int ple_from, int ple_bytes) {
 void body(gm_ctx *c, int32_t w) {
   c->mark(c, w, 0);
   for (int r = share(c, c->rows, w); r < share(c, c->rows, w + 1); ++r) {
-    check_row(c, r, 0, 16);
+    check_row(c, r, 0, PLE_BODY);
     io<float>(c, GM_IO_resid)[r * 32] =
         float(io<const int32_t>(c, GM_IO_ids)[r]);
   }
@@ -164,7 +145,7 @@ void attend_few(gm_ctx *c, int kind, int w) {
 }
 
 void finish_row(gm_ctx *c, int r, uint64_t local, uint64_t global) {
-  check_row(c, r, 16, 8);
+  check_row(c, r, PLE_BODY, PLE_TAIL);
   check("resid",
         int64_t(io<float>(
             c, GM_IO_resid)[io<const int32_t>(c, GM_IO_want)[r] * 32]),
@@ -294,7 +275,7 @@ mf::ProgramT make_manifest() {
   const struct {
     const char *segment;
     uint64_t offset, bytes;
-  } slices[] = {{"body", 0, 16}, {"tail", 16, 8}};
+  } slices[] = {{"body", 0, PLE_BODY}, {"tail", PLE_BODY, PLE_TAIL}};
   for (auto [segment, offset, bytes] : slices) {
     auto slice = std::make_unique<mf::PleSliceT>();
     slice->segment = segment;
@@ -393,10 +374,7 @@ std::vector<float> expected_hidden(const std::vector<int32_t> &ids) {
 }
 
 float expected_logit(const float *hidden, int id) {
-  return float(mix(uint64_t(hidden[0]) * 1000003 + uint64_t(hidden[4]) +
-                   uint64_t(id)) &
-               0xFFF) /
-         256;
+  return logit_of(hidden, id);
 }
 
 std::string complaints() {

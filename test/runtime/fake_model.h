@@ -6,6 +6,7 @@
 
 #include "runtime/gemma.h"
 #include "runtime/manifest_generated.h"
+#include "test/runtime/fake_numbers.h"
 
 #include <cstdint>
 #include <functional>
@@ -13,14 +14,6 @@
 #include <vector>
 
 namespace fake {
-
-enum : int {
-  VOCAB = 100,
-  HIDDEN = 8,
-  WINDOW = 40,
-  MAX_CONTEXT = 2048,
-  PLE_ROW = 4096
-};
 
 using Change = std::function<void(gemmac::manifest::ProgramT &)>;
 

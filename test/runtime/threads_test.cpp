@@ -211,7 +211,7 @@ void end_early(int workers, uint64_t shuffle) {
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(stacks, MAP_FAILED);
   {
-    std::unique_ptr<Backend> backend(make_cpu_backend());
+    std::unique_ptr<Backend> backend(make_backend());
     ASSERT_TRUE(
         backend->start(workers, static_cast<uint8_t *>(stacks), shuffle).ok());
     Context context = {};

@@ -7,7 +7,8 @@
 // `extern const` symbols gm_<name> are the constants of the KernelSpec (words:
 // gm_<name>_<word>, 1 for that word, else 0), filled in before the optimiser
 // runs. A body defines the entries gm_few and gm_many, or gm_body for both row
-// classes, and gm_bare for constants that switch weights off. Parameters are
+// classes, and for constants that switch weights off gm_bare_few and
+// gm_bare_many, or gm_bare for both. Parameters are
 // those of the family (targets/Kernels.h), but `rows` is `const gm_numbers
 // *step` and units are divided by blocks of threads: see GM_ENTRY and unitOf.
 //
@@ -29,7 +30,8 @@ using namespace gemmac;
 
 // Opens the definition of entry `name`; then come its parameters and its code.
 // `threads` of a block, bytes of dynamic shared memory (may use the constants),
-// units of a block, and rows of a block (0: all rows inside) as in gm_kernel.
+// units of a block, and rows of a block (0: all rows inside; below 0: blocks of
+// a row, negated) as in gm_kernel.
 #define GM_ENTRY(name, threads, shared, units, rows)                           \
   extern "C" int32_t name##_threads() { return threads; }                      \
   extern "C" int32_t name##_shared() { return shared; }                        \

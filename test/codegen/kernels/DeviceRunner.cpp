@@ -2,7 +2,7 @@
 
 #include "codegen/DeviceKernel.h"
 #include "runtime/abi.h"
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 #include "test/cuda/settings.h"
 
 #include <algorithm>
@@ -60,10 +60,17 @@ DeviceRunner::create(const KernelSpec &spec, const Target &target) {
   cuemu::settings().setSm(loaded.sm = target.sm);
   loaded.launch = code->launch;
   std::string problem = useDevice();
-  if (problem.empty())
-    problem = textOf(cuModuleLoadDataEx(&loaded.module, code->ptx.c_str(), 0,
-                                        nullptr, nullptr),
-                     "cuModuleLoadDataEx");
+  if (problem.empty()) {
+    char log[512] = "";
+    CUjit_option names[] = {CU_JIT_ERROR_LOG_BUFFER,
+                            CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+    void *values[] = {log, reinterpret_cast<void *>(sizeof log)};
+    problem = textOf(
+        cuModuleLoadDataEx(&loaded.module, code->ptx.c_str(), 2, names, values),
+        "cuModuleLoadDataEx");
+    if (!problem.empty())
+      problem += std::string(": ") + log;
+  }
   if (problem.empty())
     problem = textOf(cuModuleGetFunction(&loaded.function, loaded.module,
                                          kernelSymbol(spec).c_str()),
@@ -118,7 +125,9 @@ std::string DeviceRunner::run(const std::vector<Memory> &memory,
                 rows = numberOf("rows");
   auto ceil = [](int32_t n, int32_t by) { return unsigned((n + by - 1) / by); };
   const unsigned x = end > begin ? ceil(end - begin, launch.units) : 0,
-                 y = launch.rows ? ceil(rows, launch.rows) : 1;
+                 y = launch.rows > 0   ? ceil(rows, launch.rows)
+                     : launch.rows < 0 ? unsigned(rows * -launch.rows)
+                                       : 1;
   if (!x || !y)
     return "";
   std::vector<Copy> copies(memory.size());

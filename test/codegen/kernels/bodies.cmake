@@ -29,7 +29,7 @@ if(cross_gcc AND QEMU_AARCH64)
     COMMAND ${GEMMAC_BODY_CLANG} --driver-mode=g++ --target=aarch64-linux-gnu -std=c++20 -O2
       -static -fuse-ld=lld -UNDEBUG -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR} ${sources} ${arm}/table.cpp
       ${CMAKE_SOURCE_DIR}/targets/Formats.cpp ${CMAKE_SOURCE_DIR}/targets/Kernels.cpp ${CMAKE_SOURCE_DIR}/targets/Layouts.cpp
-      ${CMAKE_SOURCE_DIR}/targets/TowerKernels.cpp
+      ${CMAKE_SOURCE_DIR}/targets/DeviceKernels.cpp ${CMAKE_SOURCE_DIR}/targets/TowerKernels.cpp
       @${arm}/objects.rsp -o ${arm}/body_arm
     DEPENDS emit_bodies ${sources} body_cases.h body_data.h live_memory.h
     VERBATIM COMMENT "Linking the bodies' ARM test program")

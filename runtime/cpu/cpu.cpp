@@ -7,6 +7,7 @@
 #include "runtime/host/shares.h"
 #include "runtime/manifest_generated.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csetjmp>
 #include <cstring>
@@ -32,7 +33,8 @@ public:
         munmap(const_cast<uint8_t *>(span.data), span.bytes);
   }
 
-  Status allocate(const Plan &plan, uint8_t *&base) override {
+  Status allocate(const Setup &setup, uint8_t *&base) override {
+    const Plan &plan = setup.plan;
     base = reserve(plan.allocated, PROT_READ | PROT_WRITE, 0);
     if (!base)
       return failure(RESOURCES,
@@ -111,7 +113,8 @@ public:
     ctx.mark = mark_nothing;
   }
 
-  bool run(const Call *calls, int count, bool (*ends)()) override {
+  Status run(const Call *calls, int count, bool (*ends)(),
+             bool &ended) override {
     work = {this, calls, count, measured && is_sample(calls, count), ends};
     last = UINT32_MAX;
     threads.run(run_calls, &work);
@@ -120,11 +123,16 @@ public:
         calls[i].ctx->barrier = barrier;
       shares.finish();
     }
-    return last == UINT32_MAX;
+    ended = last != UINT32_MAX;
+    return {};
   }
 
   void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) override {
     memcpy(to, from, bytes);
+  }
+
+  void fill(uint8_t *to, uint32_t word, uint64_t bytes) override {
+    std::fill_n(reinterpret_cast<uint32_t *>(to), bytes / 4, word);
   }
 
 private:
@@ -204,6 +212,12 @@ private:
 
 } // namespace
 
-Backend *make_cpu_backend() { return new (std::nothrow) Cpu; }
+Backend *make_backend() { return new (std::nothrow) Cpu; }
+
+int backend_terms(const File &, const Plan &, Term *) { return 0; }
+
+Status find_device(int64_t, DeviceFacts &) {
+  return failure(MACHINE, "programs for CPUs know no devices");
+}
 
 } // namespace gm

@@ -1,0 +1,25 @@
+// Family add_norm_geglu. Unit = 32 outputs.
+#include "codegen/kernels/cuda/ends.h"
+#include "codegen/kernels/cuda/prologue.h"
+
+extern "C" {
+extern const float gm_eps;
+}
+
+GM_ENTRY(gm_few, fewThreadsOf(),
+         (fewBytesOf<GM_FEW_ROWS, 4>() + Added::bytes()), 1, 0)
+(const float *h, const float *y, const uint8_t *w, const float *post,
+ const float *norm, const float *scale, uint8_t *z, float *out,
+ const gm_numbers *step, int32_t stride, int32_t begin, int32_t end) {
+  fewBehind<4>(Added{h, y, post, norm, scale, out, gm_eps}, w, step->rows,
+               begin, end, storeGated(z, stride));
+}
+
+GM_ENTRY(gm_bare, fewThreadsOf(),
+         (fewBytesOf<GM_FEW_ROWS, 4>() + Added::bytes()), 1, 0)
+(const float *h, const float *y, const uint8_t *w, const float *post,
+ const float *norm, uint8_t *z, float *out, const gm_numbers *step,
+ int32_t stride, int32_t begin, int32_t end) {
+  fewBehind<4>(Added{h, y, post, norm, nullptr, out, gm_eps}, w, step->rows,
+               begin, end, storeGated(z, stride));
+}

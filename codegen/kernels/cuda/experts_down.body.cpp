@@ -1,0 +1,117 @@
+// Family experts_down. Unit = 16 outputs.
+#include "codegen/kernels/cuda/experts.h"
+
+extern "C" const int32_t gm_n;
+
+constexpr int32_t Together = 4, Warps = 8, WarpPairs = 8;
+
+GM_INLINE int64_t sliceBytes() {
+  return rowBytes(gm_act_q8, gm_act_bf16, gm_k);
+}
+GM_INLINE float weightOfPair(const float *weights, int32_t pair) {
+  return weights[pair / gm_top * paddedColumns(gm_top) + pair % gm_top];
+}
+// Adds a pair's product to what its row's earlier pairs gave.
+GM_INLINE float addPair(float sum, float weight, float product) {
+  return fma(weight, product, sum);
+}
+
+// A row's unit a block, G experts at a time.
+template <class P>
+GM_INLINE void multiplyRow(const uint8_t *x, const int32_t *ids,
+                           const float *weights, const uint8_t *w, float *y,
+                           int32_t row, int32_t unit) {
+  constexpr int32_t G = Together;
+  float sum = 0;
+  for (int32_t first = 0; first < gm_top; first += G) {
+    const int32_t pair = row * gm_top + first,
+                  pairs = smaller(gm_top - first, G);
+    Group groups[G];
+    GM_UNROLL for (int32_t j = 0; j < G; ++j) groups[j] =
+        expertGroup<P>(w, ids[pair + smaller(j, pairs - 1)], gm_n, unit);
+    const Sums sums = sumFew<P, 1, G, G, true>(
+        groups,
+        [&](int32_t r) GM_LAMBDA { return x + (pair + r) * sliceBytes(); },
+        pairs);
+    if (threadOf() < groupRows)
+      for (int32_t j = 0; j < pairs; ++j)
+        sum = addPair(sum, weightOfPair(weights, pair + j),
+                      sums.of(0, j * groupRows + threadOf()));
+  }
+  if (threadOf() < groupRows)
+    y[threadOf()] = sum;
+}
+
+GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
+(const uint8_t *x, const int32_t *ids, const float *weights,
+ const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,
+ int32_t stride, int32_t begin, int32_t end) {
+  const int32_t unit = begin + blockX(), row = blockY();
+  if (unit >= end || row >= step->rows)
+    return;
+  y += int64_t(row) * stride + unit * groupRows;
+  withTileProduct([&](auto p) GM_LAMBDA {
+    multiplyRow<decltype(p)>(x, ids, weights, w, y, row, unit);
+  });
+}
+
+// A unit of all pairs a block, expert by expert; a warp has 8 pairs of one at a
+// time. A row's experts ascend, so its pairs come in the order of their sum,
+// and no two of an expert are of one row.
+GM_ENTRY(gm_many, Warps *WarpLanes,
+         (aloneBytesOf<Warps, 1>() + 2 * 4 * gm_experts), 1, 0)
+(const uint8_t *x, const int32_t *ids, const float *weights,
+ const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,
+ int32_t stride, int32_t begin, int32_t end) {
+  const int32_t unit = begin + blockX(), pairs = step->rows * gm_top;
+  if (unit >= end || pairs <= 0)
+    return;
+  y += unit * groupRows;
+  withTileProduct([&](auto p) GM_LAMBDA {
+    using P = decltype(p);
+    constexpr int32_t rows = GM_FEW_ROWS;
+    const int32_t bytes = warpBytes<P, rows, 1>();
+    uint8_t *memory = sharedMemory();
+    // Where the pairs of an expert lie in `order`.
+    auto *firsts = reinterpret_cast<int32_t *>(memory + Warps * bytes),
+         *lasts = firsts + gm_experts;
+    for (int32_t i = threadOf(); i < gm_experts; i += threadsOf())
+      firsts[i] = lasts[i] = 0;
+    syncBlock();
+    for (int32_t i = threadOf(); i < pairs; i += threadsOf()) {
+      const int32_t expert = ids[order[i]];
+      if (i == 0 || ids[order[i - 1]] != expert)
+        firsts[expert] = i;
+      if (i + 1 == pairs || ids[order[i + 1]] != expert)
+        lasts[expert] = i + 1;
+    }
+    syncBlock();
+    memory += warpOf() * bytes;
+    for (int32_t expert = 0; expert < gm_experts; ++expert) {
+      const int32_t last = lasts[expert];
+      if (last == 0)
+        continue;
+      const Group groups[1] = {expertGroup<P>(w, expert, gm_n, unit)};
+      for (int32_t first = firsts[expert] + warpOf() * WarpPairs; first < last;
+           first += Warps * WarpPairs) {
+        float total[1][4];
+        sumAlone<P>(
+            total, groups,
+            [&](int32_t r)
+                GM_LAMBDA { return x + order[first + r] * sliceBytes(); },
+            smaller(last - first, WarpPairs), memory);
+        GM_UNROLL for (int32_t c = 0; c < 2; ++c) {
+          const int32_t place = first + 2 * inGroup() + c;
+          if (place < last) {
+            const int32_t pair = order[place];
+            const float weight = weightOfPair(weights, pair);
+            float *at = y + int64_t(pair / gm_top) * stride + 2 * groupLane();
+            GM_UNROLL for (int32_t o = 0; o < 2; ++o) at[o] = addPair(
+                pair % gm_top ? at[o] : 0.0f, weight, total[0][2 * o + c]);
+          }
+        }
+      }
+      syncBlock(); // the next expert's pairs may be of these rows
+    }
+  });
+}

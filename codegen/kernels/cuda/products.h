@@ -1,0 +1,465 @@
+// How a block of threads multiplies groups of 16 outputs with rows: few rows
+// with k divided among its warps, and many in tiles. Freestanding, for body
+// files only; must not know what families make of the sums.
+//
+// A row's sums have the same bits in both and whatever the other rows are: k is
+// cut into ranges, which depend on k and the format alone; each is summed in
+// order, and ranges are added in ascending order.
+#ifndef GEMMAC_CODEGEN_KERNELS_CUDA_PRODUCTS_H
+#define GEMMAC_CODEGEN_KERNELS_CUDA_PRODUCTS_H
+
+#include "codegen/kernels/cuda/formats.h"
+
+//===-- ranges of k -------------------------------------------------------===//
+
+template <class P>
+GM_INLINE int32_t steps() {
+  return (gm_k + P::StepK - 1) / P::StepK;
+}
+// None of them is empty.
+template <class P>
+GM_INLINE int32_t ranges() {
+  return smaller(steps<P>(), P::MostRanges);
+}
+template <class P>
+GM_INLINE int32_t rangeBegin(int32_t range) {
+  return steps<P>() * range / ranges<P>();
+}
+// Equal ranges are known when a body is compiled.
+template <class P>
+GM_INLINE int32_t rangeSteps(int32_t range) {
+  return steps<P>() % ranges<P>() == 0
+             ? steps<P>() / ranges<P>()
+             : rangeBegin<P>(range + 1) - rangeBegin<P>(range);
+}
+
+// Bytes from a group to the next, of either matrix.
+template <class P>
+GM_INLINE int64_t groupBytes() {
+  return P::weightBytes() + P::TailBytes;
+}
+template <class P>
+GM_INLINE int64_t lowGroupBytes() {
+  return int64_t(steps<P>()) * P::LowBytes;
+}
+template <class P>
+GM_INLINE Group groupAt(const uint8_t *w, const uint8_t *low, int64_t number) {
+  return {w + number * groupBytes<P>(), low + number * lowGroupBytes<P>()};
+}
+
+// What a product does when its weights are asked for and before it reads rows:
+// nothing, they lie in the arena. Called by all threads of class few.
+struct RowsAreThere {
+  GM_LAMBDA void operator()() const {}
+};
+
+//===-- a warp ------------------------------------------------------------===//
+
+// Steps of which a warp holds the weights of G groups at once.
+template <class P, int32_t G>
+constexpr int32_t ahead = P::MostHeld > G ? P::MostHeld / G : 1;
+
+// Bytes of a warp's memory for L rows, and the steps of them that fit.
+template <class P, int32_t L, int32_t G>
+GM_INLINE int32_t warpBytes() {
+  constexpr int32_t most = 4096, step = P::StagedBytes * L;
+  const int32_t all = (steps<P>() + ranges<P>() - 1) / ranges<P>() * step,
+                once = ahead<P, G> * step;
+  return larger(larger(smaller(all, most), once), L * G * groupRows * 4);
+}
+
+// Adds the steps [begin, begin + count) of k to acc. Row r < `rows` is at
+// rowAt(r); with M = 1 group j has row j alone (Own) or all have row 0, as if
+// it were all 8 rows. `memory`: warpBytes of L rows, this warp's. What is
+// computed of rows that are not there is anything.
+//
+// Weights are read before anything else is: nobody writes them.
+template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt,
+          class Ready = RowsAreThere>
+GM_INLINE void addRange(float (&acc)[G][4], const Group (&groups)[G],
+                        RowAt rowAt, int32_t rows, int32_t begin, int32_t count,
+                        uint8_t *memory, Ready ready = {}) {
+  constexpr int32_t A = ahead<P, G>, bytes = P::StagedBytes * L;
+  typename P::Held held[A][G];
+  auto fetch = [&](int32_t i, int32_t step) GM_LAMBDA {
+    GM_UNROLL for (int32_t j = 0; j < G; ++j)
+        P::template load<true>(held[i][j], groups[j], step);
+  };
+  GM_UNROLL for (int32_t i = 0; i < A; ++i) if (i < count) fetch(i, begin + i);
+  ready();
+  auto use = [&](int32_t i, const uint8_t *staged) GM_LAMBDA {
+    typename P::Input in;
+    if constexpr (!Own)
+      P::template read<M, L>(in, staged, 0);
+    GM_UNROLL for (int32_t j = 0; j < G; ++j) {
+      if constexpr (Own)
+        P::template read<1, L>(in, staged, j);
+      P::template multiply<M>(acc[j], held[i][j], in);
+    }
+  };
+  const int32_t space = warpBytes<P, L, G>() / bytes / A * A;
+  for (int32_t first = 0; first < count; first += space) {
+    const int32_t last = smaller(first + space, count);
+    syncWarp(); // what was staged before is used
+    P::template stage<L>(memory, rowAt, rows, begin + first, begin + last);
+    syncWarp();
+    int32_t step = first;
+    const uint8_t *staged = memory;
+    for (; step + A <= last; step += A, staged += A * bytes)
+      GM_UNROLL for (int32_t i = 0; i < A; ++i) {
+        use(i, staged + i * bytes);
+        if (step + i + A < count)
+          fetch(i, begin + step + i + A);
+      }
+    GM_UNROLL for (int32_t i = 0; i < A - 1; ++i) if (step + i < last)
+        use(i, staged + i * bytes);
+  }
+}
+
+template <int32_t G>
+GM_INLINE void clear(float (&acc)[G][4]) {
+  GM_UNROLL for (int32_t j = 0; j < G; ++j)
+      GM_UNROLL for (int32_t i = 0; i < 4; ++i) acc[j][i] = 0;
+}
+
+//===-- few rows ----------------------------------------------------------===//
+
+// Sums in shared memory: sum of output o < outputs of the block's groups and
+// row r at [r * stride + o].
+struct Sums {
+  const float *at;
+  int32_t outputs, stride;
+  GM_LAMBDA float of(int32_t row, int32_t output) const {
+    return at[row * stride + output];
+  }
+};
+
+template <class P>
+GM_INLINE int32_t fewThreads() {
+  return ranges<P>() * WarpLanes;
+}
+// Shared memory of a block: that of the warps, then the sums.
+template <class P, int32_t L, int32_t G>
+GM_INLINE int32_t fewBytes() {
+  return ranges<P>() * warpBytes<P, L, G>() + L * G * groupRows * 4;
+}
+
+// Warp w has range w of k. M, L, G and Own as of addRange; with Own the sums
+// are those of row 0 alone.
+template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt,
+          class Ready = RowsAreThere>
+GM_INLINE Sums sumFew(const Group (&groups)[G], RowAt rowAt, int32_t rows,
+                      Ready ready = {}) {
+  constexpr int32_t outputs = G * groupRows;
+  const int32_t warp = warpOf(), bytes = warpBytes<P, L, G>();
+  uint8_t *memory = sharedMemory();
+  float acc[G][4];
+  clear(acc);
+  addRange<P, M, L, G, Own>(acc, groups, rowAt, rows, rangeBegin<P>(warp),
+                            rangeSteps<P>(warp), memory + warp * bytes, ready);
+  syncWarp();
+  auto *parts = reinterpret_cast<float *>(memory + warp * bytes);
+  const int32_t g = groupLane(), t = inGroup();
+  GM_UNROLL for (int32_t j = 0; j < G; ++j)
+      GM_UNROLL for (int32_t i = 0; i < 4; i += M == 1 ? 2 : 1) {
+    if (M > 1 || t == 0)
+      parts[(M == 1 ? 0 : 2 * t + i % 2) * outputs + j * groupRows + 2 * g +
+            i / 2] = acc[j][i];
+  }
+  syncBlock();
+  auto *sums = reinterpret_cast<float *>(memory + ranges<P>() * bytes);
+  const int32_t count = M == 1 ? outputs : smaller(rows, M) * outputs;
+  for (int32_t i = threadOf(); i < count; i += fewThreads<P>()) {
+    const uint8_t *part = memory + i * 4;
+    float sum = load<float>(part);
+    for (int32_t w = 1; w < ranges<P>(); ++w)
+      sum += load<float>(part + w * bytes);
+    sums[i] = sum;
+  }
+  syncBlock();
+  return {sums, outputs, outputs};
+}
+
+// Up to 8 rows that lie `rowBytes` apart.
+template <class P, int32_t G, class Finish, class Ready>
+GM_INLINE void multiplyFew(const Group (&groups)[G], const uint8_t *x,
+                           int64_t rowBytes, int32_t rows, Finish finish,
+                           Ready ready) {
+  auto rowAt = [&](int32_t r) GM_LAMBDA { return x + r * rowBytes; };
+  if (rows == 1)
+    finish(sumFew<P, 1, GM_FEW_ROWS, G, false>(groups, rowAt, 1, ready));
+  else
+    finish(sumFew<P, GM_FEW_ROWS, GM_FEW_ROWS, G, false>(groups, rowAt, rows,
+                                                         ready));
+}
+
+//===-- many rows ---------------------------------------------------------===//
+
+// A block has a tile of 8 groups and 64 rows, a warp 2 groups and 32 rows.
+enum {
+  TileGroups = 8,
+  TileRows = 64,
+  TileThreads = 256,
+  WarpGroups = 2,
+  WarpRowBlocks = 4, // of 8 rows
+  SumsStride = TileGroups * groupRows + 4
+};
+
+template <class P>
+constexpr int32_t tileWeightBytes = TileGroups * P::TileSteps * P::StepBytes;
+template <class P>
+constexpr int32_t tileLowBytes = TileGroups * P::TileSteps * P::LowBytes;
+template <class P>
+constexpr int32_t tileBytes =
+    tileWeightBytes<P> + tileLowBytes<P> + TileRows * P::TileStride;
+template <class P>
+constexpr int32_t tileShared =
+    P::Stages * tileBytes<P> > TileRows * SumsStride * 4
+        ? P::Stages *tileBytes<P>
+        : TileRows * SumsStride * 4;
+
+// Copies `bytes` of each of `count` rows of a tile, `pieces` of Piece bytes,
+// to rows of `stride` bytes. available(i): bytes of row i that are there, to be
+// asked with a place in it.
+template <int32_t Piece, class From, class Left>
+GM_INLINE void copyTile(uint8_t *to, int32_t count, int32_t pieces,
+                        int32_t stride, From from, Left left) {
+  for (int32_t i = threadOf(); i < count * pieces; i += TileThreads) {
+    const int32_t row = i / pieces, at = i % pieces * Piece;
+    const int64_t bytes = left(row, at);
+    copyAsync<Piece>(to + row * stride + at, from(row, bytes > 0 ? at : 0),
+                     bytes > Piece ? Piece
+                     : bytes > 0   ? int32_t(bytes)
+                                   : 0);
+  }
+}
+
+// groupOf(j): group j < 8 of the block, readable in any case. Rows [0, rows) of
+// the tile lie `rowBytes` apart from `x` on; others are not read.
+template <class P, class GroupOf>
+GM_INLINE Sums sumTile(GroupOf groupOf, const uint8_t *x, int64_t rowBytes,
+                       int32_t rows) {
+  constexpr int32_t T = P::TileSteps;
+  uint8_t *memory = sharedMemory();
+  const int32_t chunks = (steps<P>() + T - 1) / T;
+  auto copyChunk = [&](int32_t chunk) GM_LAMBDA {
+    if (chunk < chunks) {
+      uint8_t *to = memory + chunk % P::Stages * tileBytes<P>;
+      const int64_t w = int64_t(chunk) * (T * P::StepBytes),
+                    low = int64_t(chunk) * (T * P::LowBytes),
+                    row = int64_t(chunk) * (T * P::TileBytes);
+      copyTile<16>(
+          to, TileGroups, T * P::StepBytes / 16, T * P::StepBytes,
+          [&](int32_t j, int32_t at)
+              GM_LAMBDA { return groupOf(j).w + (w + at); },
+          [&](int32_t, int32_t at)
+              GM_LAMBDA { return P::weightBytes() - w - at; });
+      if constexpr (P::LowBytes > 0)
+        copyTile<16>(
+            to + tileWeightBytes<P>, TileGroups, T * P::LowBytes / 16,
+            T * P::LowBytes,
+            [&](int32_t j, int32_t at)
+                GM_LAMBDA { return groupOf(j).low + (low + at); },
+            [&](int32_t, int32_t at)
+                GM_LAMBDA { return lowGroupBytes<P>() - low - at; });
+      copyTile<P::TilePiece>(
+          to + tileWeightBytes<P> + tileLowBytes<P>, TileRows,
+          T * P::TileBytes / P::TilePiece, P::TileStride,
+          [&](int32_t r, int32_t at) GM_LAMBDA {
+            return x + (r < rows ? r : 0) * rowBytes + (row + at);
+          },
+          [&](int32_t r, int32_t at)
+              GM_LAMBDA { return r < rows ? P::rowBytes() - row - at : 0; });
+    }
+    commitCopies();
+  };
+
+  const int32_t warp = warpOf(),
+                group = warp % (TileGroups / WarpGroups) * WarpGroups,
+                row = warp / (TileGroups / WarpGroups) * (WarpRowBlocks * 8);
+  float acc[WarpRowBlocks][WarpGroups][4], total[WarpRowBlocks][WarpGroups][4];
+  auto each = [&](auto f) GM_LAMBDA {
+    GM_UNROLL for (int32_t n = 0; n < WarpRowBlocks; ++n)
+        GM_UNROLL for (int32_t j = 0; j < WarpGroups; ++j)
+            GM_UNROLL for (int32_t i = 0; i < 4; ++i)
+                f(acc[n][j][i], total[n][j][i], n, j, i);
+  };
+  each([](float &a, float &sum, int32_t, int32_t, int32_t)
+           GM_LAMBDA { a = sum = 0; });
+  int32_t range = 0, border = rangeBegin<P>(1);
+  GM_UNROLL for (int32_t i = 0; i < P::Stages - 1; ++i) copyChunk(i);
+  for (int32_t chunk = 0; chunk < chunks; ++chunk) {
+    waitForCopies<P::Stages - 2>();
+    syncBlock(); // the chunk is there, the one before is used
+    copyChunk(chunk + P::Stages - 1);
+    const uint8_t *tile = memory + chunk % P::Stages * tileBytes<P>,
+                  *low = tile + tileWeightBytes<P>,
+                  *rowsOf = low + tileLowBytes<P> + row * P::TileStride;
+    for (int32_t i = 0; i < T; ++i) {
+      const int32_t step = chunk * T + i;
+      if (step >= steps<P>())
+        break;
+      typename P::Held held[WarpGroups];
+      GM_UNROLL for (int32_t j = 0; j < WarpGroups; ++j)
+          P::template load<false>(held[j],
+                                  {tile + (group + j) * (T * P::StepBytes),
+                                   low + (group + j) * (T * P::LowBytes)},
+                                  i);
+      GM_UNROLL for (int32_t n = 0; n < WarpRowBlocks; ++n) {
+        typename P::Input in;
+        P::readTile(in, rowsOf + n * 8 * P::TileStride, i);
+        GM_UNROLL for (int32_t j = 0; j < WarpGroups; ++j)
+            P::template multiply<8>(acc[n][j], held[j], in);
+      }
+      if (step + 1 == border) {
+        const bool isFirst = range == 0;
+        each([&](float &a, float &sum, int32_t, int32_t, int32_t) GM_LAMBDA {
+          sum = isFirst ? a : sum + a;
+          a = 0;
+        });
+        ++range;
+        border = rangeBegin<P>(range + 1);
+      }
+    }
+  }
+  waitForCopies<0>();
+  syncBlock();
+  auto *sums = reinterpret_cast<float *>(memory);
+  each([&](float &, float &sum, int32_t n, int32_t j, int32_t i) GM_LAMBDA {
+    sums[(row + n * 8 + 2 * inGroup() + i % 2) * SumsStride +
+         (group + j) * groupRows + 2 * groupLane() + i / 2] = sum;
+  });
+  syncBlock();
+  return {sums, TileGroups * groupRows, SumsStride};
+}
+
+//===-- families of units -------------------------------------------------===//
+
+// The share of a block: units [first, first + units) of U groups and rows
+// [row, row + rows).
+struct Share {
+  int32_t first, units, row, rows;
+};
+
+// Class few: N units a block, all rows. finish(Share, Sums).
+template <int32_t U, int32_t N, class Finish, class Ready = RowsAreThere>
+GM_INLINE void productFew(const uint8_t *x, const uint8_t *w,
+                          const uint8_t *low, Share share, Finish finish,
+                          Ready ready = {}) {
+  withProduct([&](auto p) GM_LAMBDA {
+    using P = decltype(p);
+    Group groups[U * N];
+    GM_UNROLL for (int32_t j = 0; j < U * N; ++j) {
+      const int32_t unit = smaller(j / U, share.units - 1);
+      groups[j] = groupAt<P>(w, low, int64_t(share.first + unit) * U + j % U);
+    }
+    const int64_t rowBytes = ::rowBytes(gm_act_q8, gm_act_bf16, gm_k);
+    multiplyFew<P, U * N>(
+        groups, x + share.row * rowBytes, rowBytes, share.rows,
+        [&](Sums sums) GM_LAMBDA { finish(share, sums); }, ready);
+  });
+}
+
+template <int32_t U>
+GM_INLINE void productTile(const uint8_t *x, const uint8_t *w,
+                           const uint8_t *low, Share share, auto finish) {
+  withTileProduct([&](auto p) GM_LAMBDA {
+    using P = decltype(p);
+    const int64_t rowBytes = ::rowBytes(gm_act_q8, gm_act_bf16, gm_k);
+    auto groupOf = [&](int32_t j) GM_LAMBDA {
+      const int32_t unit = smaller(j / U, share.units - 1);
+      return groupAt<P>(w, low, int64_t(share.first + unit) * U + j % U);
+    };
+    finish(share,
+           sumTile<P>(groupOf, x + share.row * rowBytes, rowBytes, share.rows));
+  });
+}
+
+// What GM_ENTRY asks, of families whose units are U groups.
+GM_INLINE int32_t fewThreadsOf() {
+  int32_t threads = 0;
+  withProduct([&](auto p) GM_LAMBDA { threads = fewThreads<decltype(p)>(); });
+  return threads;
+}
+template <int32_t L, int32_t G>
+GM_INLINE int32_t fewBytesOf() {
+  int32_t bytes = 0;
+  withProduct([&](auto p) GM_LAMBDA { bytes = fewBytes<decltype(p), L, G>(); });
+  return bytes;
+}
+GM_INLINE int32_t manyThreadsOf() {
+  return isWide() ? fewThreadsOf() : int32_t(TileThreads);
+}
+template <int32_t G>
+GM_INLINE int32_t manyBytesOf() {
+  if (isWide())
+    return fewBytesOf<GM_FEW_ROWS, G>();
+  int32_t bytes = 0;
+  withTileProduct([&](auto p) GM_LAMBDA { bytes = tileShared<decltype(p)>; });
+  return bytes;
+}
+GM_INLINE int32_t manyRowsOf() {
+  return isWide() ? int32_t(GM_FEW_ROWS) : int32_t(TileRows);
+}
+
+// The block's share of units [begin, end) and rows: `units` units and `most`
+// rows; none if there are no rows or units left.
+GM_INLINE Share shareOf(int32_t units, int32_t most, int32_t rows,
+                        int32_t begin, int32_t end) {
+  const int32_t first = begin + blockX() * units, row = blockY() * most;
+  return {first, smaller(units, end - first), row, smaller(most, rows - row)};
+}
+
+// The whole of an entry.
+template <int32_t U, int32_t N, class Finish>
+GM_INLINE void few(const uint8_t *x, const uint8_t *w, const uint8_t *low,
+                   int32_t rows, int32_t begin, int32_t end, Finish finish) {
+  const Share share = shareOf(N, GM_FEW_ROWS, rows, begin, end);
+  if (share.units > 0 && share.rows > 0)
+    productFew<U, N>(x, w, low, share, finish);
+}
+template <int32_t U, int32_t N, class Finish>
+GM_INLINE void many(const uint8_t *x, const uint8_t *w, const uint8_t *low,
+                    int32_t rows, int32_t begin, int32_t end, Finish finish) {
+  if (isWide())
+    return few<U, N>(x, w, low, rows, begin, end, finish);
+  const Share share = shareOf(TileGroups / U, TileRows, rows, begin, end);
+  if (share.units > 0 && share.rows > 0)
+    productTile<U>(x, w, low, share, finish);
+}
+template <int32_t U, int32_t N>
+GM_INLINE int32_t manyUnitsOf() {
+  return isWide() ? N : TileGroups / U;
+}
+
+// The ends of entries: f(row of the block, output of the block, sum) for all
+// of the block's outputs, U groups a unit.
+template <int32_t U, class F>
+GM_INLINE void forEachSum(Share share, Sums sums, F f) {
+  for (int32_t i = threadOf(); i < share.rows * sums.outputs;
+       i += threadsOf()) {
+    const int32_t r = i / sums.outputs, o = i % sums.outputs;
+    if (o < share.units * (U * groupRows))
+      f(r, o, sums.of(r, o));
+  }
+}
+// f(row of the block, unit of the block), called by whole warps.
+template <int32_t U, class F>
+GM_INLINE void forEachUnit(Share share, Sums sums, F f) {
+  const int32_t units = sums.outputs / (U * groupRows);
+  for (int32_t i = warpOf(); i < share.rows * units;
+       i += threadsOf() / WarpLanes)
+    if (i % units < share.units)
+      f(i / units, i % units);
+}
+
+// Stores a unit of 32 values, one a lane, in row `row` of y, whose rows are
+// `stride` elements apart.
+GM_INLINE void storeUnit(uint8_t *y, int64_t row, int32_t stride, int32_t unit,
+                         float value) {
+  storeElement(gm_act_q8, gm_act_bf16,
+               y + row * rowBytes(gm_act_q8, gm_act_bf16, stride),
+               unit * WarpLanes + laneOf(), value);
+}
+
+#endif
