@@ -878,6 +878,8 @@ GM_INLINE void many(const Operands &x, int32_t unit) {
 template <bool Few>
 GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
                       int32_t end) {
+  if (gm_hd > MostLanes) // no registers for more
+    __builtin_trap();
   const int32_t unit = begin + blockX();
   const int32_t units =
       (Few ? step->splits[gm_window > 0 ? GM_LOCAL : GM_GLOBAL] : step->tiles) *
