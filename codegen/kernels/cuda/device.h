@@ -39,6 +39,12 @@ using namespace gemmac;
   extern "C" int32_t name##_rows() { return rows; }                            \
   extern "C" __attribute__((nvptx_kernel)) void name
 
+// At least so many blocks of entry `name` shall fit a multiprocessor. Without
+// it ptxas trades registers for more blocks as it likes, and may keep some in
+// local memory for that.
+#define GM_RESIDENT(name, blocks)                                              \
+  extern "C" int32_t name##_resident() { return blocks; }
+
 //===-- threads -----------------------------------------------------------===//
 
 enum { WarpLanes = 32 };
