@@ -480,6 +480,12 @@ TEST_F(CudaSteps, RefusesKernels) {
   EXPECT_EQ(s.code, BAD_INPUT);
   EXPECT_NE(strstr(s.text, "no kernel 'ake_fault'"), nullptr) << s.text;
   changed.assign(device_kernels, device_kernels + KERNELS);
+  changed[BODY].units = 0;
+  s = try_begin({});
+  EXPECT_EQ(s.code, BAD_INPUT);
+  EXPECT_NE(strstr(s.text, "its kernel 'fake_body' is damaged"), nullptr)
+      << s.text;
+  changed.assign(device_kernels, device_kernels + KERNELS);
   changed[TAIL].shared = 200 << 10;
   s = try_begin({});
   EXPECT_EQ(s.code, MACHINE);
