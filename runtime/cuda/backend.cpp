@@ -397,8 +397,8 @@ private:
   void launch(const gm_ctx &ctx, int32_t kernel, int64_t units,
               const uint64_t *parameters) {
     const gm_kernel &k = program->kernel[kernel];
-    uint64_t values[64];
-    void *pointers[64];
+    uint64_t values[Kernels::MOST_PARAMETERS];
+    void *pointers[Kernels::MOST_PARAMETERS];
     for (int i = 0; i < k.parameters; ++i) {
       values[i] = parameters[i];
       pointers[i] = &values[i];
