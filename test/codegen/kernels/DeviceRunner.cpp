@@ -2,7 +2,7 @@
 
 #include "codegen/DeviceKernel.h"
 #include "runtime/abi.h"
-#include "test/cuda/driver_api.h"
+#include "runtime/cuda/driver_api.h"
 #include "test/cuda/settings.h"
 
 #include <algorithm>
