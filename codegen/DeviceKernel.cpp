@@ -15,15 +15,24 @@ namespace gemmac {
 
 static constexpr const char *factNames[] = {"_threads", "_shared", "_units",
                                             "_rows"};
+// Not of every entry: blocks for which a multiprocessor has registers at once.
+static constexpr const char *blocksFact = "_blocks";
 
 void keepLaunchFacts(Function &entry, const std::string &symbol) {
-  for (const char *fact : factNames) {
+  auto keep = [&](const char *fact) {
     Function *function =
         entry.getParent()->getFunction((entry.getName() + fact).str());
-    assert(function && "a kernel is not declared by GM_ENTRY");
+    if (!function)
+      return false;
     function->setName(symbol + fact);
     function->setLinkage(GlobalValue::ExternalLinkage);
+    return true;
+  };
+  for (const char *fact : factNames) {
+    [[maybe_unused]] const bool isDeclared = keep(fact);
+    assert(isDeclared && "a kernel is not declared by GM_ENTRY");
   }
+  keep(blocksFact);
 }
 
 // The constant that the function returns, once it is optimised.
@@ -47,6 +56,9 @@ LaunchFacts takeLaunchFacts(Module &module, const std::string &symbol) {
   Function *entry = module.getFunction(symbol);
   assert(entry && "the module lacks its kernel");
   entry->addFnAttr("nvvm.maxntid", std::to_string(facts.threads));
+  if (module.getFunction(symbol + blocksFact))
+    entry->addFnAttr("nvvm.minctasm",
+                     std::to_string(takeFact(module, symbol + blocksFact)));
   return facts;
 }
 

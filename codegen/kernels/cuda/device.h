@@ -39,6 +39,11 @@ using namespace gemmac;
   extern "C" int32_t name##_rows() { return rows; }                            \
   extern "C" __attribute__((nvptx_kernel)) void name
 
+// Beside GM_ENTRY, where more registers would be used than leave room for so
+// many blocks on a multiprocessor.
+#define GM_BLOCKS(name, blocks)                                                \
+  extern "C" int32_t name##_blocks() { return blocks; }
+
 //===-- threads -----------------------------------------------------------===//
 
 enum { WarpLanes = 32 };
