@@ -15,7 +15,6 @@ namespace gemmac {
 
 static constexpr const char *factNames[] = {"_threads", "_shared", "_units",
                                             "_rows"};
-
 // GM_RESIDENT, which not every entry says.
 static constexpr const char *residentName = "_resident";
 

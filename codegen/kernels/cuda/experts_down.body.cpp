@@ -42,6 +42,7 @@ GM_INLINE void multiplyRow(const uint8_t *x, const int32_t *ids,
     y[threadOf()] = sum;
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
 (const uint8_t *x, const int32_t *ids, const float *weights,
  const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,

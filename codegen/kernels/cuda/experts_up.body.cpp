@@ -18,6 +18,7 @@ GM_INLINE void storePair(uint8_t *y, int32_t pair, int32_t unit, float value) {
 }
 
 // A pair's unit a block.
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<1, Groups>()), 1, -gm_top)
 (const uint8_t *x, const int32_t *ids, const int32_t *order, const uint8_t *w,
  uint8_t *y, const gm_numbers *step, int32_t begin, int32_t end) {

@@ -62,7 +62,7 @@ void expectLaunchable(const LaunchFacts &launch, const std::string &symbol) {
   EXPECT_GE(launch.shared, 0) << symbol;
   EXPECT_LE(launch.shared, 99 << 10) << symbol;
   EXPECT_GE(launch.units, 1) << symbol;
-  EXPECT_GE(launch.rows, 0) << symbol;
+  EXPECT_GE(launch.rows, -GM_TOP) << symbol; // below 0: blocks of a row
 }
 
 std::string compile(const KernelSpec &spec, const Target &target) {
@@ -211,8 +211,6 @@ TEST(Specs, AreChecked) {
 
 // What cannot be made is an error that names kernel and reason, not a crash.
 TEST_P(Families, UnsupportedFormat) {
-  if (findTarget(GetParam())->device == Device::Cuda)
-    GTEST_SKIP() << "bodies of " << GetParam() << " take every format";
   llvm::LLVMContext context;
   KernelSpec spec{"linear", RowClass::Few,
                   Constants()
