@@ -893,6 +893,7 @@ GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
                       int32_t end, const Queries &queries) {
   if (gm_hd > MostLanes) // no registers for more
     __builtin_trap();
+  waitForLaunches();
   const int32_t unit = begin + blockX();
   const int32_t units =
       (Few ? step->splits[gm_window > 0 ? GM_LOCAL : GM_GLOBAL] : step->tiles) *

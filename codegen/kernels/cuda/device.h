@@ -88,6 +88,17 @@ GM_INLINE uint32_t lanesWith(int32_t value) {
   return uint32_t(__nvvm_match_any_sync_i32(-1u, value));
 }
 
+// Launches may start while the one before still runs (sm_90): everything that
+// others write is read, and everything written, behind this. Weights need not
+// wait, nor the numbers of the step, which the launch before the one before has
+// not written either: only what has waited lets the next one start.
+GM_INLINE void waitForLaunches() {
+#if GM_SM >= 90
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 //===-- numbers -----------------------------------------------------------===//
 
 template <class T>

@@ -48,9 +48,10 @@ GM_INLINE Group groupAt(const uint8_t *w, const uint8_t *low, int64_t number) {
 }
 
 // What a product does when its weights are asked for and before it reads rows:
-// nothing, they lie in the arena. Called by all threads of class few.
+// nothing else but to wait: they lie in the arena. Called by all threads of
+// class few.
 struct RowsAreThere {
-  GM_LAMBDA void operator()() const {}
+  GM_LAMBDA void operator()() const { waitForLaunches(); }
 };
 
 //===-- a warp ------------------------------------------------------------===//
@@ -445,8 +446,10 @@ GM_INLINE void many(const uint8_t *x, const uint8_t *w, const uint8_t *low,
   if (isWide())
     return few<U, N>(x, w, low, rows, begin, end, finish);
   const Share share = shareOf(TileGroups / U, TileRows, rows, begin, end);
-  if (share.units > 0 && share.rows > 0)
-    productTile<U>(x, w, low, share, finish);
+  if (share.units <= 0 || share.rows <= 0)
+    return;
+  waitForLaunches();
+  productTile<U>(x, w, low, share, finish);
 }
 template <int32_t U, int32_t N>
 GM_INLINE int32_t manyUnitsOf() {
