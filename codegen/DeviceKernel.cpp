@@ -4,6 +4,7 @@
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Instructions.h"
 #include "llvm/IR/LLVMContext.h"
@@ -58,7 +59,42 @@ LaunchFacts takeLaunchFacts(Module &module, const std::string &symbol) {
   if (module.getFunction(symbol + residentName))
     entry->addFnAttr("nvvm.minctasm",
                      std::to_string(takeFact(module, symbol + residentName)));
+  for (GlobalValue &value : module.global_values())
+    if (value.hasLocalLinkage())
+      value.setName(symbol + "_" + value.getName());
   return facts;
+}
+
+// Splits a text of LLVM's NVPTX back end behind its header, which ends with the
+// size of addresses.
+static std::pair<StringRef, StringRef> splitHeader(StringRef text) {
+  constexpr StringRef last = ".address_size 64\n";
+  const size_t at = text.find(last);
+  assert(at != StringRef::npos && "PTX without a header");
+  return {text.take_front(at + last.size()), text.drop_front(at + last.size())};
+}
+
+std::string joinTexts(const std::vector<std::string> &texts) {
+  std::string joined;
+  std::vector<StringRef> declared;
+  for (const std::string &text : texts) {
+    auto [header, rest] = splitHeader(text);
+    if (joined.empty())
+      joined = header;
+    assert(StringRef(joined).starts_with(header) && "kernels of two targets");
+    while (!rest.empty()) {
+      auto [line, after] = rest.split('\n');
+      rest = after;
+      if (line.starts_with(".extern")) {
+        if (is_contained(declared, line))
+          continue;
+        declared.push_back(line);
+      }
+      joined += line;
+      joined += '\n';
+    }
+  }
+  return joined;
 }
 
 Result<DeviceCode> compileDeviceKernel(const KernelSpec &spec,
