@@ -3,7 +3,7 @@
 
 extern "C" const int32_t gm_f;
 
-constexpr int32_t Groups = 4, Warps = 8, WarpPairs = 8;
+constexpr int32_t Groups = 4, Warps = 4, WarpPairs = 8;
 
 template <class P>
 GM_INLINE void unitGroups(Group (&groups)[Groups], const uint8_t *w,
@@ -68,6 +68,7 @@ GM_INLINE void multiplyPairs(const uint8_t *x, const int32_t *order,
 
 // A unit of the pairs of 8 rows' number a block, 8 places of `order` at a time
 // a warp.
+GM_RESIDENT(gm_many, 3)
 GM_ENTRY(gm_many, Warps *WarpLanes, (aloneBytesOf<Warps, Groups>()), 1,
          GM_FEW_ROWS)
 (const uint8_t *x, const int32_t *ids, const int32_t *order, const uint8_t *w,
