@@ -16,15 +16,23 @@ namespace gemmac {
 
 static constexpr const char *factNames[] = {"_threads", "_shared", "_units",
                                             "_rows"};
+// GM_RESIDENT, which not every entry says.
+static constexpr const char *residentName = "_resident";
 
 void keepLaunchFacts(Function &entry, const std::string &symbol) {
-  for (const char *fact : factNames) {
+  auto keep = [&](const char *fact) {
     Function *function =
         entry.getParent()->getFunction((entry.getName() + fact).str());
-    assert(function && "a kernel is not declared by GM_ENTRY");
-    function->setName(symbol + fact);
-    function->setLinkage(GlobalValue::ExternalLinkage);
-  }
+    if (function) {
+      function->setName(symbol + fact);
+      function->setLinkage(GlobalValue::ExternalLinkage);
+    }
+    return function != nullptr;
+  };
+  for (const char *fact : factNames)
+    if (!keep(fact))
+      assert(false && "a kernel is not declared by GM_ENTRY");
+  keep(residentName);
 }
 
 // The constant that the function returns, once it is optimised.
@@ -48,6 +56,9 @@ LaunchFacts takeLaunchFacts(Module &module, const std::string &symbol) {
   Function *entry = module.getFunction(symbol);
   assert(entry && "the module lacks its kernel");
   entry->addFnAttr("nvvm.maxntid", std::to_string(facts.threads));
+  if (module.getFunction(symbol + residentName))
+    entry->addFnAttr("nvvm.minctasm",
+                     std::to_string(takeFact(module, symbol + residentName)));
   for (GlobalValue &value : module.global_values())
     if (value.hasLocalLinkage())
       value.setName(symbol + "_" + value.getName());

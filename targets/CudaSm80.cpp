@@ -22,6 +22,7 @@ Target cudaSm80() {
   t.bf16Dot = true;
   t.roundsBf16 = true;
   t.scansHead = true; // the layout of the head, so that weight files are shared
+  t.mostHeadSize = 512; // a block's threads have registers for no more
   return t;
 }
 

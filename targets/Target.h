@@ -77,6 +77,7 @@ struct Target {
   // Whether a scan of the vocabulary by part of its bits (Format::scan) is
   // faster than computing all logits.
   bool scansHead = false;
+  int64_t mostHeadSize = 1024; // of keys and values
   Tuning tuning;
 };
 

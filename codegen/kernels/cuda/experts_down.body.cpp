@@ -42,10 +42,12 @@ GM_INLINE void multiplyRow(const uint8_t *x, const int32_t *ids,
     y[threadOf()] = sum;
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
 (const uint8_t *x, const int32_t *ids, const float *weights,
  const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,
  int32_t stride, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), row = blockY();
   if (unit >= end || row >= step->rows)
     return;
@@ -63,6 +65,7 @@ GM_ENTRY(gm_many, Warps *WarpLanes,
 (const uint8_t *x, const int32_t *ids, const float *weights,
  const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,
  int32_t stride, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pairs = step->rows * gm_top;
   if (unit >= end || pairs <= 0)
     return;

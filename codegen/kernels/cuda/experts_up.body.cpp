@@ -18,9 +18,11 @@ GM_INLINE void storePair(uint8_t *y, int32_t pair, int32_t unit, float value) {
 }
 
 // A pair's unit a block.
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<1, Groups>()), 1, -gm_top)
 (const uint8_t *x, const int32_t *ids, const int32_t *order, const uint8_t *w,
  uint8_t *y, const gm_numbers *step, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pair = blockY();
   if (unit >= end || pair >= step->rows * gm_top)
     return;
@@ -70,6 +72,7 @@ GM_ENTRY(gm_many, Warps *WarpLanes, (aloneBytesOf<Warps, Groups>()), 1,
          GM_FEW_ROWS)
 (const uint8_t *x, const int32_t *ids, const int32_t *order, const uint8_t *w,
  uint8_t *y, const gm_numbers *step, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pairs = step->rows * gm_top;
   if (unit >= end)
     return;
