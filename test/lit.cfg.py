@@ -46,6 +46,12 @@ if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
 if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):
     config.available_features.add("git")
+# NVIDIA's assembler and disassembler, which ./bootstrap fetches for tests.
+cuda_tools = os.path.join(config.source_root, ".deps", "cuda-tools", "bin")
+for tool in ("ptxas", "nvdisasm"):
+    if os.path.exists(os.path.join(cuda_tools, tool)):
+        config.available_features.add(tool)
+        config.substitutions.append((f"%{tool}", os.path.join(cuda_tools, tool)))
 for folder in (os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/include", "/usr/include"):
     if os.path.exists(folder + "/cuda.h"): # no part of the build
         config.available_features.add("cuda-header")
