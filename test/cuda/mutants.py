@@ -132,7 +132,7 @@ def main():
                 continue
             program = os.path.join(folder, f"{model}.{quant}")
             golden = os.path.join(a.golden, model)
-            common = [a.gemmac, golden, f"--quant={quant}", "--target=cuda-sm80", "-q"]
+            common = [a.gemmac, golden, f"--quant={quant}", "--target=cuda-sm80", "--ptxas=none", "-q"]
             if quant == "q8":
                 common.append("--cache-type=q8")
             if not os.path.exists(program):
