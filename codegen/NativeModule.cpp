@@ -333,7 +333,10 @@ Result<std::string> compileNative(ModuleOp native,
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = translate(native, context, host);
   assert(module && "the LLVM dialect of kernel-to-llvm translates");
-  optimizeModule(*module, host);
+  // Launches in a row have nothing to optimise, and superword vectorisation
+  // looks for minutes at the stores of their parameters.
+  if (!isDevice)
+    optimizeModule(*module, host);
   if (isDevice) {
     defineKernels(*module, bodies, kernels);
     defineImages(*module, text, machineCode);

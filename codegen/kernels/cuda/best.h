@@ -27,6 +27,8 @@ GM_INLINE float valueOf(Entry entry) {
 // Entries of a thread at a time, in registers, and of the block.
 constexpr int32_t BestThreads = 128, BestWarps = BestThreads / WarpLanes,
                   OwnEntries = 32, ChunkEntries = BestThreads * OwnEntries;
+// Of a multiprocessor: threads have registers for their entries.
+constexpr int32_t BestBlocks = 4;
 
 // Shared memory of findBest.
 struct BestMemory {

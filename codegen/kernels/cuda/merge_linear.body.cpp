@@ -23,7 +23,8 @@ struct Merged {
   }
 };
 
-GM_RESIDENT(gm_few, fewBlocksOf())
+// The merge of heads of 512 needs more registers than two blocks have.
+GM_RESIDENT(gm_few, gm_hd > 256 ? 1 : fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 1>() + Merged::bytes()), 1, 0)
 (const float *partials, const int32_t *parts, const uint8_t *w, float *y,

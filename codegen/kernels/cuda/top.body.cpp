@@ -3,6 +3,7 @@
 #include "codegen/kernels/cuda/best.h"
 
 // Unit = part of the vocabulary; y = row.
+GM_RESIDENT(gm_body, BestBlocks)
 GM_ENTRY(gm_body, BestThreads, sizeof(BestMemory), 1, 1)
 (const float *logits, const uint32_t *mask, float *values, int32_t *ids,
  const gm_numbers *step, int32_t vocab, int32_t stride, int32_t parts,

@@ -2,6 +2,7 @@
 #include "codegen/kernels/cuda/best.h"
 
 // Unit = row.
+GM_RESIDENT(gm_body, BestBlocks)
 GM_ENTRY(gm_body, BestThreads, sizeof(BestMemory), 1, 0)
 (const float *values, const int32_t *ids, int32_t *topIds, float *topValues,
  const gm_numbers *step, int32_t parts, int32_t begin, int32_t end) {
