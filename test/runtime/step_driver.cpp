@@ -3,7 +3,8 @@
 // of `gemmac --emit=obj`; usage: STEP_DRIVER PROGRAM, where PROGRAM is the file
 // of the same model (weights and manifest). The logits of a row must have the
 // same bits whatever surrounds it. Models that take soft rows get some, and
-// those with blocks get blocks, which stay whole whatever the chunks are.
+// those with blocks get blocks, which stay whole whatever the chunks are. Texts
+// are shorter on devices, which are emulated.
 #include "runtime/abi.h"
 #include "runtime/gemma.h"
 #include "runtime/manifest_generated.h"
@@ -84,7 +85,9 @@ public:
     demand(open_file(path, file), "open");
     vocab = file.manifest->model()->vocab();
     window = file.manifest->model()->window();
-    for (int i = 0; i < 4 * window + 200; ++i)
+    onDevice = file.manifest->target()->sm() > 0;
+    const int length = onDevice ? 2 * window + 40 : 4 * window + 200;
+    for (int i = 0; i < length; ++i)
       ids.push_back(random_id());
     ends.resize(ids.size());
     if (file.manifest->model()->soft_rows())
@@ -146,10 +149,12 @@ public:
     o.block = longest;
     return o;
   }
+  // Devices have none.
+  int64_t workers(int64_t count) const { return onDevice ? 0 : count; }
 
   void make_reference() {
     Options o = options();
-    o.threads = 1;
+    o.threads = workers(1);
     o.batch = 64;
     Session session(file, o, soft);
     while (reference.size() < ids.size())
@@ -161,7 +166,7 @@ public:
   // others, which begin anew now and then; all of slot 2 is blocks.
   void other_slots(int most) {
     Options o = options();
-    o.threads = 3;
+    o.threads = workers(3);
     o.batch = 4 * most + longest;
     o.slots = 4;
     o.poison = true;
@@ -194,7 +199,7 @@ public:
   // At every position: three rows of something else, back by three, the text.
   void rollback() {
     Options o = options();
-    o.threads = 2;
+    o.threads = workers(2);
     o.batch = 8;
     o.block += longest ? 3 : 0;
     o.poison = true;
@@ -214,7 +219,7 @@ public:
   // What a checkpoint keeps goes on as if nothing had been, and so does a fork.
   void checkpoints() {
     Options o = options();
-    o.threads = 2;
+    o.threads = workers(2);
     o.batch = 16;
     o.slots = 2;
     o.checkpoints = 1;
@@ -238,7 +243,7 @@ public:
   // Refused, and nothing is changed by it.
   void refusals() {
     Options o = options();
-    o.threads = 1;
+    o.threads = workers(1);
     o.batch = 32;
     Session session(file, o, soft);
     auto refuse = [&](const char *what, const Status &s, Code code) {
@@ -273,9 +278,11 @@ public:
 
   // Workers one after another between barriers, in random orders.
   void orders() {
+    if (onDevice) // an emulated one has orders of its own
+      return;
     for (uint64_t seed = 1; seed <= 4; ++seed) {
       Options o = options();
-      o.threads = int64_t(seed) + 1;
+      o.threads = workers(int64_t(seed) + 1);
       o.batch = seed % 2 ? 5 : 40;
       o.shuffle = seed;
       o.poison = true;
@@ -292,7 +299,7 @@ public:
   // many are computed by different code.
   void heads() {
     Options o;
-    o.threads = 2;
+    o.threads = workers(2);
     o.batch = 64;
     o.outputs = 40;
     o.poison = true;
@@ -374,6 +381,7 @@ private:
   }
 
   File file;
+  bool onDevice = false;
   int vocab = 0, window = 0, longest = 0, compared = 0, wrong = 0;
   std::mt19937 rng{11};
   std::vector<int32_t> ids, ends; // ends: of blocks, 0 outside

@@ -2,7 +2,7 @@
 """Compares a compiled demo model with the outside reference's recorded runs.
 
   check_nano.py PROGRAM MODEL EVAL_FOLDER [--greedy] [--answers] [--forced] [--perplexity]
-                [--kl PROGRAM] [--near 0.02] [--limit N] [--args "-t 2"]
+                [--kl PROGRAM] [--near 0.02] [--limit N] [--shortest] [--args "-t 2"]
                 [--run qemu-aarch64]
 
 --greedy      greedy ids of greedy.jsonl, text kinds: equal, or diverging where the
@@ -11,6 +11,7 @@
 --forced      under teacher forcing, the share of steps whose argmax is the
               recorded id (>= --share)
 --perplexity  of heldout.txt, chat by chat, against results.json (within --within)
+--limit N     the first N items only; with --shortest those that take the fewest steps
 --kl PROGRAM  KL divergence from another program's predictions on heldout.txt, chat
               by chat (mean at most --most nats)"""
 import argparse
@@ -39,10 +40,12 @@ def run(a, arguments):
 
 
 def items(a, file, key):
-    for line in open(os.path.join(a.eval, file)):
-        item = json.loads(line)
-        if item["id"].startswith(a.model) and item["kind"] not in MEDIA:
-            yield item["id"], item["prompt_ids"], item[key], item["margins"]
+    read = [json.loads(line) for line in open(os.path.join(a.eval, file))]
+    mine = [(item["id"], item["prompt_ids"], item[key], item["margins"])
+            for item in read if item["id"].startswith(a.model) and item["kind"] not in MEDIA]
+    if a.shortest:
+        mine.sort(key=lambda item: len(item[2]))
+    return mine[:a.limit]
 
 
 def write_ids(folder, ids):
@@ -55,7 +58,7 @@ def write_ids(folder, ids):
 def check_generation(a, file, key):
     equal = near = wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, prompt, expected, margins in list(items(a, file, key))[:a.limit]:
+        for name, prompt, expected, margins in items(a, file, key):
             out = run(a, ["run", "--tokens", write_ids(folder, prompt), "--temp", "0", "--print-tokens",
                           "-n", str(len(expected))])
             got = [int(t) for t in out.split()]
@@ -78,7 +81,7 @@ def check_generation(a, file, key):
 def check_forced(a):
     steps = same = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, prompt, expected, _ in list(items(a, "greedy.jsonl", "greedy_ids"))[:a.limit]:
+        for name, prompt, expected, _ in items(a, "greedy.jsonl", "greedy_ids"):
             out = os.path.join(folder, "logits.safetensors")
             run(a, ["eval", "--tokens", write_ids(folder, prompt + expected), "--logits", out])
             logits = safetensors.File(out)["logits"]
@@ -129,6 +132,7 @@ def main():
     p.add_argument("--share", type=float, default=0.98)
     p.add_argument("--within", type=float, default=1e-4)
     p.add_argument("--limit", type=int, default=None)
+    p.add_argument("--shortest", action="store_true")
     p.add_argument("--args", default="")
     p.add_argument("--run", default="", help="the command that runs programs of another architecture")
     a = p.parse_args()
