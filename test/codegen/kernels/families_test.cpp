@@ -37,6 +37,8 @@ std::vector<Constants> sampleVariants(const Family &family, RowClass rows) {
     Constants other = variants[0];
     if (other.has("format"))
       other.set("format", words.format);
+    if (other.has("dense_format"))
+      other.set("dense_format", words.format);
     if (other.has("act"))
       other.set("act", "q8");
     if (other.has("cache"))
@@ -62,7 +64,7 @@ void expectLaunchable(const LaunchFacts &launch, const std::string &symbol) {
   EXPECT_GE(launch.shared, 0) << symbol;
   EXPECT_LE(launch.shared, 99 << 10) << symbol;
   EXPECT_GE(launch.units, 1) << symbol;
-  EXPECT_GE(launch.rows, 0) << symbol;
+  EXPECT_GE(launch.rows, -64) << symbol; // blocks of a row, of most experts
 }
 
 std::string compile(const KernelSpec &spec, const Target &target) {
@@ -106,6 +108,8 @@ TEST_P(Families, EveryFamilyHasBodies) {
   std::string missing;
   for (const Family &family : kernelFamilies()) {
     if (!hasKernel(family.name, target)) {
+      if (family.deviceOnly && !isDevice)
+        continue;
       ASSERT_TRUE(isDevice) << family.name << " on " << target.name;
       missing += ' ' + family.name;
       continue;
