@@ -6,6 +6,7 @@
 #include "targets/Kernels.h"
 
 #include <string>
+#include <vector>
 
 namespace llvm {
 class Function;
@@ -23,8 +24,13 @@ struct LaunchFacts {
 // codegen/kernels/cuda/device.h) pass the optimiser under the name `symbol`.
 void keepLaunchFacts(llvm::Function &entry, const std::string &symbol);
 // Takes them out of the optimised module of one kernel, whose entry learns how
-// many threads it is launched with.
+// many threads it is launched with. What else the module defines gets names
+// that no module of another kernel has.
 LaunchFacts takeLaunchFacts(llvm::Module &module, const std::string &symbol);
+
+// Texts of modules of takeLaunchFacts as one: one header, one declaration of
+// the memory that CTAs share, the functions in their order.
+std::string joinTexts(const std::vector<std::string> &texts);
 
 // One kernel alone, for tests: PTX with the entry kernelSymbol(spec).
 struct DeviceCode {

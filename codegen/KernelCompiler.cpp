@@ -114,9 +114,25 @@ static void chooseEntry(Module &module, const KernelSpec &spec) {
   entry->addFnAttr(Attribute::NoUnwind);
 }
 
+// Bodies take formats as they come.
+static Status checkProduct(const KernelSpec &spec) {
+  const Family &family = *findFamily(spec.family);
+  if (family.matrix != MatrixUse::Product)
+    return Done{};
+  const Format &format = formatOf(spec.constants.text("format")),
+               &act = formatOf(spec.constants.text("act"));
+  if (act.name == std::string_view(format.act) || isWideProduct(format, act))
+    return Done{};
+  return makeError(ExitCode::Unsupported,
+                   "{}: no product of {} activations with {} weights",
+                   kernelSymbol(spec), act.name, format.name);
+}
+
 Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
                                                   const Target &target,
                                                   LLVMContext &context) {
+  if (Status s = checkProduct(spec); !s)
+    return s.error();
   // Embedded by the build: it can be read.
   std::unique_ptr<Module> module = cantFail(parseBitcodeFile(
       MemoryBufferRef(bodyBytes(spec.family, target), spec.family), context));

@@ -23,7 +23,6 @@
 #include "llvm/Support/MemoryBuffer.h"
 
 #include <atomic>
-#include <iterator>
 #include <mutex>
 
 using namespace mlir;
@@ -109,7 +108,7 @@ std::vector<KernelSpec> kernelSpecs(ModuleOp planned) {
 namespace {
 // One kernel after O3.
 struct CompiledKernel {
-  std::string bitcode;
+  std::string code;   // bitcode, of a device PTX
   LaunchFacts launch; // of a device
   std::optional<Error> error;
 };
@@ -144,20 +143,31 @@ static CompiledKernel compileOne(const KernelSpec &spec, const Target &target,
     return result;
   }
   optimizeModule(**module, target);
-  if (target.device != Device::Cpu)
+  const bool isDevice = target.device != Device::Cpu;
+  if (isDevice)
     result.launch = takeLaunchFacts(**module, kernelSymbol(spec));
-  llvm::raw_string_ostream stream(result.bitcode);
-  llvm::WriteBitcodeToFile(**module, stream);
-  if (dumpFolder.empty())
+  if (!isDevice) {
+    llvm::raw_string_ostream stream(result.code);
+    llvm::WriteBitcodeToFile(**module, stream);
+  }
+  if (!dumpFolder.empty()) {
+    std::string text;
+    llvm::raw_string_ostream(text) << **module;
+    if (Status dumped = dump(dumpFolder, spec, ".ll", text); !dumped) {
+      result.error = dumped.error();
+      return result;
+    }
+  }
+  if (!isDevice && dumpFolder.empty())
     return result;
-  std::string text;
-  llvm::raw_string_ostream(text) << **module;
-  Status dumped = dump(dumpFolder, spec, ".ll", text);
   Result<std::string> assembly = emitAssembly(**module, target);
-  if (dumped && assembly)
-    dumped = dump(dumpFolder, spec, ".s", *assembly);
-  if (!dumped || !assembly)
-    result.error = dumped ? assembly.error() : dumped.error();
+  Status done = assembly ? Status(Done{}) : Status(assembly.error());
+  if (done && !dumpFolder.empty())
+    done = dump(dumpFolder, spec, ".s", *assembly);
+  if (!done)
+    result.error = done.error();
+  else if (isDevice)
+    result.code = std::move(*assembly);
   return result;
 }
 
@@ -203,12 +213,12 @@ static Status linkKernels(llvm::Module &module,
     if (bodies[i].error)
       return *bodies[i].error;
     auto buffer = llvm::MemoryBuffer::getMemBuffer(
-        bodies[i].bitcode, kernelSymbol(kernels[i]), false);
+        bodies[i].code, kernelSymbol(kernels[i]), false);
     auto body = llvm::parseBitcodeFile(*buffer, module.getContext());
     assert(body && "bitcode that was just written is readable");
     [[maybe_unused]] bool failed = linker.linkInModule(std::move(*body));
     assert(!failed && "kernels have distinct symbols and one target");
-    bodies[i].bitcode = {};
+    bodies[i].code = {};
   }
   return Done{};
 }
@@ -253,54 +263,72 @@ static void defineKernels(llvm::Module &module,
          llvm::ConstantDataArray::getString(context, names, false));
 }
 
+// Bytes that a gm_image points to, as what loads them may want them aligned.
+static llvm::Constant *imageData(llvm::Module &module, const std::string &data,
+                                 bool isText, const llvm::Twine &name) {
+  auto *bytes = llvm::ConstantDataArray::getString(module.getContext(), data,
+                                                   /*AddNull=*/isText);
+  auto *global =
+      new llvm::GlobalVariable(module, bytes->getType(), true,
+                               llvm::GlobalValue::InternalLinkage, bytes, name);
+  global->setAlignment(llvm::Align(64));
+  return global;
+}
+
 // The last entry is empty.
-static void defineImages(llvm::Module &module, const std::string &ptx) {
+static void defineImages(llvm::Module &module, const std::string &ptx,
+                         const std::vector<DeviceImage> &machineCode) {
   llvm::LLVMContext &context = module.getContext();
   llvm::Type *i32 = llvm::Type::getInt32Ty(context),
              *i64 = llvm::Type::getInt64Ty(context),
              *ptr = llvm::PointerType::getUnqual(context);
   auto *type = llvm::StructType::get(context, {i32, i64, ptr});
-  auto *text = llvm::ConstantDataArray::getString(context, ptx, true);
-  auto *data = new llvm::GlobalVariable(module, text->getType(), true,
-                                        llvm::GlobalValue::InternalLinkage,
-                                        text, "gm_ptx");
-  llvm::Constant *images[] = {
-      llvm::ConstantStruct::get(type, {llvm::ConstantInt::get(i32, 0),
-                                       llvm::ConstantInt::get(i64, ptx.size()),
-                                       data}),
-      llvm::ConstantAggregateZero::get(type)};
+  std::vector<llvm::Constant *> images;
+  auto add = [&](int32_t sm, uint64_t bytes, llvm::Constant *data) {
+    images.push_back(llvm::ConstantStruct::get(
+        type, {llvm::ConstantInt::get(i32, uint64_t(sm)),
+               llvm::ConstantInt::get(i64, bytes), data}));
+  };
+  add(0, ptx.size(), imageData(module, ptx, true, "gm_ptx"));
+  for (const auto &[sm, data] : machineCode)
+    add(sm, data.size(),
+        imageData(module, data, false, "gm_cubin" + llvm::Twine(sm)));
+  images.push_back(llvm::ConstantAggregateZero::get(type));
   define(module, "gm_images",
-         llvm::ConstantArray::get(llvm::ArrayType::get(type, std::size(images)),
+         llvm::ConstantArray::get(llvm::ArrayType::get(type, images.size()),
                                   images));
 }
 
-// The text of all kernels: PTX.
-static Result<std::string> compileImage(std::vector<CompiledKernel> &bodies,
-                                        const std::vector<KernelSpec> &kernels,
-                                        const Target &target) {
-  llvm::LLVMContext context;
-  llvm::Module module("gemmac", context);
-  setTarget(module, target);
-  if (Status linked = linkKernels(module, bodies, kernels); !linked)
-    return linked.error();
-  return emitAssembly(module, target);
+// The texts of all kernels as one, in their order.
+static Result<std::string> joinImage(std::vector<CompiledKernel> &bodies) {
+  std::vector<std::string> texts;
+  for (CompiledKernel &body : bodies) {
+    if (body.error)
+      return *body.error;
+    texts.push_back(std::move(body.code));
+  }
+  return joinTexts(texts);
 }
 
 Result<std::string> compileNative(ModuleOp native,
                                   const std::vector<KernelSpec> &kernels,
                                   const Target &target, Emit emit, int threads,
                                   const std::string &dumpFolder,
-                                  const KernelProgress &progress) {
+                                  const KernelProgress &progress,
+                                  const MakeImages &images) {
   std::vector<CompiledKernel> bodies =
       compileAll(kernels, target, threads, dumpFolder, progress);
   const bool isDevice = target.device != Device::Cpu;
   const Target host = hostOf(target);
-  std::string image;
+  std::string text;
+  std::vector<DeviceImage> machineCode;
   if (isDevice) {
-    Result<std::string> text = compileImage(bodies, kernels, target);
-    if (!text || emit == Emit::Asm)
-      return text;
-    image = *text;
+    Result<std::string> joined = joinImage(bodies);
+    if (!joined || emit == Emit::Asm)
+      return joined;
+    text = std::move(*joined);
+    if (images)
+      machineCode = images(text);
   }
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = translate(native, context, host);
@@ -308,7 +336,7 @@ Result<std::string> compileNative(ModuleOp native,
   optimizeModule(*module, host);
   if (isDevice) {
     defineKernels(*module, bodies, kernels);
-    defineImages(*module, image);
+    defineImages(*module, text, machineCode);
   } else if (Status linked = linkKernels(*module, bodies, kernels); !linked) {
     return linked.error();
   }
@@ -319,9 +347,9 @@ Result<std::string> compileNative(ModuleOp native,
     return emitAssembly(*module, host);
   if (emit == Emit::Obj)
     return emitObject(*module, host);
-  std::string text;
-  llvm::raw_string_ostream(text) << *module;
-  return text;
+  std::string ir;
+  llvm::raw_string_ostream(ir) << *module;
+  return ir;
 }
 
 } // namespace gemmac

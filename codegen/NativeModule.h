@@ -23,14 +23,25 @@ using KernelProgress = std::function<void(size_t done, size_t total)>;
 
 enum class Emit { Llvm, Asm, Obj };
 
+// Kernels of a device in machine code for compute capability sm / 10.
+struct DeviceImage {
+  int32_t sm = 0;
+  std::string data;
+};
+// Makes images of the text of all kernels, for a program to have beside it.
+using MakeImages =
+    std::function<std::vector<DeviceImage>(const std::string &ptx)>;
+
 // LLVM IR, assembly or an object file with the segments of `native` (LLVM
 // dialect, after kernel-to-llvm) and the bodies of `kernels`; internal but for
 // gm_model. Kernels are compiled by `threads` threads. `dumpFolder` (empty:
-// none) gets each optimised kernel as <symbol>.ll and <symbol>.s.
+// none) gets each optimised kernel as <symbol>.ll and <symbol>.s. Of a device,
+// assembly is the text of its kernels, and an object has the `images` too.
 Result<std::string> compileNative(mlir::ModuleOp native,
                                   const std::vector<KernelSpec> &kernels,
                                   const Target &target, Emit emit, int threads,
                                   const std::string &dumpFolder,
-                                  const KernelProgress &progress = {});
+                                  const KernelProgress &progress = {},
+                                  const MakeImages &images = {});
 
 } // namespace gemmac

@@ -3,6 +3,7 @@
 
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
+#include "codegen/Ptxas.h"
 #include "compiler/Inspect.h"
 #include "compiler/Messages.h"
 #include "compiler/ModelInput.h"
@@ -20,6 +21,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
+#include "support/Threads.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -29,6 +31,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
+#include <atomic>
 #include <sched.h>
 #include <unistd.h>
 
@@ -74,6 +77,8 @@ private:
   Status readEdited();
   Status runStage(const Stage &stage);
   Status runPasses(const char *stage, llvm::function_ref<void(PassManager &)>);
+  Status lookForPtxas();
+  std::vector<DeviceImage> makeImages(const std::string &ptx);
   Result<std::string> compileCode(Emit emit);
   Status writeCode();
   Status makeProgram();
@@ -90,6 +95,7 @@ private:
   bool printed = false;               // the stage that was asked for
   std::unique_ptr<Compilation> exact; // of --verify
   const Target *target = nullptr;
+  std::optional<Ptxas> ptxas;
   int threads = 1;
   MLIRContext context{MLIRContext::Threading::DISABLED};
   OwningOpRef<ModuleOp> module;
@@ -119,17 +125,36 @@ static std::string runtimeFolder() {
   return (prefix + "/lib/gemmac").str();
 }
 
+// Why a device gets no towers.
+static std::string noTowers(const Target &target) {
+  return fmt::format("target {} has no kernels for it", target.name);
+}
+
+static WantedMedia textAlone(WantedMedia media, const Target &target) {
+  if (media.vision)
+    media.vision = false, media.whyNotVision = noTowers(target);
+  if (media.audio)
+    media.audio = false, media.whyNotAudio = noTowers(target);
+  return media;
+}
+
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
   // A configuration alone can be compiled to every stage but a program.
-  const bool hasTowers = target->device == Device::Cpu;
-  InputOptions options{
-      .mmproj = o.mmproj,
-      .media = {!o.noVision && hasTowers, !o.noAudio && hasTowers},
-      .needsTensors = makesProgram() && !o.inspect};
+  WantedMedia media = {!o.noVision, !o.noAudio};
+  if (target->device != Device::Cpu)
+    media = textAlone(media, *target);
+  InputOptions options{.mmproj = o.mmproj,
+                       .media = media,
+                       .needsTensors = makesProgram() && !o.inspect};
   Status opened = input.open(o.input, options, warnings, findings);
   if (!opened)
     return opened;
+  for (const auto &[tower, reason] : {std::pair("vision", input.model.noVision),
+                                      std::pair("audio", input.model.noAudio)})
+    if (reason == noTowers(*target))
+      warnings.push_back(
+          fmt::format("the {} tower is left out: {}", tower, reason));
   module = importGemma4(context, input.model);
   if (input.tensors) {
     Result<Binding> bound =
@@ -323,6 +348,8 @@ Status Compilation::checkOptions() {
   if (makesProgram())
     if (Status s = checkRuntime(runtimeFolder(), *target); !s)
       return s;
+  if (Status s = lookForPtxas(); !s)
+    return s;
   return o.verify.empty() ? Status(Done{}) : checkVerify(o.verify, *target);
 }
 
@@ -430,16 +457,80 @@ Result<FidelityFacts> Compilation::verify(const std::string &program) {
   return facts;
 }
 
+//===-- machine code of devices -------------------------------------------===//
+
+// One that was not asked for is used or not, but never in the way.
+Status Compilation::lookForPtxas() {
+  if (target->cubins.empty() || !makesProgram()) {
+    if (o.ptxas.empty() || o.ptxas == "none" || !target->cubins.empty())
+      return Done{};
+    return makeError(ExitCode::Usage, "--ptxas expects a CUDA target, got '{}'",
+                     target->name);
+  }
+  Result<std::optional<Ptxas>> found = findPtxas(o.ptxas);
+  if (found)
+    ptxas = *found;
+  else if (!o.ptxas.empty())
+    return found.error();
+  else
+    messages.warn({found.error().message + "; the program has PTX alone"});
+  if (!ptxas)
+    messages.remark({"kernels are PTX alone, which the driver translates at "
+                     "each start: no ptxas (--ptxas)"});
+  return Done{};
+}
+
+// Of each compute capability of the target that ptxas can make it for.
+std::vector<DeviceImage> Compilation::makeImages(const std::string &ptx) {
+  phases.begin("machine code");
+  std::vector<std::optional<Result<std::string>>> made(target->cubins.size());
+  std::atomic<size_t> next = 0;
+  runOnThreads(std::min(threads, int(made.size())), [&] {
+    for (size_t i = next++; i < made.size(); i = next++)
+      made[i] = assemble(*ptxas, ptx, target->cubins[i]);
+  });
+  std::vector<DeviceImage> images;
+  std::string names;
+  const std::string called = ptxas->path + " (" + ptxas->version + ")";
+  for (auto [sm, code] : llvm::zip_equal(target->cubins, made)) {
+    if (*code) {
+      images.push_back({sm, std::move(**code)});
+      names += fmt::format("{}sm_{}", names.empty() ? "" : ", ", sm);
+    } else if (code->error().code == ExitCode::Unsupported) {
+      messages.remark({fmt::format("no machine code for sm_{}, which {} does "
+                                   "not know: cards run PTX",
+                                   sm, called)});
+    } else {
+      messages.warn({fmt::format("no machine code for sm_{}, so cards run PTX: "
+                                 "{}: {}",
+                                 sm, called, code->error().message)});
+    }
+  }
+  messages.remark({fmt::format("kernels are PTX{}{} by {}",
+                               names.empty() ? ", no machine code"
+                                             : " and machine code for ",
+                               names, called)});
+  phases.begin("segments");
+  return images;
+}
+
 Result<std::string> Compilation::compileCode(Emit emit) {
   phases.begin(second ? "kernels for exact math" : "kernels");
   Progress progress("compiling kernels", o.quiet);
-  Result<std::string> code =
-      compileNative(*module, kernels, *target, emit, threads, o.dumpTo,
-                    [&](size_t done, size_t total) {
-                      progress.count(done, total);
-                      if (done == total)
-                        progress.finish(), phases.begin("segments");
-                    });
+  MakeImages images;
+  if (ptxas)
+    images = [&](const std::string &ptx) { return makeImages(ptx); };
+  Result<std::string> code = compileNative(
+      *module, kernels, *target, emit, threads, o.dumpTo,
+      [&](size_t done, size_t total) {
+        progress.count(done, total);
+        if (done < total)
+          return;
+        progress.finish();
+        if (!ptxas) // else behind machine code
+          phases.begin("segments");
+      },
+      images);
   if (!code)
     progress.finish();
   return code;

@@ -25,6 +25,7 @@ struct DriverOptions {
   std::string compileFrom; // file of a stage's text to go on from; empty: none
   std::string compileTo;   // stage to stop after and print; empty: none
   std::string emit;        // llvm, asm, obj; empty: a program
+  std::string ptxas;       // file or none; empty: looked for
   std::string dumpTo;      // folder for every stage and kernel; empty: none
   std::string verify;      // text to run the program on; empty: none
   int threads = 0;         // 0: one per usable core

@@ -124,6 +124,12 @@ void addOptions(CommandLine &line, DriverOptions &o) {
               "write it for this checkpoint and target, perhaps edited");
   line.choice("--emit", o.emit, {"llvm", "asm", "obj"},
               "write the code alone instead of a program; needs no weights");
+  line.option("--ptxas", o.ptxas, "FILE",
+              "CUDA targets: NVIDIA's assembler, with which a program gets "
+              "machine code for the common cards beside its PTX (which drivers "
+              "translate at each start); default: one found in $CUDA_HOME/bin, "
+              "PATH or /usr/local/cuda/bin is used, so that the program has "
+              "PTX alone where there is none; none: PTX alone everywhere");
   line.option("--dump-to", o.dumpTo, "FOLDER",
               "folder for every stage (<stage>.mlir) and kernel (<symbol>.ll "
               "and .s)");

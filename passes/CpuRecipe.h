@@ -120,6 +120,8 @@ protected:
   Value attend(Value q, kernel::CacheOp cache, Value end, int64_t heads,
                StringRef act);
   Value capped(Value hidden, const WeightRef &w, double cap, StringRef name);
+  // Whether the best logits of a head are looked for with part of its bits.
+  virtual bool scans(const WeightRef &head) { return head.low && c.few(); }
 
   // Parts of the towers: the constant `clipped` and bounds of a block by index
   // (four of each matrix); the input of matrix `matrix`, clipped to its bounds

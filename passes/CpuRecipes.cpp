@@ -335,8 +335,8 @@ LogicalResult CpuRecipe::lower(gemma::LogitsOp op) {
   return success();
 }
 
-// Few rows of a head in format splitFormat are scanned; else all scores are
-// computed.
+// Few rows of a head in format splitFormat are scanned where the target does;
+// else all scores are computed.
 LogicalResult CpuRecipe::lower(gemma::TopOp op) {
   if (op.getCount() != GM_TOP)
     return op.emitError("expects count ")
@@ -346,7 +346,7 @@ LogicalResult CpuRecipe::lower(gemma::TopOp op) {
   const double cap = op.getCap() ? op.getCap()->convertToDouble() : 0.0;
   const int64_t parts = std::clamp<int64_t>(w.rows / 16, 1, 64);
   Call what = {.family = "top", .name = "top_parts", .chosen = {parts}};
-  if (w.low && c.few()) {
+  if (scans(w)) {
     what.family = "top_scan";
     what.constants = productOf(w).set("cap", cap);
     what.inputs = {quant(at(op.getHidden()), w.act, "head_in"), mask,

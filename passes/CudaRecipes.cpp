@@ -29,6 +29,8 @@ protected:
               const Projection &kv) override;
   Value attentionProduct(gemma::AttentionBlockOp op, kernel::CacheOp cache,
                          const Projection &q, const WeightRef &o) override;
+  // A card computes all logits: the head is split as weight files are shared.
+  bool scans(const WeightRef &) override { return false; }
 
 private:
   bool fits(const WeightRef &w) {

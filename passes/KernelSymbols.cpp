@@ -209,11 +209,12 @@ FailureOr<kernel::CacheOp> KernelSymbols::cache(Operation *user,
                              << " with a format (gemma-choose-formats)";
   std::string format = source.getFormat()->str();
   int64_t heads = source.getHeads(), dim = source.getDim();
-  if (dim % 32 || dim > 1024)
+  if (dim % 32 || dim > target.mostHeadSize)
     return user->emitError()
            << "unsupported: cache " << name << " has " << heads
            << " heads of size " << dim
-           << "; the head size must be a multiple of 32, at most 1024";
+           << "; the head size must be a multiple of 32, at most "
+           << target.mostHeadSize;
   auto cache = kernel::CacheOp::create(
       builder, source.getLoc(), source.getSymName(), format, heads, dim,
       source.getWindow(), keyPageBytes(format, heads, dim),

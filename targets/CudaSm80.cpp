@@ -12,6 +12,7 @@ Target cudaSm80() {
   t.triple = "nvptx64-nvidia-cuda";
   t.arch = "x86_64-cuda";
   t.sm = 80;
+  t.cubins = {80, 86, 89, 90, 100, 120};
   t.cpu = "sm_80";
   // PTX 7.4, which drivers from CUDA 11.4 on know: the least that has
   // ld.global.nc.L1::no_allocate.
@@ -21,6 +22,7 @@ Target cudaSm80() {
   t.bf16Dot = true;
   t.roundsBf16 = true;
   t.scansHead = true; // the layout of the head, so that weight files are shared
+  t.mostHeadSize = 512; // a block's threads have registers for no more
   return t;
 }
 

@@ -56,6 +56,9 @@ struct Target {
   // Of CUDA: the compute capability that kernels are made for, 80 of 8.0; later
   // ones run them, too.
   int32_t sm = 0;
+  // Of CUDA: those that `gemmac --ptxas` makes machine code for. A card runs
+  // that of its generation's nearest, not later one; any other one PTX.
+  std::vector<int32_t> cubins;
   // The least CPU of the architecture, and every feature above it that code may
   // use, implied ones included (LLVM's names). From this one list follow what
   // LLVM and clang generate for kernels and C++ bodies, what programs ask of
@@ -74,6 +77,7 @@ struct Target {
   // Whether a scan of the vocabulary by part of its bits (Format::scan) is
   // faster than computing all logits.
   bool scansHead = false;
+  int64_t mostHeadSize = 1024; // of keys and values
   Tuning tuning;
 };
 

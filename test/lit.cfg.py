@@ -2,6 +2,7 @@
 # redirections, && and ||; what needs more is a script). The tools of the build
 # (gemma-opt, gemmac, ...) and of LLVM (FileCheck, not, split-file, count) are on
 # PATH; %python is Python 3, %src the repository, %inputs test/Inputs.
+import ctypes
 import os
 import shutil
 import subprocess
@@ -42,10 +43,26 @@ if os.path.exists(gemmac):
 for tool in ("qemu-aarch64", "qemu-x86_64"):
     if shutil.which(tool):
         config.available_features.add(tool)
+# Programs for NVIDIA cards run by the emulated driver (test/cuda): %emulated
+# PROGRAM, or %emulated GM_CUDA_SEED=7 PROGRAM (settings: test/cuda/settings.cpp).
+emulator = os.path.join(config.build_root, "lib", "cuda-emulator")
+if os.path.exists(os.path.join(emulator, "libcuda.so.1")) and "x86-avx2" in config.available_features:
+    config.available_features.add("cuda-emulator")
+    config.substitutions.append(("%emulated", f"env LD_LIBRARY_PATH={emulator}"))
+try:
+    ctypes.CDLL("libcuda.so.1")
+except OSError:
+    config.available_features.add("no-cuda-driver")
 if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
 if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):
     config.available_features.add("git")
+# NVIDIA's assembler and disassembler, which ./bootstrap fetches for tests.
+cuda_tools = os.path.join(config.source_root, ".deps", "cuda-tools", "bin")
+for tool in ("ptxas", "nvdisasm"):
+    if os.path.exists(os.path.join(cuda_tools, tool)):
+        config.available_features.add(tool)
+        config.substitutions.append((f"%{tool}", os.path.join(cuda_tools, tool)))
 for folder in (os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/include", "/usr/include"):
     if os.path.exists(folder + "/cuda.h"): # no part of the build
         config.available_features.add("cuda-header")

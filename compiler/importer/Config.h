@@ -78,6 +78,8 @@ struct MediaTokens {
 // Which media are wanted of a checkpoint.
 struct WantedMedia {
   bool vision = true, audio = true;
+  // Why one is not wanted, as ModelConfig::noVision and noAudio say it.
+  std::string whyNotVision = "--no-vision", whyNotAudio = "--no-audio";
 };
 
 struct ModelConfig {

@@ -132,9 +132,10 @@ void ConfigReader::readTokens(const Fields &top) {
 
 void ConfigReader::readMedia(const Fields &top) {
   if (const Json *vision = top.child("vision_config"))
-    wanted.vision ? readVision(*vision) : void(model.noVision = "--no-vision");
+    wanted.vision ? readVision(*vision)
+                  : void(model.noVision = wanted.whyNotVision);
   if (const Json *audio = top.child("audio_config"))
-    wanted.audio ? readAudio(*audio) : void(model.noAudio = "--no-audio");
+    wanted.audio ? readAudio(*audio) : void(model.noAudio = wanted.whyNotAudio);
   readTokens(top);
 }
 

@@ -280,9 +280,9 @@ void GgufModel::openTowers(const std::string &path, ModelConfig &config,
   // The format does not say it: docs/model/vision.md#8.3.
   config.imageBlocks = towers.sees && !config.pleWidth;
   if (towers.sees && !wanted.vision)
-    config.noVision = "--no-vision";
+    config.noVision = wanted.whyNotVision;
   if (towers.hears && !wanted.audio)
-    config.noAudio = "--no-audio";
+    config.noAudio = wanted.whyNotAudio;
 }
 
 Status GgufModel::addTowers(const std::string &path, ModelConfig &config,

@@ -283,7 +283,8 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   arena.term("pages", "page tables, slots and checkpoints");
   e.stacks =
       arena.take_bytes(device ? 0 : mul(workers, STACK_BYTES), SMALL_PAGE);
-  arena.term("stacks", "stacks of the workers");
+  if (!device)
+    arena.term("stacks", "stacks of the workers");
   arena.end();
   return round_up(arena.size(), SMALL_PAGE);
 }

@@ -83,6 +83,7 @@ public:
     if (Status s = card.open(setup.options.device); !s.ok())
       return s;
     const int32_t sm = setup.file.manifest->target()->sm();
+    waits = sm >= 90; // codegen/kernels/cuda/device.h, waitForLaunches
     if (card.facts.sm < sm)
       return failure(MACHINE,
                      "this program needs a card of compute capability %d.%d or "
@@ -370,13 +371,27 @@ private:
     put(kernels.copy(), many ? 256 : 32, 1, COPY_THREADS, 0, parameters);
   }
 
+  // `early`: the kernel waits for those before it itself.
   void put(CUfunction function, int64_t x, int64_t y, int32_t threads,
-           int32_t shared, void **parameters) {
+           int32_t shared, void **parameters, bool early = false) {
     if (!issued.ok())
       return;
-    if (CUresult error = card.driver->cuLaunchKernel(
-            function, unsigned(x), unsigned(y), 1, unsigned(threads), 1, 1,
-            unsigned(shared), stream, parameters, nullptr))
+    CUresult error;
+    if (early && card.driver->cuLaunchKernelEx) {
+      CUlaunchAttribute attribute = {};
+      attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+      attribute.value = 1;
+      const CUlaunchConfig config = {
+          unsigned(x), unsigned(y),      1,      unsigned(threads), 1,
+          1,           unsigned(shared), stream, &attribute,        1};
+      error =
+          card.driver->cuLaunchKernelEx(&config, function, parameters, nullptr);
+    } else {
+      error = card.driver->cuLaunchKernel(
+          function, unsigned(x), unsigned(y), 1, unsigned(threads), 1, 1,
+          unsigned(shared), stream, parameters, nullptr);
+    }
+    if (error)
       issued = failed(*card.driver, error, "launch a kernel");
   }
 
@@ -397,8 +412,8 @@ private:
   void launch(const gm_ctx &ctx, int32_t kernel, int64_t units,
               const uint64_t *parameters) {
     const gm_kernel &k = program->kernel[kernel];
-    uint64_t values[64];
-    void *pointers[64];
+    uint64_t values[Kernels::MOST_PARAMETERS];
+    void *pointers[Kernels::MOST_PARAMETERS];
     for (int i = 0; i < k.parameters; ++i) {
       values[i] = parameters[i];
       pointers[i] = &values[i];
@@ -417,7 +432,7 @@ private:
                       : k.rows < 0 ? counts.rows * -k.rows
                                    : 1;
     put(kernels.function(kernel), std::max<int64_t>(1, ceil_of(units, k.units)),
-        y, k.threads, k.shared, pointers);
+        y, k.threads, k.shared, pointers, waits);
   }
 
   const gm_program *program = nullptr;
@@ -431,6 +446,7 @@ private:
   CUdeviceptr arena = 0;
   uint8_t *names = nullptr;
   uint64_t bytes = 0, device_only = 0;
+  bool waits = false;  // kernels do, for the launches before them
   uint64_t pinned = 0; // device address less host address of what is pinned
   bool registered = false;
   Counts counts = {};      // of the segment that is issued

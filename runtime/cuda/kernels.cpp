@@ -70,6 +70,12 @@ Status Kernels::find(const gm_program &program, int32_t kernel) {
   const gm_kernel &k = program.kernel[kernel];
   const char *name = program.kernel_names + k.name;
   const Driver &driver = *card->driver;
+  if (k.units < 1 || k.rows < 0 || k.threads < 1 || k.shared < 0 ||
+      k.parameters < 0 || k.parameters > MOST_PARAMETERS)
+    return failure(BAD_INPUT,
+                   "what the program says of its kernel '%s' is damaged; make "
+                   "the program again with gemmac",
+                   name);
   CUfunction &function = functions[size_t(kernel)];
   if (CUresult error = driver.cuModuleGetFunction(&function, programs, name))
     return failure(BAD_INPUT,
@@ -84,7 +90,7 @@ Status Kernels::find(const gm_program &program, int32_t kernel) {
         &threads, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, function);
   if (error)
     return failed(driver, error, "describe a kernel");
-  if (local || threads < k.threads || k.parameters > 64)
+  if (local || threads < k.threads)
     return failure(MACHINE,
                    "the driver's kernel '%s' has %d bytes of local memory and "
                    "%d threads, expects 0 and %d: try another driver",

@@ -11,6 +11,8 @@ namespace gm {
 
 class Kernels {
 public:
+  enum { MOST_PARAMETERS = 64 }; // as gm_kernel::addresses has bits
+
   Kernels() = default;
   Kernels(const Kernels &) = delete;
   Kernels &operator=(const Kernels &) = delete;

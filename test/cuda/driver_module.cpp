@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string_view>
 
 namespace cuemu {
 
@@ -65,6 +68,27 @@ void placeVariables(Ptx &ptx) {
     }
 }
 
+/// The first entry of a PTX text.
+std::string_view firstEntry(std::string_view text) {
+  size_t at = text.find(".entry ");
+  if (at == text.npos)
+    return {};
+  text.remove_prefix(at + 7);
+  return text.substr(0, text.find('('));
+}
+
+/// The text of GM_CUDA_PTX, if `image` is a text that begins with the same
+/// kernel; else `image`.
+const char *replaced(const char *image) {
+  if (settings().ptx.empty())
+    return image;
+  static const std::string text = [] {
+    std::ifstream file(settings().ptx);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  }();
+  return firstEntry(text) == firstEntry(image) ? text.c_str() : image;
+}
+
 std::unique_ptr<CUmod_st> load(const void *image) {
   u32 magic = 0;
   memcpy(&magic, image, 4);
@@ -72,7 +96,7 @@ std::unique_ptr<CUmod_st> load(const void *image) {
     throw Fault(CUDA_ERROR_NO_BINARY_FOR_GPU,
                 "images other than PTX do not run here");
   auto m = std::make_unique<CUmod_st>();
-  m->ptx = parsePtx(static_cast<const char *>(image));
+  m->ptx = parsePtx(replaced(static_cast<const char *>(image)));
   checkTarget(*m->ptx);
   placeVariables(*m->ptx);
   for (auto &[name, f] : m->ptx->functions)

@@ -8,8 +8,10 @@
 //   GM_CUDA_SEED=7           random orders of CTAs and warps (0: in order)
 //   GM_CUDA_THREADS=2        host threads for CTAs of plain launches (1)
 //   GM_CUDA_UNINITIALISED=1  report reads of shared memory never written
-//   GM_CUDA_ON_FAULT=abort   abort at the first report (error: the launch
-//   fails) GM_CUDA_REPORT=1         print what ran when the process ends
+//   GM_CUDA_ON_FAULT=abort   abort at the first report (else the launch fails)
+//   GM_CUDA_REPORT=1         print what ran when the process ends
+//   GM_CUDA_PTX=FILE         this text in the place of an image that begins with
+//                            the same kernel: for mutants
 #include "test/cuda/settings.h"
 
 #include <cstdlib>
@@ -48,6 +50,8 @@ Settings &settings() {
     s.threads = int(number("GM_CUDA_THREADS", 1));
     s.uninitialised = number("GM_CUDA_UNINITIALISED", 0) != 0;
     const char *fault = getenv("GM_CUDA_ON_FAULT");
+    if (const char *ptx = getenv("GM_CUDA_PTX"))
+      s.ptx = ptx;
     s.abortOnFault = fault && std::string(fault) == "abort";
     return s;
   }();

@@ -140,6 +140,7 @@ struct Settings {
   int threads = 1;
   bool uninitialised = false; // report reads of shared memory never written
   bool abortOnFault = false;
+  std::string ptx; // file of GM_CUDA_PTX
   int tensorBlock = 8, tensorBits = 24, tensorZero = -132;
   void setSm(int value);
 };

@@ -487,6 +487,8 @@ def check_help():
                 fail(f"{command} --help lacks {flag}")
         if "--test" in text or "--rope" in text:
             fail(f"{command} --help shows hidden flags")
+        if "--device" in text:
+            fail(f"{command} --help shows a flag of programs for cards")
         if command not in good(["--help"]):
             fail(f"--help lacks {command}")
     for command in "run", "chat":

@@ -123,8 +123,9 @@ KERNEL fake_logits(const gm_numbers *step, const float *hidden,
   const int v = begin + index();
   if (v < end)
     for (int r = 0; r < step->rows; ++r)
-      logits[r * 128 + v] =
-          *first == 11 && *last == 22 ? logit_of(hidden + r * 32, v) : float(v);
+      logits[r * 128 + v] = *first == FIRST_BYTE && *last == LAST_BYTE
+                                ? logit_of(hidden + r * 32, v)
+                                : float(v);
 }
 
 // A block per row; one thread takes the largest 64 times.

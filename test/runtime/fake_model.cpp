@@ -310,14 +310,16 @@ gm_trailer trailer(const std::string &id) {
 
 } // namespace
 
-std::string program_bytes(const Change &change) {
+std::string program_bytes(const Change &change, std::string code) {
   mf::ProgramT p = make_manifest();
   if (change)
     change(p);
   flatbuffers::FlatBufferBuilder builder;
   mf::FinishProgramBuffer(builder, mf::Program::Pack(builder, &p));
   gm_trailer t = trailer(p.weights_id);
-  std::string file(GM_SECTION_ALIGN, 'E');
+  std::string file = std::move(code);
+  file.resize((file.size() + GM_SECTION_ALIGN - 1) / GM_SECTION_ALIGN *
+              GM_SECTION_ALIGN);
   if (!p.external) {
     t.weights_offset = file.size();
     t.weights_bytes = WEIGHTS;
@@ -329,6 +331,22 @@ std::string program_bytes(const Change &change) {
               builder.GetSize());
   append_trailer(file, t);
   seal(file);
+  return file;
+}
+
+std::string device_program_bytes(const Change &change, std::string code) {
+  const uint64_t at = (code.size() + GM_SECTION_ALIGN - 1) / GM_SECTION_ALIGN *
+                      GM_SECTION_ALIGN;
+  std::string file = program_bytes(
+      [&](mf::ProgramT &p) {
+        p.target->device = "cuda";
+        p.target->sm = 80;
+        if (change)
+          change(p);
+      },
+      std::move(code));
+  file[at + FIRST] = FIRST_BYTE;
+  file[at + LAST] = LAST_BYTE;
   return file;
 }
 

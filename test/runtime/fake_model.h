@@ -17,9 +17,13 @@ namespace fake {
 
 using Change = std::function<void(gemmac::manifest::ProgramT &)>;
 
-// The bytes of a program file without an ELF part. `change` edits the manifest
-// before it is written.
-std::string program_bytes(const Change &change = nullptr);
+// The bytes of a program file behind `code`, the ELF part. `change` edits the
+// manifest before it is written.
+std::string program_bytes(const Change &change = nullptr,
+                          std::string code = "E");
+// The same of a program for a card.
+std::string device_program_bytes(const Change &change = nullptr,
+                                 std::string code = "E");
 // Of an external weight file.
 std::string weights_bytes(const std::string &id);
 

@@ -19,6 +19,11 @@ enum : int {
   PLE_TAIL = 8
 };
 
+// Weights in front of the table and behind it, and what they are, for cards:
+// logits are wrong without them.
+enum : int64_t { FIRST = 1000, LAST = 65536 * 9 - 1 };
+enum : uint8_t { FIRST_BYTE = 11, LAST_BYTE = 22 };
+
 inline uint64_t mix(uint64_t x) {
   x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
   x = (x ^ x >> 27) * 0x94D049BB133111EBull;

@@ -22,6 +22,7 @@ GM_INLINE int32_t sharedBytes() {
                                      : fewBytesOf<GM_FEW_ROWS, 1>());
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 0)
 (const float *h, const float *y, const float *ple, const uint8_t *w,
  const float *post, const float *scale, uint8_t *z, float *out,
@@ -31,6 +32,7 @@ GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 0)
              stride, pleStride, column, begin, end);
 }
 
+GM_RESIDENT(gm_bare, fewBlocksOf())
 GM_ENTRY(gm_bare, fewThreadsOf(), sharedBytes(), 1, 0)
 (const float *h, const float *y, const float *ple, const uint8_t *w,
  const float *post, uint8_t *z, float *out, const gm_numbers *step,

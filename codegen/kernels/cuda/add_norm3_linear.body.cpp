@@ -6,6 +6,7 @@ extern "C" {
 extern const float gm_eps;
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 1>() + Added3::bytes()), 1, 0)
 (const float *h, const float *dense, const float *experts, const uint8_t *w,
@@ -19,6 +20,7 @@ GM_ENTRY(gm_few, fewThreadsOf(),
                w, step->rows, begin, end, storeSums(z, stride));
 }
 
+GM_RESIDENT(gm_bare, fewBlocksOf())
 GM_ENTRY(gm_bare, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 1>() + Added3::bytes()), 1, 0)
 (const float *h, const float *dense, const float *experts, const uint8_t *w,

@@ -6,6 +6,7 @@ extern "C" {
 extern const float gm_eps;
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 4>() + Added::bytes()), 1, 0)
 (const float *h, const float *y, const uint8_t *w, const float *post,
@@ -15,6 +16,7 @@ GM_ENTRY(gm_few, fewThreadsOf(),
                begin, end, storeGated(z, stride));
 }
 
+GM_RESIDENT(gm_bare, fewBlocksOf())
 GM_ENTRY(gm_bare, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 4>() + Added::bytes()), 1, 0)
 (const float *h, const float *y, const uint8_t *w, const float *post,

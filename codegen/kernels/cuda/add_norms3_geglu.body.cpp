@@ -84,6 +84,7 @@ GM_INLINE void multiply(Norms norms, const uint8_t *w, const uint8_t *router,
   if (unit + units >= end || rows <= 0)
     return;
   auto *squares = reinterpret_cast<float *>(sharedMemory() + routerBytes());
+  waitForLaunches();
   norms.measure(squares, rows);
   const Group groups[1] = {groupAt<RouterProduct>(router, nullptr, unit)};
   multiplyRanges<RouterProduct>(
@@ -99,6 +100,7 @@ GM_INLINE void multiply(Norms norms, const uint8_t *w, const uint8_t *router,
       });
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 0)
 (const float *h, const float *y, const uint8_t *w, const uint8_t *router,
  const float *post, const float *wDense, const float *wRouter,
@@ -109,6 +111,7 @@ GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 0)
            router, z, logits, step->rows, stride, units, begin, end);
 }
 
+GM_RESIDENT(gm_bare, fewBlocksOf())
 GM_ENTRY(gm_bare, fewThreadsOf(), sharedBytes(), 1, 0)
 (const float *h, const float *y, const uint8_t *w, const uint8_t *router,
  const float *post, const float *wDense, const float *wRouter,

@@ -9,6 +9,7 @@ GM_ENTRY(gm_body, Threads, 0, 1, 0)
  uint8_t *kPool, uint8_t *vPool, const int32_t *pages, int32_t pageStride,
  const gm_numbers *step, int32_t stride, int32_t kColumn, int32_t vColumn,
  int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX();
   if (unit >= end || unit >= step->tiles)
     return;

@@ -1,6 +1,6 @@
 // Families attend and attend_blocks on CUDA: a block of threads does a unit.
-// The pairs (row, query head) of a tile and a K/V head are taken ChunkPairs at
-// a time, keys in splits of 256 at absolute positions:
+// The pairs (row, query head) of a tile and a K/V head are taken chunkPairs()
+// at a time, keys in splits of 256 at absolute positions:
 //
 //   bounds   which keys every pair sees                    (warp 0)
 //   scores   of 32 keys a warp                             (shared memory)
@@ -30,6 +30,10 @@ extern const int32_t gm_heads, gm_hd, gm_group, gm_window, gm_cache_bf16,
     gm_cache_q8, gm_act_bf16, gm_act_q8;
 }
 
+// Outputs fill the registers.
+GM_RESIDENT(gm_few, 1)
+GM_RESIDENT(gm_many, 1)
+
 namespace {
 
 enum Format { F32, Bf16, Q8 };
@@ -58,9 +62,15 @@ GM_INLINE int32_t queryWords() {
 GM_INLINE int32_t queryStride() { return queryWords() + 4; }
 GM_INLINE int32_t outputStride() { return gm_hd + 4; }
 
+// Tiles of a chunk.
+GM_INLINE int32_t chunkTiles() {
+  return gm_cache_q8 || gm_cache_bf16 ? int32_t(Tiles) : 2;
+}
+GM_INLINE int32_t chunkPairs() { return chunkTiles() * TilePairs; }
+
 // Queries, then weights; in the end the outputs in their place.
 GM_INLINE int32_t areaWords() {
-  return ChunkPairs *
+  return chunkPairs() *
          larger(queryStride() + int32_t(WeightStride), outputStride());
 }
 
@@ -74,21 +84,18 @@ struct Chunk {
   float queryScale[ChunkPairs][ScaleBlocks],
       weightScale[ChunkPairs][SplitPages];
   int32_t querySum[ChunkPairs][ScaleBlocks];
-  // Keys that some pair of a tile sees, and all pairs see; those that some pair
-  // of the chunk sees.
+  // Keys that some pair of a tile sees, and all pairs see; the same of all
+  // tiles.
   int32_t anyLo[Tiles], anyHi[Tiles], allLo[Tiles], allHi[Tiles];
-  int32_t from, to;
+  int32_t from, to, allFrom, allTo;
 };
 
-GM_INLINE int32_t sharedBytes() {
-  return areaWords() * 4 + int32_t(sizeof(Chunk));
-}
 GM_INLINE uint32_t *queries() {
   return reinterpret_cast<uint32_t *>(sharedMemory());
 }
 GM_INLINE float *weightsOf(int32_t pair) {
   return reinterpret_cast<float *>(sharedMemory()) +
-         ChunkPairs * queryStride() + pair * WeightStride;
+         chunkPairs() * queryStride() + pair * WeightStride;
 }
 GM_INLINE float *outputsOf(int32_t pair) {
   return reinterpret_cast<float *>(sharedMemory()) + pair * outputStride();
@@ -156,6 +163,26 @@ GM_INLINE Unit unitOf(const Operands &x, int32_t tile, int32_t head) {
   u.v = x.v + head * v;
   u.head = head;
   return u;
+}
+
+GM_INLINE int32_t sharedBytes() {
+  return areaWords() * 4 + int32_t(sizeof(Chunk) + sizeof(Unit));
+}
+// All threads have the same unit, which is read where it is used: registers are
+// scarce.
+GM_INLINE Unit &sharedUnit() {
+  static_assert(sizeof(Chunk) % alignof(Unit) == 0);
+  return *reinterpret_cast<Unit *>(sharedMemory() + areaWords() * 4 +
+                                   sizeof(Chunk));
+}
+// Pairs from `first` on become the chunk; the one before is done.
+GM_INLINE void startChunk(Unit &u, int32_t first) {
+  syncBlock();
+  if (threadOf() == 0) {
+    u.first = first;
+    u.count = smaller(u.tile.rows * gm_group - first, chunkPairs());
+  }
+  syncBlock();
 }
 
 // Pairs beyond the last are zeros up to a whole tile.
@@ -231,9 +258,13 @@ GM_INLINE void findBounds(const Unit &u, int32_t base) {
   for (int32_t m = TilePairs; m < WarpLanes; m *= 2) {
     anyLo = smaller(anyLo, shuffleXor(anyLo, m));
     anyHi = larger(anyHi, shuffleXor(anyHi, m));
+    allLo = larger(allLo, shuffleXor(allLo, m));
+    allHi = smaller(allHi, shuffleXor(allHi, m));
   }
-  if (pair == 0)
+  if (pair == 0) {
     c.from = anyLo, c.to = anyHi;
+    c.allFrom = allLo, c.allTo = allHi;
+  }
 }
 
 // Whether some pair of tile `n` sees one of keys [from, to), and all pairs see
@@ -282,24 +313,40 @@ GM_INLINE void storeScores(const float (&d)[2][4], int32_t n, int32_t key) {
         f32x4{d[0][j], d[0][2 + j], d[1][j], d[1][2 + j]};
 }
 
+// `Ahead`: products whose keys are read before the first is computed.
+template <int Ahead>
+GM_INLINE void dotBf16(float (&d)[Tiles][2][4], const uint8_t *keys,
+                       const bool (&sees)[Tiles]) {
+  for (int32_t word = 0; word < queryWords(); word += 8 * Ahead) {
+    Rows k[Ahead];
+    GM_UNROLL
+    for (int32_t i = 0; i < Ahead; ++i)
+      k[i] = rowsOf(keys, word + i * 8);
+    GM_UNROLL
+    for (int32_t n = 0; n < chunkTiles(); ++n) {
+      if (!sees[n])
+        continue;
+      GM_UNROLL
+      for (int32_t i = 0; i < Ahead; ++i) {
+        const Columns q = columnsOf(queries(), queryStride(), n, word + i * 8);
+        GM_UNROLL
+        for (int32_t t = 0; t < 2; ++t)
+          multiplyBf16(d[n][t], k[i].product(t), q.low, q.high);
+      }
+    }
+  }
+}
+
+template <bool Few>
 GM_INLINE void scoresBf16(const uint8_t *keys, int32_t key,
                           const bool (&sees)[Tiles]) {
   float d[Tiles][2][4] = {};
-#pragma clang loop unroll_count(4)
-  for (int32_t word = 0; word < queryWords(); word += 8) {
-    const Rows k = rowsOf(keys, word);
-    GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n) {
-      if (!sees[n])
-        continue;
-      const Columns q = columnsOf(queries(), queryStride(), n, word);
-      GM_UNROLL
-      for (int32_t t = 0; t < 2; ++t)
-        multiplyBf16(d[n][t], k.product(t), q.low, q.high);
-    }
-  }
+  if (Few && queryWords() % 32 == 0)
+    dotBf16<4>(d, keys, sees);
+  else
+    dotBf16<2>(d, keys, sees);
   GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n)
+  for (int32_t n = 0; n < chunkTiles(); ++n)
     if (sees[n])
       storeScores(d[n], n, key);
 }
@@ -313,31 +360,35 @@ GM_INLINE void scoresQ8(const uint8_t *keys, const float *scales, int32_t key,
   for (int32_t block = 0; block < gm_hd / lanes; ++block) {
     int32_t dots[Tiles][2][4];
     GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n)
+    for (int32_t n = 0; n < chunkTiles(); ++n)
       GM_UNROLL
     for (int32_t i = 0; i < 8; ++i)
       dots[n][i / 4][i % 4] = // codes of keys are 128 too large
           -128 * c.querySum[n * TilePairs + laneOf() % 4 * 2 + i % 2][block];
+    Rows k[4];
     GM_UNROLL
-    for (int32_t i = 0; i < 128; i += 32) {
-      if (i >= lanes)
-        break;
-      const int32_t word = (block * lanes + i) / 4;
-      const Rows k = rowsOf(keys, word);
+    for (int32_t i = 0; i < 4; ++i)
+      if (i * 32 < lanes)
+        k[i] = rowsOf(keys, block * lanes / 4 + i * 8);
+    GM_UNROLL
+    for (int32_t n = 0; n < chunkTiles(); ++n) {
+      if (!sees[n])
+        continue;
       GM_UNROLL
-      for (int32_t n = 0; n < Tiles; ++n) {
-        if (!sees[n])
-          continue;
-        const Columns q = columnsOf(queries(), queryStride(), n, word);
+      for (int32_t i = 0; i < 4; ++i) {
+        if (i * 32 >= lanes)
+          break;
+        const Columns q =
+            columnsOf(queries(), queryStride(), n, block * lanes / 4 + i * 8);
         GM_UNROLL
         for (int32_t t = 0; t < 2; ++t)
-          multiplyU8S8(dots[n][t], k.product(t), q.low, q.high);
+          multiplyU8S8(dots[n][t], k[i].product(t), q.low, q.high);
       }
     }
     const f32x4 scale = *reinterpret_cast<const f32x4 *>(
         scales + block * GM_PAGE_KEYS + laneOf() / 4 * 4);
     GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n)
+    for (int32_t n = 0; n < chunkTiles(); ++n)
       GM_UNROLL
     for (int32_t i = 0; i < 8; ++i) {
       const float x =
@@ -348,7 +399,7 @@ GM_INLINE void scoresQ8(const uint8_t *keys, const float *scales, int32_t key,
     }
   }
   GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n)
+  for (int32_t n = 0; n < chunkTiles(); ++n)
     if (sees[n])
       storeScores(d[n], n, key);
 }
@@ -359,7 +410,7 @@ GM_INLINE void scoresF32(const float *keys, int32_t key,
   const float *k = keys + laneOf() / cacheF32.group * gm_hd * cacheF32.group +
                    laneOf() % cacheF32.group;
   GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n) {
+  for (int32_t n = 0; n < chunkTiles(); ++n) {
     if (!sees[n])
       continue;
     float d[TilePairs] = {};
@@ -384,20 +435,20 @@ GM_INLINE void scoresF32(const float *keys, int32_t key,
 }
 
 // The warp's 32 keys of the split, if some pair sees one.
-template <Format F>
+template <Format F, bool Few>
 GM_INLINE void scores(const Unit &u, int32_t base) {
   const int32_t key = warpOf() * 32;
   if (key >= chunk().to || key + 32 <= chunk().from)
     return;
   bool sees[Tiles];
   GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n)
+  for (int32_t n = 0; n < chunkTiles(); ++n)
     sees[n] = anySees(n, key, key + 32);
   const uint8_t *page = u.keyPage(base + key);
   const int32_t inPage = key % GM_PAGE_KEYS;
   const uint8_t *keys = page + keyWord(shapeOf<F>, gm_hd, inPage, 0) * 4;
   if constexpr (F == Bf16)
-    scoresBf16(keys, key, sees);
+    scoresBf16<Few>(keys, key, sees);
   else if constexpr (F == Q8)
     scoresQ8(
         keys,
@@ -551,62 +602,91 @@ GM_INLINE void weighEdge(float (&o)[8], const Rows &v, Columns p, int32_t n,
   }
 }
 
+GM_INLINE Columns weightColumns(int32_t n, int32_t word) {
+  return columnsOf(reinterpret_cast<uint32_t *>(weightsOf(0)), WeightStride, n,
+                   word);
+}
+
 // A page of the split, `values` its words of 32 lanes, `key` its first key.
+// `Ahead`: products whose values are read before the first is computed.
+template <int Ahead>
 GM_INLINE void weighBf16(float (&o)[Tiles][8], const uint8_t *values,
-                         int32_t key) {
-  GM_UNROLL
-  for (int32_t i = 0; i < GM_PAGE_KEYS; i += 16) {
-    if (key + i >= chunk().to || key + i + 16 <= chunk().from)
-      continue;
-    const Rows v = rowsOf(values, i / 2);
+                         int32_t key, int32_t pairs) {
+  const Chunk &c = chunk();
+  auto multiply = [](float (&o)[8], const Rows &v, Columns p) GM_LAMBDA {
     GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n) {
-      if (!anySees(n, key + i, key + i + 16))
-        continue;
-      const Columns p = columnsOf(reinterpret_cast<uint32_t *>(weightsOf(0)),
-                                  WeightStride, n, (key + i) / 2);
-      if (!allSee(n, key + i, key + i + 16)) {
-        weighEdge(o[n], v, p, n, key + i);
-        continue;
-      }
+    for (int32_t t = 0; t < 2; ++t) {
+      float d[4];
       GM_UNROLL
-      for (int32_t t = 0; t < 2; ++t) {
-        float d[4];
+      for (int32_t r = 0; r < 4; ++r)
+        d[r] = o[t * 4 + r];
+      multiplyBf16(d, v.product(t), p.low, p.high);
+      GM_UNROLL
+      for (int32_t r = 0; r < 4; ++r)
+        o[t * 4 + r] = d[r];
+    }
+  };
+  if (c.allFrom <= key && c.allTo >= key + GM_PAGE_KEYS) {
+    GM_UNROLL
+    for (int32_t from = 0; from < GM_PAGE_KEYS / 16; from += Ahead) {
+      Rows v[Ahead];
+      GM_UNROLL
+      for (int32_t i = 0; i < Ahead; ++i)
+        v[i] = rowsOf(values, (from + i) * 8);
+      GM_UNROLL
+      for (int32_t n = 0; n < chunkTiles(); ++n) {
+        if (n * TilePairs >= pairs)
+          continue;
         GM_UNROLL
-        for (int32_t r = 0; r < 4; ++r)
-          d[r] = o[n][t * 4 + r];
-        multiplyBf16(d, v.product(t), p.low, p.high);
-        GM_UNROLL
-        for (int32_t r = 0; r < 4; ++r)
-          o[n][t * 4 + r] = d[r];
+        for (int32_t i = 0; i < Ahead; ++i)
+          multiply(o[n], v[i], weightColumns(n, key / 2 + (from + i) * 8));
       }
+    }
+    return;
+  }
+#pragma clang loop unroll(disable)
+  for (int32_t i = key; i < key + GM_PAGE_KEYS; i += 16) {
+    if (i >= c.to || i + 16 <= c.from)
+      continue;
+    const Rows v = rowsOf(values, (i - key) / 2);
+    GM_UNROLL
+    for (int32_t n = 0; n < chunkTiles(); ++n) {
+      if (!anySees(n, i, i + 16))
+        continue;
+      const Columns p = weightColumns(n, i / 2);
+      if (allSee(n, i, i + 16))
+        multiply(o[n], v, p);
+      else
+        weighEdge(o[n], v, p, n, i);
     }
   }
 }
 
-GM_INLINE void weighQ8(float (&o)[Tiles][8], const uint8_t *values,
-                       int32_t key) {
+// The same; keys that a pair does not see have weights of 0.
+GM_INLINE void weighQ8(float (&o)[Tiles][8], const uint8_t *values, int32_t key,
+                       int32_t pairs) {
   const Chunk &c = chunk();
+  enum { Steps = GM_PAGE_KEYS / 32 };
   int32_t dots[Tiles][2][4] = {};
+  Rows v[Steps];
   GM_UNROLL
-  for (int32_t i = 0; i < GM_PAGE_KEYS; i += 32) {
-    if (key + i >= c.to || key + i + 32 <= c.from)
+  for (int32_t i = 0; i < Steps; ++i)
+    v[i] = rowsOf(values, i * 8);
+  GM_UNROLL
+  for (int32_t n = 0; n < chunkTiles(); ++n) {
+    if (n * TilePairs >= pairs)
       continue;
-    const Rows v = rowsOf(values, i / 4);
     GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n) {
-      if (!anySees(n, key + i, key + i + 32))
-        continue;
-      const Columns p = columnsOf(reinterpret_cast<uint32_t *>(weightsOf(0)),
-                                  WeightStride, n, (key + i) / 4);
+    for (int32_t i = 0; i < Steps; ++i) {
+      const Columns p = weightColumns(n, key / 4 + i * 8);
       GM_UNROLL
       for (int32_t t = 0; t < 2; ++t)
-        multiplyS8U8(dots[n][t], v.product(t), p.low, p.high);
+        multiplyS8U8(dots[n][t], v[i].product(t), p.low, p.high);
     }
   }
   GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n) {
-    if (!anySees(n, key, key + GM_PAGE_KEYS))
+  for (int32_t n = 0; n < chunkTiles(); ++n) {
+    if (n * TilePairs >= pairs)
       continue;
     GM_UNROLL
     for (int32_t i = 0; i < 8; ++i)
@@ -630,7 +710,7 @@ GM_INLINE void weighF32(float (&o)[Tiles][8], const float *values,
     for (int32_t j = 0; j < 4; ++j)
       v[j] = values[(i + j) * cacheF32.group];
     GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n) {
+    for (int32_t n = 0; n < chunkTiles(); ++n) {
       if (!anySees(n, key + i, key + i + 4))
         continue;
       const bool all = allSee(n, key + i, key + i + 4);
@@ -654,7 +734,7 @@ GM_INLINE void values(Outputs &out, const Unit &u, int32_t base) {
   GM_UNROLL
   for (int32_t b = 0; b < Blocks; ++b) {
     GM_UNROLL
-    for (int32_t n = 0; n < Tiles; ++n)
+    for (int32_t n = 0; n < chunkTiles(); ++n)
       GM_UNROLL
     for (int32_t i = 0; i < 8; ++i)
       out.o[b][n][i] = 0;
@@ -669,9 +749,9 @@ GM_INLINE void values(Outputs &out, const Unit &u, int32_t base) {
           u.valuePage(base + key) +
           valueElement(shapeOf<F>, 0, block * 32) * shapeOf<F>.bytes;
       if constexpr (F == Bf16)
-        weighBf16(out.o[b], page, key);
+        weighBf16<2>(out.o[b], page, key, u.count);
       else if constexpr (F == Q8)
-        weighQ8(out.o[b], page, key);
+        weighQ8(out.o[b], page, key, u.count);
       else
         weighF32(out.o[b], reinterpret_cast<const float *>(page), key);
     }
@@ -682,7 +762,7 @@ template <Format F>
 GM_INLINE void mergeOutputs(Outputs &merged, const Outputs &part) {
   const Chunk &c = chunk();
   GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n)
+  for (int32_t n = 0; n < chunkTiles(); ++n)
     GM_UNROLL
   for (int32_t i = 0; i < 8; ++i) {
     const int32_t pair = outputPair<F>(n, i);
@@ -704,7 +784,7 @@ GM_INLINE void storeOutputs(const Outputs &out, int32_t count) {
   GM_UNROLL
   for (int32_t b = 0; b < Blocks; ++b)
     GM_UNROLL
-  for (int32_t n = 0; n < Tiles; ++n)
+  for (int32_t n = 0; n < chunkTiles(); ++n)
     GM_UNROLL
   for (int32_t i = 0; i < 8; ++i)
     if (outputPair<F>(n, i) < count && outputLane<F>(b, i) < gm_hd)
@@ -720,7 +800,7 @@ GM_INLINE void split(Outputs &out, const Unit &u, int32_t base) {
   if (warpOf() == 0)
     findBounds(u, base);
   syncBlock();
-  scores<F>(u, base);
+  scores<F, Few>(u, base);
   syncBlock();
   softmax<F, Few>(u, base);
   syncBlock();
@@ -744,11 +824,14 @@ template <Format F, class Queries>
 GM_INLINE void few(const Operands &x, int32_t unit, const Queries &queries) {
   const int32_t kvHeads = gm_heads / gm_group;
   const gm_split piece = x.pieces[unit / kvHeads];
-  Unit u = unitOf<F>(x, piece.tile, unit % kvHeads);
-  queries.template prepare<F>(x, piece, u.head);
-  for (u.first = 0; u.first < u.tile.rows * gm_group; u.first += ChunkPairs) {
-    u.count = smaller(u.tile.rows * gm_group - u.first, int32_t(ChunkPairs));
-    syncBlock();
+  Unit &u = sharedUnit();
+  if (threadOf() == 0)
+    u = unitOf<F>(x, piece.tile, unit % kvHeads);
+  queries.template prepare<F>(x, piece, unit % kvHeads);
+  syncBlock();
+  for (int32_t first = 0; first < u.tile.rows * gm_group;
+       first += chunkPairs()) {
+    startChunk(u, first);
     queries.template load<F>(u);
     Outputs out;
     split<F, true>(out, u, piece.key0 / GM_SPLIT_KEYS * GM_SPLIT_KEYS);
@@ -773,10 +856,13 @@ GM_INLINE void few(const Operands &x, int32_t unit, const Queries &queries) {
 template <Format F>
 GM_INLINE void many(const Operands &x, int32_t unit) {
   const int32_t kvHeads = gm_heads / gm_group;
-  Unit u = unitOf<F>(x, unit / kvHeads, unit % kvHeads);
-  for (u.first = 0; u.first < u.tile.rows * gm_group; u.first += ChunkPairs) {
-    u.count = smaller(u.tile.rows * gm_group - u.first, int32_t(ChunkPairs));
-    syncBlock();
+  Unit &u = sharedUnit();
+  if (threadOf() == 0)
+    u = unitOf<F>(x, unit / kvHeads, unit % kvHeads);
+  syncBlock();
+  for (int32_t first = 0; first < u.tile.rows * gm_group;
+       first += chunkPairs()) {
+    startChunk(u, first);
     loadQueries<F>(u, x.q);
     if (threadOf() < ChunkPairs) {
       chunk().merged[threadOf()] = {GM_LOWEST, 0};
@@ -805,6 +891,9 @@ GM_INLINE void many(const Operands &x, int32_t unit) {
 template <bool Few, class Queries>
 GM_INLINE void attend(const Operands &x, const gm_numbers *step, int32_t begin,
                       int32_t end, const Queries &queries) {
+  if (gm_hd > MostLanes) // no registers for more
+    __builtin_trap();
+  waitForLaunches();
   const int32_t unit = begin + blockX();
   const int32_t units =
       (Few ? step->splits[gm_window > 0 ? GM_LOCAL : GM_GLOBAL] : step->tiles) *

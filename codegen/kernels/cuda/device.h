@@ -39,6 +39,12 @@ using namespace gemmac;
   extern "C" int32_t name##_rows() { return rows; }                            \
   extern "C" __attribute__((nvptx_kernel)) void name
 
+// At least so many blocks of entry `name` shall fit a multiprocessor. Without
+// it ptxas trades registers for more blocks as it likes, and may keep some in
+// local memory for that.
+#define GM_RESIDENT(name, blocks)                                              \
+  extern "C" int32_t name##_resident() { return blocks; }
+
 //===-- threads -----------------------------------------------------------===//
 
 enum { WarpLanes = 32 };
@@ -80,6 +86,17 @@ GM_INLINE T shuffleFrom(T value, int32_t lane) {
 // The lanes whose value is that of this lane, as bits.
 GM_INLINE uint32_t lanesWith(int32_t value) {
   return uint32_t(__nvvm_match_any_sync_i32(-1u, value));
+}
+
+// Launches may start while the one before still runs (sm_90): everything that
+// others write is read, and everything written, behind this. Weights need not
+// wait, nor the numbers of the step, which the launch before the one before has
+// not written either: only what has waited lets the next one start.
+GM_INLINE void waitForLaunches() {
+#if GM_SM >= 90
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 
 //===-- numbers -----------------------------------------------------------===//

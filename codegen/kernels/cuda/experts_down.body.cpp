@@ -3,10 +3,12 @@
 
 constexpr int32_t Warps = 8, WarpPairs = 8;
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
 (const uint8_t *x, const int32_t *ids, const float *weights,
  const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,
  int32_t stride, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), row = blockY();
   if (unit < end && row < step->rows)
     mixRow(x, ids, weights, w, y, stride, row, unit);
@@ -20,6 +22,7 @@ GM_ENTRY(gm_many, Warps *WarpLanes,
 (const uint8_t *x, const int32_t *ids, const float *weights,
  const int32_t *order, const uint8_t *w, float *y, const gm_numbers *step,
  int32_t stride, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pairs = step->rows * gm_top;
   if (unit >= end || pairs <= 0)
     return;

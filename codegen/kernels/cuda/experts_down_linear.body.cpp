@@ -25,6 +25,7 @@ GM_INLINE int32_t sharedBytes() {
   return larger(bytes, fewBytesOf<Together, Together>());
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 1)
 (const uint8_t *x, const int32_t *ids, const float *weights, const uint8_t *g,
  const uint8_t *w, const uint8_t *dense, float *y, float *z,
@@ -35,8 +36,10 @@ GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 1)
                 rows = smaller(step->rows, int32_t(GM_FEW_ROWS));
   if (unit >= end || row >= rows)
     return;
-  if (unit < units)
+  if (unit < units) {
+    waitForLaunches();
     return mixRow(x, ids, weights, w, y, stride, row, unit);
+  }
   if (row > 0)
     return;
   withTileProduct<Dense>([&](auto p) GM_LAMBDA {

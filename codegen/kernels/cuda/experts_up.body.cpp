@@ -1,12 +1,14 @@
 // Family experts_up. Unit = 32 outputs: two groups of gate, two of up.
 #include "codegen/kernels/cuda/gates.h"
 
-constexpr int32_t Warps = 8, WarpPairs = 8;
+constexpr int32_t Warps = 4, WarpPairs = 8;
 
 // A pair's unit a block.
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<1, Groups>()), 1, -gm_top)
 (const uint8_t *x, const int32_t *ids, const int32_t *order, const uint8_t *w,
  uint8_t *y, const gm_numbers *step, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pair = blockY();
   if (unit < end && pair < step->rows * gm_top)
     multiplyPair(x, w, y, ids[pair], pair, unit);
@@ -41,10 +43,12 @@ GM_INLINE void multiplyPairs(const uint8_t *x, const int32_t *order,
 
 // A unit of the pairs of 8 rows' number a block, 8 places of `order` at a time
 // a warp.
+GM_RESIDENT(gm_many, 3)
 GM_ENTRY(gm_many, Warps *WarpLanes, (aloneBytesOf<Warps, Groups>()), 1,
          GM_FEW_ROWS)
 (const uint8_t *x, const int32_t *ids, const int32_t *order, const uint8_t *w,
  uint8_t *y, const gm_numbers *step, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pairs = step->rows * gm_top;
   if (unit >= end)
     return;

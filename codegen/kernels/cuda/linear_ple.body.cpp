@@ -1,6 +1,7 @@
 // Family linear_ple. Unit = 16 outputs, of quantised results 32.
 #include "codegen/kernels/cuda/ends.h"
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(),
          (gm_act_q8 ? fewBytesOf<GM_FEW_ROWS, 2>()
                     : fewBytesOf<GM_FEW_ROWS, 1>()),
@@ -16,6 +17,7 @@ GM_ENTRY(gm_few, fewThreadsOf(),
               storePle<1>(ple, y, stride, ple_stride, column));
 }
 
+GM_RESIDENT(gm_many, manyBlocksOf())
 GM_ENTRY(gm_many, manyThreadsOf(), manyBytesOf<2>(),
          (gm_act_q8 ? manyUnitsOf<2, 1>() : manyUnitsOf<1, 1>()), manyRowsOf())
 (const uint8_t *x, const float *ple, const uint8_t *w, uint8_t *y,

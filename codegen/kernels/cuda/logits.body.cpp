@@ -16,11 +16,13 @@ GM_INLINE auto storeCapped(float *y, int32_t stride) {
 }
 
 // With a second matrix (format q8_0_split).
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<GM_FEW_ROWS, Units>()), Units, 0)
 (const uint8_t *x, const uint8_t *w, const uint8_t *low, float *y,
  const gm_numbers *step, int32_t stride, int32_t begin, int32_t end) {
   few<1, Units>(x, w, low, step->rows, begin, end, storeCapped(y, stride));
 }
+GM_RESIDENT(gm_many, manyBlocksOf())
 GM_ENTRY(gm_many, manyThreadsOf(), manyBytesOf<Units>(),
          (manyUnitsOf<1, Units>()), manyRowsOf())
 (const uint8_t *x, const uint8_t *w, const uint8_t *low, float *y,
@@ -29,12 +31,14 @@ GM_ENTRY(gm_many, manyThreadsOf(), manyBytesOf<Units>(),
 }
 
 // Without.
+GM_RESIDENT(gm_bare_few, fewBlocksOf())
 GM_ENTRY(gm_bare_few, fewThreadsOf(), (fewBytesOf<GM_FEW_ROWS, Units>()), Units,
          0)
 (const uint8_t *x, const uint8_t *w, float *y, const gm_numbers *step,
  int32_t stride, int32_t begin, int32_t end) {
   few<1, Units>(x, w, nullptr, step->rows, begin, end, storeCapped(y, stride));
 }
+GM_RESIDENT(gm_bare_many, manyBlocksOf())
 GM_ENTRY(gm_bare_many, manyThreadsOf(), manyBytesOf<Units>(),
          (manyUnitsOf<1, Units>()), manyRowsOf())
 (const uint8_t *x, const uint8_t *w, float *y, const gm_numbers *step,

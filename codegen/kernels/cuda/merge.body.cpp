@@ -12,6 +12,7 @@ enum { Threads = int(GM_FEW_ROWS) * int(WarpLanes) };
 GM_ENTRY(gm_few, Threads, 0, 1, 0)
 (const float *partials, const int32_t *parts, uint8_t *y,
  const gm_numbers *step, int32_t maxSplits, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), row = warpOf();
   if (unit >= end || unit >= gm_heads * gm_hd / blockValues ||
       row >= step->rows)

@@ -23,6 +23,7 @@ struct Merged {
   }
 };
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 1>() + Merged::bytes()), 1, 0)
 (const float *partials, const int32_t *parts, const uint8_t *w, float *y,

@@ -78,6 +78,7 @@ GM_INLINE void sortPairs(const int32_t *ids, int32_t *order, int32_t pairs,
 GM_ENTRY(gm_few, warpsOf(2) * WarpLanes, sharedBytes(2), 1, 0)
 (const int32_t *ids, int32_t *order, const gm_numbers *step, int32_t begin,
  int32_t end) {
+  waitForLaunches();
   if (begin < end && blockX() == 0)
     sortPairs(ids, order, step->rows * gm_top, warpsOf(2));
 }
@@ -85,6 +86,7 @@ GM_ENTRY(gm_few, warpsOf(2) * WarpLanes, sharedBytes(2), 1, 0)
 GM_ENTRY(gm_many, warpsOf(32) * WarpLanes, sharedBytes(32), 1, 0)
 (const int32_t *ids, int32_t *order, const gm_numbers *step, int32_t begin,
  int32_t end) {
+  waitForLaunches();
   if (begin < end && blockX() == 0)
     sortPairs(ids, order, step->rows * gm_top, warpsOf(32));
 }

@@ -6,6 +6,7 @@ extern "C" {
 extern const float gm_eps;
 }
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(),
          (fewBytesOf<GM_FEW_ROWS, 1>() + Normed::bytes()), 1, 0)
 (const float *h, const uint8_t *w, const float *norm, float *y,

@@ -61,6 +61,7 @@ GM_INLINE void finishSlice(const float *context, const uint8_t *token,
 GM_ENTRY(gm_few, Threads, 0, 1, 0)
 (const float *context, const uint8_t *token, const float *w, float *y,
  const gm_numbers *step, int32_t layers, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t layer = begin + blockX();
   if (layer < end)
     for (int32_t row = warpOf(); row < step->rows; row += Warps)
@@ -71,6 +72,7 @@ GM_ENTRY(gm_few, Threads, 0, 1, 0)
 GM_ENTRY(gm_many, Threads, 0, 1, 0)
 (const float *context, const uint8_t *token, const float *w, float *y,
  const gm_numbers *step, int32_t layers, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t row = begin + blockX();
   if (row < end && row < step->rows)
     for (int32_t layer = warpOf(); layer < layers; layer += Warps)

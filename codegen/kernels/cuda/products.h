@@ -48,9 +48,10 @@ GM_INLINE Group groupAt(const uint8_t *w, const uint8_t *low, int64_t number) {
 }
 
 // What a product does when its weights are asked for and before it reads rows:
-// nothing, they lie in the arena. Called by all threads of class few.
+// nothing else but to wait: they lie in the arena. Called by all threads of
+// class few.
 struct RowsAreThere {
-  GM_LAMBDA void operator()() const {}
+  GM_LAMBDA void operator()() const { waitForLaunches(); }
 };
 
 //===-- a warp ------------------------------------------------------------===//
@@ -79,7 +80,8 @@ template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt,
 GM_INLINE void addRange(float (&acc)[G][4], const Group (&groups)[G],
                         RowAt rowAt, int32_t rows, int32_t begin, int32_t count,
                         uint8_t *memory, Ready ready = {}) {
-  constexpr int32_t A = ahead<P, G>, bytes = P::StagedBytes * L;
+  // With rows of their own, groups need the registers for those.
+  constexpr int32_t A = Own ? 1 : ahead<P, G>, bytes = P::StagedBytes * L;
   typename P::Held held[A][G];
   auto fetch = [&](int32_t i, int32_t step) GM_LAMBDA {
     GM_UNROLL for (int32_t j = 0; j < G; ++j)
@@ -223,6 +225,8 @@ GM_INLINE Sums sumRanges(const Group (&groups)[G], RowAt rowAt, int32_t rows) {
   const int32_t warps = threadsOf() / WarpLanes, bytes = warpBytes<P, L, G>();
   uint8_t *own = sharedMemory() + warpOf() * bytes,
           *parts = sharedMemory() + warps * bytes;
+  if (warpOf() >= ranges<P>())
+    waitForLaunches();
   for (int32_t range = warpOf(); range < ranges<P>(); range += warps) {
     float acc[G][4];
     clear(acc);
@@ -245,15 +249,19 @@ GM_INLINE void multiplyRanges(const Group (&groups)[G], RowAt rowAt,
 
 //===-- many rows ---------------------------------------------------------===//
 
-// A block has a tile of 8 groups and 64 rows, a warp 2 groups and 32 rows.
+// A block has a tile of 4 groups and 64 rows, a warp 2 groups and 32 rows.
 enum {
-  TileGroups = 8,
+  TileGroups = 4,
   TileRows = 64,
-  TileThreads = 256,
+  TileWarps = 4,
+  TileThreads = TileWarps * WarpLanes,
+  TileBlocks = 3, // of a multiprocessor
   WarpGroups = 2,
-  WarpRowBlocks = 4, // of 8 rows
+  WarpRowBlocks = 4,                          // of 8 rows
+  CopiedRowBlocks = TileRows / 8 / TileWarps, // by a warp
   SumsStride = TileGroups * groupRows + 4
 };
+static_assert(TileWarps == TileGroups); // each copies one
 
 template <class P>
 constexpr int32_t tileWeightBytes = TileGroups * P::TileSteps * P::StepBytes;
@@ -268,65 +276,77 @@ constexpr int32_t tileShared =
         ? P::Stages *tileBytes<P>
         : TileRows * SumsStride * 4;
 
-// Copies `bytes` of each of `count` rows of a tile, `pieces` of Piece bytes,
-// to rows of `stride` bytes. available(i): bytes of row i that are there, to be
-// asked with a place in it.
-template <int32_t Piece, class From, class Left>
-GM_INLINE void copyTile(uint8_t *to, int32_t count, int32_t pieces,
-                        int32_t stride, From from, Left left) {
-  for (int32_t i = threadOf(); i < count * pieces; i += TileThreads) {
-    const int32_t row = i / pieces, at = i % pieces * Piece;
-    const int64_t bytes = left(row, at);
-    copyAsync<Piece>(to + row * stride + at, from(row, bytes > 0 ? at : 0),
-                     bytes > Piece ? Piece
-                     : bytes > 0   ? int32_t(bytes)
-                                   : 0);
-  }
-}
+// Chunk after chunk of Bytes bytes of what lies at `from`, to be asked for in
+// order: this lane's pieces, Lanes lanes side by side. `all` bytes are there,
+// the rest are zeros.
+template <int32_t Bytes, int32_t Piece, int32_t Lanes>
+struct ChunkCopy {
+  const uint8_t *from;
+  int32_t all, place;
 
-// groupOf(j): group j < 8 of the block, readable in any case. Rows [0, rows) of
-// the tile lie `rowBytes` apart from `x` on; others are not read.
+  ChunkCopy() = default;
+  GM_LAMBDA ChunkCopy(const uint8_t *row, int64_t bytes)
+      : from(row + laneOf() % Lanes * Piece), all(int32_t(bytes)),
+        place(laneOf() % Lanes * Piece) {}
+
+  // `to`: of the chunk. Not `isThere`: all are zeros.
+  GM_LAMBDA void next(uint8_t *to, int32_t chunk, bool isThere) {
+    to += place;
+    GM_UNROLL for (int32_t at = 0; at < Bytes; at += Lanes * Piece) {
+      if (at + Lanes * Piece > Bytes && place + at >= Bytes)
+        continue;
+      int32_t bytes = Piece;
+      const uint8_t *piece = from + at;
+      if (all % Bytes) {
+        const int32_t left = all - chunk * Bytes - place - at;
+        bytes = left >= Piece ? Piece : left > 0 ? left : 0;
+        if (bytes == 0)
+          piece -= chunk * Bytes + at; // somewhere that is there
+      }
+      copyAsync<Piece>(to + at, piece, isThere ? bytes : 0);
+    }
+    from += Bytes;
+  }
+};
+
+// groupOf(j): group j < TileGroups of the block, readable in any case; only
+// those < `groups` are wanted. Rows [0, rows) of the tile lie `rowBytes` apart
+// from `x` on; others are not read.
 template <class P, class GroupOf>
-GM_INLINE Sums sumTile(GroupOf groupOf, const uint8_t *x, int64_t rowBytes,
-                       int32_t rows) {
+GM_INLINE Sums sumTile(GroupOf groupOf, int32_t groups, const uint8_t *x,
+                       int64_t rowBytes, int32_t rows) {
   constexpr int32_t T = P::TileSteps;
   uint8_t *memory = sharedMemory();
   const int32_t chunks = (steps<P>() + T - 1) / T;
+  // A warp copies a group and some blocks of 8 rows, 4 lanes a row. Instead of
+  // rows that are not there the first one is read.
+  const int32_t warp = warpOf(),
+                copied = warp * (CopiedRowBlocks * 8) + groupLane();
+  const Group own = groupOf(warp);
+  ChunkCopy<T * P::StepBytes, 16, WarpLanes> weights(own.w, P::weightBytes());
+  ChunkCopy<T * P::LowBytes, 16, WarpLanes> low(own.low, lowGroupBytes<P>());
+  ChunkCopy<T * P::TileBytes, P::TilePiece, 4> copies[CopiedRowBlocks];
+  GM_UNROLL for (int32_t i = 0; i < CopiedRowBlocks; ++i) {
+    const int32_t r = copied + i * 8;
+    copies[i] = {x + (r < rows ? r * rowBytes : 0), P::rowBytes()};
+  }
   auto copyChunk = [&](int32_t chunk) GM_LAMBDA {
     if (chunk < chunks) {
       uint8_t *to = memory + chunk % P::Stages * tileBytes<P>;
-      const int64_t w = int64_t(chunk) * (T * P::StepBytes),
-                    low = int64_t(chunk) * (T * P::LowBytes),
-                    row = int64_t(chunk) * (T * P::TileBytes);
-      copyTile<16>(
-          to, TileGroups, T * P::StepBytes / 16, T * P::StepBytes,
-          [&](int32_t j, int32_t at)
-              GM_LAMBDA { return groupOf(j).w + (w + at); },
-          [&](int32_t, int32_t at)
-              GM_LAMBDA { return P::weightBytes() - w - at; });
+      weights.next(to + warp * (T * P::StepBytes), chunk, true);
+      to += tileWeightBytes<P>;
       if constexpr (P::LowBytes > 0)
-        copyTile<16>(
-            to + tileWeightBytes<P>, TileGroups, T * P::LowBytes / 16,
-            T * P::LowBytes,
-            [&](int32_t j, int32_t at)
-                GM_LAMBDA { return groupOf(j).low + (low + at); },
-            [&](int32_t, int32_t at)
-                GM_LAMBDA { return lowGroupBytes<P>() - low - at; });
-      copyTile<P::TilePiece>(
-          to + tileWeightBytes<P> + tileLowBytes<P>, TileRows,
-          T * P::TileBytes / P::TilePiece, P::TileStride,
-          [&](int32_t r, int32_t at) GM_LAMBDA {
-            return x + (r < rows ? r : 0) * rowBytes + (row + at);
-          },
-          [&](int32_t r, int32_t at)
-              GM_LAMBDA { return r < rows ? P::rowBytes() - row - at : 0; });
+        low.next(to + warp * (T * P::LowBytes), chunk, true);
+      to += tileLowBytes<P> + copied * P::TileStride;
+      GM_UNROLL for (int32_t i = 0; i < CopiedRowBlocks; ++i) copies[i].next(
+          to + i * 8 * P::TileStride, chunk, copied + i * 8 < rows);
     }
     commitCopies();
   };
 
-  const int32_t warp = warpOf(),
-                group = warp % (TileGroups / WarpGroups) * WarpGroups,
-                row = warp / (TileGroups / WarpGroups) * (WarpRowBlocks * 8);
+  const int32_t group = warp % (TileGroups / WarpGroups) * WarpGroups,
+                first = warp / (TileGroups / WarpGroups) * (WarpRowBlocks * 8);
+  const bool isWanted = group < groups && first < rows;
   float acc[WarpRowBlocks][WarpGroups][4], total[WarpRowBlocks][WarpGroups][4];
   auto each = [&](auto f) GM_LAMBDA {
     GM_UNROLL for (int32_t n = 0; n < WarpRowBlocks; ++n)
@@ -334,8 +354,9 @@ GM_INLINE Sums sumTile(GroupOf groupOf, const uint8_t *x, int64_t rowBytes,
             GM_UNROLL for (int32_t i = 0; i < 4; ++i)
                 f(acc[n][j][i], total[n][j][i], n, j, i);
   };
+  // Anything added to -0 is what it is.
   each([](float &a, float &sum, int32_t, int32_t, int32_t)
-           GM_LAMBDA { a = sum = 0; });
+           GM_LAMBDA { a = 0, sum = -0.0f; });
   int32_t range = 0, border = rangeBegin<P>(1);
   GM_UNROLL for (int32_t i = 0; i < P::Stages - 1; ++i) copyChunk(i);
   for (int32_t chunk = 0; chunk < chunks; ++chunk) {
@@ -343,9 +364,9 @@ GM_INLINE Sums sumTile(GroupOf groupOf, const uint8_t *x, int64_t rowBytes,
     syncBlock(); // the chunk is there, the one before is used
     copyChunk(chunk + P::Stages - 1);
     const uint8_t *tile = memory + chunk % P::Stages * tileBytes<P>,
-                  *low = tile + tileWeightBytes<P>,
-                  *rowsOf = low + tileLowBytes<P> + row * P::TileStride;
-    for (int32_t i = 0; i < T; ++i) {
+                  *tileLow = tile + tileWeightBytes<P>,
+                  *tileRows = tileLow + tileLowBytes<P> + first * P::TileStride;
+    for (int32_t i = 0; isWanted && i < T; ++i) {
       const int32_t step = chunk * T + i;
       if (step >= steps<P>())
         break;
@@ -353,22 +374,20 @@ GM_INLINE Sums sumTile(GroupOf groupOf, const uint8_t *x, int64_t rowBytes,
       GM_UNROLL for (int32_t j = 0; j < WarpGroups; ++j)
           P::template load<false>(held[j],
                                   {tile + (group + j) * (T * P::StepBytes),
-                                   low + (group + j) * (T * P::LowBytes)},
+                                   tileLow + (group + j) * (T * P::LowBytes)},
                                   i);
       GM_UNROLL for (int32_t n = 0; n < WarpRowBlocks; ++n) {
         typename P::Input in;
-        P::readTile(in, rowsOf + n * 8 * P::TileStride, i);
+        P::readTile(in, tileRows + n * 8 * P::TileStride, i);
         GM_UNROLL for (int32_t j = 0; j < WarpGroups; ++j)
             P::template multiply<8>(acc[n][j], held[j], in);
       }
       if (step + 1 == border) {
-        const bool isFirst = range == 0;
         each([&](float &a, float &sum, int32_t, int32_t, int32_t) GM_LAMBDA {
-          sum = isFirst ? a : sum + a;
+          sum += a;
           a = 0;
         });
-        ++range;
-        border = rangeBegin<P>(range + 1);
+        border += rangeSteps<P>(++range);
       }
     }
   }
@@ -376,7 +395,7 @@ GM_INLINE Sums sumTile(GroupOf groupOf, const uint8_t *x, int64_t rowBytes,
   syncBlock();
   auto *sums = reinterpret_cast<float *>(memory);
   each([&](float &, float &sum, int32_t n, int32_t j, int32_t i) GM_LAMBDA {
-    sums[(row + n * 8 + 2 * inGroup() + i % 2) * SumsStride +
+    sums[(first + n * 8 + 2 * inGroup() + i % 2) * SumsStride +
          (group + j) * groupRows + 2 * groupLane() + i / 2] = sum;
   });
   syncBlock();
@@ -420,8 +439,8 @@ GM_INLINE void productTile(const uint8_t *x, const uint8_t *w,
       const int32_t unit = smaller(j / U, share.units - 1);
       return groupAt<P>(w, low, int64_t(share.first + unit) * U + j % U);
     };
-    finish(share,
-           sumTile<P>(groupOf, x + share.row * rowBytes, rowBytes, share.rows));
+    finish(share, sumTile<P>(groupOf, share.units * U, x + share.row * rowBytes,
+                             rowBytes, share.rows));
   });
 }
 
@@ -447,6 +466,11 @@ GM_INLINE int32_t manyBytesOf() {
   int32_t bytes = 0;
   withTileProduct([&](auto p) GM_LAMBDA { bytes = tileShared<decltype(p)>; });
   return bytes;
+}
+// What ptxas is told, lest it spills registers for more.
+GM_INLINE int32_t fewBlocksOf() { return fewThreadsOf() > 256 ? 1 : 2; }
+GM_INLINE int32_t manyBlocksOf() {
+  return isWide() ? fewBlocksOf() : int32_t(TileBlocks);
 }
 GM_INLINE int32_t manyRowsOf() {
   return isWide() ? int32_t(GM_FEW_ROWS) : int32_t(TileRows);
@@ -474,8 +498,10 @@ GM_INLINE void many(const uint8_t *x, const uint8_t *w, const uint8_t *low,
   if (isWide())
     return few<U, N>(x, w, low, rows, begin, end, finish);
   const Share share = shareOf(TileGroups / U, TileRows, rows, begin, end);
-  if (share.units > 0 && share.rows > 0)
-    productTile<U>(x, w, low, share, finish);
+  if (share.units <= 0 || share.rows <= 0)
+    return;
+  waitForLaunches();
+  productTile<U>(x, w, low, share, finish);
 }
 template <int32_t U, int32_t N>
 GM_INLINE int32_t manyUnitsOf() {

@@ -174,8 +174,10 @@ GM_INLINE void fewBehind(Prologue prologue, const uint8_t *w, int32_t rows,
   if (share.units <= 0 || share.rows <= 0)
     return;
   uint8_t *memory = sharedMemory() + fewBytesOf<GM_FEW_ROWS, U>();
-  productFew<U, 1>(memory, w, nullptr, share, finish,
-                   [&]() GM_LAMBDA { prologue.rows(memory, share.rows); });
+  productFew<U, 1>(memory, w, nullptr, share, finish, [&]() GM_LAMBDA {
+    waitForLaunches();
+    prologue.rows(memory, share.rows);
+  });
 }
 
 #endif

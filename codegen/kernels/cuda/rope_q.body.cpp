@@ -10,6 +10,7 @@ GM_ENTRY(gm_body, Threads, 0, 1, 0)
 (const float *x, const float *rope, const float *w, uint8_t *q,
  const gm_numbers *step, int32_t stride, int32_t column, int32_t begin,
  int32_t end) {
+  waitForLaunches();
   const int64_t row = begin + blockX();
   if (row >= end || row >= step->rows)
     return;

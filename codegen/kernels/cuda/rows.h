@@ -18,6 +18,7 @@ enum { RmsBytes = Warps * int32_t(sizeof(float)) };
 // The row of this block; -1: none.
 GM_INLINE int64_t rowOfBlock(const gm_numbers *step, int32_t begin,
                              int32_t end) {
+  waitForLaunches();
   const int32_t row = begin + blockX();
   return row < end && row < step->rows ? row : -1;
 }

@@ -7,6 +7,7 @@ GM_ENTRY(gm_body, BestThreads, sizeof(BestMemory), 1, 1)
 (const float *logits, const uint32_t *mask, float *values, int32_t *ids,
  const gm_numbers *step, int32_t vocab, int32_t stride, int32_t parts,
  int32_t begin, int32_t end) {
+  waitForLaunches();
   const int64_t part = begin + blockX(), row = blockY();
   if (part >= end || row >= step->rows)
     return;

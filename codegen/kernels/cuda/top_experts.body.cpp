@@ -7,6 +7,7 @@ enum { Threads = 128 };
 GM_ENTRY(gm_body, Threads, choiceBytes(), 1, 0)
 (const float *logits, const float *perExpert, float *weights, int32_t *ids,
  const gm_numbers *step, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int64_t row = begin + blockX();
   if (row >= end || row >= step->rows)
     return;

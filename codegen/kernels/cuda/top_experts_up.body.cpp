@@ -3,11 +3,13 @@
 #include "codegen/kernels/cuda/choice.h"
 #include "codegen/kernels/cuda/gates.h"
 
+GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (choiceBytes() + fewBytesOf<1, Groups>()), 1,
          -gm_top)
 (const uint8_t *x, const float *logits, const uint8_t *w,
  const float *perExpert, uint8_t *y, float *weights, int32_t *ids,
  const gm_numbers *step, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int32_t unit = begin + blockX(), pair = blockY(), row = pair / gm_top;
   if (unit >= end || row >= step->rows)
     return;

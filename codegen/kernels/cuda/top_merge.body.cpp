@@ -5,6 +5,7 @@
 GM_ENTRY(gm_body, BestThreads, sizeof(BestMemory), 1, 0)
 (const float *values, const int32_t *ids, int32_t *topIds, float *topValues,
  const gm_numbers *step, int32_t parts, int32_t begin, int32_t end) {
+  waitForLaunches();
   const int64_t row = begin + blockX();
   if (row >= end || row >= step->rows)
     return;

@@ -135,12 +135,17 @@ std::string DeviceRunner::run(const std::vector<Memory> &memory,
     if (std::string problem = copies[i].make(memory[i].data, memory[i].bytes);
         !problem.empty())
       return problem;
-  // Units end at `end`, so the step has as many as one likes.
   gm_numbers numbers = {};
   numbers.abi = GM_ABI;
   numbers.rows = rows;
   numbers.max_splits = numberOf("max_splits");
-  numbers.tiles = numbers.splits[0] = numbers.splits[1] = 1 << 20;
+  // Units end at `end`: the step has as many as one likes.
+  auto unitsOf = [&](const char *name) {
+    return integers.count(name) ? numberOf(name) : 1 << 20;
+  };
+  numbers.tiles = unitsOf("tiles");
+  numbers.splits[GM_LOCAL] = unitsOf("splits_local");
+  numbers.splits[GM_GLOBAL] = unitsOf("splits_global");
   Copy step;
   if (std::string problem = step.make(&numbers, sizeof numbers);
       !problem.empty())

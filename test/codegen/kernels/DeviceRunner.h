@@ -27,7 +27,9 @@ public:
 
   // Launches units [begin, end). `which`: for every address parameter but the
   // numbers of the step its memory, -1: null. `integers` by name: the i32
-  // parameters, `begin` and `end`, and the step's `rows`. "" or what is wrong.
+  // parameters, `begin` and `end`, and the step's `rows`; its `tiles`,
+  // `splits_local` and `splits_global` where they are less than enough. "" or
+  // what is wrong.
   std::string run(const std::vector<Memory> &memory,
                   const std::vector<int64_t> &which,
                   const std::map<std::string, int32_t> &integers);

@@ -2,6 +2,7 @@
 // units are divided in several ways, and comparisons with loops in double.
 #pragma once
 
+#include "targets/FamilyRules.h"
 #include "test/codegen/kernels/KernelRunner.h"
 #include "test/codegen/kernels/body_data.h"
 
@@ -14,6 +15,15 @@ using Numbers = std::vector<double>;
 
 class TowerTest : public KernelTest {
 protected:
+  // Targets have the bodies of all towers, or of none.
+  void SetUp() override {
+    KernelTest::SetUp();
+    for (const Family &family : towerFamilies())
+      if (!IsSkipped() && !KernelRunner::has(family.name, GetParam()))
+        GTEST_SKIP() << "no body of family " << family.name << " for "
+                     << GetParam();
+  }
+
   // Operands of one call. `rows` of the step; buffers have space for more.
   struct Call {
     KernelSpec spec;

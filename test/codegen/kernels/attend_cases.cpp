@@ -467,7 +467,8 @@ std::vector<Case> attendCases() {
         {text("attend%s %s/%s heads %d group %d hd %d window %d rows %d",
               s.blocks.empty() ? "" : "_blocks", s.cache.c_str(), s.act.c_str(),
               s.heads, s.group, s.hd, s.window, rowsOf(item.tiles)),
-         [=](const Lookup &find) { return runAttend(find, s, item.tiles); }});
+         [=](const Lookup &find) { return runAttend(find, s, item.tiles); },
+         rowsOf(item.tiles) >= 16 && s.hd >= 256});
   }
   for (const char *f : {"bf16", "f32", "q8"})
     for (int group : {1, 8}) {

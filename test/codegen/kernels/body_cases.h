@@ -19,6 +19,8 @@ struct Case {
   std::string name;
   // "" if all is well, else what is wrong.
   std::function<std::string(const Lookup &)> run;
+  // Takes seconds where every instruction is emulated.
+  bool isLarge = false;
 };
 
 std::vector<Case> attendCases();

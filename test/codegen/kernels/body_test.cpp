@@ -1,11 +1,13 @@
 // The plain C++ bodies: all cases through the JIT, those of devices in the
 // emulator, and what inner loops look like on this machine.
+#include "test/codegen/kernels/DeviceRunner.h"
 #include "test/codegen/kernels/body_cases.h"
 #include "test/codegen/kernels/body_data.h"
 #include "test/codegen/kernels/body_jit.h"
 #include "test/codegen/kernels/device_body.h"
 
 #include "codegen/KernelCompiler.h"
+#include "runtime/abi.h"
 
 #include <gtest/gtest.h>
 
@@ -30,6 +32,14 @@ static bool hasBodies(const Case &c, const Target &target) {
   return all;
 }
 
+// Of devices the first runs the large cases: others have the same source.
+static bool runsLarge(const Target &target) {
+  for (const Target &other : targets())
+    if (other.device == Device::Cuda)
+      return target.device == Device::Cpu || other.name == target.name;
+  return true;
+}
+
 // `areShared`: devices share them, since their bodies are the same and emulated
 // runs are slow.
 static void runCases(const std::vector<Case> &cases, bool areShared = false) {
@@ -51,7 +61,7 @@ static void runCases(const std::vector<Case> &cases, bool areShared = false) {
       // A turn is not a family: cases of two families alternate.
       if (areShared && isDevice(target) && (i + i / devices) % devices != turn)
         continue;
-      if (!hasBodies(c, target))
+      if (!hasBodies(c, target) || (c.isLarge && !runsLarge(target)))
         continue;
       ++ran;
       EXPECT_EQ(c.run(body), "") << target.name << ' ' << c.name;
@@ -94,6 +104,51 @@ TEST(BodyKernels, DevicesBehindTheSignature) {
     EXPECT_EQ(takeDeviceProblem(),
               "norm_f32_1em06_k64_many: operand y lies in no Array or Buffer");
   }
+}
+
+// A launch may have more units than the step: those do nothing.
+TEST(BodyKernels, DevicesEndWithTheStep) {
+  constexpr int heads = 2, hd = 32;
+  for (const char *target : {"cuda-sm80", "cuda-sm90"})
+    for (auto [rows, window] : {std::pair<RowClass, int64_t>(RowClass::Few, 0),
+                                {RowClass::Few, 8},
+                                {RowClass::Many, 0}}) {
+      KernelSpec spec{"attend", rows,
+                      Constants()
+                          .set("heads", int64_t(heads))
+                          .set("hd", int64_t(hd))
+                          .set("group", int64_t(1))
+                          .set("window", window)
+                          .set("cache", "f32")
+                          .set("act", "f32")};
+      auto runner = DeviceRunner::create(spec, *findTarget(target));
+      ASSERT_TRUE(bool(runner)) << runner.error().message;
+      Array<float> q(2 * heads * hd), k(heads * 64 * hd), v(k);
+      Array<gm_tile> tiles = {{0, 1, 0, 0}, {1, 1, 0, 1}};
+      Array<gm_split> pieces = {{0, 0, 1, 0}, {1, 0, 2, 0}};
+      Array<int32_t> table = {0};
+      const size_t row =
+          rows == RowClass::Few ? heads * (hd + 2) : size_t(heads * hd);
+      Array<float> y(2 * row, -1);
+      auto memory = [](auto &array) {
+        return DeviceRunner::Memory{array.data(),
+                                    array.size() * sizeof(array[0]), 0};
+      };
+      EXPECT_EQ((*runner)->run({memory(q), memory(tiles), memory(pieces),
+                                memory(k), memory(v), memory(table), memory(y)},
+                               {0, 1, 2, 3, 4, 5, 6},
+                               {{"begin", 0},
+                                {"end", 2 * heads},
+                                {"rows", 2},
+                                {"max_splits", 1},
+                                {"page_stride", 1},
+                                {"tiles", 1},
+                                {"splits_local", window ? 1 : 2},
+                                {"splits_global", window ? 2 : 1}}),
+                "");
+      for (size_t i = 0; i < 2 * row; ++i)
+        EXPECT_EQ(y[i] == -1, i >= row) << kernelSymbol(spec) << ' ' << i;
+    }
 }
 
 TEST(BodyKernels, Arm) {

@@ -282,7 +282,7 @@ protected:
     Mixture mixture(GetParam(), format, k, f, random);
     for (int64_t n : rows)
       for (Routing routing : routings) {
-        if (arm() && (n == 8 || (routing == Routing::Same) != (n == 1)))
+        if ((arm() || cuda()) && (n == 8 || (routing == Routing::Same) != (n == 1)))
           continue; // an emulated run takes long
         ASSERT_NO_FATAL_FAILURE(mixture.check(n, routing));
       }
@@ -303,14 +303,15 @@ TEST_P(Experts, Bf16) {
 // 448 outputs of `down`: more than one step of units.
 TEST_P(Experts, Quantized) {
   for (const char *format : {"q8_0", "q4_0", "q4_bf"})
-    check(format, arm() ? 96 : 448, 64, {1, 8, 21});
+    check(format, arm() || cuda() ? 96 : 448, 64, {1, 8, 21});
 }
 
 TEST_P(Experts, ManyRows) {
   if (arm())
     GTEST_SKIP() << "the same code as with 21 rows, slowly";
-  check("q4_bf", 64, 96, {512});
-  check("bf16", 64, 32, {512});
+  const int64_t rows = cuda() ? 128 : 512;
+  check("q4_bf", 64, 96, {rows});
+  check("bf16", 64, 32, {rows});
 }
 
 } // namespace

@@ -64,17 +64,20 @@ struct Head {
     return spec;
   }
 
-  Bytes logits(const char *format, double cap, const Activations &x) const {
+  Bytes logits(const char *format, double cap, const Activations &x,
+               RowClass rows = RowClass::Few,
+               const std::string &on = target) const {
     Bytes xs = x.bytes, w = format == splitFormat ? split : whole, l = low;
-    Bytes y = makeNan(8 * rowBytes("f32", vocab));
+    Bytes y = makeNan(roundUp(x.rows, 8) * rowBytes("f32", vocab));
     std::map<std::string, Bytes *> buffers = {{"x", &xs}, {"w", &w}, {"y", &y}};
     if (format == splitFormat)
       buffers["low"] = &l;
-    runner(spec("logits", format, cap))
-        .run(buffers, {{"rows", int32_t(x.rows)},
-                       {"stride", int32_t(rowStride("f32", vocab))},
-                       {"begin", 0},
-                       {"end", int32_t(roundUp(vocab, 16) / 16)}});
+    KernelSpec body = spec("logits", format, cap);
+    body.rows = rows;
+    runner(body, on).run(buffers, {{"rows", int32_t(x.rows)},
+                                   {"stride", int32_t(rowStride("f32", vocab))},
+                                   {"begin", 0},
+                                   {"end", int32_t(roundUp(vocab, 16) / 16)}});
     return y;
   }
 };
@@ -255,6 +258,28 @@ TEST(Embed, HasTheSameBits) {
   }
   if (!ran)
     GTEST_SKIP() << "this machine runs no target that scans its head";
+}
+
+// Both row classes of CUDA targets give the two matrices the bits of the one.
+TEST(DeviceLogits, SplitHeadHasTheSameBits) {
+  std::mt19937 random{7};
+  Head head(80, 160, random, [&](int64_t, int64_t) { return anyCode(random); });
+  for (const std::string &on : targetNames()) {
+    if (findTarget(on)->device != Device::Cuda)
+      continue;
+    for (int rows : {1, 3, 8}) {
+      Activations x(rows, 160, random);
+      const Bytes few = head.logits(splitFormat, 30, x, RowClass::Few, on),
+                  many = head.logits(splitFormat, 30, x, RowClass::Many, on),
+                  whole = head.logits("q8_0", 30, x, RowClass::Few, on);
+      for (const Bytes *other : {&many, &whole})
+        for (int64_t r = 0; r < rows; ++r)
+          EXPECT_FALSE(memcmp(&few[size_t(r * rowBytes("f32", 80))],
+                              &(*other)[size_t(r * rowBytes("f32", 80))],
+                              80 * 4))
+              << on << ' ' << rows << " rows, row " << r;
+    }
+  }
 }
 
 // The stored bound is not below the norm of what the scan leaves out, and not
