@@ -30,7 +30,8 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
   // Members of a stack that one row touches.
   int64_t members = family.stack ? spec.constants.integer("top") : 1;
   if (ArrayAttr list = call.getWeightsAttr())
-    for (auto [i, symbol] : llvm::enumerate(list)) {
+    for (auto [i, symbol, operand] :
+         llvm::enumerate(list, kernelWeights(spec))) {
       kernel::WeightOp weight = symbols.weight(symbol);
       int64_t bytes = weight.getBytes(), rows = weight.getRows(),
               stack = weight.getStack();
@@ -38,16 +39,20 @@ int32_t CallTable::add(kernel::CallOp call, const KernelSpec &spec) {
         on = weight.getSymName().str();
       bool isMultiplied = family.matrix == MatrixUse::Product ||
                           family.matrix == MatrixUse::Scan;
-      // Codes of one product lie in all of its matrices.
-      if (isMultiplied && i == 0)
-        facts.ops = rows * weight.getCols() * members;
+      const bool isStack =
+          family.stack && !operand.isPlain && !operand.isVector;
+      // Codes of one product lie in all of its matrices; a matrix with outputs
+      // of its own is another product.
+      if (isMultiplied && (i == 0 || operand.isPlain))
+        facts.ops += rows * weight.getCols() * (isStack ? members : 1);
       if (family.matrix == MatrixUse::Scan && i > 0)
         continue;
       facts.bytes += bytes;
       if (family.matrix == MatrixUse::Lookup)
         facts.row_bytes = saturated(facts.row_bytes + bytes / rows);
-      else if (family.stack)
-        facts.row_bytes = saturated(bytes / stack * members);
+      else if (family.stack) // the others are read by every row
+        facts.row_bytes = saturated(
+            facts.row_bytes + (isStack ? bytes / stack * members : bytes));
     }
   if (kernel::CacheOp cache = symbols.cache(call)) {
     if (!family.writesCache)

@@ -89,8 +89,9 @@ LogicalResult CpuRecipe::lower(gemma::AttentionBlockOp op) {
       project(op.getH(), op.getNormAttr(), eps, op.getQAttr(), "q");
   if (failed(q))
     return failure();
-  addNorm(op.getH(), attentionProduct(op, *cache, *q, o), op.getPostAttr(),
-          std::nullopt, eps, op.getResult());
+  Value y = attentionProduct(op, *cache, *q, o);
+  endBlock({at(op.getH()), y, op.getPostAttr(), std::nullopt, eps},
+           op.getResult());
   return success();
 }
 

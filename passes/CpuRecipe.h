@@ -29,6 +29,12 @@ inline Constants productOf(const WeightRef &w) {
   return Constants{{"k", w.cols}, {"format", w.format}, {"act", w.act}};
 }
 
+// The weights of a mixture of experts and the dense product beside it.
+struct Mixture {
+  WeightRef pre, routerScale, preExperts, perExpert, gateUp, down, router, up,
+      expertsDown;
+};
+
 class CpuRecipe {
 public:
   CpuRecipe(RecipeContext &c, Operation *op)
@@ -85,10 +91,22 @@ protected:
   WeightRef gateAndUp(FlatSymbolRefAttr gate, FlatSymbolRefAttr down,
                       StringRef name);
   Value geglu(Value x, const WeightRef &w);
-  // The residual after a block. `h`: a value of gemma.
-  virtual void addNorm(Value h, Value y, FlatSymbolRefAttr post,
-                       std::optional<StringRef> scale, double eps,
-                       Value result);
+  // What the experts of a mixture read: the router's logits, the gated dense
+  // product and the normed rows.
+  struct Routed {
+    Value logits, gated, rows;
+  };
+  virtual Routed routed(gemma::MoeBlockOp op, const Mixture &m);
+  // The dense product and the sum of the experts.
+  struct Mixed {
+    Value dense, experts;
+  };
+  virtual Mixed mixed(gemma::MoeBlockOp op, const Mixture &m);
+  // The constants of a product of a mixture with `w`.
+  Constants ofExperts(gemma::MoeBlockOp op, const Mixture &m,
+                      const WeightRef &w);
+  // The residual `result` after a block, a value of gemma.
+  virtual void endBlock(const PendingAdd &add, Value result);
   Value makeAdd(const PendingAdd &add);
   FailureOr<Projection> project(Value h, FlatSymbolRefAttr norm, double eps,
                                 ArrayRef<FlatSymbolRefAttr> own,

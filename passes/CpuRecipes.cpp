@@ -157,15 +157,20 @@ Value CpuRecipe::makeAdd(const PendingAdd &add) {
                              {"scaled", int64_t(add.scale.has_value())}},
                .inputs = {add.h, add.y},
                .weights = {c.symbols.vector(add.post)}};
+  if (add.experts) {
+    what.family = "add_norm3";
+    what.inputs.push_back(add.experts);
+    what.weights.insert(
+        what.weights.begin(),
+        {c.symbols.vector(add.postDense), c.symbols.vector(add.postExperts)});
+  }
   if (add.scale)
     what.weights.push_back(c.symbols.vector(symbol(*add.scale)));
   return call(what)[0];
 }
 
-void CpuRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
-                        std::optional<StringRef> scale, double eps,
-                        Value result) {
-  c.values.map(result, makeAdd({at(h), y, post, scale, eps}));
+void CpuRecipe::endBlock(const PendingAdd &add, Value result) {
+  c.values.map(result, makeAdd(add));
 }
 
 Value CpuRecipe::copyOut(Location where, Value value) {
@@ -288,8 +293,10 @@ LogicalResult CpuRecipe::lower(gemma::PleBlockOp op) {
     ple = slice.getX();
   }
   Value g = pleProduct(op.getH(), gate, ple, column);
-  addNorm(op.getH(), linear(g, proj, "ple_out"), op.getPostAttr(),
-          op.getScale(), op.getEps().convertToDouble(), op.getResult());
+  Value y = linear(g, proj, "ple_out");
+  endBlock({at(op.getH()), y, op.getPostAttr(), op.getScale(),
+            op.getEps().convertToDouble()},
+           op.getResult());
   return success();
 }
 

@@ -22,9 +22,9 @@ protected:
                     const WeightRef &gateUp) override;
   Value pleProduct(Value h, const WeightRef &gate, Value ple,
                    int64_t column) override;
-  void addNorm(Value h, Value y, FlatSymbolRefAttr post,
-               std::optional<StringRef> scale, double eps,
-               Value result) override;
+  void endBlock(const PendingAdd &add, Value result) override;
+  Routed routed(gemma::MoeBlockOp op, const Mixture &m) override;
+  Mixed mixed(gemma::MoeBlockOp op, const Mixture &m) override;
   void append(gemma::KvBlockOp op, kernel::CacheOp cache,
               const Projection &kv) override;
   Value attentionProduct(gemma::AttentionBlockOp op, kernel::CacheOp cache,
@@ -36,16 +36,20 @@ private:
   bool fits(const WeightRef &w) {
     return c.few() && fitsPrologue(w.act, w.cols);
   }
-  // A product behind the addition that `h` waits for; nothing if it waits for
-  // none.
-  std::optional<PendingAdd> take(Value h);
-  Value behindAdd(Value h, const PendingAdd &add, Call what,
-                  std::optional<WeightRef> norm);
+  // The addition that `h` waits for, to be made by a product with `w`; nothing
+  // if it waits for none, or for one that such a product cannot make: its norm
+  // has `eps` too, and the family is one for the end of a mixture (`of3`).
+  std::optional<PendingAdd> take(Value h, const WeightRef &w, double eps,
+                                 bool of3 = false);
+  ValueRange behindAdd(Value h, const PendingAdd &add, Call what,
+                       ArrayRef<WeightRef> norms);
 };
 
-std::optional<PendingAdd> CudaRecipe::take(Value h) {
+std::optional<PendingAdd> CudaRecipe::take(Value h, const WeightRef &w,
+                                           double eps, bool of3) {
   auto found = c.pendingAdds.find(h);
-  if (found == c.pendingAdds.end())
+  if (found == c.pendingAdds.end() || !fits(w) || found->second.eps != eps ||
+      (found->second.experts && !of3))
     return std::nullopt;
   const PendingAdd add = found->second;
   c.pendingAdds.erase(found);
@@ -53,20 +57,25 @@ std::optional<PendingAdd> CudaRecipe::take(Value h) {
 }
 
 // `what` without the operands of the addition; its other inputs come behind
-// them.
-Value CudaRecipe::behindAdd(Value h, const PendingAdd &add, Call what,
-                            std::optional<WeightRef> norm) {
+// them. The new residual is the last result.
+ValueRange CudaRecipe::behindAdd(Value h, const PendingAdd &add, Call what,
+                                 ArrayRef<WeightRef> norms) {
   what.constants.set("eps", add.eps)
       .set("scaled", int64_t(add.scale.has_value()));
-  what.inputs.insert(what.inputs.begin(), {add.h, add.y});
+  SmallVector<Value> inputs = {add.h, add.y};
+  if (add.experts) {
+    inputs.push_back(add.experts);
+    what.weights.push_back(c.symbols.vector(add.postDense));
+    what.weights.push_back(c.symbols.vector(add.postExperts));
+  }
+  what.inputs.insert(what.inputs.begin(), inputs.begin(), inputs.end());
   what.weights.push_back(c.symbols.vector(add.post));
-  if (norm)
-    what.weights.push_back(*norm);
+  llvm::append_range(what.weights, norms);
   if (add.scale)
     what.weights.push_back(c.symbols.vector(symbol(*add.scale)));
   ValueRange made = call(what);
-  c.values.map(h, made[1]);
-  return made[0];
+  c.values.map(h, made.back());
+  return made;
 }
 
 Value CudaRecipe::normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
@@ -82,9 +91,9 @@ Value CudaRecipe::normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
                .constants = productOf(w),
                .weights = {w}};
   Value made;
-  if (std::optional<PendingAdd> add = take(h)) {
-    what.family = "add_norm_linear";
-    made = behindAdd(h, *add, what, normW);
+  if (std::optional<PendingAdd> add = take(h, w, eps, /*of3=*/true)) {
+    what.family = add->experts ? "add_norm3_linear" : "add_norm_linear";
+    made = behindAdd(h, *add, what, normW)[0];
   } else {
     what.constants.set("eps", eps);
     what.inputs = {at(h)};
@@ -96,7 +105,7 @@ Value CudaRecipe::normedLinear(Value h, FlatSymbolRefAttr norm, double eps,
 
 Value CudaRecipe::normedGeglu(Value h, FlatSymbolRefAttr pre, double eps,
                               const WeightRef &gateUp) {
-  std::optional<PendingAdd> add = fits(gateUp) ? take(h) : std::nullopt;
+  std::optional<PendingAdd> add = take(h, gateUp, eps);
   if (!add)
     return CpuRecipe::normedGeglu(h, pre, eps, gateUp);
   return behindAdd(h, *add,
@@ -104,12 +113,16 @@ Value CudaRecipe::normedGeglu(Value h, FlatSymbolRefAttr pre, double eps,
                     .name = "mlp_act",
                     .constants = productOf(gateUp),
                     .weights = {gateUp}},
-                   c.symbols.vector(pre));
+                   c.symbols.vector(pre))[0];
 }
 
 Value CudaRecipe::pleProduct(Value h, const WeightRef &gate, Value ple,
                              int64_t column) {
-  std::optional<PendingAdd> add = fits(gate) ? take(h) : std::nullopt;
+  // No norm follows the addition: any eps.
+  auto found = c.pendingAdds.find(h);
+  std::optional<PendingAdd> add;
+  if (found != c.pendingAdds.end())
+    add = take(h, gate, found->second.eps);
   if (!add)
     return CpuRecipe::pleProduct(h, gate, ple, column);
   return behindAdd(h, *add,
@@ -119,19 +132,56 @@ Value CudaRecipe::pleProduct(Value h, const WeightRef &gate, Value ple,
                     .inputs = {at(ple)},
                     .weights = {gate},
                     .chosen = {column}},
-                   std::nullopt);
+                   {})[0];
 }
 
-void CudaRecipe::addNorm(Value h, Value y, FlatSymbolRefAttr post,
-                         std::optional<StringRef> scale, double eps,
-                         Value result) {
+void CudaRecipe::endBlock(const PendingAdd &add, Value result) {
   if (!c.few())
-    return CpuRecipe::addNorm(h, y, post, scale, eps, result);
-  c.pendingAdds[result] = {at(h), y, post, scale, eps};
+    return CpuRecipe::endBlock(add, result);
+  c.pendingAdds[result] = add;
   // Their places in the file are those that they have on CPUs.
-  c.symbols.vector(post);
-  if (scale)
-    c.symbols.vector(symbol(*scale));
+  c.symbols.vector(add.post);
+  if (add.scale)
+    c.symbols.vector(symbol(*add.scale));
+}
+
+CudaRecipe::Routed CudaRecipe::routed(gemma::MoeBlockOp op, const Mixture &m) {
+  std::optional<PendingAdd> add =
+      take(op.getH(), m.gateUp, op.getEps().convertToDouble());
+  if (!add)
+    return CpuRecipe::routed(op, m);
+  ValueRange made = behindAdd(
+      op.getH(), *add,
+      {.family = "add_norms3_geglu",
+       .name = "mlp_act",
+       .constants = productOf(m.gateUp)
+                        .set("factor", op.getFactor().convertToDouble())
+                        .set("experts", m.router.rows),
+       .weights = {m.gateUp, m.router}},
+      {m.pre, m.routerScale, m.preExperts});
+  return {made[1], made[0], made[2]};
+}
+
+// Few pairs need no order, as every block has one of them or all of a row.
+CudaRecipe::Mixed CudaRecipe::mixed(gemma::MoeBlockOp op, const Mixture &m) {
+  if (!c.few())
+    return CpuRecipe::mixed(op, m);
+  const Routed from = routed(op, m);
+  ValueRange up =
+      call({.family = "top_experts_up",
+            .name = "experts_act",
+            .constants = ofExperts(op, m, m.up).set("f", m.up.rows / 2),
+            .inputs = {from.rows, from.logits},
+            .weights = {m.up, m.perExpert}});
+  ValueRange down = call({.family = "experts_down_linear",
+                          .name = "experts_out",
+                          .constants = ofExperts(op, m, m.expertsDown)
+                                           .set("n", m.expertsDown.rows)
+                                           .set("dense_k", m.down.cols)
+                                           .set("dense_format", m.down.format),
+                          .inputs = {up[0], up[2], up[1], from.gated},
+                          .weights = {m.expertsDown, m.down}});
+  return {down[1], down[0]};
 }
 
 // Left to the attention behind it, where that reads the same product: it may

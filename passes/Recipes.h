@@ -13,13 +13,16 @@ namespace gemmac {
 
 struct Recipe;
 
-// add_norm(h, y) that has not been made yet: of devices, whose next product
+// The end of a block, add_norm(h, y) or, with `experts`, add_norm3(h, y,
+// experts), that may not have been made yet: of devices, whose next product
 // makes it.
 struct PendingAdd {
   mlir::Value h, y;
   mlir::FlatSymbolRefAttr post;
   std::optional<llvm::StringRef> scale;
   double eps;
+  mlir::Value experts = {};
+  mlir::FlatSymbolRefAttr postDense = {}, postExperts = {}; // with `experts`
 };
 
 // A product with a normed residual, and where in it the columns of each matrix

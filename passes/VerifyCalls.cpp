@@ -176,16 +176,19 @@ void CallChecker::checkTables() {
 void CallChecker::checkMatrix() {
   if (shape.family.matrix == MatrixUse::None)
     return;
-  int64_t stack = shape.family.stack ? spec.constants.integer("experts") : 1;
-  int64_t rows = shape.family.matrix == MatrixUse::Product ? matrixRowsOf(shape)
-                                                           : shape.weights[0];
   for (auto [operand, weight] : llvm::zip(kernelWeights(spec), weights)) {
     if (operand.isVector)
       continue;
     StringRef name = weight.getSymName();
-    require(shape.family.interleaved == (weight.getInterleave() != 0),
+    const bool isInterleaved = shape.family.interleaved && !operand.isPlain,
+               isStack = shape.family.stack && !operand.isPlain;
+    int64_t stack = isStack ? spec.constants.integer("experts") : 1;
+    int64_t rows = shape.family.matrix == MatrixUse::Product
+                       ? matrixRowsOf(shape, operand)
+                       : shape.weights[0];
+    require(isInterleaved == (weight.getInterleave() != 0),
             "expects a weight {0} interleaved rows, got @{1}",
-            shape.family.interleaved ? "with" : "without", name);
+            isInterleaved ? "with" : "without", name);
     require(weight.getRows() == rows && weight.getStack() == stack,
             "expects a weight of {0} rows, {1} times, got @{2} with {3} rows, "
             "{4} times",

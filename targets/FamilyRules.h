@@ -19,6 +19,7 @@ namespace constants {
 inline const KernelConstant
     k = {"k", KernelConstant::Integer, "k", "96"},
     n = {"n", KernelConstant::Integer, "n", "96"},
+    experts = {"experts", KernelConstant::Integer, "e", "16"},
     heads = {"heads", KernelConstant::Integer, "h", "4"},
     hd = {"hd", KernelConstant::Integer, "d", "32"},
     window = {"window", KernelConstant::Integer, "w", "64", 0, INT32_MAX},
@@ -52,6 +53,7 @@ int64_t fixed(S) {
 }
 inline int64_t k(S s) { return s["k"]; }
 inline int64_t hd(S s) { return s["hd"]; }
+inline int64_t experts(S s) { return s["experts"]; }
 inline int64_t allHeads(S s) { return s["heads"] * s["hd"]; }
 inline int64_t pairs(S s) { return s["pairs"]; }
 // Heads of keys and values.
@@ -59,6 +61,9 @@ inline int64_t keyHeads(S s) { return s["heads"] / s["group"] * s["hd"]; }
 inline int64_t partialColumns(S s) { return s["heads"] * (s["hd"] + 2); }
 // Columns that a unit of a product computes.
 inline int64_t blockOutputs(S) { return groupRows; }
+inline bool isScaled(const Constants &constants) {
+  return constants.integer("scaled");
+}
 
 } // namespace rules
 

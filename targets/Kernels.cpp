@@ -125,8 +125,6 @@ std::string kernelSymbol(const KernelSpec &spec) {
 namespace constants {
 static const KernelConstant f = {"f", KernelConstant::Integer, "f", "64"},
                             p = {"p", KernelConstant::Integer, "p", "32"},
-                            experts = {"experts", KernelConstant::Integer, "e",
-                                       "16"},
                             top = {"top", KernelConstant::Integer, "t", "4"},
                             group = {"group", KernelConstant::Integer, "g",
                                      "2"},
@@ -166,7 +164,6 @@ namespace {
 using namespace rules;
 
 int64_t p(S s) { return s["p"]; }
-int64_t experts(S s) { return s["experts"]; }
 int64_t top(S s) { return s["top"]; }
 int64_t matrixOutputs(S s) {
   return s.weights[0] / (s.family.interleaved ? 2 : 1);
@@ -187,9 +184,6 @@ int64_t pleOutputs(S s) {
 
 bool isSplit(const Constants &constants) {
   return *formatOf(constants.text("format")).low;
-}
-bool isScaled(const Constants &constants) {
-  return constants.integer("scaled");
 }
 
 } // namespace
@@ -580,10 +574,15 @@ static std::string checkFormats(const KernelSpec &spec) {
         isWideProduct(formatOf(format), formatOf(act))))
     return "expects act q8 with quantised formats only, got " + format +
            " and " + act;
+  // Of a second matrix that the same rows' encoding multiplies.
+  std::string other = textOf(spec.constants, "dense_format");
+  if (!other.empty() && isQuantized(other) != isQuantized(act))
+    return "expects act q8 with quantised formats only, got " + other +
+           " and " + act;
   int block = 1; // at least that of one of them
   for (const std::string &word : {format, act})
     block = std::max(block, word.empty() ? 1 : formatOf(word).block);
-  for (const char *name : {"k", "p", "hd"})
+  for (const char *name : {"k", "p", "hd", "dense_k"})
     if (spec.constants.has(name) && spec.constants.integer(name) % block)
       return "expects " + std::string(name) + " to be a multiple of " +
              std::to_string(block) + ", got " +
@@ -631,7 +630,8 @@ const Layout &weightLayout(const KernelSpec &spec, const WeightOperand &weight,
                            DotKind dot) {
   if (findFamily(spec.family)->matrix == MatrixUse::None || weight.isVector)
     return rowsLayout("f32");
-  const Format &format = formatOf(spec.constants.text("format"));
+  const Format &format =
+      formatOf(operandEncoding(weight.encoding, spec.constants));
   return matrixLayout(weight.name == "low" ? format.low : format.name, dot);
 }
 
@@ -648,8 +648,14 @@ int64_t unitsOf(const CallShape &call) {
   return perHead && call.family.heads ? call.family.heads(call) : 1;
 }
 
-int64_t matrixRowsOf(const CallShape &call) {
+int64_t matrixRowsOf(const CallShape &call, const WeightOperand &weight) {
+  if (weight.rows)
+    return weight.rows(call);
   return outputsOf(call) * (call.family.interleaved ? 2 : 1);
+}
+
+int64_t matrixRowsOf(const CallShape &call) {
+  return matrixRowsOf(call, call.family.weights.front());
 }
 
 void complete(CallShape &call, const std::vector<int64_t> &chosen) {

@@ -126,6 +126,11 @@ struct WeightOperand {
   Rule columns;
   bool (*present)(const Constants &) = nullptr; // null: always
   bool isVector = false; // beside the matrix of a family that has one
+  // Of matrices: as Operand::encoding.
+  std::string encoding = "format";
+  // Of a matrix with outputs of its own: its rows. Null: those of the family.
+  Rule rows = nullptr;
+  bool isPlain = false; // neither interleaved nor a stack, whatever the family
 };
 
 struct ResultOperand {
@@ -194,7 +199,7 @@ const Family *findFamily(const std::string &name);
 // What is wrong with a body of these constants, as an error says it; empty if
 // it can be made.
 std::string checkSpec(const KernelSpec &spec);
-// Whether f32 rows multiply bf16 weights.
+// Whether f32 rows multiply bf16 weights of the constant `format`.
 bool isWidened(const KernelSpec &spec);
 
 // What an operand's `encoding` means.
@@ -207,10 +212,12 @@ const Layout &weightLayout(const KernelSpec &spec, const WeightOperand &weight,
                            DotKind dot);
 
 // The units that a call must have, the outputs that they divide, and the rows
-// of a matrix that is multiplied (of each member of a stack).
+// of a matrix that is multiplied (of each member of a stack), by default the
+// first one.
 int64_t unitsOf(const CallShape &call);
 int64_t outputsOf(const CallShape &call);
 int64_t matrixRowsOf(const CallShape &call);
+int64_t matrixRowsOf(const CallShape &call, const WeightOperand &weight);
 // Adds results and scalars to a call of which inputs and weights are known;
 // `chosen`: the scalars that no rule gives.
 void complete(CallShape &call, const std::vector<int64_t> &chosen = {});

@@ -28,7 +28,7 @@ GM_ENTRY(gm_few, fewThreadsOf(), sharedBytes(), 1, 0)
  const float *post, const float *scale, uint8_t *z, float *out,
  const gm_numbers *step, int32_t stride, int32_t pleStride, int32_t column,
  int32_t begin, int32_t end) {
-  plesBehind({h, y, post, nullptr, scale, out, gm_eps}, ple, w, z, step->rows,
+  plesBehind({{h, y, post, scale}, nullptr, out, gm_eps}, ple, w, z, step->rows,
              stride, pleStride, column, begin, end);
 }
 
@@ -38,6 +38,6 @@ GM_ENTRY(gm_bare, fewThreadsOf(), sharedBytes(), 1, 0)
  const float *post, uint8_t *z, float *out, const gm_numbers *step,
  int32_t stride, int32_t pleStride, int32_t column, int32_t begin,
  int32_t end) {
-  plesBehind({h, y, post, nullptr, nullptr, out, gm_eps}, ple, w, z, step->rows,
-             stride, pleStride, column, begin, end);
+  plesBehind({{h, y, post, nullptr}, nullptr, out, gm_eps}, ple, w, z,
+             step->rows, stride, pleStride, column, begin, end);
 }

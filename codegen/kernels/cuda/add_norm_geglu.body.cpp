@@ -12,7 +12,7 @@ GM_ENTRY(gm_few, fewThreadsOf(),
 (const float *h, const float *y, const uint8_t *w, const float *post,
  const float *norm, const float *scale, uint8_t *z, float *out,
  const gm_numbers *step, int32_t stride, int32_t begin, int32_t end) {
-  fewBehind<4>(Added{h, y, post, norm, scale, out, gm_eps}, w, step->rows,
+  fewBehind<4>(Added{{h, y, post, scale}, norm, out, gm_eps}, w, step->rows,
                begin, end, storeGated(z, stride));
 }
 
@@ -22,6 +22,6 @@ GM_ENTRY(gm_bare, fewThreadsOf(),
 (const float *h, const float *y, const uint8_t *w, const float *post,
  const float *norm, uint8_t *z, float *out, const gm_numbers *step,
  int32_t stride, int32_t begin, int32_t end) {
-  fewBehind<4>(Added{h, y, post, norm, nullptr, out, gm_eps}, w, step->rows,
+  fewBehind<4>(Added{{h, y, post, nullptr}, norm, out, gm_eps}, w, step->rows,
                begin, end, storeGated(z, stride));
 }

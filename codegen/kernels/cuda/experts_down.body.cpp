@@ -1,46 +1,7 @@
 // Family experts_down. Unit = 16 outputs.
-#include "codegen/kernels/cuda/experts.h"
+#include "codegen/kernels/cuda/mixture.h"
 
-extern "C" const int32_t gm_n;
-
-constexpr int32_t Together = 4, Warps = 8, WarpPairs = 8;
-
-GM_INLINE int64_t sliceBytes() {
-  return rowBytes(gm_act_q8, gm_act_bf16, gm_k);
-}
-GM_INLINE float weightOfPair(const float *weights, int32_t pair) {
-  return weights[pair / gm_top * paddedColumns(gm_top) + pair % gm_top];
-}
-// Adds a pair's product to what its row's earlier pairs gave.
-GM_INLINE float addPair(float sum, float weight, float product) {
-  return fma(weight, product, sum);
-}
-
-// A row's unit a block, G experts at a time.
-template <class P>
-GM_INLINE void multiplyRow(const uint8_t *x, const int32_t *ids,
-                           const float *weights, const uint8_t *w, float *y,
-                           int32_t row, int32_t unit) {
-  constexpr int32_t G = Together;
-  float sum = 0;
-  for (int32_t first = 0; first < gm_top; first += G) {
-    const int32_t pair = row * gm_top + first,
-                  pairs = smaller(gm_top - first, G);
-    Group groups[G];
-    GM_UNROLL for (int32_t j = 0; j < G; ++j) groups[j] =
-        expertGroup<P>(w, ids[pair + smaller(j, pairs - 1)], gm_n, unit);
-    const Sums sums = sumFew<P, 1, G, G, true>(
-        groups,
-        [&](int32_t r) GM_LAMBDA { return x + (pair + r) * sliceBytes(); },
-        pairs);
-    if (threadOf() < groupRows)
-      for (int32_t j = 0; j < pairs; ++j)
-        sum = addPair(sum, weightOfPair(weights, pair + j),
-                      sums.of(0, j * groupRows + threadOf()));
-  }
-  if (threadOf() < groupRows)
-    y[threadOf()] = sum;
-}
+constexpr int32_t Warps = 8, WarpPairs = 8;
 
 GM_RESIDENT(gm_few, fewBlocksOf())
 GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
@@ -49,12 +10,8 @@ GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
  int32_t stride, int32_t begin, int32_t end) {
   waitForLaunches();
   const int32_t unit = begin + blockX(), row = blockY();
-  if (unit >= end || row >= step->rows)
-    return;
-  y += int64_t(row) * stride + unit * groupRows;
-  withTileProduct([&](auto p) GM_LAMBDA {
-    multiplyRow<decltype(p)>(x, ids, weights, w, y, row, unit);
-  });
+  if (unit < end && row < step->rows)
+    mixRow(x, ids, weights, w, y, stride, row, unit);
 }
 
 // A unit of all pairs a block, expert by expert; a warp has 8 pairs of one at a

@@ -1,21 +1,7 @@
 // Family experts_up. Unit = 32 outputs: two groups of gate, two of up.
-#include "codegen/kernels/cuda/experts.h"
+#include "codegen/kernels/cuda/gates.h"
 
-extern "C" const int32_t gm_f;
-
-constexpr int32_t Groups = 4, Warps = 4, WarpPairs = 8;
-
-template <class P>
-GM_INLINE void unitGroups(Group (&groups)[Groups], const uint8_t *w,
-                          int32_t expert, int32_t unit) {
-  const int32_t outputs = 2 * int32_t(paddedColumns(gm_f));
-  GM_UNROLL for (int32_t j = 0; j < Groups; ++j) groups[j] =
-      expertGroup<P>(w, expert, outputs, unit * Groups + j);
-}
-
-GM_INLINE void storePair(uint8_t *y, int32_t pair, int32_t unit, float value) {
-  storeUnit(y, pair, gm_f, unit, value);
-}
+constexpr int32_t Warps = 4, WarpPairs = 8;
 
 // A pair's unit a block.
 GM_RESIDENT(gm_few, fewBlocksOf())
@@ -24,19 +10,8 @@ GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<1, Groups>()), 1, -gm_top)
  uint8_t *y, const gm_numbers *step, int32_t begin, int32_t end) {
   waitForLaunches();
   const int32_t unit = begin + blockX(), pair = blockY();
-  if (unit >= end || pair >= step->rows * gm_top)
-    return;
-  x += pair / gm_top * rowBytes(gm_act_q8, gm_act_bf16, gm_k);
-  withTileProduct([&](auto p) GM_LAMBDA {
-    using P = decltype(p);
-    Group groups[Groups];
-    unitGroups<P>(groups, w, ids[pair], unit);
-    const Sums sums = sumFew<P, 1, 1, Groups, false>(
-        groups, [&](int32_t) GM_LAMBDA { return x; }, 1);
-    if (warpOf() == 0)
-      storePair(y, pair, unit,
-                gelu(sums.of(0, laneOf())) * sums.of(0, laneOf() + 32));
-  });
+  if (unit < end && pair < step->rows * gm_top)
+    multiplyPair(x, w, y, ids[pair], pair, unit);
 }
 
 // Up to 8 pairs of `order` from `first` on that have one expert.

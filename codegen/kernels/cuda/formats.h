@@ -8,7 +8,8 @@
 // acc[2 * output + row]. Packed matrices (targets/Layouts.h) are fragments of
 // mma.sync for it, whose row g is output 2 g and whose row g + 8 is 2 g + 1.
 //
-// A format P has
+// A format P, of a matrix W, has
+//   k                 inner size of the matrix
 //   StepK, StepBytes, LowBytes  k and bytes of a group in a step; LowBytes: in
 //                               the second matrix
 //   MostRanges        k is cut into so many ranges, fewer if it is short
@@ -28,6 +29,18 @@ extern "C" {
 extern const int32_t gm_k, gm_format_f32, gm_format_bf16, gm_format_q8_0,
     gm_format_q8_0_split, gm_format_q4_0, gm_act_f32, gm_act_bf16, gm_act_q8;
 }
+
+// The matrix that a product multiplies: its inner size and its format, here
+// those of the constants k and format. A family with a second product has
+// another such struct for it.
+struct Matrix {
+  GM_INLINE int32_t k() { return gm_k; }
+  GM_INLINE int32_t isF32() { return gm_format_f32; }
+  GM_INLINE int32_t isBf16() { return gm_format_bf16; }
+  GM_INLINE int32_t isQ8() { return gm_format_q8_0; }
+  GM_INLINE int32_t isSplit() { return gm_format_q8_0_split; }
+  GM_INLINE int32_t isQ4() { return gm_format_q4_0; }
+};
 
 // A group of 16 outputs: where it begins, and (format q8_0_split) where its
 // part of the second matrix does.
@@ -54,8 +67,10 @@ enum class Codes { q8_0, q8_0_split, q4_0, q4_bf };
 // 32 k: the exact int32 sum, times the weight's scale, then one fma with the
 // row's scale, as on CPUs. 4-bit codes count 16 times (ActivationBlock), which
 // the row's scale takes back.
-template <Codes F>
+template <Codes F, class W = Matrix>
 struct CodeWeights {
+  GM_INLINE int32_t k() { return W::k(); }
+
   static constexpr bool Nibbles = F == Codes::q4_0 || F == Codes::q4_bf,
                         Split = F == Codes::q8_0_split;
   static constexpr int32_t StepK = blockValues,
@@ -67,7 +82,7 @@ struct CodeWeights {
                            MostRanges = 8, MostHeld = Nibbles ? 8 : 6;
 
   GM_INLINE int64_t weightBytes() {
-    return int64_t(gm_k / blockValues) * StepBytes;
+    return int64_t(W::k() / blockValues) * StepBytes;
   }
 
   struct Held {
@@ -125,9 +140,9 @@ GM_INLINE float rowScale(float scale) {
   return Nibbles ? scale * (1.0f / 16) : scale;
 }
 
-template <Codes F>
-struct CodeProduct : CodeWeights<F> {
-  using Base = CodeWeights<F>;
+template <Codes F, class W = Matrix>
+struct CodeProduct : CodeWeights<F, W> {
+  using Base = CodeWeights<F, W>;
   using typename Base::Held;
 
   struct Input {
@@ -137,7 +152,7 @@ struct CodeProduct : CodeWeights<F> {
   };
 
   GM_INLINE int64_t rowBytes() {
-    return int64_t(gm_k / blockValues) * int32_t(sizeof(ActivationBlock));
+    return int64_t(W::k() / blockValues) * int32_t(sizeof(ActivationBlock));
   }
 
   // Rows in shared memory: per step the codes of all of them, in the order of
@@ -230,7 +245,7 @@ struct WideProduct : CodeWeights<Codes::q8_0> {
     int32_t highStart[2], lowStart[2];
   };
 
-  GM_INLINE int64_t rowBytes() { return int64_t(gm_k) * 4; }
+  GM_INLINE int64_t rowBytes() { return int64_t(k()) * 4; }
 
   // Per step the high codes of all rows, the low ones, and of each scale and
   // both starts.
@@ -303,15 +318,18 @@ struct WideProduct : CodeWeights<Codes::q8_0> {
 //===-- bf16 with bf16 ----------------------------------------------------===//
 
 // 16 k a step, on tensor cores, whose sums are theirs.
+template <class W = Matrix>
 struct PairProduct {
+  GM_INLINE int32_t k() { return W::k(); }
+
   static constexpr int32_t StepK = 16, StepBytes = StepK * groupRows * 2,
                            LowBytes = 0, TailBytes = 0, MostRanges = 8,
                            MostHeld = 8;
 
   GM_INLINE int64_t weightBytes() {
-    return int64_t((gm_k + 1) / 2) * (groupRows * 4);
+    return int64_t((W::k() + 1) / 2) * (groupRows * 4);
   }
-  GM_INLINE int64_t rowBytes() { return int64_t(gm_k) * 2; }
+  GM_INLINE int64_t rowBytes() { return int64_t(W::k()) * 2; }
 
   struct Held {
     uint64_t first, second; // pairs t and 4 + t of outputs 2 g and 2 g + 1
@@ -325,12 +343,12 @@ struct PairProduct {
     const int32_t t = inGroup();
     const uint8_t *w = group.w + int64_t(step) * StepBytes +
                        t * (groupRows * 4) + groupLane() * 8;
-    if (!Once || gm_k % StepK == 0) {
+    if (!Once || W::k() % StepK == 0) {
       held.first = load8<Once>(w);
       held.second = load8<Once>(w + StepBytes / 2);
       return;
     }
-    const int32_t pairs = (gm_k + 1) / 2 - step * (StepK / 2);
+    const int32_t pairs = (W::k() + 1) / 2 - step * (StepK / 2);
     held.first = held.second = 0;
     if (t < pairs)
       held.first = load8<Once>(w);
@@ -347,9 +365,9 @@ struct PairProduct {
     auto pair = [&](const uint8_t *row, int32_t word) GM_LAMBDA {
       // What lies behind k may be anything.
       const auto value = [&] { return ::load<uint32_t>(row + word * 4); };
-      if (gm_k % StepK == 0 || word * 2 + 1 < gm_k)
+      if (W::k() % StepK == 0 || word * 2 + 1 < W::k())
         return value();
-      return word * 2 < gm_k ? value() & 0xffffu : 0u;
+      return word * 2 < W::k() ? value() & 0xffffu : 0u;
     };
     for (int32_t r = 0; r < rows; ++r) {
       const uint8_t *row = rowAt(r);
@@ -389,17 +407,19 @@ struct PairProduct {
 //===-- f32 rows with f32 or (Widened) bf16 -------------------------------===//
 
 // 4 k a step, one fma a product, in order.
-template <bool Widened>
+template <bool Widened, class W = Matrix>
 struct PlainProduct {
+  GM_INLINE int32_t k() { return W::k(); }
+
   static constexpr int32_t StepK = 4, Words = Widened ? 2 : 4,
                            WordBytes = groupRows * 4,
                            StepBytes = Words * WordBytes, LowBytes = 0,
                            TailBytes = 0, MostRanges = 16, MostHeld = 4;
 
   // Words of an output: of one k, or of a pair.
-  GM_INLINE int32_t words() { return Widened ? (gm_k + 1) / 2 : gm_k; }
+  GM_INLINE int32_t words() { return Widened ? (W::k() + 1) / 2 : W::k(); }
   GM_INLINE int64_t weightBytes() { return int64_t(words()) * WordBytes; }
-  GM_INLINE int64_t rowBytes() { return int64_t(gm_k) * 4; }
+  GM_INLINE int64_t rowBytes() { return int64_t(W::k()) * 4; }
 
   struct Held {
     uint64_t word[Words]; // of outputs 2 g and 2 g + 1
@@ -413,7 +433,7 @@ struct PlainProduct {
     const uint8_t *w = group.w + int64_t(step) * StepBytes + groupLane() * 8;
     GM_UNROLL for (int32_t i = 0; i < Words; ++i) {
       held.word[i] = 0;
-      if (!Once || gm_k % StepK == 0 || step * Words + i < words())
+      if (!Once || W::k() % StepK == 0 || step * Words + i < words())
         held.word[i] = load8<Once>(w + i * WordBytes);
     }
   }
@@ -425,13 +445,21 @@ struct PlainProduct {
                        int32_t end) {
     for (int32_t r = 0; r < rows; ++r) {
       const uint8_t *row = rowAt(r);
-      for (int32_t i = laneOf(); i < (end - begin) * StepK; i += WarpLanes) {
-        const int32_t k = begin * StepK + i;
-        float x = 0;
-        if (gm_k % StepK == 0 || k < gm_k)
-          x = ::load<float>(row + k * 4);
-        store(to + (i / StepK * L + r) * StagedBytes + i % StepK * 4, x);
-      }
+      stageRow<L>(to, r, begin, end, [&](int32_t column) GM_LAMBDA {
+        return ::load<float>(row + column * 4);
+      });
+    }
+  }
+  // Row r, whose columns are at(column).
+  template <int32_t L, class At>
+  GM_INLINE void stageRow(uint8_t *to, int32_t r, int32_t begin, int32_t end,
+                          At at) {
+    for (int32_t i = laneOf(); i < (end - begin) * StepK; i += WarpLanes) {
+      const int32_t column = begin * StepK + i;
+      float x = 0;
+      if (W::k() % StepK == 0 || column < W::k())
+        x = at(column);
+      store(to + (i / StepK * L + r) * StagedBytes + i % StepK * 4, x);
     }
   }
 
@@ -475,22 +503,22 @@ struct PlainProduct {
 // Whether rows are rounded inside: no product of tiles.
 GM_INLINE bool isWide() { return gm_format_q8_0 && gm_act_f32; }
 
-template <class Use>
+template <class W = Matrix, class Use>
 GM_INLINE void withTileProduct(Use use) {
-  if (gm_format_f32)
-    use(PlainProduct<false>());
-  else if (gm_format_bf16 && gm_act_f32)
-    use(PlainProduct<true>());
-  else if (gm_format_bf16)
-    use(PairProduct());
-  else if (gm_format_q8_0)
-    use(CodeProduct<Codes::q8_0>());
-  else if (gm_format_q8_0_split)
-    use(CodeProduct<Codes::q8_0_split>());
-  else if (gm_format_q4_0)
-    use(CodeProduct<Codes::q4_0>());
+  if (W::isF32())
+    use(PlainProduct<false, W>());
+  else if (W::isBf16() && gm_act_f32)
+    use(PlainProduct<true, W>());
+  else if (W::isBf16())
+    use(PairProduct<W>());
+  else if (W::isQ8())
+    use(CodeProduct<Codes::q8_0, W>());
+  else if (W::isSplit())
+    use(CodeProduct<Codes::q8_0_split, W>());
+  else if (W::isQ4())
+    use(CodeProduct<Codes::q4_0, W>());
   else
-    use(CodeProduct<Codes::q4_bf>());
+    use(CodeProduct<Codes::q4_bf, W>());
 }
 template <class Use>
 GM_INLINE void withProduct(Use use) {

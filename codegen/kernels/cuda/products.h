@@ -14,7 +14,7 @@
 
 template <class P>
 GM_INLINE int32_t steps() {
-  return (gm_k + P::StepK - 1) / P::StepK;
+  return (P::k() + P::StepK - 1) / P::StepK;
 }
 // None of them is empty.
 template <class P>
@@ -146,6 +146,33 @@ GM_INLINE int32_t fewBytes() {
   return ranges<P>() * warpBytes<P, L, G>() + L * G * groupRows * 4;
 }
 
+// A warp's sums of a range, as [row][output].
+template <int32_t M, int32_t G>
+GM_INLINE void storePart(float *part, const float (&acc)[G][4]) {
+  const int32_t g = groupLane(), t = inGroup();
+  GM_UNROLL for (int32_t j = 0; j < G; ++j)
+      GM_UNROLL for (int32_t i = 0; i < 4; i += M == 1 ? 2 : 1) {
+    if (M > 1 || t == 0)
+      part[(M == 1 ? 0 : 2 * t + i % 2) * (G * groupRows) + j * groupRows +
+           2 * g + i / 2] = acc[j][i];
+  }
+}
+// The sums of all ranges' parts, `stride` bytes apart, by all `threads`.
+template <class P, int32_t M, int32_t Outputs>
+GM_INLINE void addParts(float *sums, const uint8_t *parts, int32_t stride,
+                        int32_t rows, int32_t threads) {
+  syncBlock();
+  const int32_t count = M == 1 ? Outputs : smaller(rows, M) * Outputs;
+  for (int32_t i = threadOf(); i < count; i += threads) {
+    const uint8_t *part = parts + i * 4;
+    float sum = load<float>(part);
+    for (int32_t w = 1; w < ranges<P>(); ++w)
+      sum += load<float>(part + w * stride);
+    sums[i] = sum;
+  }
+  syncBlock();
+}
+
 // Warp w has range w of k. M, L, G and Own as of addRange; with Own the sums
 // are those of row 0 alone.
 template <class P, int32_t M, int32_t L, int32_t G, bool Own, class RowAt,
@@ -160,25 +187,9 @@ GM_INLINE Sums sumFew(const Group (&groups)[G], RowAt rowAt, int32_t rows,
   addRange<P, M, L, G, Own>(acc, groups, rowAt, rows, rangeBegin<P>(warp),
                             rangeSteps<P>(warp), memory + warp * bytes, ready);
   syncWarp();
-  auto *parts = reinterpret_cast<float *>(memory + warp * bytes);
-  const int32_t g = groupLane(), t = inGroup();
-  GM_UNROLL for (int32_t j = 0; j < G; ++j)
-      GM_UNROLL for (int32_t i = 0; i < 4; i += M == 1 ? 2 : 1) {
-    if (M > 1 || t == 0)
-      parts[(M == 1 ? 0 : 2 * t + i % 2) * outputs + j * groupRows + 2 * g +
-            i / 2] = acc[j][i];
-  }
-  syncBlock();
+  storePart<M>(reinterpret_cast<float *>(memory + warp * bytes), acc);
   auto *sums = reinterpret_cast<float *>(memory + ranges<P>() * bytes);
-  const int32_t count = M == 1 ? outputs : smaller(rows, M) * outputs;
-  for (int32_t i = threadOf(); i < count; i += fewThreads<P>()) {
-    const uint8_t *part = memory + i * 4;
-    float sum = load<float>(part);
-    for (int32_t w = 1; w < ranges<P>(); ++w)
-      sum += load<float>(part + w * bytes);
-    sums[i] = sum;
-  }
-  syncBlock();
+  addParts<P, M, outputs>(sums, memory, bytes, rows, fewThreads<P>());
   return {sums, outputs, outputs};
 }
 
@@ -193,6 +204,47 @@ GM_INLINE void multiplyFew(const Group (&groups)[G], const uint8_t *x,
   else
     finish(sumFew<P, GM_FEW_ROWS, GM_FEW_ROWS, G, false>(groups, rowAt, rows,
                                                          ready));
+}
+
+//===-- few rows, any number of warps -------------------------------------===//
+
+// Shared memory of sumRanges: that of the warps, the parts, the sums.
+template <class P, int32_t G>
+GM_INLINE int32_t rangesBytes(int32_t warps) {
+  return warps * warpBytes<P, GM_FEW_ROWS, G>() +
+         (ranges<P>() + 1) * (GM_FEW_ROWS * G * groupRows * 4);
+}
+
+// The second product of a kernel, whose block has the threads that the first
+// one wants: a warp has every range that is its number modulo their number.
+// All threads call it, and nothing else is in shared memory there.
+template <class P, int32_t M, int32_t G, class RowAt>
+GM_INLINE Sums sumRanges(const Group (&groups)[G], RowAt rowAt, int32_t rows) {
+  constexpr int32_t L = GM_FEW_ROWS, outputs = G * groupRows,
+                    partBytes = L * outputs * 4;
+  const int32_t warps = threadsOf() / WarpLanes, bytes = warpBytes<P, L, G>();
+  uint8_t *own = sharedMemory() + warpOf() * bytes,
+          *parts = sharedMemory() + warps * bytes;
+  if (warpOf() >= ranges<P>())
+    waitForLaunches();
+  for (int32_t range = warpOf(); range < ranges<P>(); range += warps) {
+    float acc[G][4];
+    clear(acc);
+    addRange<P, M, L, G, false>(acc, groups, rowAt, rows, rangeBegin<P>(range),
+                                rangeSteps<P>(range), own);
+    storePart<M>(reinterpret_cast<float *>(parts + range * partBytes), acc);
+  }
+  auto *sums = reinterpret_cast<float *>(parts + ranges<P>() * partBytes);
+  addParts<P, M, outputs>(sums, parts, partBytes, rows, threadsOf());
+  return {sums, outputs, outputs};
+}
+template <class P, int32_t G, class RowAt, class Finish>
+GM_INLINE void multiplyRanges(const Group (&groups)[G], RowAt rowAt,
+                              int32_t rows, Finish finish) {
+  if (rows == 1)
+    finish(sumRanges<P, 1, G>(groups, rowAt, 1));
+  else
+    finish(sumRanges<P, GM_FEW_ROWS, G>(groups, rowAt, rows));
 }
 
 //===-- many rows ---------------------------------------------------------===//

@@ -81,37 +81,90 @@ struct Normed {
   }
 };
 
-// h' = add_norm(h, y); x = norm(h'), or h' where `norm` is null. The first
-// block stores h'. `scale` null: 1.
-struct Added {
-  const float *h, *y, *post, *norm, *scale;
-  float *out;
-  float eps;
+// The sums h' that end a block, S: S.Squares areas of SquaresBytes are what
+// S.measure makes of rows, for all threads; then S.at(parts, r, i) is an
+// element of h'. `scale` null: 1.
+//
+// h' = add_norm(h, y).
+struct AddNorm {
+  enum { Squares = 1 };
+  const float *h, *y, *post, *scale;
 
-  GM_INLINE int32_t bytes() { return preparedBytes() + 2 * SquaresBytes; }
-  GM_LAMBDA void rows(uint8_t *memory, int32_t rows) const {
-    auto *parts = reinterpret_cast<float *>(memory + preparedBytes()),
-         *sums = parts + SquaresBytes / int32_t(sizeof(float));
+  GM_LAMBDA void measure(float *parts, int32_t rows, float eps) const {
     const int64_t stride = paddedColumns(gm_k);
     inverseRmsOfRows(parts, rows, eps, [&](int32_t r, int32_t i) GM_LAMBDA {
       return y[r * stride + i];
     });
-    auto added = [&](int32_t r, int32_t i) GM_LAMBDA {
-      const int64_t at = r * stride + i;
-      const float sum = h[at] + y[at] * parts[r * RowWarps] * post[i];
-      return scale ? sum * *scale : sum;
-    };
+  }
+  GM_LAMBDA float at(const float *parts, int32_t r, int32_t i) const {
+    const int64_t at = r * paddedColumns(gm_k) + i;
+    const float sum = h[at] + y[at] * parts[r * RowWarps] * post[i];
+    return scale ? sum * *scale : sum;
+  }
+};
+
+// h' = add_norm3(h, dense, experts).
+struct AddNorm3 {
+  enum { Squares = 3 };
+  const float *h, *dense, *experts, *wDense, *wExperts, *w, *scale;
+
+  GM_INLINE const float *area(const float *parts, int32_t number) {
+    return parts + number * (SquaresBytes / int32_t(sizeof(float)));
+  }
+  GM_LAMBDA float sum(const float *parts, int32_t r, int32_t i) const {
+    const int64_t at = r * paddedColumns(gm_k) + i;
+    return dense[at] * parts[r * RowWarps] * wDense[i] +
+           experts[at] * area(parts, 1)[r * RowWarps] * wExperts[i];
+  }
+  GM_LAMBDA void measure(float *parts, int32_t rows, float eps) const {
+    const int64_t stride = paddedColumns(gm_k);
+    inverseRmsOfRows(parts, rows, eps, [&](int32_t r, int32_t i) GM_LAMBDA {
+      return dense[r * stride + i];
+    });
+    inverseRmsOfRows(const_cast<float *>(area(parts, 1)), rows, eps,
+                     [&](int32_t r, int32_t i)
+                         GM_LAMBDA { return experts[r * stride + i]; });
+    inverseRmsOfRows(const_cast<float *>(area(parts, 2)), rows, eps,
+                     [&](int32_t r, int32_t i)
+                         GM_LAMBDA { return sum(parts, r, i); });
+  }
+  GM_LAMBDA float at(const float *parts, int32_t r, int32_t i) const {
+    const float total = h[r * paddedColumns(gm_k) + i] +
+                        sum(parts, r, i) * area(parts, 2)[r * RowWarps] * w[i];
+    return scale ? total * *scale : total;
+  }
+};
+
+// x = norm(h'), or h' where `norm` is null. The first block stores h'.
+template <class Sum>
+struct Behind {
+  Sum sum;
+  const float *norm;
+  float *out;
+  float eps;
+
+  GM_INLINE int32_t bytes() {
+    return preparedBytes() + (Sum::Squares + 1) * SquaresBytes;
+  }
+  GM_LAMBDA void rows(uint8_t *memory, int32_t rows) const {
+    auto *squares = reinterpret_cast<float *>(memory + preparedBytes()),
+         *parts = squares + SquaresBytes / int32_t(sizeof(float));
+    sum.measure(parts, rows, eps);
     if (norm)
-      inverseRmsOfRows(sums, rows, eps, added);
+      inverseRmsOfRows(squares, rows, eps, [&](int32_t r, int32_t i) GM_LAMBDA {
+        return sum.at(parts, r, i);
+      });
     const bool stores = blockX() == 0;
     storeRows(memory, rows, [&](int32_t r, int32_t i) GM_LAMBDA {
-      const float x = added(r, i);
+      const float x = sum.at(parts, r, i);
       if (stores)
-        out[r * stride + i] = x;
-      return norm ? x * sums[r * RowWarps] * norm[i] : x;
+        out[r * paddedColumns(gm_k) + i] = x;
+      return norm ? x * squares[r * RowWarps] * norm[i] : x;
     });
   }
 };
+using Added = Behind<AddNorm>;
+using Added3 = Behind<AddNorm3>;
 
 // The whole of an entry: units of U groups, one a block.
 template <int32_t U, class Prologue, class Finish>

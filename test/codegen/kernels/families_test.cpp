@@ -37,6 +37,8 @@ std::vector<Constants> sampleVariants(const Family &family, RowClass rows) {
     Constants other = variants[0];
     if (other.has("format"))
       other.set("format", words.format);
+    if (other.has("dense_format"))
+      other.set("dense_format", words.format);
     if (other.has("act"))
       other.set("act", "q8");
     if (other.has("cache"))
