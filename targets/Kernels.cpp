@@ -669,6 +669,8 @@ void complete(CallShape &call, const std::vector<int64_t> &chosen) {
       call.scalars[i] = value(call);
 }
 
+static constexpr const char *rowsParameter = "rows";
+
 std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
   const Family &family = *findFamily(spec.family);
   std::vector<Parameter> parameters;
@@ -681,7 +683,7 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
       parameters.push_back({name, std::string(name) != "page_stride"});
   for (const ResultOperand &result : family.results)
     parameters.push_back({result.name, true});
-  parameters.push_back({"rows", false});
+  parameters.push_back({rowsParameter, false});
   if (family.partials)
     parameters.push_back({"max_splits", false});
   for (const Scalar &scalar : family.scalars)
@@ -694,7 +696,7 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec) {
 std::vector<Parameter> deviceParameters(const KernelSpec &spec) {
   std::vector<Parameter> parameters = kernelParameters(spec);
   for (Parameter &parameter : parameters)
-    if (parameter.name == "rows")
+    if (parameter.name == rowsParameter)
       parameter = {"step", true};
   return parameters;
 }

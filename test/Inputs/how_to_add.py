@@ -13,11 +13,11 @@ ROOT = sys.argv[1]
 FOLDERS = ("codegen", "compiler", "dialects", "passes", "runtime", "support", "targets")
 # Section -> what names its example in code, and how many files may.
 EXAMPLES = {
-    "An op with a kernel": (r'\bTakeOp\b|"take"|\bbuildTake\b', 9),
+    "An op with a kernel": (r'\bTakeOp\b|"take"|\bbuildTake\b|cuda/take\.body', 9),
     "A kernel of devices alone": (r"\badd_norms3_geglu\b", 4),
     "A CPU target": (r"x86-avx2|\b[xX]86Avx2|MACHINES_AVX2", 4),
-    "A format": (r"\bq4_bf\b|\bGroupBlock4\b|\bScale::B?F16\b", 8),
-    "A segment": (r'"tail"|\bTAIL\b|\bGM_TAIL\b', 5),
+    "A format": (r"\bq4_bf\b|\bGroupBlock4\b|\bScale::B?F16\b", 9),
+    "A segment": (r'"tail"|\bTAIL\b|\bGM_TAIL\b', 6),
 }
 problems = []
 

@@ -10,8 +10,7 @@
 //   GM_CUDA_UNINITIALISED=1  report reads of shared memory never written
 //   GM_CUDA_ON_FAULT=abort   abort at the first report (else the launch fails)
 //   GM_CUDA_REPORT=1         print what ran when the process ends
-//   GM_CUDA_PTX=FILE         this text in the place of an image that begins with
-//                            the same kernel: for mutants
+//   GM_CUDA_PTX=FILE         this text for the image with the same first kernel
 #include "test/cuda/settings.h"
 
 #include <cstdlib>

@@ -84,9 +84,7 @@ protected:
       GTEST_SKIP() << reason;
   }
   bool arm() const { return GetParam() == "arm-neon"; }
-  bool cuda() const {
-    return findTarget(GetParam())->device == Device::Cuda;
-  }
+  bool cuda() const { return findTarget(GetParam())->device == Device::Cuda; }
   std::mt19937 random{7};
 };
 // "x86-avx2" as it may stand in the name of a test.

@@ -282,7 +282,8 @@ protected:
     Mixture mixture(GetParam(), format, k, f, random);
     for (int64_t n : rows)
       for (Routing routing : routings) {
-        if ((arm() || cuda()) && (n == 8 || (routing == Routing::Same) != (n == 1)))
+        if ((arm() || cuda()) &&
+            (n == 8 || (routing == Routing::Same) != (n == 1)))
           continue; // an emulated run takes long
         ASSERT_NO_FATAL_FAILURE(mixture.check(n, routing));
       }
