@@ -70,7 +70,8 @@ Status Kernels::find(const gm_program &program, int32_t kernel) {
   const gm_kernel &k = program.kernel[kernel];
   const char *name = program.kernel_names + k.name;
   const Driver &driver = *card->driver;
-  if (k.units < 1 || k.rows < 0 || k.threads < 1 || k.shared < 0 ||
+  // Rows below 0: blocks of a row, one for each of its experts at most.
+  if (k.units < 1 || k.rows < -GM_TOP || k.threads < 1 || k.shared < 0 ||
       k.parameters < 0 || k.parameters > MOST_PARAMETERS)
     return failure(BAD_INPUT,
                    "what the program says of its kernel '%s' is damaged; make "

@@ -499,6 +499,13 @@ TEST_F(CudaSteps, RefusesKernels) {
   EXPECT_NE(strstr(s.text, "its kernel 'fake_body' is damaged"), nullptr)
       << s.text;
   changed.assign(device_kernels, device_kernels + KERNELS);
+  changed[BODY].rows = -GM_TOP; // blocks of a row
+  s = try_begin({});
+  EXPECT_TRUE(s.ok()) << s.text;
+  changed[BODY].rows = -GM_TOP - 1;
+  s = try_begin({});
+  EXPECT_EQ(s.code, BAD_INPUT);
+  changed.assign(device_kernels, device_kernels + KERNELS);
   changed[TAIL].shared = 200 << 10;
   s = try_begin({});
   EXPECT_EQ(s.code, MACHINE);
