@@ -203,7 +203,9 @@ static Family withAppend(Family family, std::string name) {
 }
 
 bool fitsPrologue(const std::string &act, int64_t k) {
-  return fewRows * rowBytes(act, k) <= 60 << 10;
+  const int64_t own = (formatOf(act).code == Format::Code::F32 ? 64 : 32) << 10,
+                most = 92 << 10;
+  return fewRows * rowBytes(act, k) <= most - own;
 }
 
 std::vector<Family> deviceFamilies(const std::vector<Family> &families) {

@@ -235,8 +235,8 @@ std::vector<Parameter> kernelParameters(const KernelSpec &spec);
 std::vector<Parameter> deviceParameters(const KernelSpec &spec);
 
 // Whether a product of a device computes its rows of k columns itself: they lie
-// in shared memory, of which sm_86 has 99 KiB a block, beside 32 KiB of its
-// own.
+// in shared memory, of which sm_86 has 99 KiB a block, beside what products
+// take themselves: 32 KiB, of f32 rows 64.
 bool fitsPrologue(const std::string &act, int64_t k);
 
 // Bytes per (row, split) of attention partials: o [H][hd], m [H], l [H] in f32.

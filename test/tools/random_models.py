@@ -61,6 +61,8 @@ def call(command, code=0, limit=240):
 
 
 def compile_model(folder, out, *options):
+    if any(option.startswith("--target=cuda") for option in options): # the emulator runs PTX alone
+        options += ("--ptxas=none",)
     call(["gemmac", "-q", folder, "-o", out, *options])
     return out
 
