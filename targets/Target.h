@@ -74,8 +74,9 @@ struct Target {
   DotKind dot = DotKind::U8S8;
   bool bf16Dot = false;    // has a bf16 pair dot product into f32
   bool roundsBf16 = false; // LLVM rounds f32 to bf16 without calling libgcc
-  // Whether a scan of the vocabulary by part of its bits (Format::scan) is
-  // faster than computing all logits.
+  // Whether a head of 8 bits is stored for a scan by part of its bits
+  // (Format::scan), which is faster than computing all logits, or for weight
+  // files that are shared with targets where it is.
   bool scansHead = false;
   int64_t mostHeadSize = 1024; // of keys and values
   Tuning tuning;
