@@ -230,11 +230,14 @@ void end_early(int workers, uint64_t shuffle) {
         Ending::asked = 0;
         Ending::most = most;
         const bool whole = most >= 2 * PHASES;
-        EXPECT_EQ(backend->run(calls, 2, Ending::ends), whole);
+        bool ended = whole;
+        EXPECT_TRUE(backend->run(calls, 2, Ending::ends, ended).ok());
+        EXPECT_EQ(ended, !whole);
         for (int phases : ending.phases)
           EXPECT_EQ(phases, whole ? 2 * PHASES : most + 1);
         ending.phases.assign(size_t(workers), 0);
-        EXPECT_TRUE(backend->run(calls, 2, nullptr));
+        EXPECT_TRUE(backend->run(calls, 2, nullptr, ended).ok());
+        EXPECT_FALSE(ended);
         for (int phases : ending.phases)
           EXPECT_EQ(phases, 2 * PHASES);
       }
