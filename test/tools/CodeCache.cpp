@@ -4,8 +4,7 @@
 // GEMMAC_CODE_CACHE (unset: nothing is kept) under a hash of all that it
 // depends on besides the compiler itself, so a folder is for one build. The
 // linker puts the functions wrap* in the place of those that they are named
-// after
-// (--wrap, CMakeLists.txt).
+// after (--wrap, CMakeLists.txt).
 #include "codegen/ContentHash.h"
 #include "codegen/KernelCompiler.h"
 #include "codegen/NativeModule.h"
@@ -25,12 +24,12 @@ using KernelModule = Result<std::unique_ptr<llvm::Module>>;
 
 Result<std::string>
 realNative(mlir::ModuleOp, const std::vector<KernelSpec> &, const Target &,
-           Emit, int, const std::string &,
-           const KernelProgress &) asm("__real_" GEMMAC_COMPILE_NATIVE);
+           Emit, int, const std::string &, const KernelProgress &,
+           const MakeImages &) asm("__real_" GEMMAC_COMPILE_NATIVE);
 Result<std::string>
 wrapNative(mlir::ModuleOp, const std::vector<KernelSpec> &, const Target &,
-           Emit, int, const std::string &,
-           const KernelProgress &) asm("__wrap_" GEMMAC_COMPILE_NATIVE);
+           Emit, int, const std::string &, const KernelProgress &,
+           const MakeImages &) asm("__wrap_" GEMMAC_COMPILE_NATIVE);
 KernelModule
 realKernel(const KernelSpec &, const Target &,
            llvm::LLVMContext &) asm("__real_" GEMMAC_COMPILE_KERNEL);
@@ -78,10 +77,11 @@ Result<std::string> wrapNative(mlir::ModuleOp native,
                                const std::vector<KernelSpec> &kernels,
                                const Target &target, Emit emit, int threads,
                                const std::string &dumpFolder,
-                               const KernelProgress &progress) {
-  if (emit != Emit::Obj || !dumpFolder.empty())
+                               const KernelProgress &progress,
+                               const MakeImages &images) {
+  if (emit != Emit::Obj || !dumpFolder.empty() || images)
     return realNative(native, kernels, target, emit, threads, dumpFolder,
-                      progress);
+                      progress, images);
   std::string text = target.name + "\n";
   for (const KernelSpec &kernel : kernels)
     text += kernelSymbol(kernel) + "\n";
@@ -91,8 +91,8 @@ Result<std::string> wrapNative(mlir::ModuleOp native,
   std::string place = placeOf(std::to_string(hash.digest()) + ".o");
   if (auto file = kept(place))
     return file->getBuffer().str();
-  Result<std::string> made =
-      realNative(native, kernels, target, emit, threads, dumpFolder, progress);
+  Result<std::string> made = realNative(native, kernels, target, emit, threads,
+                                        dumpFolder, progress, images);
   if (made)
     keep(place, *made);
   return made;
