@@ -117,7 +117,7 @@ static void chooseEntry(Module &module, const KernelSpec &spec) {
 // Bodies take formats as they come.
 static Status checkProduct(const KernelSpec &spec) {
   const Family &family = *findFamily(spec.family);
-  if (family.matrix != MatrixUse::Product)
+  if (family.matrix != MatrixUse::Product || !spec.constants.has("act"))
     return Done{};
   const Format &format = formatOf(spec.constants.text("format")),
                &act = formatOf(spec.constants.text("act"));
