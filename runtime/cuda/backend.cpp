@@ -371,13 +371,17 @@ private:
     put(kernels.copy(), many ? 256 : 32, 1, COPY_THREADS, 0, parameters);
   }
 
-  // `early`: the kernel waits for those before it itself.
+  // `early`: the kernel waits for the one before it itself, and so does that
+  // for those before it: the copy in front, whose numbers kernels read before
+  // they wait, has ended.
   void put(CUfunction function, int64_t x, int64_t y, int32_t threads,
            int32_t shared, void **parameters, bool early = false) {
     if (!issued.ok())
       return;
     CUresult error;
-    if (early && card.driver->cuLaunchKernelEx) {
+    const bool overlaps = early && before_waits;
+    before_waits = early;
+    if (overlaps && card.driver->cuLaunchKernelEx) {
       CUlaunchAttribute attribute = {};
       attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
       attribute.value = 1;
@@ -446,7 +450,8 @@ private:
   CUdeviceptr arena = 0;
   uint8_t *names = nullptr;
   uint64_t bytes = 0, device_only = 0;
-  bool waits = false;  // kernels do, for the launches before them
+  // Kernels wait for the launches before them; the one before does.
+  bool waits = false, before_waits = false;
   uint64_t pinned = 0; // device address less host address of what is pinned
   bool registered = false;
   Counts counts = {};      // of the segment that is issued
