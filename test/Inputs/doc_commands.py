@@ -1,6 +1,7 @@
-"""Checks the flags that documents speak of: doc_commands.py ROOT PROGRAM.
+"""Checks the flags that documents speak of: doc_commands.py ROOT PROGRAM...
 
-PROGRAM is what gemmac made of a model. In code of the README, CONTRIBUTING and
+PROGRAM is what gemmac made of a model; flags may be of any of several, for
+different targets. In code of the README, CONTRIBUTING and
 the like (indented lines, fenced lines and `spans`) a flag --x after gemmac,
 gemma-opt, gemma-kernels or the name of a program must stand in the help of that
 tool; one without a tool in front, in that of any. Prints what is wrong and exits 1 if there is anything."""
@@ -10,7 +11,7 @@ import re
 import subprocess
 import sys
 
-ROOT, PROGRAM = sys.argv[1:]
+ROOT, PROGRAMS = sys.argv[1], sys.argv[2:]
 COMMANDS = ("run", "chat", "eval", "bench", "tokenize", "detokenize", "info")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # Words that begin a command, and whose it is ("": not checked).
@@ -46,7 +47,7 @@ def code(text):
 def main():
     known = {"gemmac": help_of(["gemmac", "--help"]), "gemma-opt": help_of(["gemma-opt", "--help"]),
              "gemma-kernels": help_of(["gemma-kernels", "--help"]),
-             "program": help_of(*([PROGRAM, command, "--help"] for command in COMMANDS))}
+             "program": help_of(*([program, command, "--help"] for program in PROGRAMS for command in COMMANDS))}
     known["any"] = set().union(*known.values())
     checked, problems = 0, []
     paths = [path for pattern in ("*.md", "docs/*.md", "examples/*.md")

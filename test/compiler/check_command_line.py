@@ -52,7 +52,7 @@ def values_that_are_not_expected():
     error("--quant expects a value, got none", "e", "--quant")
     error("-o expects a value, got none", "e", "-o")
     error("-j expects a value, got none", "e", "-qj")
-    error("--target expects one of: x86-avx512 x86-avx2 arm-neon host, got 'x'", "e", "--target=x")
+    error("--target expects one of: x86-avx512 x86-avx2 arm-neon cuda-sm80 cuda-sm90 host, got 'x'", "e", "--target=x")
 
 
 @case
@@ -122,7 +122,7 @@ def version_says_what_is_inside():
         assert re.fullmatch(program + r""" \d+\.\d+\.\d+( \([0-9a-f]+(-dirty)?\))?
 LLVM 22\.\d+\.\d+, Halide \d+\.\d+\.\d+
 host: [a-z0-9 -]+
-targets: x86-avx512 x86-avx2 arm-neon
+targets: x86-avx512 x86-avx2 arm-neon cuda-sm80 cuda-sm90
 program files: version \d+
 """, text), text
 

@@ -335,7 +335,7 @@ func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %
 kernel.def @norm_bf16_1em06_k48_few = norm few {act = bf16, eps = 1.0e-6, k = 48}
 kernel.weight @n f32 in f32_rows 1 x 48 pieces [#kernel.piece<"n" rows 0 to 1 cols 0 to 48>] bytes 192
 func.func @f(%h: tensor<?x48xf32>, %x: tensor<?x48xbf16>, %t: tensor<?x4xi32>, %r: tensor<?x8x2xf32>) {
-  // expected-error @below {{expects axis all or one of norm, got blocks}}
+  // expected-error @below {{expects axis all or one or rows of norm, got blocks}}
   %y = kernel.call @norm_bf16_1em06_k48_few(%h) weights([@n]) over blocks(1) : (tensor<?x48xf32>) -> tensor<?x48xbf16>
   return
 }
