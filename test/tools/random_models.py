@@ -33,7 +33,7 @@ import safetensors
 # What `native` says of where a call came from is the name of its value, which
 # text read back does not keep for calls without results.
 def without_names(text):
-    return re.sub(r' \{kernel\.call = "[^"]*"\}', "", text)
+    return re.sub(r' \{kernel\.call = "[^"]*"\}|kernel\.call = "[^"]*", ', "", text)
 
 
 STAGES = [("import", None), ("optimize", "gemma-optimize"), ("select", "gemma-select"), ("plan", "kernel-plan"),
