@@ -72,7 +72,7 @@ static void runCases(const std::vector<Case> &cases, bool areShared = false) {
     GTEST_SKIP() << "this machine runs code for no target";
 }
 
-TEST(BodyKernels, Attend) { runCases(attendCases()); }
+TEST(BodyKernels, Attend) { runCases(attendCases(), true); }
 TEST(BodyKernels, Append) { runCases(appendCases(), true); }
 TEST(BodyKernels, Top) { runCases(topCases(), true); }
 TEST(BodyKernels, TopExperts) { runCases(topExpertsCases()); }
