@@ -333,15 +333,15 @@ Result<std::string> compileNative(ModuleOp native,
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = translate(native, context, host);
   assert(module && "the LLVM dialect of kernel-to-llvm translates");
-  // Launches in a row have nothing to optimise, and superword vectorisation
-  // looks for minutes at the stores of their parameters.
-  if (!isDevice)
-    optimizeModule(*module, host);
   if (isDevice) {
+    // Launches in a row have nothing to optimise, and superword vectorisation
+    // looks for minutes at the stores of their parameters.
     defineKernels(*module, bodies, kernels);
     defineImages(*module, text, machineCode);
-  } else if (Status linked = linkKernels(*module, bodies, kernels); !linked) {
-    return linked.error();
+  } else {
+    optimizeModule(*module, host);
+    if (Status linked = linkKernels(*module, bodies, kernels); !linked)
+      return linked.error();
   }
   for (llvm::GlobalValue &value : module->global_values())
     if (!value.isDeclaration() && value.getName() != "gm_model")
