@@ -36,6 +36,9 @@ GM_RESIDENT(gm_many, 1)
 
 namespace {
 
+typedef uint32_t u32x4 __attribute__((ext_vector_type(4)));
+typedef float f32x4 __attribute__((ext_vector_type(4)));
+
 enum Format { F32, Bf16, Q8 };
 enum {
   Warps = 8,
@@ -280,22 +283,25 @@ GM_INLINE bool allSee(int32_t n, int32_t from, int32_t to) {
 
 // Words [word, word + 8) of tile `n`'s pairs as B.
 struct Columns {
-  uint32_t low, high;
+  uint32_t b[2];
 };
 GM_INLINE Columns columnsOf(const uint32_t *rows, int32_t stride, int32_t n,
                             int32_t word) {
   const uint32_t *at =
       rows + (n * TilePairs + laneOf() / 4) * stride + word + laneOf() % 4;
-  return {at[0], at[4]};
+  return {{at[0], at[4]}};
 }
 
 // Words [word, word + 8) of 32 keys or lanes that lie side by side: rows l / 4
 // and 8 + l / 4 of product t are 4 (l / 4) + 2 t and the next.
 struct Rows {
   u32x4 low, high;
-  GM_LAMBDA u32x4 product(int32_t t) const {
-    return t ? u32x4{low.z, low.w, high.z, high.w}
-             : u32x4{low.x, low.y, high.x, high.y};
+  struct Product {
+    uint32_t a[4];
+  };
+  GM_LAMBDA Product product(int32_t t) const {
+    return t ? Product{{low.z, low.w, high.z, high.w}}
+             : Product{{low.x, low.y, high.x, high.y}};
   }
 };
 GM_INLINE Rows rowsOf(const uint8_t *words, int32_t word) {
@@ -331,7 +337,7 @@ GM_INLINE void dotBf16(float (&d)[Tiles][2][4], const uint8_t *keys,
         const Columns q = columnsOf(queries(), queryStride(), n, word + i * 8);
         GM_UNROLL
         for (int32_t t = 0; t < 2; ++t)
-          multiplyBf16(d[n][t], k[i].product(t), q.low, q.high);
+          multiplyBf16(d[n][t], k[i].product(t).a, q.b);
       }
     }
   }
@@ -382,7 +388,7 @@ GM_INLINE void scoresQ8(const uint8_t *keys, const float *scales, int32_t key,
             columnsOf(queries(), queryStride(), n, block * lanes / 4 + i * 8);
         GM_UNROLL
         for (int32_t t = 0; t < 2; ++t)
-          multiplyU8S8(dots[n][t], k[i].product(t), q.low, q.high);
+          multiplyCodes(dots[n][t], k[i].product(t).a, q.b, dots[n][t]);
       }
     }
     const f32x4 scale = *reinterpret_cast<const f32x4 *>(
@@ -591,7 +597,7 @@ GM_INLINE void weighEdge(float (&o)[8], const Rows &v, Columns p, int32_t n,
       GM_UNROLL
       for (int32_t r = 0; r < 4; ++r)
         d[r] = o[t * 4 + r];
-      multiplyBf16(d, seen.product(t), p.low, p.high);
+      multiplyBf16(d, seen.product(t).a, p.b);
       GM_UNROLL
       for (int32_t r = 0; r < 4; ++r) {
         const int32_t column = laneOf() % 4 * 2 + r % 2;
@@ -620,7 +626,7 @@ GM_INLINE void weighBf16(float (&o)[Tiles][8], const uint8_t *values,
       GM_UNROLL
       for (int32_t r = 0; r < 4; ++r)
         d[r] = o[t * 4 + r];
-      multiplyBf16(d, v.product(t), p.low, p.high);
+      multiplyBf16(d, v.product(t).a, p.b);
       GM_UNROLL
       for (int32_t r = 0; r < 4; ++r)
         o[t * 4 + r] = d[r];
@@ -681,7 +687,7 @@ GM_INLINE void weighQ8(float (&o)[Tiles][8], const uint8_t *values, int32_t key,
       const Columns p = weightColumns(n, key / 4 + i * 8);
       GM_UNROLL
       for (int32_t t = 0; t < 2; ++t)
-        multiplyS8U8(dots[n][t], v[i].product(t), p.low, p.high);
+        multiplySigned(dots[n][t], v[i].product(t).a, p.b, dots[n][t]);
     }
   }
   GM_UNROLL

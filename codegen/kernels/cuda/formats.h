@@ -23,6 +23,7 @@
 #ifndef GEMMAC_CODEGEN_KERNELS_CUDA_FORMATS_H
 #define GEMMAC_CODEGEN_KERNELS_CUDA_FORMATS_H
 
+#include "codegen/kernels/cuda/fragments.h"
 #include "codegen/kernels/cuda/memory.h"
 
 extern "C" {

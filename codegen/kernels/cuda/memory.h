@@ -1,6 +1,6 @@
-// How bodies of CUDA kernels read weights, fill shared memory while they
-// compute, and multiply on tensor cores. Freestanding, for body files only;
-// must not know layouts or families.
+// How bodies of CUDA kernels read weights, and fill shared memory while they
+// compute. Freestanding, for body files only; must not know layouts or
+// families.
 #ifndef GEMMAC_CODEGEN_KERNELS_CUDA_MEMORY_H
 #define GEMMAC_CODEGEN_KERNELS_CUDA_MEMORY_H
 
@@ -69,31 +69,6 @@ GM_INLINE void commitCopies() {
 template <int32_t N>
 GM_INLINE void waitForCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-}
-
-//===-- tensor cores ------------------------------------------------------===//
-
-// Lane 4 g + t of a warp holds, of the product of a 16 x K and a K x 8 matrix,
-// elements (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1).
-
-// K = 32. a: words 4 t .. of rows g and g + 8, then words 16 + 4 t .. of them;
-// b: words 4 t .. and 16 + 4 t .. of column g.
-GM_INLINE void multiplyCodes(int32_t (&d)[4], const uint32_t (&a)[4],
-                             const uint32_t (&b)[2], const int32_t (&c)[4]) {
-  asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, "
-      "{%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
-      : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]),
-        "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
-}
-
-// K = 16: pairs 2 t and 8 + 2 t in the places of words. Added to d.
-GM_INLINE void multiplyBf16(float (&d)[4], const uint32_t (&a)[4],
-                            const uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, "
-      "{%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 #endif
