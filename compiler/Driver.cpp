@@ -3,8 +3,8 @@
 
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
-#include "codegen/Ptxas.h"
 #include "compiler/Inspect.h"
+#include "compiler/MachineCode.h"
 #include "compiler/Messages.h"
 #include "compiler/ModelInput.h"
 #include "compiler/Outputs.h"
@@ -21,7 +21,6 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
-#include "support/Threads.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -31,7 +30,6 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
-#include <atomic>
 #include <sched.h>
 #include <unistd.h>
 
@@ -78,7 +76,6 @@ private:
   Status runStage(const Stage &stage);
   Status runPasses(const char *stage, llvm::function_ref<void(PassManager &)>);
   Status lookForPtxas();
-  std::vector<DeviceImage> makeImages(const std::string &ptx);
   Result<std::string> compileCode(Emit emit);
   Status writeCode();
   Status makeProgram();
@@ -457,61 +454,13 @@ Result<FidelityFacts> Compilation::verify(const std::string &program) {
   return facts;
 }
 
-//===-- machine code of devices -------------------------------------------===//
-
-// One that was not asked for is used or not, but never in the way.
 Status Compilation::lookForPtxas() {
-  if (target->cubins.empty() || !makesProgram()) {
-    if (o.ptxas.empty() || o.ptxas == "none" || !target->cubins.empty())
-      return Done{};
-    return makeError(ExitCode::Usage, "--ptxas expects a CUDA target, got '{}'",
-                     target->name);
-  }
-  Result<std::optional<Ptxas>> found = findPtxas(o.ptxas);
-  if (found)
-    ptxas = *found;
-  else if (!o.ptxas.empty())
+  Result<std::optional<Ptxas>> found =
+      ptxasFor(*target, o.ptxas, makesProgram(), messages);
+  if (!found)
     return found.error();
-  else
-    messages.warn({found.error().message + "; the program has PTX alone"});
-  if (!ptxas)
-    messages.remark({"kernels are PTX alone, which the driver translates at "
-                     "each start: no ptxas (--ptxas)"});
+  ptxas = *found;
   return Done{};
-}
-
-// Of each compute capability of the target that ptxas can make it for.
-std::vector<DeviceImage> Compilation::makeImages(const std::string &ptx) {
-  phases.begin("machine code");
-  std::vector<std::optional<Result<std::string>>> made(target->cubins.size());
-  std::atomic<size_t> next = 0;
-  runOnThreads(std::min(threads, int(made.size())), [&] {
-    for (size_t i = next++; i < made.size(); i = next++)
-      made[i] = assemble(*ptxas, ptx, target->cubins[i]);
-  });
-  std::vector<DeviceImage> images;
-  std::string names;
-  const std::string called = ptxas->path + " (" + ptxas->version + ")";
-  for (auto [sm, code] : llvm::zip_equal(target->cubins, made)) {
-    if (*code) {
-      images.push_back({sm, std::move(**code)});
-      names += fmt::format("{}sm_{}", names.empty() ? "" : ", ", sm);
-    } else if (code->error().code == ExitCode::Unsupported) {
-      messages.remark({fmt::format("no machine code for sm_{}, which {} does "
-                                   "not know: cards run PTX",
-                                   sm, called)});
-    } else {
-      messages.warn({fmt::format("no machine code for sm_{}, so cards run PTX: "
-                                 "{}: {}",
-                                 sm, called, code->error().message)});
-    }
-  }
-  messages.remark({fmt::format("kernels are PTX{}{} by {}",
-                               names.empty() ? ", no machine code"
-                                             : " and machine code for ",
-                               names, called)});
-  phases.begin("segments");
-  return images;
 }
 
 Result<std::string> Compilation::compileCode(Emit emit) {
@@ -519,7 +468,12 @@ Result<std::string> Compilation::compileCode(Emit emit) {
   Progress progress("compiling kernels", o.quiet);
   MakeImages images;
   if (ptxas)
-    images = [&](const std::string &ptx) { return makeImages(ptx); };
+    images = [&](const std::string &ptx) {
+      phases.begin("machine code");
+      auto made = makeMachineCode(*ptxas, *target, ptx, threads, messages);
+      phases.begin("segments");
+      return made;
+    };
   Result<std::string> code = compileNative(
       *module, kernels, *target, emit, threads, o.dumpTo,
       [&](size_t done, size_t total) {
