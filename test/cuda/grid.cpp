@@ -109,7 +109,9 @@ std::unique_ptr<Cta> GridRun::make(u32 number) const {
   c->id[0] = number % l.grid[0];
   c->id[1] = number / l.grid[0] % l.grid[1];
   c->id[2] = number / l.grid[0] / l.grid[1];
-  c->shared.assign(l.kernel->staticShared + l.dynamicShared, 0xee);
+  // What nobody wrote differs between orders, so that no result hangs on it.
+  c->shared.assign(l.kernel->staticShared + l.dynamicShared,
+                   u8(0xee + 0x35 * settings().seed));
   c->shadow.resize(c->shared.size() / 4 + 1);
   u32 threads = threadsOf(l);
   for (u32 first = 0; first < threads; first += 32)

@@ -5,9 +5,12 @@
 //   GM_CUDA_DEVICES=0        number of devices (1)
 //   GM_CUDA_MEMORY=8G        memory of the device (16G)
 //   GM_CUDA_SMS=132          multiprocessors (4)
-//   GM_CUDA_SEED=7           random orders of CTAs and warps (0: in order)
+//   GM_CUDA_SEED=7           random orders of CTAs and warps (0: in order), and
+//                            other bytes in shared memory never written
 //   GM_CUDA_THREADS=2        host threads for CTAs of plain launches (1)
-//   GM_CUDA_UNINITIALISED=1  report reads of shared memory never written
+//   GM_CUDA_UNINITIALISED=1  report reads of shared memory never written;
+//                            products of few rows read absent rows of tiles,
+//                            whose sums nobody uses
 //   GM_CUDA_ON_FAULT=abort   abort at the first report (else the launch fails)
 //   GM_CUDA_REPORT=1         print what ran when the process ends
 //   GM_CUDA_PTX=FILE         this text for the image with the same first kernel
