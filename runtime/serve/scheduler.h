@@ -1,0 +1,92 @@
+// Continuous batching: the sequences of many requests share the slots, pages
+// and steps of one engine, which is used on the scheduler's own thread only.
+// Knows ids and soft rows; must not know text, JSON or HTTP.
+#pragma once
+
+#include "runtime/app/constraint.h"
+#include "runtime/app/program.h"
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace gm {
+
+// One drawn token. Logprobs are of the model's own distribution: before
+// temperature, mask and penalties.
+struct Drawn {
+  int32_t id;
+  float logprob;                                 // if Sequence::logprobs >= 0
+  std::vector<std::pair<int32_t, float>> likely; // the `logprobs` best
+};
+
+enum class Finish {
+  Stop,      // a stop id, which was given too
+  Length,    // Sequence::most tokens
+  Context,   // the slot is full
+  Cancelled, // by whoever submitted it
+  Failed     // Listener::finished says why
+};
+
+// What a sequence cost.
+struct Usage {
+  int64_t prompt = 0, cached = 0, generated = 0; // tokens; cached: of prompt
+  int64_t waited_ns = 0, prompt_ns = 0, generate_ns = 0;
+};
+
+// Called on the scheduler's thread: returns at once, calls no scheduler.
+class Listener {
+public:
+  virtual ~Listener() = default;
+  // False: nothing more is wanted (a stop string, a client that left); ends
+  // with Finish::Cancelled.
+  virtual bool drawn(const Drawn &token) = 0;
+  // The last call.
+  virtual void finished(Finish why, const Status &status, const Usage &) = 0;
+};
+
+// A prompt and how it is to go on.
+struct Sequence {
+  std::vector<int32_t> prompt;
+  int64_t most = -1; // tokens generated; -1: until the context is full
+  Sampling sampling;
+  uint64_t seed = 0;
+  bool ignore_stop = false;
+  int32_t logprobs = -1; // -1: none; how many of the best beside the drawn one
+  // Subtracted from a logit once if the token was generated (presence) and per
+  // time (frequency); repeat divides positive and multiplies negative logits of
+  // tokens in prompt and output; 0, 0, 1: none.
+  double presence = 0, frequency = 0, repeat = 1;
+  std::vector<std::pair<int32_t, float>> bias; // added to logits
+  std::unique_ptr<Constraint> constraint;      // null: none
+  std::shared_ptr<Listener> listener;
+};
+
+struct SchedulerStats {
+  int64_t slots, busy, waiting, pages, pages_left;
+  int64_t prompt_tokens, cached_tokens, generated_tokens, steps, requests;
+};
+
+class Scheduler {
+public:
+  // `program` is started; at most `queue` sequences wait for a slot.
+  Scheduler(Program &program, int64_t queue);
+  ~Scheduler(); // cancels everything
+  Scheduler(const Scheduler &) = delete;
+
+  // From any thread. A number for `cancel`. Fails (RESOURCES if the queue is
+  // full, RUN_ERROR if the prompt leaves no room for a token) without calling
+  // the listener.
+  Status submit(Sequence sequence, int64_t &number);
+  void cancel(int64_t number);
+  SchedulerStats stats() const;
+  // Takes no more sequences; returns when all have ended, or after `ns`.
+  void drain(int64_t ns);
+
+private:
+  struct Work;
+  std::unique_ptr<Work> work;
+};
+
+} // namespace gm
