@@ -36,17 +36,19 @@ function(gemmac_runtime_objects OBJECTS ARCH)
   list(TRANSFORM INCLUDES PREPEND -isystem)
   set(MADE)
   foreach(SOURCE ${ARGN})
-    set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${SOURCE}.o)
+    string(REPLACE ${CMAKE_CURRENT_BINARY_DIR}/ "" NAME ${SOURCE}) # of a source that is made
+    set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${NAME}.o)
+    cmake_path(ABSOLUTE_PATH SOURCE)
     get_filename_component(FOLDER ${OBJECT} DIRECTORY)
     file(MAKE_DIRECTORY ${FOLDER})
     add_custom_command(
       OUTPUT ${OBJECT}
       COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} --target=${GM_TRIPLE_${ARCH}} ${GM_FLAGS_${ARCH}}
         ${GM_RUNTIME_FLAGS} -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR} ${INCLUDES}
-        -MD -MF ${OBJECT}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE} -o ${OBJECT}
+        -MD -MF ${OBJECT}.d -c ${SOURCE} -o ${OBJECT}
       DEPENDS ${SOURCE} ${MANIFEST_HEADER}
       DEPFILE ${OBJECT}.d
-      COMMENT "Building ${SOURCE} for ${ARCH}"
+      COMMENT "Building ${NAME} for ${ARCH}"
       VERBATIM)
     list(APPEND MADE ${OBJECT})
   endforeach()
