@@ -28,8 +28,8 @@ config.substitutions += [
     ("%src", config.source_root),
     ("%build", config.build_root),
     ("%inputs", inputs),
-    ("%codecs", " ".join(config.codecs)), # what runtime/media links
-    ("%arm-codecs", " ".join(config.arm_codecs)),
+    ("%archives", " ".join(config.archives)), # that programs carry
+    ("%arm-archives", " ".join(config.arm_archives)),
     ("%program", f"{python} {config.source_root}/test/tools/program.py {config.build_root}"), # as gemmac -q
     ("%exits", f"{python} {inputs}/exits.py"), # %exits CODE COMMAND...
 ]
