@@ -20,33 +20,35 @@ set(GM_LD_aarch64 aarch64-linux-gnu-ld)
 # it: two in one process crash. All but libc and libm comes along here, too.
 # ROOTS: what generated code and the start files may call of the archives.
 set(GM_STARTS_STATIC rcrt1.o crti.o crtn.o crtbeginS.o crtendS.o)
-set(GM_ARCHIVES_STATIC libstdc++.a libgcc.a libgcc_eh.a libm.a libc.a)
+set(GM_LIBC_STATIC libstdc++.a libgcc.a libgcc_eh.a libm.a libc.a)
 set(GM_SHARED_STATIC)
 set(GM_SOURCES_STATIC start.cpp)
 set(GM_ROOTS_STATIC __libc_start_main _dl_relocate_static_pie memcpy memmove memset memcmp bcmp)
 set(GM_STARTS_DYNAMIC Scrt1.o crti.o crtn.o crtbeginS.o crtendS.o)
-set(GM_ARCHIVES_DYNAMIC libstdc++.a libgcc.a libgcc_eh.a libc_nonshared.a)
+set(GM_LIBC_DYNAMIC libstdc++.a libgcc.a libgcc_eh.a libc_nonshared.a)
 set(GM_SHARED_DYNAMIC libc.so.6 libm.so.6 ld-linux-x86-64.so.2)
 set(GM_SOURCES_DYNAMIC libc_floor.cpp)
 set(GM_ROOTS_DYNAMIC)
 
 # gemmac_runtime_objects(OBJECTS ARCH SOURCE...): compiles sources for ARCH.
 function(gemmac_runtime_objects OBJECTS ARCH)
-  gemmac_codecs(${ARCH} ARCHIVES INCLUDES)
+  gemmac_archives(${ARCH} ARCHIVES INCLUDES)
   list(TRANSFORM INCLUDES PREPEND -isystem)
   set(MADE)
   foreach(SOURCE ${ARGN})
-    set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${SOURCE}.o)
+    string(REPLACE ${CMAKE_CURRENT_BINARY_DIR}/ "" NAME ${SOURCE}) # of a source that is made
+    set(OBJECT ${CMAKE_CURRENT_BINARY_DIR}/${ARCH}/${NAME}.o)
+    cmake_path(ABSOLUTE_PATH SOURCE)
     get_filename_component(FOLDER ${OBJECT} DIRECTORY)
     file(MAKE_DIRECTORY ${FOLDER})
     add_custom_command(
       OUTPUT ${OBJECT}
       COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} --target=${GM_TRIPLE_${ARCH}} ${GM_FLAGS_${ARCH}}
         ${GM_RUNTIME_FLAGS} -I${CMAKE_SOURCE_DIR} -I${CMAKE_BINARY_DIR} ${INCLUDES}
-        -MD -MF ${OBJECT}.d -c ${CMAKE_CURRENT_SOURCE_DIR}/${SOURCE} -o ${OBJECT}
+        -MD -MF ${OBJECT}.d -c ${SOURCE} -o ${OBJECT}
       DEPENDS ${SOURCE} ${MANIFEST_HEADER}
       DEPFILE ${OBJECT}.d
-      COMMENT "Building ${SOURCE} for ${ARCH}"
+      COMMENT "Building ${NAME} for ${ARCH}"
       VERBATIM)
     list(APPEND MADE ${OBJECT})
   endforeach()
@@ -73,9 +75,9 @@ endfunction()
 function(gemmac_prelink FOLDER ARCH KIND)
   find_program(GEMMAC_${ARCH}_LD ${GM_LD_${ARCH}} REQUIRED)
   set(OUT ${CMAKE_BINARY_DIR}/lib/gemmac/${FOLDER})
-  gemmac_codecs(${ARCH} CODECS INCLUDES)
+  gemmac_archives(${ARCH} ARCHIVES INCLUDES)
   gemmac_runtime_objects(OWN ${ARCH} ${GM_SOURCES_${KIND}})
-  gemmac_files_of(ARCHIVES ${ARCH} ${GM_ARCHIVES_${KIND}})
+  gemmac_files_of(LIBC ${ARCH} ${GM_LIBC_${KIND}})
   gemmac_files_of(STARTS ${ARCH} ${GM_STARTS_${KIND}})
   gemmac_files_of(SHARED ${ARCH} ${GM_SHARED_${KIND}})
   # What programs are linked against needs no more than its dynamic symbols.
@@ -90,7 +92,7 @@ function(gemmac_prelink FOLDER ARCH KIND)
   add_custom_command(
     OUTPUT ${OUT}/runtime.o
     COMMAND ${GEMMAC_${ARCH}_LD} -r -S -o ${OUT}/runtime.o ${ROOTS} ${ARGN} ${OWN}
-      --start-group ${CODECS} ${ARCHIVES} --end-group
+      --start-group ${ARCHIVES} ${LIBC} --end-group
     COMMAND ${CMAKE_COMMAND} -E copy ${STARTS} ${OUT}
     ${STRIP}
     DEPENDS ${ARGN} ${OWN}

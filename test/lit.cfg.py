@@ -28,8 +28,8 @@ config.substitutions += [
     ("%src", config.source_root),
     ("%build", config.build_root),
     ("%inputs", inputs),
-    ("%codecs", " ".join(config.codecs)), # what runtime/media links
-    ("%arm-codecs", " ".join(config.arm_codecs)),
+    ("%archives", " ".join(config.archives)), # that programs carry
+    ("%arm-archives", " ".join(config.arm_archives)),
     ("%program", f"{python} {config.source_root}/test/tools/program.py {config.build_root}"), # as gemmac -q
     ("%exits", f"{python} {inputs}/exits.py"), # %exits CODE COMMAND...
 ]
@@ -53,6 +53,8 @@ try:
     ctypes.CDLL("libcuda.so.1")
 except OSError:
     config.available_features.add("no-cuda-driver")
+if shutil.which("chromium-headless-shell"):
+    config.available_features.add("chromium")
 if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
 if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):

@@ -36,14 +36,14 @@ def demo(source, work, mark="", broken=""):
     open(work + "/build/build.ninja", "w").close()
     shutil.copy(source + "/bootstrap", work)
     shutil.copytree(source + "/cmake", work + "/cmake")
-    for name in ("halide", "miniaudio", "cuda-tools"):
+    for name in ("halide", "miniaudio", "cuda-tools", "page"):
         os.makedirs(work + "/.deps/" + name)
         shutil.copy(source + "/cmake/" + name + ".txt", work + "/.deps/" + name + "/.complete")
     with open(source + "/bootstrap") as file:
-        codecs = re.search(r"^codecs=\(\n(.*?)\n\)", file.read(), flags=re.M | re.S).group(1)
+        archives = re.search(r"^archives=\(\n(.*?)\n\)", file.read(), flags=re.M | re.S).group(1)
     os.makedirs(work + "/.deps/arm64")
     with open(work + "/.deps/arm64/.complete", "w") as file:
-        file.write(" ".join(codecs.split()) + "\n")
+        file.write(" ".join(archives.split()) + "\n")
     script(work + "/build/bin/gemmac", GEMMAC)
     script(work + "/tools/dpkg-query", "#!/bin/sh\necho installed\n")
     script(work + "/tools/ninja", "#!/bin/sh\necho ninja \"$@\" >>log\n")

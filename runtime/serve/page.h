@@ -1,0 +1,11 @@
+// The page that `serve` shows at "/": one file of HTML, made from
+// runtime/serve/page by embed.py when the runtime is built.
+#pragma once
+
+#include <string_view>
+
+namespace gm {
+
+std::string_view page();
+
+} // namespace gm
