@@ -124,6 +124,114 @@ TEST_F(Check, MissingBarriers) {
                "without a barrier");
 }
 
+// Of EXCHANGE, thread t reads what t ^ 1 wrote: a lane of its own warp.
+std::string exchangeOfLanes(const std::string &barrier) {
+  std::string text = replaced(EXCHANGE, "%t, 32", "%t, 1");
+  return replaced(replaced(text, "bar.sync 0;", barrier), "bar.sync 0;",
+                  barrier);
+}
+
+TEST_F(Check, MissingBarriersOfAWarp) {
+  std::string right = exchangeOfLanes("bar.warp.sync -1;");
+  EXPECT_EQ(run(right), "");
+  EXPECT_EQ(run(exchangeOfLanes("bar.sync 0;")), "");
+  expectReport(replaced(right, "bar.warp.sync -1;", ""), 7,
+               "reads shared memory at offset 4 that lane 1 touched, without a "
+               "barrier of the warp between");
+  expectReport(
+      replaced(right, "[%r2];\nbar.warp.sync -1;\n", "[%r2];\n\n"), 9,
+      "writes shared memory at offset 0 that lane 1 touched, without a barrier "
+      "of the warp");
+  // What only waits for the other lanes orders no memory.
+  expectReport(exchangeOfLanes("shfl.sync.bfly.b32 %r4, %t, 1, 31, -1;"), 7,
+               "without a barrier of the warp");
+}
+
+TEST_F(Check, LanesAtOnePlace) {
+  // One of them wins; then all may read it.
+  std::string same = "st.shared.u32 [dynamic], 7;\n"
+                     "bar.warp.sync -1;\n"
+                     "ld.shared.u32 %r0, [dynamic];";
+  EXPECT_EQ(run(same, 32), "");
+  expectReport(replaced(same, "bar.warp.sync -1;", ""), 3,
+               "that other lanes touched", 32);
+  std::string again = "st.shared.u32 [dynamic], 7;\n"
+                      "st.shared.u32 [dynamic], 8;";
+  expectReport(again, 2, "that other lanes touched", 32);
+  // Bytes are told apart.
+  std::string bytes = "mov.u32 %r0, dynamic;\nadd.u32 %r0, %r0, %t;\n"
+                      "st.shared.u8 [%r0], %t;\nld.shared.u8 %r1, [%r0];";
+  EXPECT_EQ(run(bytes, 32), "");
+  expectReport(bytes + "\nld.shared.u32 %r2, [dynamic];", 5,
+               "reads shared memory at offset 0 that lane 1 touched", 32);
+}
+
+TEST_F(Check, MatricesOfOtherLanesNeedABarrier) {
+  std::string body = "mov.u32 %r0, dynamic;\n"
+                     "mad.lo.u32 %r0, %t, 16, %r0;\n"
+                     "st.shared.v4.u32 [%r0], {%t, %t, %t, %t};\n"
+                     "bar.warp.sync -1;\n"
+                     "ldmatrix.sync.aligned.m8n8.x4.shared.b16 "
+                     "{%r1, %r2, %r3, %r4}, [%r0];";
+  EXPECT_EQ(run(body, 32), "");
+  expectReport(replaced(body, "bar.warp.sync -1;", ""), 5,
+               "reads shared memory at offset 0 that lane 0 touched", 32);
+}
+
+// Two warps: thread t writes, thread t ^ 32 reads.
+const char *const GLOBAL_EXCHANGE = "mul.wide.u32 %q0, %t, 4;\n"
+                                    "add.u64 %q0, %q0, %p0;\n"
+                                    "xor.b32 %r0, %t, 32;\n"
+                                    "mul.wide.u32 %q1, %r0, 4;\n"
+                                    "add.u64 %q1, %q1, %p0;\n"
+                                    "st.global.u32 [%q0], %t;\n"
+                                    "bar.sync 0;\n"
+                                    "ld.global.u32 %r1, [%q1];";
+
+TEST_F(Check, MissingBarriersOfGlobalMemory) {
+  EXPECT_EQ(run(GLOBAL_EXCHANGE), "");
+  std::string wrong = replaced(GLOBAL_EXCHANGE, "bar.sync 0;", "");
+  expectReport(wrong, 8,
+               "reads global memory at offset 0 that warp 0 touched, without a "
+               "barrier between");
+  expectReport(replaced(wrong, "%t, 32", "%t, 1"), 8,
+               "reads global memory at offset 4 that lane 1 touched");
+  // Warps that store to one place, one after the other.
+  expectReport("st.global.u32 [%p0], 1;", 1, "writes global memory at offset 0",
+               64);
+  EXPECT_EQ(run("st.global.u32 [%p0], 1;", 32), "");
+  // A hint touches nothing.
+  EXPECT_EQ(run(replaced(wrong, "ld.global.u32 %r1,", "prefetch.global.L2")),
+            "");
+  std::string copy = replaced(GLOBAL_EXCHANGE, "ld.global.u32 %r1, [%q1];",
+                              "mov.u32 %r2, dynamic;\n"
+                              "mad.lo.u32 %r2, %t, 4, %r2;\n"
+                              "cp.async.ca.shared.global [%r2], [%q1], 4;\n"
+                              "cp.async.wait_all;");
+  EXPECT_EQ(run(copy), "");
+  expectReport(replaced(copy, "bar.sync 0;", ""), 10, "reads global memory");
+}
+
+TEST_F(Check, AtomicOperationsOrder) {
+  // Warp 0 stores and says so, warp 1 waits for that.
+  std::string body = "setp.ge.u32 %g0, %t, 32;\n"
+                     "@%g0 bra other;\n"
+                     "st.global.u32 [%p0+4], 7;\n"
+                     "red.release.gpu.global.add.u32 [%p0], 1;\n"
+                     "bra done;\n"
+                     "other:\n"
+                     "ld.acquire.gpu.global.u32 %r0, [%p0];\n"
+                     "setp.eq.u32 %g1, %r0, 0;\n"
+                     "@%g1 bra other;\n"
+                     "ld.global.u32 %r1, [%p0+4];\n"
+                     "done:\n"
+                     "add.u32 %r1, %r1, 1;";
+  out[0] = 0;
+  EXPECT_EQ(run(body), "");
+  expectReport(replaced(body, "ld.acquire.gpu.global", "ld.global"), 10,
+               "reads global memory at offset 4 that warp 0 touched");
+}
+
 TEST_F(Check, NamedBarriersOrderWhoMeetsThem) {
   std::string body = replaced(EXCHANGE, "bar.sync 0;", "bar.sync 3, 64;");
   EXPECT_EQ(run(body), "");
@@ -185,6 +293,18 @@ TEST_F(Check, AsynchronousCopies) {
   expectReport(open, 8, "before the wait", 16);
   EXPECT_EQ(run(replaced(open, "wait_group 0", "wait_all"), 16), "");
   expectReport(COPY, 5, "outside global memory: 16 bytes at offset 256", 17);
+}
+
+TEST_F(Check, CopiesOfAnotherLaneNeedABarrier) {
+  std::string other = replaced(COPY, "ld.shared.u32 %r1, [%r0];",
+                               "xor.b32 %r0, %r0, 16;\n"
+                               "ld.shared.u32 %r1, [%r0];");
+  expectReport(other, 9, "reads shared memory at offset 16 that lane 1 touched",
+               16);
+  EXPECT_EQ(
+      run(replaced(other, "wait_group 0;", "wait_group 0;\nbar.warp.sync -1;"),
+          16),
+      "");
 }
 
 TEST_F(Check, FilledUpCopies) {
@@ -249,9 +369,10 @@ TEST_F(Check, BulkCopiesThatAreNotCounted) {
 TEST_F(Check, Uninitialised) {
   settings().uninitialised = true;
   expectReport("ld.shared.u32 %r0, [dynamic];", 1, "that nobody wrote");
-  EXPECT_EQ(
-      run("st.shared.u32 [dynamic], 1;\nld.shared.u32 %r0, [dynamic];", 32),
-      "");
+  EXPECT_EQ(run("st.shared.u32 [dynamic], 1;\nbar.warp.sync -1;\n"
+                "ld.shared.u32 %r0, [dynamic];",
+                32),
+            "");
   settings().uninitialised = false;
 }
 

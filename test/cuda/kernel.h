@@ -47,6 +47,7 @@ struct Instruction {
   bool low = false;    // sources are the low bits of registers of 64
   bool polls = false;  // a loop of these waits for somebody
   bool sync = false;   // ordered by itself: no race
+  bool hint = false;   // reads nothing, whatever it names
   Space space = Space::Generic;
   int predicate = -1;
   int target = -1, join = -1;

@@ -1,15 +1,24 @@
 #!/usr/bin/python3
 """Faults put into the kernels of programs, each of which a test must find.
 
-  mutants.py GEMMAC GOLDEN_FOLDER CUDA_EMULATOR [--only N,N] [--list]
+  mutants.py GOLDEN_FOLDER NAME=PROGRAM... [--brief] [--only WORD,WORD] [--list]
 
-Makes programs of tiny models for cuda-sm80, changes one place of their PTX and
-runs them on the emulated card (GM_CUDA_PTX), row by row and as a prompt: the
-emulator must report a fault, or a logit must differ by more than 1e-3, which is
-more than tests of kernels and of models in f32 allow. Every mutant is a kernel,
-a pattern and which of its occurrences; one that changes nothing, or that nobody
-finds, is an error."""
+Changes one place of the PTX of a program and runs it on the emulated card
+(GM_CUDA_PTX): the emulator must report a fault, or a logit must differ by more
+than 1e-3, which is more than tests of kernels and of models in f32 allow, or the
+program must fail or give other tokens. A mutant is a program, kernels, a kind,
+which of its places in each of them, and the shortest input that shows it. One
+that changes nothing, or that nobody finds, is an error: if a body has changed,
+choose a place again; if its barrier does nothing, remove that from the body; if
+the emulator should have seen it, mend that (races.cpp).
+
+NAME is that of a model of GOLDEN_FOLDER, a dot and a word for its formats, as in
+MUTANTS; those of programs that are not given are left out. --brief: of each kind
+the first. --only: mutants with one of the numbers that --list shows, or of one of
+these kinds."""
 import argparse
+import collections
+import fnmatch
 import os
 import re
 import subprocess
@@ -21,91 +30,125 @@ import numpy as np
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools"))
 import safetensors
 
-BARRIER = (r"^\tbar\.sync \t0;$", "")
-WARP = (r"^\tbar\.warp\.sync .*$", "")
-WAIT = (r"cp\.async\.wait_group (\d+);", lambda m: "cp.async.wait_group %d;" % (int(m[1]) + 4))
-COMMIT = (r"cp\.async\.commit_group;", "")
-# The first two registers of A change places; those of B.
-FRAGMENT_A = (r"(mma\.sync\S+ \{[^}]*\}, \{)(%\w+), (%\w+)", r"\1\3, \2")
-FRAGMENT_B = (r"(mma\.sync\S+ \{[^}]*\}, \{[^}]*\}, \{)(%\w+), (%\w+)", r"\1\3, \2")
-SIGNS = (r"\.u8\.s8\.s32", ".s8.u8.s32")
-SHUFFLE = (r"(shfl\.sync\.bfly\.b32 .*, )(\d+)(, 31, -1;)", lambda m: m[1] + str(int(m[2]) // 2) + m[3])
-FMA = (r"fma\.rn\.f32 (.*), (%\w+), (%\w+), (%\w+);", r"fma.rn.f32 \1, \2, \3, \3;")
-ADD = (r"add\.rn\.f32 (.*), (%\w+), (%\w+);", r"sub.rn.f32 \1, \2, \3;")
-COMPARE = (r"setp\.ge\.s32", "setp.gt.s32")
-COMPARE_LESS = (r"setp\.lt\.s32", "setp.le.s32")
-# The first offset of a load or store: a word too far.
-LOAD = (r"(ld\.global\S* \S+, \[%\w+)(\+\d+)?(\];)", lambda m: "%s+%d%s" % (m[1], int(m[2] or 0) + 4, m[3]))
-STORE = (r"(st\.global\S* \[%\w+)(\+\d+)?(\],)", lambda m: "%s+%d%s" % (m[1], int(m[2] or 0) + 4, m[3]))
-SHARED_LOAD = (r"(ld\.shared\S* \S+, \[%\w+)(\+\d+)?(\];)", lambda m: "%s+%d%s" % (m[1], int(m[2] or 0) + 4, m[3]))
-SHARED_STORE = (r"(st\.shared\S* \[%\w+)(\+\d+)?(\],)", lambda m: "%s+%d%s" % (m[1], int(m[2] or 0) + 4, m[3]))
 
-# model, --quant, kernels whose symbol begins so, what, which occurrence
-MUTANTS = [
-    ("tiny-e", "q8", "norm_linear", "barrier", BARRIER, 0),
-    ("tiny-e", "q8", "add_norm_linear", "barrier", BARRIER, 1),
-    ("tiny-e", "q8", "add_norm_geglu", "barrier", BARRIER, 2),
-    ("tiny-e", "q8", "merge_linear", "barrier", BARRIER, 0),
-    ("tiny-e", "q8", "append_attend", "barrier", BARRIER, 1),
-    ("tiny-e", "q8", "append_attend", "barrier", BARRIER, 3),
-    ("tiny-e", "q8", "linear_q8", "barrier", BARRIER, 0),
-    ("tiny-e", "q8", "attend_q8", "barrier", BARRIER, 2),
-    ("tiny-e", "q8", "top_kernel", "barrier", BARRIER, 0),
-    ("tiny-e", "auto", "linear_bf16", "wait", WAIT, 0),
-    ("tiny-e", "q8", "linear_q8", "wait", WAIT, 0),
-    ("tiny-e", "auto", "linear_geglu", "wait", WAIT, 1),
-    ("tiny-m", "auto", "experts_up", "barrier", BARRIER, 0),
-    ("tiny-e", "q8", "linear_q8", "wrong fragment of weights", FRAGMENT_A, 0),
-    ("tiny-e", "auto", "linear_bf16", "wrong fragment of weights", FRAGMENT_A, 0),
-    ("tiny-e", "auto", "add_norm_geglu", "wrong fragment of rows", FRAGMENT_B, 0),
-    ("tiny-e", "auto", "append_attend", "wrong fragment of queries", FRAGMENT_B, 0),
-    ("tiny-e", "auto", "attend_bf16", "wrong fragment of keys", FRAGMENT_A, 0),
-    ("tiny-e", "q8", "linear_q8", "signs of codes", SIGNS, 0),
-    ("tiny-e", "q8", "norm_linear", "lanes of a sum", SHUFFLE, 0),
-    ("tiny-e", "q8", "add_norm_linear", "lanes of a largest value", SHUFFLE, 5),
-    ("tiny-e", "auto", "add_norm_linear", "sum without its part", FMA, 0),
-    ("tiny-e", "auto", "add_norm_geglu", "sign of an addition", ADD, 0),
-    ("tiny-e", "auto", "copy", "row past the end", COMPARE, 0),
-    ("tiny-e", "auto", "embed", "row past the end", COMPARE, 0),
-    ("tiny-e", "auto", "ple_finish", "load a word too far", LOAD, 0),
-    ("tiny-e", "auto", "embed", "store a word too far", STORE, 0),
-    ("tiny-e", "auto", "append_attend", "store a word too far", STORE, 0),
-    ("tiny-e", "q8", "norm_linear", "shared load a word too far", SHARED_LOAD, 0),
-    ("tiny-e", "q8", "merge_linear", "shared store a word too far", SHARED_STORE, 0),
-    ("tiny-m", "auto", "top_experts", "lanes of a sum", SHUFFLE, 0),
-    ("tiny-m", "auto", "experts_down", "wrong fragment of weights", FRAGMENT_A, 0),
-]
+def moved(match):
+    """An address, a word further."""
+    return "%s+%d%s" % (match[1], int(match[2] or 0) + 4, match[3])
 
 
-def run(arguments, **more):
-    return subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+ADDRESS = r"\s+\S+, \[%\w+)\+?(\d+)?(\];)"
+TARGET = r"\s+\[%\w+)\+?(\d+)?(\],)"
+MMA = r"(mma\.sync\S+ \{[^}]*\}, \{"
+
+# kind: what is looked for, and what stands in its place
+KINDS = {
+    "barrier": (r"^\tbar\.sync\s+0;$", ""),
+    "barrier of a warp": (r"^\tbar\.warp\.sync\s.*$", ""),
+    "wait": (r"cp\.async\.wait_group (\d+);", lambda m: "cp.async.wait_group %d;" % (int(m[1]) + 4)),
+    "commit": (r"cp\.async\.commit_group;", ""),
+    # Two registers of A, or of B, change places.
+    "fragment of A": (MMA + r")(%\w+), (%\w+)", r"\1\3, \2"),
+    "fragment of B": (MMA + r"[^}]*\}, \{)(%\w+), (%\w+)", r"\1\3, \2"),
+    "signs of codes": (r"\.u8\.s8\.s32", ".s8.u8.s32"),
+    "lanes": (r"(shfl\.sync\.bfly\.b32\s.*, )(\d+)(, 31, -1;)", lambda m: m[1] + str(int(m[2]) // 2) + m[3]),
+    "fma": (r"fma\.rn\.f32(\s+%\w+), (\S+), (\S+), (\S+);", r"fma.rn.f32\1, \2, \3, \3;"),
+    "add": (r"add\.rn\.f32(\s)", r"sub.rn.f32\1"),
+    "at least": (r"setp\.ge\.(\w+)", r"setp.gt.\1"),
+    "more": (r"setp\.gt\.(\w+)", r"setp.ge.\1"),
+    "less": (r"setp\.lt\.(\w+)", r"setp.le.\1"),
+    "load": (r"(ld\.global[.\w:]*" + ADDRESS, moved),
+    "store": (r"(st\.global[.\w:]*" + TARGET, moved),
+    "shared load": (r"(ld\.shared[.\w]*" + ADDRESS, moved),
+    "shared store": (r"(st\.shared[.\w]*" + TARGET, moved),
+}
+
+# tokens of the text and rows of a step, or None: tokens are generated
+INPUTS = {"one": (3, 1), "few": (7, 8), "many": (20, 64), "text": (3, None)}
+
+Mutant = collections.namedtuple("Mutant", "program kernels kind place input")
+MUTANTS = [Mutant(*m) for m in [
+    ("tiny-e.q8", "norm_linear*_few", "barrier", 0, "one"),
+    ("tiny-e.q8", "add_norm_linear*_few", "barrier", 3, "few"),
+    ("tiny-e.q8", "add_norm_geglu*_few", "barrier", 2, "few"),
+    ("tiny-e.auto", "merge_linear*_k256_few", "barrier", 1, "few"),
+    ("tiny-e.q8", "append_attend*_few", "barrier", 0, "one"),
+    ("tiny-e.q8", "append_attend*_few", "barrier", 3, "one"),
+    ("tiny-e.q8", "rope_attend*_few", "barrier", 4, "one"),
+    ("tiny-e.q8", "linear_q8*_many", "barrier", 0, "many"),
+    ("tiny-e.auto", "linear_bf16*_many", "barrier", 2, "many"),
+    ("tiny-e.q8", "attend_q8*_many", "barrier", 1, "many"),
+    ("tiny-e.q8", "norm_q8*_many", "barrier", 0, "many"),
+    ("tiny-e.q8", "top_kernel_few", "barrier", 0, "text"),
+    ("tiny-e.q8", "logits*_few", "barrier", 0, "one"),
+    ("tiny-m.auto", "add_norms3_geglu*_few", "barrier", 0, "one"),
+    ("tiny-m.auto", "top_experts_up*_few", "barrier", 1, "one"),
+    ("tiny-m.auto", "experts_down_linear*_few", "barrier", 1, "one"),
+    ("tiny-m.auto", "experts_down_*_many", "barrier", 2, "many"),
+    ("tiny-m.auto", "moe_sort*_many", "barrier", 1, "many"),
+    ("tiny-m.auto", "top_experts*_many", "barrier", 1, "many"),
+    ("tiny-e.auto", "linear_bf16*_few", "barrier of a warp", 0, "one"),
+    ("tiny-e.q8", "append_attend*_few", "barrier of a warp", 0, "one"),
+    ("tiny-m.auto", "experts_up*_many", "barrier of a warp", 1, "many"),
+    ("tiny-m.auto", "moe_sort*_many", "barrier of a warp", 2, "many"),
+    ("tiny-e.q8", "linear_q8*_many", "wait", 0, "many"),
+    ("tiny-e.auto", "linear_bf16*_many", "wait", 0, "many"),
+    ("tiny-e.auto", "linear_geglu*_many", "wait", 0, "many"),
+    ("tiny-m.auto", "linear_f32*_many", "wait", 0, "many"),
+    ("tiny-e.q8", "linear_q8*_many", "commit", 0, "many"),
+    ("tiny-e.auto", "linear_ple*_many", "commit", 1, "many"),
+    ("tiny-e.q8", "linear_q8*_many", "fragment of A", 0, "many"),
+    ("tiny-e.auto", "linear_bf16*_few", "fragment of A", 0, "one"),
+    ("tiny-e.auto", "attend_bf16*_many", "fragment of A", 0, "many"),
+    ("tiny-m.auto", "experts_down_*_many", "fragment of A", 0, "many"),
+    ("tiny-e.auto", "logits*_few", "fragment of A", 0, "one"),
+    ("tiny-e.auto", "add_norm_geglu*_few", "fragment of B", 0, "one"),
+    ("tiny-e.auto", "append_attend*_few", "fragment of B", 0, "one"),
+    ("tiny-e.q8", "linear_q8*_few", "signs of codes", 0, "few"),
+    ("tiny-e.q8", "norm_linear*_few", "lanes", 10, "one"),
+    ("tiny-e.auto", "append_attend*_few", "lanes", 12, "one"),
+    ("tiny-e.q8", "norm_q8*_many", "lanes", 1, "many"),
+    ("tiny-e.auto", "add_norm_linear*_few", "fma", 0, "one"),
+    ("tiny-e.auto", "ple_finish*_few", "fma", 0, "one"),
+    ("tiny-e.auto", "add_norm_geglu*_few", "add", 0, "one"),
+    ("tiny-m.auto", "add_norm3_*_many", "add", 0, "many"),
+    ("tiny-e.auto", "append_attend*_few", "less", 0, "few"),
+    ("tiny-e.auto", "attend_bf16*_many", "more", 0, "many"),
+    ("tiny-e.auto", "linear_bf16*_many", "at least", 1, "many"),
+    ("tiny-m.auto", "top_experts*_many", "less", 3, "many"),
+    ("tiny-e.auto", "ple_finish*_few", "load", 2, "one"),
+    ("tiny-e.q8", "linear_q8*_few", "load", 1, "one"),
+    ("tiny-e.auto", "embed*_few", "store", 0, "one"),
+    ("tiny-e.auto", "append_attend*_few", "store", 0, "one"),
+    ("tiny-m.auto", "experts_up*_many", "store", 0, "many"),
+    ("tiny-e.q8", "norm_linear*_few", "shared load", 7, "one"),
+    ("tiny-e.q8", "merge_linear*_few", "shared store", 0, "one"),
+    ("tiny-m.auto", "top_experts*_many", "shared load", 0, "many"),
+]]
 
 
-def logits(program, ids, environment):
-    """Of rows alone, then of the prompt; or why there are none."""
-    found = []
-    for batch in ("1", "64"):
-        out = program + ".out"
-        done = run([program, "eval", "--tokens", ids, "--logits", out, "-b", batch], env=environment, timeout=300)
-        if done.returncode:
-            lines = done.stdout.splitlines()
-            return next((x for x in lines if "emulator" in x), lines[-1] if lines else str(done.returncode))
-        found.append(np.array(safetensors.File(out)["logits"], dtype=np.float64))
-    return np.stack(found)
+def image(program):
+    """The PTX in a program that has no machine code."""
+    with open(program, "rb") as f:
+        data = f.read()
+    start = data.find(b"\n.version ")
+    if start < 0:
+        sys.exit(f"{program} has no PTX: --ptxas=none")
+    return data[start + 1 : data.index(b"\0", start)].decode()
 
 
-def mutate(ptx, kernel, pattern, replacement, occurrence):
-    """All kernels of the family, each at the same place."""
+def mutate(ptx, mutant):
+    """All kernels of that name, each at the same place; how many were changed."""
+    pattern, replacement = KINDS[mutant.kind]
     pieces = re.split(r"(?m)^(?=\.visible \.entry )", ptx)
     changed = 0
     for i, piece in enumerate(pieces):
         name = re.match(r"\.visible \.entry (\w+)", piece)
-        if not name or not name[1].startswith(kernel):
+        if not name or not fnmatch.fnmatch(name[1], mutant.kernels):
             continue
         places = list(re.finditer(pattern, piece, re.M))
-        if occurrence >= len(places):
+        if mutant.place >= len(places):
             continue
-        at = places[occurrence]
+        at = places[mutant.place]
         new = at.expand(replacement) if isinstance(replacement, str) else replacement(at)
         if new != at[0]:
             pieces[i] = piece[:at.start()] + new + piece[at.end():]
@@ -113,54 +156,81 @@ def mutate(ptx, kernel, pattern, replacement, occurrence):
     return "".join(pieces), changed
 
 
+class Program:
+    def __init__(self, path, golden, folder):
+        self.path, self.folder = os.path.abspath(path), folder
+        self.ptx, self.right = image(path), {}
+        self.ids = safetensors.File(os.path.join(golden, "golden.safetensors"))["mid.ids"].tolist()
+
+    def run(self, name, ptx=""):
+        """Logits, or tokens as text, or why there are none."""
+        tokens, rows = INPUTS[name]
+        ids, out = os.path.join(self.folder, "ids"), os.path.join(self.folder, "out")
+        with open(ids, "w") as f:
+            f.write(" ".join(map(str, self.ids[:tokens])))
+        if rows:
+            arguments = ["eval", "--tokens", ids, "--logits", out, "-b", str(rows)]
+        else:
+            arguments = "run --tokens".split() + [ids] + "-n 2 --print-tokens --ignore-eos --seed 1".split()
+        done = subprocess.run([self.path, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=dict(os.environ, GM_CUDA_PTX=ptx), timeout=300)
+        if done.returncode:
+            lines = done.stdout.splitlines()
+            return False, next((x for x in lines if "emulator" in x), lines[-1] if lines else str(done.returncode))
+        return True, np.array(safetensors.File(out)["logits"], dtype=np.float64) if rows else done.stdout
+
+    def finds(self, mutant):
+        """Whether the mutant is found, and by what."""
+        if mutant.input not in self.right:
+            runs, self.right[mutant.input] = self.run(mutant.input)
+            if not runs:
+                sys.exit(f"{mutant.program} fails unchanged: {self.right[mutant.input]}")
+        text, changed = mutate(self.ptx, mutant)
+        if not changed:
+            return False, "no such place"
+        path = os.path.join(self.folder, "mutant.ptx")
+        with open(path, "w") as f:
+            f.write(text)
+        runs, got = self.run(mutant.input, path)
+        if not runs:
+            return True, got
+        if isinstance(got, str):
+            return got != self.right[mutant.input], "tokens " + got.strip()
+        difference = np.abs(got - self.right[mutant.input]).max()
+        return not difference <= 1e-3, f"largest difference {difference:.3g}"
+
+
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("gemmac")
     p.add_argument("golden")
-    p.add_argument("emulator")
+    p.add_argument("programs", nargs="*")
+    p.add_argument("--brief", action="store_true")
     p.add_argument("--only", default="")
     p.add_argument("--list", action="store_true")
     a = p.parse_args()
-    chosen = [int(n) for n in a.only.split(",") if n] or range(len(MUTANTS))
-    environment = dict(os.environ, LD_LIBRARY_PATH=a.emulator)
-    missed, right = 0, {}
+    only = [x.strip() for x in a.only.split(",") if x.strip()]
+    if a.list:
+        for n, mutant in enumerate(MUTANTS):
+            print(n, *mutant)
+        return
+    found, missed, kinds = 0, 0, set()
     with tempfile.TemporaryDirectory() as folder:
-        for n in chosen:
-            model, quant, kernel, what, (pattern, replacement), occurrence = MUTANTS[n]
-            if a.list:
-                print(n, model, quant, kernel, what)
+        programs = {}
+        for argument in a.programs:
+            name, path = argument.split("=", 1)
+            programs[name] = Program(path, os.path.join(a.golden, name.split(".")[0]), folder)
+        for n, mutant in enumerate(MUTANTS):
+            if mutant.program not in programs or only and not {str(n), mutant.kind} & set(only):
                 continue
-            program = os.path.join(folder, f"{model}.{quant}")
-            golden = os.path.join(a.golden, model)
-            common = [a.gemmac, golden, f"--quant={quant}", "--target=cuda-sm80", "--ptxas=none", "-q"]
-            if quant == "q8":
-                common.append("--cache-type=q8")
-            if not os.path.exists(program):
-                for more in (["-o", program], ["--emit=asm", "-o", program + ".ptx"]):
-                    done = run(common + more)
-                    if done.returncode:
-                        sys.exit(done.stdout)
-                ids = safetensors.File(os.path.join(golden, "golden.safetensors"))["mid.ids"].tolist()[:40]
-                with open(program + ".ids", "w") as f:
-                    f.write(" ".join(map(str, ids)))
-                right[program] = logits(program, program + ".ids", environment)
-                if isinstance(right[program], str):
-                    sys.exit(f"{model} {quant} fails unchanged: {right[program]}")
-            with open(program + ".ptx") as f:
-                mutant, changed = mutate(f.read(), kernel, pattern, replacement, occurrence)
-            with open(program + ".mutant.ptx", "w") as f:
-                f.write(mutant)
-            got = logits(program, program + ".ids", dict(environment, GM_CUDA_PTX=program + ".mutant.ptx"))
-            if isinstance(got, str):
-                found, why = True, got
-            else:
-                difference = np.abs(got - right[program]).max()
-                found, why = not difference <= 1e-3, f"largest difference {difference:.3g}"
-            found = found and changed
-            print(f"{'found' if found else 'MISSED'} {n}: {kernel} of {model} {quant}: {what}: "
-                  f"{why[:160] if changed else 'no such place'}", flush=True)
-            missed += not found
-    if missed:
+            if a.brief and mutant.kind in kinds:
+                continue
+            kinds.add(mutant.kind)
+            finds, why = programs[mutant.program].finds(mutant)
+            print(f"{'found' if finds else 'MISSED'} {n} {' '.join(map(str, mutant))}: {why[:200]}", flush=True)
+            found += finds
+            missed += not finds
+    print(f"{found} found")
+    if missed or not found:
         sys.exit(f"{missed} mutants were not found")
 
 

@@ -32,8 +32,10 @@ void copyAsync(Warp &w, const Instruction &in, u32 mask) {
                    std::to_string(from % 256),
                l);
     w.access(to, whole, Space::Shared, l, true);
-    if (bytes)
+    if (bytes) {
       w.accessGlobal(from, bytes, l);
+      w.cta->noteGlobal(w, from, bytes, l, false);
+    }
     Copy copy{from, u32(to), bytes, whole - bytes, l, w.groups[size_t(l)]};
     ask(w, copy);
     w.copies.push_back(copy);
@@ -111,6 +113,7 @@ void arrive(Warp &w, const Instruction &in, u32 mask) {
     settle(b);
   });
   ++w.clock.time[size_t(w.index)];
+  w.sync();
   w.cta->grid->changes.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -140,6 +143,8 @@ void tryWait(Warp &w, const Instruction &in, u32 mask) {
   });
   for (MBarrier *b : early)
     b->asked = true;
+  if (done)
+    w.sync();
   setPredicate(w, in.d[0], mask, done);
 }
 

@@ -15,6 +15,7 @@ void trap(Warp &w, const Instruction &, u32 mask) {
 
 void warpBarrier(Warp &w, const Instruction &in, u32 mask) {
   w.checkMembers(w.rows[size_t(in.s[0])], mask);
+  w.sync();
 }
 
 Execute *barrier(Decoder &d) {

@@ -85,6 +85,7 @@ Execute *decodeMemory(Decoder &d) {
   d.in.space = d.takeSpace();
   if (op == "prefetch" || op == "prefetchu") {
     d.takeOne({"L1", "L2", "L2::evict_last", "L2::evict_normal"});
+    d.in.hint = true;
     d.address(0);
     return prefetch;
   }

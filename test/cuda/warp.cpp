@@ -40,7 +40,7 @@ u8 *Warp::accessShared(u64 address, u32 bytes, int lane, bool write) {
            lane);
   if (at().sync)
     return cta->shared.data() + address;
-  cta->note(*this, address, bytes, lane, write);
+  cta->noteShared(*this, address, bytes, lane, write);
   return cta->shared.data() + address;
 }
 
@@ -81,7 +81,16 @@ u8 *Warp::access(u64 address, u32 bytes, Space space, int lane, bool write) {
       report(CUDA_ERROR_ILLEGAL_ADDRESS, "writes a parameter", lane);
     return const_cast<u8 *>(params.data()) + address;
   }
-  return accessGlobal(address, bytes, lane);
+  u8 *p = accessGlobal(address, bytes, lane);
+  if (at().sync) {
+    clock.join(cta->ordered);
+    cta->ordered.join(clock);
+    ++clock.time[size_t(index)];
+    sync();
+  } else if (!at().hint) {
+    cta->noteGlobal(*this, address, bytes, lane, write);
+  }
+  return p;
 }
 
 void Warp::checkMembers(const Row &members, u32 mask) const {
@@ -108,6 +117,9 @@ void Warp::land(const Copy &copy, int writer, u32 time) {
     Shadow &s = cta->shadow[x];
     s.writer = u8(writer), s.wroteAt = time, s.wrote = s.known = 15;
     s.pending = 0;
+    s.wroteBy.bytes = 0;
+    if (writer != ASYNC)
+      s.wroteBy.add(*this, 15, copy.lane);
   }
 }
 
@@ -121,57 +133,6 @@ void Warp::landGroups(u32 mask, u32 keep) {
       copies[left++] = copy;
   }
   copies.resize(left);
-}
-
-void Cta::note(Warp &w, u64 at, u32 bytes, int lane, bool write) {
-  u32 own = 1u << w.index, now = w.clock.time[size_t(w.index)];
-  for (u64 x = at / 4; x <= (at + bytes - 1) / 4; ++x) {
-    Shadow &s = shadow[x];
-    u32 from = x * 4 < at ? u32(at % 4) : 0,
-        to = u32(std::min<u64>(4, at + bytes - x * 4));
-    u8 touched = u8(((1u << to) - 1) & ~((1u << from) - 1));
-    auto race = [&](const std::string &what, int other) {
-      w.report(CUDA_ERROR_LAUNCH_FAILED,
-               what + " shared memory at offset " + std::to_string(x * 4) +
-                   (other == ASYNC
-                        ? " that a bulk copy wrote, without waiting for it"
-                        : " that warp " + std::to_string(other) +
-                              " touched, without a barrier between"),
-               lane);
-    };
-    if (s.pending & touched)
-      w.report(CUDA_ERROR_LAUNCH_FAILED,
-               std::string(write ? "writes" : "reads") +
-                   " shared memory at offset " + std::to_string(x * 4) +
-                   " before the wait for an asynchronous copy to it",
-               lane);
-    if (!write && settings().uninitialised && (touched & ~s.known))
-      w.report(CUDA_ERROR_LAUNCH_FAILED,
-               "reads shared memory at offset " + std::to_string(x * 4) +
-                   " that nobody wrote",
-               lane);
-    bool others = s.writer != w.index;
-    if ((s.wrote & touched) && others && s.wroteAt > w.clock.time[s.writer])
-      race(write ? "writes" : "reads", s.writer);
-    if (!write) {
-      if (s.readAt < now)
-        s.readers = 0, s.read = 0, s.readAt = now;
-      if (s.readAt == now)
-        s.readers |= own, s.read |= touched;
-      continue;
-    }
-    if (s.read & touched)
-      for (u32 r = s.readers & ~own; r; r &= r - 1)
-        if (s.readAt > w.clock.time[size_t(__builtin_ctz(r))])
-          race("writes", __builtin_ctz(r));
-    // Warps that share a word by bytes are not told apart afterwards.
-    bool mixed = others && s.wroteAt > w.clock.time[s.writer];
-    bool same = !others && s.wroteAt == now;
-    s.wrote = mixed ? 0 : same ? s.wrote | touched : touched;
-    s.writer = u8(w.index), s.wroteAt = now;
-    s.read &= u8(~touched);
-    s.known = (s.known | touched) & 15;
-  }
 }
 
 void Cta::pending(u64 at, u32 bytes, bool is) {
@@ -272,6 +233,7 @@ void meetBarrier(Warp &w, const Instruction &in, u32 mask) {
   c.arrive(w, int(id), count);
   if (in.mode) { // bar.arrive
     ++w.clock.time[size_t(w.index)];
+    w.sync();
     ++w.pc;
   } else {
     w.state = Warp::AtBarrier;
@@ -285,6 +247,7 @@ bool passBarrier(Warp &w) {
     return false;
   w.clock.join(bar.released);
   ++w.clock.time[size_t(w.index)];
+  w.sync();
   w.state = Warp::Running;
   ++w.pc;
   return true;

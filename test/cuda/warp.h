@@ -6,6 +6,7 @@
 #include "test/cuda/memory.h"
 
 #include <atomic>
+#include <unordered_map>
 
 namespace cuemu {
 
@@ -15,6 +16,8 @@ struct Grid;
 /// Of every warp the last of its times that the owner has heard of, directly
 /// or through others (a vector clock); the last entry is that of bulk copies.
 constexpr int ASYNC = 32;
+/// In the place of a lane: what all lanes of a warp read together.
+constexpr int NO_LANE = 32;
 struct Clock {
   std::array<u32, 33> time{};
   void join(const Clock &other) {
@@ -74,6 +77,7 @@ struct Warp {
   u64 steps = 0;       // instructions
 
   Clock clock;
+  u32 syncs = 1;                // barriers of the warp or the CTA so far
   std::vector<Copy> copies;     // cp.async that nobody waited for
   std::array<u32, 32> groups{}; // of each lane, committed so far
   Span span;                    // the last that an access fell in
@@ -89,19 +93,37 @@ struct Warp {
   u8 *accessShared(u64 address, u32 bytes, int lane, bool write);
   /// The lanes of a warp operation of member mask MEMBERS, executed by MASK.
   void checkMembers(const Row &members, u32 mask) const;
+  /// A barrier: lanes see what the others did.
+  void sync() { ++syncs; }
 
   void land(const Copy &copy, int writer, u32 time);
   /// Lets copies of lanes in MASK land, but for their last KEEP groups.
   void landGroups(u32 mask, u32 keep);
 };
 
-/// What is known of a word of shared memory. Masks are of its four bytes.
+/// Lanes of a warp that touched the bytes of a word since the last barrier that
+/// orders them: shuffles and their kin order no memory.
+struct LaneBytes {
+  u32 since = 0; // Warp::syncs
+  int pc = 0;    // of the last access
+  u8 warp = 0;
+  u8 bytes = 0;   // touched
+  u32 owners = 0; // the lane of each byte, MANY if several
+  enum { MANY = 0xff };
+
+  /// One of the bytes TOUCHED that another lane than LANE touched, or -1.
+  int other(const Warp &w, u32 touched, int lane) const;
+  void add(const Warp &w, u32 touched, int lane);
+};
+
+/// What is known of a word of memory. Masks are of its four bytes.
 struct Shadow {
   u32 readers = 0;             // warps, all at time `readAt`
   u32 readAt = 0, wroteAt = 0; // of the clock of who did
   u8 writer = 0;
   u8 wrote = 0, read = 0;            // bytes of `writer` and `readers`
   u8 known : 4 = 0, pending : 4 = 0; // written ever; a copy is on its way
+  LaneBytes wroteBy, readBy;
 };
 
 struct Cta {
@@ -109,14 +131,22 @@ struct Cta {
   u32 id[3] = {};
   std::vector<u8> shared;
   std::vector<Shadow> shadow;
+  /// Of words of global memory that the CTA wrote, by address / 4, and which
+  /// words that might be: a bit for those with the same hash.
+  std::unordered_map<u64, Shadow> globals;
+  std::array<u64, 64> wroteNear{};
+  Clock ordered; // by atomic operations and their kin
   std::vector<std::unique_ptr<Warp>> warps;
   std::array<Barrier, 16> barriers;
   std::map<u32, MBarrier> mbarriers; // by offset
   u32 alive = 0;                     // warps
   u32 asyncTime = 0;
 
-  /// Notes an access and reports it if another warp's is not ordered with it.
-  void note(Warp &w, u64 at, u32 bytes, int lane, bool write);
+  /// Notes an access and reports it if that of another warp, or of another lane
+  /// of this one, is not ordered with it.
+  void noteShared(Warp &w, u64 at, u32 bytes, int lane, bool write);
+  /// The same of global memory; of what the CTA wrote alone.
+  void noteGlobal(Warp &w, u64 address, u32 bytes, int lane, bool write);
   void pending(u64 at, u32 bytes, bool is);
   /// A warp came to barrier B; true when that was the last one.
   bool arrive(Warp &w, int b, u32 expected);

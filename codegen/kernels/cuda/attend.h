@@ -178,13 +178,18 @@ GM_INLINE Unit &sharedUnit() {
   return *reinterpret_cast<Unit *>(sharedMemory() + areaWords() * 4 +
                                    sizeof(Chunk));
 }
-// Pairs from `first` on become the chunk; the one before is done.
-GM_INLINE void startChunk(Unit &u, int32_t first) {
+GM_INLINE int32_t unitPairs(const Unit &u) { return u.tile.rows * gm_group; }
+// Pairs from `first` on become the chunk; by thread 0.
+GM_INLINE void setChunk(Unit &u, int32_t first) {
+  u.first = first;
+  u.count = smaller(unitPairs(u) - first, chunkPairs());
+}
+// The same by all threads, of a chunk that is not the first: the one before is
+// done.
+GM_INLINE void nextChunk(Unit &u, int32_t first) {
   syncBlock();
-  if (threadOf() == 0) {
-    u.first = first;
-    u.count = smaller(u.tile.rows * gm_group - first, chunkPairs());
-  }
+  if (threadOf() == 0)
+    setChunk(u, first);
   syncBlock();
 }
 
@@ -800,9 +805,9 @@ GM_INLINE void storeOutputs(const Outputs &out, int32_t count) {
 
 //===-- splits ------------------------------------------------------------===//
 
+// The split before is done; queries may still be on their way.
 template <Format F, bool Few>
 GM_INLINE void split(Outputs &out, const Unit &u, int32_t base) {
-  syncBlock(); // the split before is done, queries are there
   if (warpOf() == 0)
     findBounds(u, base);
   syncBlock();
@@ -825,19 +830,22 @@ struct StoredQueries {
 };
 
 // Unit = (split, K/V head): partials o [H][hd], m [H], l [H] of (row, part).
-// `queries` prepare a unit, and load the queries of a chunk.
+// `queries` prepare a unit, for who comes behind a barrier, and load the
+// queries of a chunk.
 template <Format F, class Queries>
 GM_INLINE void few(const Operands &x, int32_t unit, const Queries &queries) {
   const int32_t kvHeads = gm_heads / gm_group;
   const gm_split piece = x.pieces[unit / kvHeads];
   Unit &u = sharedUnit();
-  if (threadOf() == 0)
+  if (threadOf() == 0) {
     u = unitOf<F>(x, piece.tile, unit % kvHeads);
+    setChunk(u, 0);
+  }
   queries.template prepare<F>(x, piece, unit % kvHeads);
   syncBlock();
-  for (int32_t first = 0; first < u.tile.rows * gm_group;
-       first += chunkPairs()) {
-    startChunk(u, first);
+  for (int32_t first = 0; first < unitPairs(u); first += chunkPairs()) {
+    if (first > 0)
+      nextChunk(u, first);
     queries.template load<F>(u);
     Outputs out;
     split<F, true>(out, u, piece.key0 / GM_SPLIT_KEYS * GM_SPLIT_KEYS);
@@ -863,12 +871,14 @@ template <Format F>
 GM_INLINE void many(const Operands &x, int32_t unit) {
   const int32_t kvHeads = gm_heads / gm_group;
   Unit &u = sharedUnit();
-  if (threadOf() == 0)
+  if (threadOf() == 0) {
     u = unitOf<F>(x, unit / kvHeads, unit % kvHeads);
+    setChunk(u, 0);
+  }
   syncBlock();
-  for (int32_t first = 0; first < u.tile.rows * gm_group;
-       first += chunkPairs()) {
-    startChunk(u, first);
+  for (int32_t first = 0; first < unitPairs(u); first += chunkPairs()) {
+    if (first > 0)
+      nextChunk(u, first);
     loadQueries<F>(u, x.q);
     if (threadOf() < ChunkPairs) {
       chunk().merged[threadOf()] = {GM_LOWEST, 0};
@@ -876,8 +886,11 @@ GM_INLINE void many(const Operands &x, int32_t unit) {
     }
     Outputs merged = {};
     const int32_t last = u.lastKey(u.rowOf(u.count - 1));
-    for (int32_t base = u.firstKey(u.rowOf(0)) / GM_SPLIT_KEYS * GM_SPLIT_KEYS;
-         base <= last; base += GM_SPLIT_KEYS) {
+    const int32_t begin =
+        u.firstKey(u.rowOf(0)) / GM_SPLIT_KEYS * GM_SPLIT_KEYS;
+    for (int32_t base = begin; base <= last; base += GM_SPLIT_KEYS) {
+      if (base > begin)
+        syncBlock(); // the split before is done
       Outputs part;
       split<F, false>(part, u, base);
       mergeOutputs<F>(merged, part);

@@ -194,7 +194,8 @@ GM_INLINE float mostOfWarp(float x) {
 }
 
 // Sum over all threads of the block, the same in all of them: warps in
-// ascending order. `scratch`: a float for every warp, free before and after.
+// ascending order. `scratch`: a float for every warp, free before, and again
+// behind the next barrier.
 GM_INLINE float sumOfBlock(float x, float *scratch, int32_t warps) {
   x = sumOfWarp(x);
   if (laneOf() == 0)
@@ -203,7 +204,6 @@ GM_INLINE float sumOfBlock(float x, float *scratch, int32_t warps) {
   float sum = scratch[0];
   for (int32_t w = 1; w < warps; ++w)
     sum += scratch[w];
-  syncBlock();
   return sum;
 }
 

@@ -25,6 +25,7 @@ GM_INLINE void sumAlone(float (&total)[G][4], const Group (&groups)[G],
   for (int32_t range = 0; range < ranges<P>(); ++range) {
     float acc[G][4];
     clear(acc);
+    syncWarp(); // what was in memory before is used
     addRange<P, GM_FEW_ROWS, GM_FEW_ROWS, G, false>(
         acc, groups, rowAt, rows, rangeBegin<P>(range), rangeSteps<P>(range),
         memory);

@@ -32,6 +32,7 @@ GM_INLINE void multiplyPair(const uint8_t *x, const uint8_t *w, uint8_t *y,
     unitGroups<P>(groups, w, expert, unit);
     const Sums sums = sumFew<P, 1, 1, Groups, false>(
         groups, [&](int32_t) GM_LAMBDA { return x; }, 1);
+    sums.share();
     if (warpOf() == 0)
       storePair(y, pair, unit,
                 gelu(sums.of(0, laneOf())) * sums.of(0, laneOf() + 32));

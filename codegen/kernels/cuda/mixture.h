@@ -37,6 +37,7 @@ GM_INLINE void multiplyRow(const uint8_t *x, const int32_t *ids,
         groups,
         [&](int32_t r) GM_LAMBDA { return x + (pair + r) * sliceBytes(); },
         pairs);
+    sums.share();
     if (threadOf() < groupRows)
       for (int32_t j = 0; j < pairs; ++j)
         sum = addPair(sum, weightOfPair(weights, pair + j),

@@ -71,7 +71,7 @@ GM_INLINE int32_t warpBytes() {
 
 // Adds the steps [begin, begin + count) of k to acc. Row r < `rows` is at
 // rowAt(r); with M = 1 group j has row j alone (Own) or all have row 0, as if
-// it were all 8 rows. `memory`: warpBytes of L rows, this warp's. What is
+// it were all 8 rows. `memory`: warpBytes of L rows, this warp's, free. What is
 // computed of rows that are not there is anything.
 //
 // Weights are read before anything else is: nobody writes them.
@@ -102,7 +102,8 @@ GM_INLINE void addRange(float (&acc)[G][4], const Group (&groups)[G],
   const int32_t space = warpBytes<P, L, G>() / bytes / A * A;
   for (int32_t first = 0; first < count; first += space) {
     const int32_t last = smaller(first + space, count);
-    syncWarp(); // what was staged before is used
+    if (first > 0)
+      syncWarp(); // what was staged before is used
     P::template stage<L>(memory, rowAt, rows, begin + first, begin + last);
     syncWarp();
     int32_t step = first;
@@ -131,6 +132,13 @@ GM_INLINE void clear(float (&acc)[G][4]) {
 struct Sums {
   const float *at;
   int32_t outputs, stride;
+  bool isShared; // else a thread may read those that forEachSum gives it
+
+  // Then all threads, who call it, may read all of them.
+  GM_LAMBDA void share() const {
+    if (!isShared)
+      syncBlock();
+  }
   GM_LAMBDA float of(int32_t row, int32_t output) const {
     return at[row * stride + output];
   }
@@ -157,7 +165,8 @@ GM_INLINE void storePart(float *part, const float (&acc)[G][4]) {
            2 * g + i / 2] = acc[j][i];
   }
 }
-// The sums of all ranges' parts, `stride` bytes apart, by all `threads`.
+// The sums of all ranges' parts, `stride` bytes apart, by all `threads`: each
+// has the ones that forEachSum gives it.
 template <class P, int32_t M, int32_t Outputs>
 GM_INLINE void addParts(float *sums, const uint8_t *parts, int32_t stride,
                         int32_t rows, int32_t threads) {
@@ -170,7 +179,6 @@ GM_INLINE void addParts(float *sums, const uint8_t *parts, int32_t stride,
       sum += load<float>(part + w * stride);
     sums[i] = sum;
   }
-  syncBlock();
 }
 
 // Warp w has range w of k. M, L, G and Own as of addRange; with Own the sums
@@ -190,7 +198,7 @@ GM_INLINE Sums sumFew(const Group (&groups)[G], RowAt rowAt, int32_t rows,
   storePart<M>(reinterpret_cast<float *>(memory + warp * bytes), acc);
   auto *sums = reinterpret_cast<float *>(memory + ranges<P>() * bytes);
   addParts<P, M, outputs>(sums, memory, bytes, rows, fewThreads<P>());
-  return {sums, outputs, outputs};
+  return {sums, outputs, outputs, false};
 }
 
 // Up to 8 rows that lie `rowBytes` apart.
@@ -230,13 +238,15 @@ GM_INLINE Sums sumRanges(const Group (&groups)[G], RowAt rowAt, int32_t rows) {
   for (int32_t range = warpOf(); range < ranges<P>(); range += warps) {
     float acc[G][4];
     clear(acc);
+    if (range >= warps)
+      syncWarp(); // the rows of the range before are used
     addRange<P, M, L, G, false>(acc, groups, rowAt, rows, rangeBegin<P>(range),
                                 rangeSteps<P>(range), own);
     storePart<M>(reinterpret_cast<float *>(parts + range * partBytes), acc);
   }
   auto *sums = reinterpret_cast<float *>(parts + ranges<P>() * partBytes);
   addParts<P, M, outputs>(sums, parts, partBytes, rows, threadsOf());
-  return {sums, outputs, outputs};
+  return {sums, outputs, outputs, false};
 }
 template <class P, int32_t G, class RowAt, class Finish>
 GM_INLINE void multiplyRanges(const Group (&groups)[G], RowAt rowAt,
@@ -391,15 +401,14 @@ GM_INLINE Sums sumTile(GroupOf groupOf, int32_t groups, const uint8_t *x,
       }
     }
   }
-  waitForCopies<0>();
-  syncBlock();
+  syncBlock(); // the last chunk is used; no copy is under way
   auto *sums = reinterpret_cast<float *>(memory);
   each([&](float &, float &sum, int32_t n, int32_t j, int32_t i) GM_LAMBDA {
     sums[(first + n * 8 + 2 * inGroup() + i % 2) * SumsStride +
          (group + j) * groupRows + 2 * groupLane() + i / 2] = sum;
   });
   syncBlock();
-  return {sums, TileGroups * groupRows, SumsStride};
+  return {sums, TileGroups * groupRows, SumsStride, true};
 }
 
 //===-- families of units -------------------------------------------------===//
@@ -522,6 +531,7 @@ GM_INLINE void forEachSum(Share share, Sums sums, F f) {
 // f(row of the block, unit of the block), called by whole warps.
 template <int32_t U, class F>
 GM_INLINE void forEachUnit(Share share, Sums sums, F f) {
+  sums.share();
   const int32_t units = sums.outputs / (U * groupRows);
   for (int32_t i = warpOf(); i < share.rows * units;
        i += threadsOf() / WarpLanes)

@@ -12,7 +12,7 @@ extern const float gm_eps;
 
 enum { Threads = 256, Warps = Threads / WarpLanes };
 
-// Shared memory that inverseRms takes.
+// Shared memory that inverseRms takes, each time it is called.
 enum { RmsBytes = Warps * int32_t(sizeof(float)) };
 
 // The row of this block; -1: none.
@@ -30,19 +30,21 @@ GM_INLINE void forColumns(F f) {
     f(i);
 }
 
-// (mean of value(i)^2 + eps)^(-1/2) over the columns, in one fixed order.
+// (mean of value(i)^2 + eps)^(-1/2) over the columns, in one fixed order; the
+// call `number` of a kernel.
 template <class F>
-GM_INLINE float inverseRms(F value) {
+GM_INLINE float inverseRms(F value, int32_t number = 0) {
   float sum = 0;
   forColumns([&](int32_t i) GM_LAMBDA {
     const float x = value(i);
     sum = fma(x, x, sum);
   });
-  sum = sumOfBlock(sum, reinterpret_cast<float *>(sharedMemory()), Warps);
+  sum = sumOfBlock(
+      sum, reinterpret_cast<float *>(sharedMemory()) + number * Warps, Warps);
   return 1.0f / squareRoot(sum * (1.0f / float(gm_k)) + gm_eps);
 }
-GM_INLINE float inverseRms(const float *x) {
-  return inverseRms([&](int32_t i) GM_LAMBDA { return x[i]; });
+GM_INLINE float inverseRms(const float *x, int32_t number = 0) {
+  return inverseRms([&](int32_t i) GM_LAMBDA { return x[i]; }, number);
 }
 
 #endif

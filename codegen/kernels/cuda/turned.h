@@ -83,7 +83,6 @@ struct AppendedQueries : TurnedQueries {
                      i % 2);
       }
     }
-    syncBlock();
   }
 };
 
