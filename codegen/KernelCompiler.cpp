@@ -128,6 +128,15 @@ static Status checkProduct(const KernelSpec &spec) {
                    kernelSymbol(spec), act.name, format.name);
 }
 
+// Products of devices hold the code of all formats and activations, one
+// function for each step, which constants choose through several calls: nine of
+// ten instructions are for others. The rest of the bodies branch where they
+// stand.
+static bool choosesThroughCalls(const KernelSpec &spec, const Target &target) {
+  return target.device != Device::Cpu &&
+         findFamily(spec.family)->matrix == MatrixUse::Product;
+}
+
 Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
                                                   const Target &target,
                                                   LLVMContext &context) {
@@ -139,7 +148,8 @@ Result<std::unique_ptr<Module>> compileBodyKernel(const KernelSpec &spec,
   chooseEntry(*module, spec);
   fillConstants(*module, spec.constants);
   sanitizeModule(*module, target);
-  dropDeadCode(*module); // the code for the other cache format, say
+  // The code for the other cache format, say.
+  dropDeadCode(*module, choosesThroughCalls(spec, target));
   if (NamedMDNode *ident = module->getNamedMetadata("llvm.ident"))
     module->eraseNamedMetadata(ident);
   return module;

@@ -79,7 +79,12 @@ void optimizeModule(Module &module, const Target &target) {
   run(module, "default<O3>", createTargetMachine(target));
 }
 
-void dropDeadCode(Module &module) {
+void dropDeadCode(Module &module, bool throughCalls) {
+  // Cheap passes first: half of the functions are gone before instcombine, the
+  // dearest of these, looks at any.
+  if (throughCalls)
+    run(module, "globaldce,function(instsimplify,simplifycfg),globaldce,"
+                "function(mem2reg),ipsccp");
   run(module, "globaldce,function(instcombine<no-verify-fixpoint>,simplifycfg),"
               "globaldce");
 }

@@ -26,8 +26,10 @@ void setTarget(llvm::Module &module, const Target &target);
 // without LLVM's unroller (schedules say what is unrolled).
 void optimizeModule(llvm::Module &module, const Target &target);
 
-// Branches on constants, and what nothing calls.
-void dropDeadCode(llvm::Module &module);
+// Drops branches on constants, and what nothing calls then. With `throughCalls`
+// constants are followed into the functions that get them as arguments, too:
+// more passes, but O3 is spared what they drop.
+void dropDeadCode(llvm::Module &module, bool throughCalls = false);
 
 // The bytes of an object file, or assembly text. May change the module. Error:
 // a function whose frame a worker's stack does not hold, or of unknown size.

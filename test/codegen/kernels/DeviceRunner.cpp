@@ -10,6 +10,18 @@
 
 namespace gemmac {
 
+bool isTurnOf(const Target &target, size_t n) {
+  if (target.device == Device::Cpu)
+    return true;
+  size_t devices = 0, own = 0;
+  for (const Target &other : targets()) {
+    if (other.name == target.name)
+      own = devices;
+    devices += other.device != Device::Cpu;
+  }
+  return n % devices == own;
+}
+
 struct DeviceRunner::Loaded {
   LaunchFacts launch;
   int32_t sm = 0;

@@ -12,6 +12,10 @@
 
 namespace gemmac {
 
+// Devices share cases, because their bodies are the same source and the
+// emulator is slow: whether the N-th case is this target's. CPUs run all.
+bool isTurnOf(const Target &target, size_t n);
+
 class DeviceRunner {
 public:
   // Host memory that is copied to the device for a run, and back. Operands

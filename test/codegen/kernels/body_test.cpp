@@ -40,17 +40,10 @@ static bool runsLarge(const Target &target) {
   return true;
 }
 
-// `areShared`: devices share them, since their bodies are the same and emulated
-// runs are slow.
+// `areShared`: among devices.
 static void runCases(const std::vector<Case> &cases, bool areShared = false) {
-  auto isDevice = [](const Target &t) { return t.device != Device::Cpu; };
-  const size_t devices =
-      size_t(std::count_if(targets().begin(), targets().end(), isDevice));
-  size_t device = 0;
   int ran = 0;
   for (const Target &target : targets()) {
-    const size_t turn = device;
-    device += isDevice(target);
     if (!runsCases(target))
       continue;
     auto body = [&](const KernelSpec &spec) {
@@ -58,8 +51,8 @@ static void runCases(const std::vector<Case> &cases, bool areShared = false) {
     };
     for (size_t i = 0; i < cases.size(); ++i) {
       const Case &c = cases[i];
-      // A turn is not a family: cases of two families alternate.
-      if (areShared && isDevice(target) && (i + i / devices) % devices != turn)
+      // Not by i alone: cases of two families alternate.
+      if (areShared && !isTurnOf(target, i + i / 2))
         continue;
       if (!hasBodies(c, target) || (c.isLarge && !runsLarge(target)))
         continue;

@@ -1,6 +1,8 @@
 // The families that devices alone have (targets/DeviceKernels.cpp) against the
 // plain kernels that they stand for, in the same row class: every result has
-// the same bits, in every format, for 1 to 8 rows.
+// the same bits, in every format, for 1 to 8 rows. Targets share the formats
+// (isTurnOf).
+#include "test/codegen/kernels/DeviceRunner.h"
 #include "test/codegen/kernels/quantized_data.h"
 
 #include "runtime/abi.h"
@@ -29,13 +31,15 @@ protected:
 
   using Buffers = std::map<std::string, Bytes *>;
   using Integers = std::map<std::string, int32_t>;
-  // All units of a kernel of class `few` (or `many`), made once.
+  // All units of a kernel of class `few` (or `many`), made once for all tests.
   void call(const std::string &family, const Constants &constants,
             const Buffers &buffers, Integers integers, int64_t units,
             RowClass rows = RowClass::Few) {
     const KernelSpec spec{family, rows, constants};
     ASSERT_EQ(checkSpec(spec), "") << family;
-    std::unique_ptr<KernelRunner> &runner = runners[kernelSymbol(spec)];
+    static std::map<std::string, std::unique_ptr<KernelRunner>> runners;
+    std::unique_ptr<KernelRunner> &runner =
+        runners[GetParam() + ' ' + kernelSymbol(spec)];
     if (!runner)
       runner = std::make_unique<KernelRunner>(spec, GetParam());
     integers["begin"] = 0;
@@ -94,11 +98,22 @@ protected:
   static Constants product(const Encodings &e, int64_t k) {
     return Constants{{"k", k}, {"format", e.format}, {"act", e.act}};
   }
-  // Formats and sizes: those of plain formats need not be multiples of 32.
+  // The encodings that this target takes in its turn; the next ones in the next
+  // `round`.
+  static std::vector<Encodings> encodingsOf(size_t round) {
+    std::vector<Encodings> own;
+    for (size_t i = 0; i < std::size(encodings); ++i)
+      if (isTurnOf(*findTarget(GetParam()), i + round))
+        own.push_back(encodings[i]);
+    return own;
+  }
+  // Formats and sizes: those of plain formats need not be multiples of 32, so
+  // two targets run these in different sizes.
   template <class F>
   void forAll(F f) {
-    for (const Encodings &e : encodings)
-      for (int64_t k : {int64_t(160), int64_t(72)}) {
+    size_t round = 0;
+    for (int64_t k : {int64_t(160), int64_t(72)})
+      for (const Encodings &e : encodingsOf(round++)) {
         if (k % 32 && isQuantized(e.act))
           continue;
         SCOPED_TRACE(e.format + " and " + e.act + ", k " + std::to_string(k));
@@ -126,8 +141,6 @@ protected:
     call("add_norm", {{"k", k}, {"eps", eps}, {"scaled", int64_t(!!scale)}},
          buffers, n, n.at("rows"));
   }
-
-  std::map<std::string, std::unique_ptr<KernelRunner>> runners;
 };
 GEMMAC_ALL_TARGETS(DeviceFamilies);
 
@@ -259,7 +272,7 @@ TEST_P(DeviceFamilies, AddLinearPle) {
 
 TEST_P(DeviceFamilies, MergeLinear) {
   constexpr int64_t heads = 5, hd = 32, k = heads * hd, most = 4;
-  for (const Encodings &e : encodings)
+  for (const Encodings &e : encodingsOf(0))
     for (const int64_t rows : rowCounts) {
       SCOPED_TRACE(e.format + " and " + e.act);
       std::vector<double> values =

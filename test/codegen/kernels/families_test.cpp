@@ -138,6 +138,25 @@ TEST_P(Families, EveryFamilyHasBodies) {
     GTEST_SKIP() << "no body of families" << missing << " for " << target.name;
 }
 
+// What is optimised is a kernel, not the code of all formats: these are ten
+// times as many instructions, and the time to compile a program.
+TEST_P(Families, ProductsHoldOneFormat) {
+  const Target &target = *findTarget(GetParam());
+  if (target.device != Device::Cuda)
+    GTEST_SKIP() << "products of CPUs are tiles";
+  for (const char *name : {"linear", "linear_geglu", "norm_linear"})
+    for (RowClass rows : {RowClass::Few, RowClass::Many}) {
+      const Family &family = *findFamily(name);
+      if (family.axesOf(rows).empty())
+        continue;
+      llvm::LLVMContext context;
+      auto module =
+          compileKernel({name, rows, sampleConstants(family)}, target, context);
+      ASSERT_TRUE(bool(module)) << module.error().message;
+      EXPECT_LT((*module)->getInstructionCount(), 3000u) << name;
+    }
+}
+
 TEST_P(Families, SameSpecSameCode) {
   const Target &target = *findTarget(GetParam());
   for (const char *name : {"norm", "linear"}) {
