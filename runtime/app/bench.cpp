@@ -32,7 +32,7 @@ struct Request {
   std::optional<std::string> prompts, generated, images, audios, profile;
   int64_t repetitions = 5, image_tokens = 0;
   bool markdown = false, json = false, probe = false, no_probe = false,
-       no_kv_skip = false, all_logits = false;
+       no_kv_skip = false, all_logits = false, synthetic = false;
 
   Syntax syntax();
 };
@@ -83,6 +83,12 @@ Syntax Request::syntax() {
       {"--all-logits", "", "",
        "compute all logits of a token, not only what the best one needs",
        &all_logits},
+      {"--synthetic", "", "",
+       "with made-up weights, nothing read from the file: all that a program "
+       "compiled with --weights=none can do; the speeds are those of its real "
+       "ones but where work depends on them (a scanned head, the choice of "
+       "experts)",
+       &synthetic},
       {"--probe", "", "",
        "show what the machine gives before and after each test, on 1 and all "
        "threads",
@@ -500,8 +506,12 @@ Status bench(Request &request) {
                    "--profile traces one test, but there are %zu: give -p 0 or "
                    "-n 0, and one number each",
                    tests.count());
+  if (request.synthetic && request.machine.load != Load::Auto)
+    return failure(USAGE, "--synthetic excludes --load");
+  if (request.synthetic)
+    request.machine.load = Load::Synthetic;
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(!request.synthetic); !s.ok())
     return s;
   if (Status s = resolve_context(program, tests, request.image_tokens,
                                  request.machine.context);
@@ -517,7 +527,9 @@ Status bench(Request &request) {
                      : request.markdown ? BenchReport::Markdown
                                         : BenchReport::Table,
                      {p.model()->name() ? p.model()->name()->str() : "",
-                      format_of(p), p.weights_bytes(), p.model()->parameters()},
+                      format_of(p) + (request.synthetic ? ", synthetic" : ""),
+                      p.weights_bytes(), p.model()->parameters(),
+                      request.synthetic},
                      !tests.media.empty());
   watch_signals();
   Bench bench(program, request, tests, report);

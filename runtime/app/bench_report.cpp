@@ -173,7 +173,8 @@ void BenchReport::json(const BenchResult &r) {
     number("ms_median", ms.median);
   }
   out += ", \"model\": " + json_string(model.name) +
-         ", \"format\": " + json_string(model.format);
+         ", \"format\": " + json_string(model.format) +
+         ", \"synthetic\": " + (model.synthetic ? "true" : "false");
   whole("weights_bytes", model.bytes);
   whole("parameters", model.parameters);
   whole("batch", uint64_t(r.batch));
