@@ -90,11 +90,16 @@ Syntax Request::syntax() {
        "experts)",
        &synthetic},
       {"--probe", "", "",
-       "show what the machine gives before and after each test, on 1 and all "
-       "threads",
-       &probe, 0, 0, has_device()},
-      {"--no-probe", "", "", "do not measure the machine: no shares", &no_probe,
-       0, 0, has_device()},
+       has_device()
+           ? "show what the card gives before and after each test: reads of "
+             "its memory, int8 products, time of a launch in a recorded row"
+           : "show what the machine gives before and after each test, on 1 and "
+             "all threads",
+       &probe},
+      {"--no-probe", "", "",
+       std::string("do not measure the ") +
+           (has_device() ? "card" : "machine") + ": no shares",
+       &no_probe},
       {"--profile", "", "FILE",
        "write a trace of all kernel calls of the one test's repetitions for "
        "ui.perfetto.dev; print a summary",
@@ -398,7 +403,7 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
   r.threads = program.plan.threads;
   r.batch = program.plan.batch;
   r.kv_skip = !request.no_kv_skip;
-  r.has_probe = !request.no_probe && !has_device(); // it measures CPUs
+  r.has_probe = !request.no_probe;
   r.detailed = request.probe;
   double tok_s;
   if (warm)
@@ -406,13 +411,18 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
       return s;
   auto probe_machine = [&](Probe &to, const char *when) {
     if (!r.has_probe || interrupted())
-      return;
-    to = probe(int(r.threads), r.detailed);
+      return Status();
+    if (!has_device())
+      to = probe(int(r.threads), r.detailed);
+    else if (Status s = probe_device(request.machine.device, to); !s.ok())
+      return s;
     if (r.detailed && !request.json)
       fprintf(stderr, "probe %s %s: %s\n", when, title_of(r).c_str(),
               text_of(to, r.threads).c_str());
+    return Status();
   };
-  probe_machine(r.before, "before");
+  if (Status s = probe_machine(r.before, "before"); !s.ok())
+    return s;
   Profile profile;
   if (request.profile)
     if (Status s = profile.start(program, *request.profile); !s.ok())
@@ -425,7 +435,8 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
   if (request.profile)
     if (Status s = profile.finish(); !s.ok())
       return s;
-  probe_machine(r.after, "after");
+  if (Status s = probe_machine(r.after, "after"); !s.ok())
+    return s;
   if (interrupted())
     return {};
   report.add(r);

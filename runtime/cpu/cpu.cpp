@@ -4,6 +4,7 @@
 #include "runtime/core/threads.h"
 #include "runtime/host/clock.h"
 #include "runtime/host/file_memory.h"
+#include "runtime/host/probe.h"
 #include "runtime/host/shares.h"
 #include "runtime/host/synthetic.h"
 #include "runtime/manifest_generated.h"
@@ -248,8 +249,12 @@ Backend *make_backend() { return new (std::nothrow) Cpu; }
 
 int backend_terms(const File &, const Plan &, Term *) { return 0; }
 
-Status find_device(int64_t, DeviceFacts &) {
+static Status no_device() {
   return failure(MACHINE, "programs for CPUs know no devices");
 }
+
+Status find_device(int64_t, DeviceFacts &) { return no_device(); }
+
+Status probe_device(int64_t, Probe &) { return no_device(); }
 
 } // namespace gm

@@ -64,6 +64,7 @@ public:
   ~Cuda() override {
     if (!card.driver)
       return;
+    card.enter();
     if (stream)
       card.driver->cuStreamSynchronize(stream);
     for (const Mark &mark : marks)

@@ -7,6 +7,7 @@
 #include "runtime/cuda/weights.h"
 #include "runtime/file.h"
 #include "runtime/host/clock.h"
+#include "runtime/host/probe.h"
 #include "runtime/host/synthetic.h"
 #include "test/cuda/driver.h"
 #include "test/runtime/cuda_fake_model.h"
@@ -443,6 +444,41 @@ TEST_F(CudaSteps, Weightless) {
   push(0, 0, 2, false);
   Status s = run();
   EXPECT_TRUE(s.ok()) << s.text;
+}
+
+//===- what the card gives ------------------------------------------------===//
+
+// Beside a started program, which goes on; nothing is left behind.
+TEST_F(CudaSteps, Probe) {
+  begin({});
+  push(0, 0, 5, true);
+  compare();
+  const uint64_t before = cuemu::memory().used();
+  Probe p;
+  Status s = probe_device(0, p);
+  ASSERT_TRUE(s.ok()) << s.text;
+  EXPECT_TRUE(p.is_device);
+  EXPECT_GT(p.read_all, 0);
+  EXPECT_GT(p.int8_all, 0);
+  EXPECT_GT(p.launch, 0);
+  EXPECT_EQ(cuemu::memory().used(), before);
+  push(0, 5, 1, true);
+  compare();
+  stop(engine); // in a context of its own again
+  engine = nullptr;
+  EXPECT_LT(cuemu::memory().used(), before);
+}
+
+TEST_F(CudaSteps, ProbeWithoutMemory) {
+  begin({});
+  cuemu::machine().memory = cuemu::memory().used() + (1 << 19);
+  Probe p;
+  Status s = probe_device(0, p);
+  ASSERT_TRUE(s.ok()) << s.text;
+  EXPECT_EQ(p.read_all, 0);
+  EXPECT_GT(p.int8_all, 0);
+  cuemu::machine().devices = 0;
+  EXPECT_EQ(probe_device(0, p).code, MACHINE);
 }
 
 //===- machines that cannot -----------------------------------------------===//
