@@ -180,9 +180,9 @@ static std::optional<PackHashes> reusable(const std::string &path,
             trailer.manifest_offset) != ssize_t(manifest.size()))
     return std::nullopt;
   std::optional<PackHashes> hashes =
-      readHashes(manifest, in.manifest.plan, in.manifest.source);
+      readHashes(manifest, in.manifest.plan, *in.manifest.source);
   if (in.rehash && hashes &&
-      !hasContents(in.manifest.source, *hashes, in.threads))
+      !hasContents(*in.manifest.source, *hashes, in.threads))
     return std::nullopt;
   return hashes;
 }
@@ -196,7 +196,7 @@ static Result<PackHashes> appendWeights(TemporaryFile &file, ProgramInput &in) {
         fmt::format("reserve {} bytes of weights in", bytes).c_str(),
         file.final, ENOSPC);
   Result<PackHashes> hashes =
-      packWeights(in.manifest.plan, in.manifest.source, file.fd, file.final,
+      packWeights(in.manifest.plan, *in.manifest.source, file.fd, file.final,
                   file.end, in.threads, in.progress);
   if (hashes)
     file.end += bytes;
@@ -305,7 +305,9 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
   gm_trailer trailer = makeTrailer(in.manifest.weightsId);
   sizes.weights = in.manifest.plan.weightBytes();
   Result<PackHashes> hashes = PackHashes{};
-  if (in.external && !in.discard) {
+  if (!in.manifest.source) {
+    // bench --synthetic fills them
+  } else if (in.external && !in.discard) {
     in.manifest.externalName =
         llvm::sys::path::filename(in.output).str() + ".weights";
     hashes = externalWeights(in, sizes);

@@ -13,8 +13,9 @@ struct ProgramInput {
   std::string object;  // bytes of the generated object file
   std::string runtime; // folder of the prelinked runtimes
   std::string output;  // path of the program
-  bool external =
-      false;            // weights go to `output`.weights, reused if its id fits
+  // Weights go to `output`.weights, reused if its id fits; nowhere if the
+  // manifest has no source.
+  bool external = false;
   bool rehash = false;  // ... and the contents of all tensors do, too
   bool discard = false; // everything is made, nothing is left at `output`
   bool symbols = false; // the names of kernels stay
@@ -29,6 +30,7 @@ struct ProgramInput {
 };
 
 struct ProgramSizes {
+  // weights: of the section, also if it is in no file
   uint64_t elf = 0, weights = 0, tokenizer = 0, manifest = 0;
   bool reused = false; // the external weights were left untouched
   // PackHashes::roundingError; 0 when reused.

@@ -16,17 +16,39 @@ static std::vector<int32_t> narrow(const std::vector<int64_t> &ids) {
   return {ids.begin(), ids.end()};
 }
 
+// Elements of all tensors that are packed, by the pieces that are taken of them
+// where there are no tensors.
+static uint64_t countParameters(const ManifestInput &in) {
+  uint64_t parameters = 0;
+  if (in.source) {
+    for (const auto &[tensor, hash] : in.hashes.sources)
+      parameters += uint64_t(in.source->find(tensor)->elements());
+    return parameters;
+  }
+  struct Sizes {
+    int64_t rows = 0, cols = 0, stack = 1;
+  };
+  std::map<std::string, Sizes> tensors;
+  for (const PackedWeight &weight : in.plan.weights)
+    for (const Piece &piece : weight.pieces) {
+      Sizes &of = tensors[piece.tensor];
+      of.rows = std::max(of.rows, piece.row1);
+      of.cols = std::max(of.cols, piece.col1);
+      of.stack = std::max(of.stack, weight.stack);
+    }
+  for (const auto &[tensor, of] : tensors)
+    parameters += uint64_t(of.rows * of.cols * of.stack);
+  return parameters;
+}
+
 static Offset<fb::Model> writeModel(Builder &b, const ManifestInput &in) {
   const ModelFacts &m = in.model;
-  uint64_t parameters = 0;
-  for (const auto &[tensor, hash] : in.hashes.sources)
-    parameters += uint64_t(in.source.find(tensor)->elements());
   fb::Rope local(m.localRope.theta, m.localRope.dim, m.localRope.pairs);
   fb::Rope global(m.globalRope.theta, m.globalRope.dim, m.globalRope.pairs);
   return fb::CreateModel(b, b.CreateString(m.type), b.CreateString(m.variant),
                          b.CreateString(m.name), m.layers, m.hidden, m.vocab,
                          m.window, m.maxContext, m.pleWidth, &local, &global,
-                         parameters, m.softRows, m.imageBlocks);
+                         countParameters(in), m.softRows, m.imageBlocks);
 }
 
 static Offset<fb::Target> writeTarget(Builder &b, const Target &target) {
@@ -63,27 +85,26 @@ static Offset<fb::Ple> writePle(Builder &b, const ProgramPlan &plan) {
 static Offset<fb::Weight> writeWeight(Builder &b, const ManifestInput &in,
                                       size_t index) {
   const PackedWeight &weight = in.plan.weights[index];
-  const std::vector<SourceTensor> &tensors = in.source.tensors();
   std::vector<Offset<fb::Piece>> pieces;
-  for (size_t i = 0; i < weight.pieces.size(); ++i) {
+  for (size_t i = 0; in.source && i < weight.pieces.size(); ++i) {
     const Piece &p = weight.pieces[i];
     const StoredError &error = in.hashes.errors[index][i];
     pieces.push_back(fb::CreatePiece(
         b, b.CreateSharedString(p.tensor), p.row0, p.row1, p.col0, p.col1,
-        uint32_t(in.source.find(p.tensor) - tensors.data()),
+        uint32_t(in.source->find(p.tensor) - in.source->tensors().data()),
         uint64_t(error.values), error.largest, error.rms(), error.relative()));
   }
   return fb::CreateWeight(
       b, b.CreateString(weight.name), b.CreateSharedString(weight.format),
       b.CreateSharedString(weight.layout), weight.offset, weight.bytes,
-      in.hashes.weights[index], b.CreateVector(pieces));
+      in.source ? in.hashes.weights[index] : 0, b.CreateVector(pieces));
 }
 
 // What storing has changed in each source tensor, over all its pieces.
 static std::map<std::string, StoredError>
 tensorErrors(const ManifestInput &in) {
   std::map<std::string, StoredError> errors;
-  for (size_t w = 0; w < in.plan.weights.size(); ++w)
+  for (size_t w = 0; in.source && w < in.plan.weights.size(); ++w)
     for (size_t p = 0; p < in.plan.weights[w].pieces.size(); ++p)
       errors[in.plan.weights[w].pieces[p].tensor].add(in.hashes.errors[w][p]);
   return errors;
@@ -141,10 +162,12 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
     return writeWeight(b, in, size_t(&weight - in.plan.weights.data()));
   });
   std::map<std::string, StoredError> errors = tensorErrors(in);
+  static const std::vector<SourceTensor> none;
   auto sources =
-      writeEach(b, in.source.tensors(), [&](const SourceTensor &tensor) {
-        return writeSource(b, tensor, in, errors[tensor.name]);
-      });
+      writeEach(b, in.source ? in.source->tensors() : none,
+                [&](const SourceTensor &tensor) {
+                  return writeSource(b, tensor, in, errors[tensor.name]);
+                });
   auto sections = writeEach(b, in.sections, [&](const SectionFacts &s) {
     return fb::CreateSection(b, b.CreateString(s.name), s.offset, s.bytes,
                              s.hash);
@@ -159,14 +182,15 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
                                   f->klMedian, f->klP99, f->klMax, f->sameTop,
                                   f->ppl, f->pplRatio);
   fb::FinishProgramBuffer(
-      b, fb::CreateProgram(
-             b, GM_ABI, b.CreateString(GEMMAC_VERSION), writeModel(b, in),
-             writeTarget(b, in.target), b.CreateString(in.weightFormat),
-             b.CreateString(in.cacheFormat), memory, caches,
-             writePle(b, in.plan), weights, sources, in.plan.weightBytes(),
-             b.CreateString(in.weightsId), !in.externalName.empty(),
-             b.CreateString(in.externalName), fb::Chat(in.model.chat),
-             writeSampling(b, in.sampling), sections, fidelity, media));
+      b,
+      fb::CreateProgram(
+          b, GM_ABI, b.CreateString(GEMMAC_VERSION), writeModel(b, in),
+          writeTarget(b, in.target), b.CreateString(in.weightFormat),
+          b.CreateString(in.cacheFormat), memory, caches, writePle(b, in.plan),
+          weights, sources, in.plan.weightBytes(), b.CreateString(in.weightsId),
+          !in.externalName.empty(), b.CreateString(in.externalName),
+          fb::Chat(in.model.chat), writeSampling(b, in.sampling), sections,
+          fidelity, media, !in.source));
   return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
 }
 

@@ -61,7 +61,7 @@ struct ManifestInput {
   std::vector<MediumFacts> media;
   const Target &target;
   const ProgramPlan &plan;
-  const TensorSource &source;
+  const TensorSource *source; // null: the program has no weights
   const std::vector<IgnoredTensor> &ignored;
   std::string weightFormat; // of the embedding
   std::string cacheFormat;

@@ -137,13 +137,15 @@ static WantedMedia textAlone(WantedMedia media, const Target &target) {
 
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
-  // A configuration alone can be compiled to every stage but a program.
+  // A configuration alone can be compiled to every stage, and to a program
+  // without weights.
   WantedMedia media = {!o.noVision, !o.noAudio};
   if (target->device != Device::Cpu)
     media = textAlone(media, *target);
   InputOptions options{.mmproj = o.mmproj,
                        .media = media,
-                       .needsTensors = makesProgram() && !o.inspect};
+                       .needsTensors =
+                           makesProgram() && !o.inspect && o.weights != "none"};
   Status opened = input.open(o.input, options, warnings, findings);
   if (!opened)
     return opened;
@@ -520,8 +522,9 @@ Status Compilation::makeProgram() {
       .progress = [&](uint64_t done,
                       uint64_t total) { progress.update(done, total); },
       .verify = {},
-      .manifest = programFacts(input, o.name.empty() ? input.name : o.name,
-                               *target, plan, binding.ignored)};
+      .manifest =
+          programFacts(input, o.name.empty() ? input.name : o.name, *target,
+                       plan, binding.ignored, o.weights != "none")};
   if (!o.verify.empty())
     program.verify = [&](const std::string &path) {
       progress.finish();
@@ -539,15 +542,16 @@ Status Compilation::makeProgram() {
   QuantNotes notes = quantNotes(sizes->notes);
   messages.warn(notes.warnings);
   messages.remark(notes.remarks);
-  const bool external = o.weights == "external";
+  const bool external = o.weights == "external", none = o.weights == "none";
   const uint64_t bytes = sizes->elf + sizes->tokenizer + sizes->manifest +
-                         (external ? 0 : sizes->weights);
+                         (external || none ? 0 : sizes->weights);
   if (!o.quiet && !second)
     say(fmt::format("gemmac: {}: {:.1f} MB for {} (weights {:.1f} MB{})\n",
                     o.output, double(bytes) / 1e6, target->name,
                     double(sizes->weights) / 1e6,
                     sizes->reused ? ", reused"
                     : external    ? ", in a file of their own"
+                    : none        ? ", none: for bench --synthetic alone"
                                   : ""));
   return Done{};
 }

@@ -16,7 +16,7 @@ struct DriverOptions {
   std::string quantMap; // file; empty: none
   bool requantize = false;
   std::string cacheType = "auto";
-  std::string weights = "embedded";  // or external
+  std::string weights = "embedded";  // or external, none
   bool rehash = false;               // external: reused by their contents only
   std::string name;                  // of the model; empty: the checkpoint's
   std::string chatTemplate = "auto"; // or none, small, large

@@ -171,7 +171,8 @@ void addModel(Screen &screen, const Inspection &of) {
                         countText(int64_t(source->files().size()), "file"),
                         sizeText(bytes));
   } else if (!of.cannot) {
-    kind += ", without tensors: it can be compiled to a stage only";
+    kind += ", without tensors: it can be compiled to a stage, or with "
+            "--weights=none";
   }
   screen.add("kind", kind);
   int64_t global = llvm::count_if(

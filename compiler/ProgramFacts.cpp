@@ -50,7 +50,8 @@ static std::vector<MediumFacts> mediaFacts(const ModelConfig &model) {
 
 ManifestInput programFacts(const ModelInput &input, const std::string &name,
                            const Target &target, const ProgramPlan &plan,
-                           const std::vector<IgnoredTensor> &ignored) {
+                           const std::vector<IgnoredTensor> &ignored,
+                           bool hasWeights) {
   const ModelConfig &model = input.model;
   const GenerationConfig &generation = input.generation;
   // What most bytes are stored as.
@@ -76,11 +77,11 @@ ManifestInput programFacts(const ModelInput &input, const std::string &name,
           .media = mediaFacts(model),
           .target = target,
           .plan = plan,
-          .source = *input.tensors,
+          .source = hasWeights ? input.tensors.get() : nullptr,
           .ignored = ignored,
           .weightFormat = embed == plan.weights.end() ? "" : embed->format,
           .cacheFormat = plan.caches.empty() ? "" : plan.caches[0].format,
-          .weightsId = weightsId(plan, *input.tensors),
+          .weightsId = hasWeights ? weightsId(plan, *input.tensors) : "",
           .externalName = "",
           .hashes = {},
           .sections = {},

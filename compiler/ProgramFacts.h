@@ -7,9 +7,11 @@
 
 namespace gemmac {
 
-// What writeProgram does not fill in. Refers to its arguments.
+// What writeProgram does not fill in. Refers to its arguments. Without
+// `hasWeights` the program gets none, and `input` needs no tensors.
 ManifestInput programFacts(const ModelInput &input, const std::string &name,
                            const Target &target, const ProgramPlan &plan,
-                           const std::vector<IgnoredTensor> &ignored);
+                           const std::vector<IgnoredTensor> &ignored,
+                           bool hasWeights);
 
 } // namespace gemmac

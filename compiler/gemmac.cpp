@@ -91,10 +91,11 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.choice("--cache-type", o.cacheType, cacheWords(),
               "format of keys and values; auto: f32 with --quant=f32, else "
               "bf16; q8: half of bf16, multiplied as 8-bit integers");
-  line.choice("--weights", o.weights, {"embedded", "external"},
+  line.choice("--weights", o.weights, {"embedded", "external", "none"},
               "embedded in the program, or external: FILE.weights beside it, "
               "reused untouched while the checkpoint and formats stay the "
-              "same");
+              "same; none: of a program that only 'bench --synthetic' runs, "
+              "for which a folder with config.json is enough");
   line.app.add_flag("--rehash", o.rehash,
                     "with --weights=external: read all tensors before such a "
                     "file is reused, and reuse it only if none has changed "
@@ -174,6 +175,9 @@ const char *conflict(const DriverOptions &o) {
     return "--mmproj and --no-vision with --no-audio exclude each other";
   if (o.rehash && o.weights != "external")
     return "--rehash expects --weights=external";
+  if (!o.verify.empty() && o.weights == "none")
+    return "--verify runs the program, which --weights=none leaves without "
+           "weights";
   if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))
     return "--verify runs the program, which --compile-to and --emit do not "
            "make";

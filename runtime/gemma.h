@@ -59,7 +59,8 @@ struct File {
 
 // `path` null: the file of the running program itself. An open file must be
 // closed before it is opened again. Without `weights` an external weight file
-// is left alone (weights_fd = -1): enough for everything but start.
+// is left alone (weights_fd = -1): enough for everything but start with weights
+// of a file. A program that has none (manifest: weightless) opens in any case.
 Status open_file(const char *path, File &file, bool weights = true);
 void close_file(File &file);
 // What the program takes of `kind`: "image", "video" or "audio"; null: none.
@@ -70,7 +71,9 @@ const gemmac::manifest::Medium *medium_of(const File &file, const char *kind);
 // How weights come into memory: mapped from the file, copied into huge pages,
 // or copied if the page cache has them in small pages only, which costs a tenth
 // of the speed and more, and memory is left.
-enum class Load { Auto, Map, Copy };
+// Synthetic: not from the file, but numbers that make no result infinite
+// (runtime/host/synthetic.h), for measuring.
+enum class Load { Auto, Map, Copy, Synthetic };
 
 struct Options {
   int64_t context = 0;     // 0: min(model maximum, 8192)

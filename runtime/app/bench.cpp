@@ -32,7 +32,7 @@ struct Request {
   std::optional<std::string> prompts, generated, images, audios, profile;
   int64_t repetitions = 5, image_tokens = 0;
   bool markdown = false, json = false, probe = false, no_probe = false,
-       no_kv_skip = false, all_logits = false;
+       no_kv_skip = false, all_logits = false, synthetic = false;
 
   Syntax syntax();
 };
@@ -83,12 +83,23 @@ Syntax Request::syntax() {
       {"--all-logits", "", "",
        "compute all logits of a token, not only what the best one needs",
        &all_logits},
+      {"--synthetic", "", "",
+       "with made-up weights, nothing read from the file: all that a program "
+       "compiled with --weights=none can do; the speeds are those of its real "
+       "ones but where work depends on them (a scanned head, the choice of "
+       "experts)",
+       &synthetic},
       {"--probe", "", "",
-       "show what the machine gives before and after each test, on 1 and all "
-       "threads",
-       &probe, 0, 0, has_device()},
-      {"--no-probe", "", "", "do not measure the machine: no shares", &no_probe,
-       0, 0, has_device()},
+       has_device()
+           ? "show what the card gives before and after each test: reads of "
+             "its memory, int8 products, time of a launch in a recorded row"
+           : "show what the machine gives before and after each test, on 1 and "
+             "all threads",
+       &probe},
+      {"--no-probe", "", "",
+       std::string("do not measure the ") +
+           (has_device() ? "card" : "machine") + ": no shares",
+       &no_probe},
       {"--profile", "", "FILE",
        "write a trace of all kernel calls of the one test's repetitions for "
        "ui.perfetto.dev; print a summary",
@@ -392,7 +403,7 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
   r.threads = program.plan.threads;
   r.batch = program.plan.batch;
   r.kv_skip = !request.no_kv_skip;
-  r.has_probe = !request.no_probe && !has_device(); // it measures CPUs
+  r.has_probe = !request.no_probe;
   r.detailed = request.probe;
   double tok_s;
   if (warm)
@@ -400,13 +411,18 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
       return s;
   auto probe_machine = [&](Probe &to, const char *when) {
     if (!r.has_probe || interrupted())
-      return;
-    to = probe(int(r.threads), r.detailed);
+      return Status();
+    if (!has_device())
+      to = probe(int(r.threads), r.detailed);
+    else if (Status s = probe_device(request.machine.device, to); !s.ok())
+      return s;
     if (r.detailed && !request.json)
       fprintf(stderr, "probe %s %s: %s\n", when, title_of(r).c_str(),
               text_of(to, r.threads).c_str());
+    return Status();
   };
-  probe_machine(r.before, "before");
+  if (Status s = probe_machine(r.before, "before"); !s.ok())
+    return s;
   Profile profile;
   if (request.profile)
     if (Status s = profile.start(program, *request.profile); !s.ok())
@@ -419,7 +435,8 @@ Status Bench::measure(BenchResult r, const Once &warm, const Once &once) {
   if (request.profile)
     if (Status s = profile.finish(); !s.ok())
       return s;
-  probe_machine(r.after, "after");
+  if (Status s = probe_machine(r.after, "after"); !s.ok())
+    return s;
   if (interrupted())
     return {};
   report.add(r);
@@ -500,8 +517,12 @@ Status bench(Request &request) {
                    "--profile traces one test, but there are %zu: give -p 0 or "
                    "-n 0, and one number each",
                    tests.count());
+  if (request.synthetic && request.machine.load != Load::Auto)
+    return failure(USAGE, "--synthetic excludes --load");
+  if (request.synthetic)
+    request.machine.load = Load::Synthetic;
   Program program;
-  if (Status s = program.open(); !s.ok())
+  if (Status s = program.open(!request.synthetic); !s.ok())
     return s;
   if (Status s = resolve_context(program, tests, request.image_tokens,
                                  request.machine.context);
@@ -517,7 +538,9 @@ Status bench(Request &request) {
                      : request.markdown ? BenchReport::Markdown
                                         : BenchReport::Table,
                      {p.model()->name() ? p.model()->name()->str() : "",
-                      format_of(p), p.weights_bytes(), p.model()->parameters()},
+                      format_of(p) + (request.synthetic ? ", synthetic" : ""),
+                      p.weights_bytes(), p.model()->parameters(),
+                      request.synthetic},
                      !tests.media.empty());
   watch_signals();
   Bench bench(program, request, tests, report);

@@ -46,6 +46,10 @@ std::vector<double> milliseconds(const BenchResult &r) {
 }
 
 std::string json_probe(const Probe &p) {
+  if (p.is_device)
+    return "{\"read_gb_s\": " + fixed(p.read_all * 1e-9, 3) +
+           ", \"int8_gops\": " + fixed(p.int8_all * 1e-9, 2) +
+           ", \"launch_us\": " + fixed(p.launch * 1e-3, 4) + "}";
   return "{\"read_1_gb_s\": " + fixed(p.read_one * 1e-9, 3) +
          ", \"read_gb_s\": " + fixed(p.read_all * 1e-9, 3) +
          ", \"int8_1_gops\": " + fixed(p.int8_one * 1e-9, 2) +
@@ -60,6 +64,10 @@ std::string title_of(const BenchResult &r) {
 }
 
 std::string text_of(const Probe &p, int64_t threads) {
+  if (p.is_device)
+    return "read " + (p.read_all > 0 ? fixed(p.read_all * 1e-9, 1) : "-") +
+           " GB/s, int8 " + fixed(p.int8_all * 1e-9, 0) + " GOPS, " +
+           fixed(p.launch * 1e-3, 2) + " us a launch";
   auto pair = [&](double one, double all, double unit, int digits) {
     if (all <= 0)
       return std::string("-");
@@ -173,7 +181,8 @@ void BenchReport::json(const BenchResult &r) {
     number("ms_median", ms.median);
   }
   out += ", \"model\": " + json_string(model.name) +
-         ", \"format\": " + json_string(model.format);
+         ", \"format\": " + json_string(model.format) +
+         ", \"synthetic\": " + (model.synthetic ? "true" : "false");
   whole("weights_bytes", model.bytes);
   whole("parameters", model.parameters);
   whole("batch", uint64_t(r.batch));

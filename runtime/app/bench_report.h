@@ -12,6 +12,7 @@ namespace gm {
 struct BenchModel {
   std::string name, format;
   uint64_t bytes = 0, parameters = 0; // of the weights
+  bool synthetic = false;
 };
 
 struct BenchResult {

@@ -9,6 +9,7 @@
 #include "runtime/app/media_plan.h"
 #include "runtime/app/program.h"
 #include "runtime/app/verify.h"
+#include "runtime/host/synthetic.h"
 #include "runtime/manifest_generated.h"
 
 #include <cinttypes>
@@ -257,6 +258,7 @@ void print_json(const Program &program, const Options &options,
   j.add("weights_id", text_of(p.weights_id()));
   j.add("weights_bytes", p.weights_bytes());
   j.add("external", p.external());
+  j.add("weightless", p.weightless());
   j.add("tokenizer", program.has_tokenizer());
   j.add("chat", chat_name(p.chat()));
   add_media(j, p);
@@ -334,10 +336,14 @@ void print_text(const Program &program, const Options &options,
                           num(p.ple()->row_bytes()) + " bytes (" +
                           text_of(table->layout()) + "), read row by row");
   line("weights",
-       num(p.weights_bytes()) + " bytes, id " + text_of(p.weights_id()) +
+       num(p.weights_bytes()) + " bytes, " +
+           (p.weightless() ? "none: synthetic only"
+                           : "id " + text_of(p.weights_id())) +
            (p.external() ? ", in '" + text_of(p.external_name()) + "'" : ""));
   line("",
-       has_device()                ? "copied to the device at start"
+       p.weightless() ? "made at start by 'bench --synthetic', which alone "
+                        "runs the program"
+       : has_device() ? "copied to the device at start"
        : options.load == Load::Map ? "mapped from the file"
        : options.load == Load::Copy
            ? "copied into memory (--load), 0.2 s per GB or more"
@@ -492,6 +498,8 @@ Status info(Request &request) {
   if (Status s = program.open(false); !s.ok())
     return s;
   if (request.card) {
+    if (Status s = need_weights(program.file); !s.ok())
+      return s;
     if (!request.json) {
       print_card(program.manifest());
       return finish_output();
@@ -526,7 +534,8 @@ Status info(Request &request) {
     print_sources(program.manifest());
   } else {
     print_text(program, request.options, plan);
-    print_source_summary(program.manifest());
+    if (!program.manifest().weightless())
+      print_source_summary(program.manifest());
   }
   return finish_output();
 }

@@ -2,6 +2,7 @@
 #include "runtime/app/program.h"
 #include "runtime/abi.h"
 #include "runtime/app/signals.h"
+#include "runtime/host/synthetic.h"
 #include "runtime/manifest_generated.h"
 
 #include <cerrno>
@@ -69,6 +70,9 @@ Program::~Program() {
 Status Program::open(bool weights) {
   if (Status s = open_file(nullptr, file, weights); !s.ok())
     return s;
+  if (weights)
+    if (Status s = need_weights(file); !s.ok())
+      return s;
   if (!has_tokenizer())
     return {};
   std::string problem =

@@ -28,7 +28,7 @@ public:
   ~Program();
 
   // Opens this program's own file, and its tokenizer if it has one. Without
-  // `weights` an external weight file is not needed.
+  // `weights` it need not have any, and an external weight file is not needed.
   Status open(bool weights = true);
   // Plans, checks that the plan fits, allocates, starts the workers.
   Status start(const Options &options);

@@ -48,7 +48,7 @@ std::vector<Part> parts_of(const File &file) {
     for (const mf::Section *s : *p.sections())
       parts.push_back({name_of("section", s->name()), file.fd, s->offset(),
                        s->bytes(), s->hash()});
-  if (p.weights())
+  if (p.weights() && !p.weightless())
     for (const mf::Weight *w : *p.weights())
       parts.push_back({name_of("weight", w->name()), file.weights_fd,
                        file.weights_offset + w->offset(), w->bytes(),
@@ -191,7 +191,7 @@ Status verify_file(const File &file, int64_t threads, Verified &verified) {
   if (first)
     return damage(file, *first, bad - 1);
   const mf::Program &p = *file.manifest;
-  verified.weights = p.weights() ? p.weights()->size() : 0;
+  verified.weights = p.weights() && !p.weightless() ? p.weights()->size() : 0;
   verified.sections = p.sections() ? p.sections()->size() : 0;
   return {};
 }

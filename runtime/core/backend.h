@@ -39,8 +39,8 @@ public:
   // touch, zeroed memory.
   virtual Status allocate(const Setup &setup, uint8_t *&base) = 0;
   // Makes the weight section of `file` readable by segments, but for the rows
-  // of the PLE table. Load::Auto may take `spare` bytes beyond the plan. Called
-  // after start.
+  // of the PLE table. Load::Auto may take `spare` bytes beyond the plan;
+  // Load::Synthetic reads nothing from the file. Called after start.
   virtual Status load(const File &file, Load mode, uint64_t spare,
                       Loaded &loaded) = 0;
   // `stacks`: STACK_BYTES for each worker; `shuffle` as in Options.

@@ -8,6 +8,7 @@
 #include "runtime/core/pages.h"
 #include "runtime/core/threads.h"
 #include "runtime/gemma.h"
+#include "runtime/host/synthetic.h"
 
 namespace gm {
 
@@ -78,6 +79,8 @@ struct Engine {
   int64_t vocab, inputs, hidden_stride, logits_stride, window, pairs[2];
   int ple_fd = -1;
   uint64_t ple_table, ple_row_bytes; // position in ple_fd; 0 bytes: no table
+  SyntheticWords ple_words; // of its rows, Load::Synthetic: there is no ple_fd,
+                            // and ple_table is the position in the section
 
   Span classes[3]; // slot classes, for Options::poison
   uint8_t *stacks; // of the workers

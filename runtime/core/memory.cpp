@@ -416,6 +416,18 @@ Status open_ple(const File &file, Engine &e) {
   const mf::Ple *ple = file.manifest->ple();
   if (!ple)
     return {};
+  e.ple_row_bytes = ple->row_bytes();
+  e.inputs = std::min(e.vocab, int64_t(ple->rows()));
+  for (int s = 0; s < STEPS; ++s)
+    if (const mf::PleSlice *slice = find_slice(*file.manifest, s)) {
+      e.step[s].ple_offset = slice->offset();
+      e.step[s].ple_bytes = slice->bytes();
+    }
+  if (e.options.load == Load::Synthetic) {
+    e.ple_table = ple->offset();
+    e.ple_words = synthetic_words(*file.manifest, *ple);
+    return {};
+  }
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", file.weights_fd);
   e.ple_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -426,16 +438,9 @@ Status open_ple(const File &file, Engine &e) {
     return failure(RESOURCES, "cannot open the weights of '%s' again: %s",
                    file.path, strerror(errno));
   e.ple_table = file.weights_offset + ple->offset();
-  e.ple_row_bytes = ple->row_bytes();
-  e.inputs = std::min(e.vocab, int64_t(ple->rows()));
   if (own)
     posix_fadvise(e.ple_fd, off_t(e.ple_table),
                   off_t(ple->rows() * ple->row_bytes()), POSIX_FADV_RANDOM);
-  for (int s = 0; s < STEPS; ++s)
-    if (const mf::PleSlice *slice = find_slice(*file.manifest, s)) {
-      e.step[s].ple_offset = slice->offset();
-      e.step[s].ple_bytes = slice->bytes();
-    }
   return {};
 }
 
@@ -508,6 +513,9 @@ void fill_contexts(Engine &e) {
 }
 
 Status begin(const File &file, Engine &e) {
+  if (e.options.load != Load::Synthetic)
+    if (Status s = need_weights(file); !s.ok())
+      return s;
   if (Status s = find_entries(e); !s.ok())
     return s;
   if (!(e.backend = make_backend()))

@@ -289,9 +289,14 @@ Status read_file(const char *path, File &file, bool weights) {
                                file.tokenizer, file.mapped[0]);
         !s.ok())
       return s;
+  if (file.manifest->weightless() &&
+      (t.weights_bytes || file.manifest->external()))
+    return bad_manifest(file, "it has weights, and says that it has none");
   file.code_bytes = t.weights_bytes
                         ? t.weights_offset
                         : end - t.tokenizer_bytes - t.manifest_bytes;
+  if (file.manifest->weightless())
+    return {};
   if (file.manifest->external())
     return weights ? open_external(file) : Status();
   if (t.weights_bytes != file.manifest->weights_bytes())

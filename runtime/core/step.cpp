@@ -269,6 +269,8 @@ uint64_t ple_at(const Engine &e, const Step &s, int32_t r) {
 // A cold row costs the device's latency; asked for together, all rows cost
 // little more than one.
 void request_ple(const Engine &e, const Step &s) {
+  if (e.ple_fd < 0) // synthetic
+    return;
   for (int32_t r = 0; s.ple_bytes && s.ctx.rows > 1 && r < s.ctx.rows; ++r)
     posix_fadvise(e.ple_fd, off_t(ple_at(e, s, r)), off_t(s.ple_bytes),
                   POSIX_FADV_WILLNEED);
@@ -278,6 +280,10 @@ Status gather_ple(Engine &e, Step &s) {
   for (int32_t r = 0; s.ple_bytes && r < s.ctx.rows; ++r) {
     uint64_t done = 0, at = ple_at(e, s, r);
     uint8_t *row = s.array<uint8_t>(GM_IO_ple) + uint64_t(r) * s.ple_bytes;
+    if (e.ple_fd < 0) {
+      synthesize(e.ple_words, at, row, s.ple_bytes);
+      continue;
+    }
     while (done < s.ple_bytes) {
       ssize_t n =
           pread(e.ple_fd, row + done, s.ple_bytes - done, off_t(at + done));

@@ -4,7 +4,9 @@
 #include "runtime/core/threads.h"
 #include "runtime/host/clock.h"
 #include "runtime/host/file_memory.h"
+#include "runtime/host/probe.h"
 #include "runtime/host/shares.h"
+#include "runtime/host/synthetic.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -83,9 +85,17 @@ public:
         {file.weights_fd, file.weights_offset + hole_end, base + hole_end,
          bytes - hole_end}};
     for (const FileRange &range : ranges)
-      if (Status s = map_range(range); !s.ok())
+      if (Status s = mode == Load::Synthetic ? allocate_range(range)
+                                             : map_range(range);
+          !s.ok())
         return s;
     loaded = {base, false, 0};
+    if (mode == Load::Synthetic) {
+      Making making = {p, base, workers};
+      threads.run(make_weights, &making);
+      for (const FileRange &range : ranges)
+        mprotect(range.to, range.bytes, PROT_READ);
+    }
     if (mode == Load::Copy ||
         (mode == Load::Auto && spare >= ranges[0].bytes + ranges[1].bytes &&
          in_small_pages(ranges, 2))) {
@@ -101,7 +111,8 @@ public:
     return {};
   }
 
-  Status start(int workers, uint8_t *stacks, uint64_t shuffle) override {
+  Status start(int count, uint8_t *stacks, uint64_t shuffle) override {
+    workers = count;
     measured = !shuffle;
     shares.reset(workers);
     return threads.start(workers, stacks, shuffle);
@@ -136,6 +147,27 @@ public:
   }
 
 private:
+  struct Making {
+    const mf::Program &program;
+    uint8_t *base; // of the section
+    int workers;
+  };
+  // Every n-th piece of all synthetic weights.
+  static void make_weights(void *data, int worker) {
+    const Making &m = *static_cast<const Making *>(data);
+    uint64_t turn = 0;
+    if (!m.program.weights())
+      return;
+    for (const mf::Weight *w : *m.program.weights()) {
+      const SyntheticWords words = synthetic_words(*w);
+      for (uint64_t done = 0; done < w->bytes() && !is_ple_table(m.program, *w);
+           done += HUGE_PAGE)
+        if (turn++ % uint64_t(m.workers) == uint64_t(worker))
+          synthesize(words, w->offset() + done, m.base + w->offset() + done,
+                     std::min<uint64_t>(HUGE_PAGE, w->bytes() - done));
+    }
+  }
+
   struct Work {
     Cpu *self;
     const Call *calls;
@@ -204,6 +236,7 @@ private:
   Threads threads;
   Span arena, weights; // what is mapped
   Shares shares;
+  int workers = 1;
   bool measured = false;
   Work work;
   std::atomic<uint32_t> last; // barrier, behind which all leave
@@ -216,8 +249,12 @@ Backend *make_backend() { return new (std::nothrow) Cpu; }
 
 int backend_terms(const File &, const Plan &, Term *) { return 0; }
 
-Status find_device(int64_t, DeviceFacts &) {
+static Status no_device() {
   return failure(MACHINE, "programs for CPUs know no devices");
 }
+
+Status find_device(int64_t, DeviceFacts &) { return no_device(); }
+
+Status probe_device(int64_t, Probe &) { return no_device(); }
 
 } // namespace gm

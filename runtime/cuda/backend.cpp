@@ -64,6 +64,7 @@ public:
   ~Cuda() override {
     if (!card.driver)
       return;
+    card.enter();
     if (stream)
       card.driver->cuStreamSynchronize(stream);
     for (const Mark &mark : marks)
@@ -102,8 +103,9 @@ public:
     return transfers.allocate(card, setup, addresses, pinned, stream);
   }
 
-  Status load(const File &file, Load, uint64_t, Loaded &loaded) override {
-    return weights.load(card, stream, file, addresses, loaded);
+  Status load(const File &file, Load mode, uint64_t, Loaded &loaded) override {
+    return weights.load(card, stream, file, mode == Load::Synthetic, addresses,
+                        loaded);
   }
 
   Status start(int, uint8_t *, uint64_t) override { return {}; }

@@ -17,6 +17,10 @@ public:
   Status open(int64_t index);
   // Makes the context the calling thread's.
   void enter() const { driver->cuCtxSetCurrent(context); }
+  Status ask(CUdevice_attribute what, int &value) const {
+    return check(driver->cuDeviceGetAttribute(&value, what, device),
+                 "describe the card");
+  }
   // Nothing if `error` is success, else what the driver cannot do.
   Status check(CUresult error, const char *what) const {
     return error == CUDA_SUCCESS ? Status() : failed(*driver, error, what);

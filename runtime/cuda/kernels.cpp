@@ -30,9 +30,8 @@ const gm_image *ptx(const gm_program &program) {
 } // namespace
 
 Kernels::~Kernels() {
-  for (CUmodule module : {own, programs})
-    if (module)
-      card->driver->cuModuleUnload(module);
+  if (programs)
+    card->driver->cuModuleUnload(programs);
 }
 
 Status Kernels::load_image(const void *image, CUmodule &module,
@@ -109,17 +108,10 @@ Status Kernels::find(const gm_program &program, int32_t kernel) {
 
 Status Kernels::load(const Card &on, const gm_program &program) {
   card = &on;
-  char log[LOG_BYTES];
-  if (Status s = load_image(COPY_PTX, own, log); !s.ok())
+  if (Status s = own.load(on, COPY_PTX); !s.ok())
     return s;
-  const Driver &driver = *card->driver;
-  CUresult error = driver.cuModuleGetFunction(&copies, own, COPY_NAME);
-  int local = 0; // asked so that it is loaded now, not while a step is recorded
-  if (!error)
-    error = driver.cuFuncGetAttribute(
-        &local, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES, copies);
-  if (error)
-    return failed(driver, error, "find the kernel that copies");
+  if (Status s = own.find(COPY_NAME, copies); !s.ok())
+    return s;
   if (Status s = load_program(program); !s.ok())
     return s;
   functions.resize(size_t(program.kernels));

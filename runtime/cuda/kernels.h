@@ -3,7 +3,7 @@
 #pragma once
 
 #include "runtime/abi.h"
-#include "runtime/cuda/card.h"
+#include "runtime/cuda/own_kernels.h"
 
 #include <vector>
 
@@ -34,7 +34,8 @@ private:
   Status find(const gm_program &program, int32_t kernel);
 
   const Card *card = nullptr;
-  CUmodule own = nullptr, programs = nullptr;
+  OwnKernels own;
+  CUmodule programs = nullptr;
   std::vector<CUfunction> functions;
   CUfunction copies = nullptr;
 };

@@ -1,7 +1,10 @@
 // See weights.h.
 #include "runtime/cuda/weights.h"
+#include "runtime/cuda/own_kernels.h"
+#include "runtime/cuda/synthetic.h"
 #include "runtime/host/clock.h"
 #include "runtime/host/file_memory.h"
+#include "runtime/host/synthetic.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -19,7 +22,8 @@ namespace {
 enum : uint64_t {
   PIECE = 64u << 20,
   // Of the hole: weights behind it stay as aligned as in the file.
-  ALIGN = 4096
+  ALIGN = 4096,
+  MOST_BLOCKS = 1u << 16 // that make one weight
 };
 
 // What of the section stays in the file.
@@ -148,17 +152,51 @@ Status Weights::read(const File &file, CUstream stream) {
                      "copy the weights");
 }
 
+// Whole words, up to 2 bytes beyond the end of a weight: the next begins at a
+// multiple of 64, and so ends the memory.
+Status Weights::make(const File &file, CUstream stream) {
+  OwnKernels own;
+  CUfunction function;
+  if (Status s = own.load(*card, SYNTHETIC_PTX); !s.ok())
+    return s;
+  if (Status s = own.find(SYNTHETIC_NAME, function); !s.ok())
+    return s;
+  const mf::Program &p = *file.manifest;
+  if (!p.weights())
+    return {};
+  const Hole hole = hole_of(file);
+  CUresult error = CUDA_SUCCESS;
+  for (const mf::Weight *w : *p.weights()) {
+    if (error || is_ple_table(p, *w) || !w->bytes())
+      continue;
+    SyntheticWords words = synthetic_words(*w);
+    uint64_t to = memory + w->offset(), count = (w->bytes() + 3) / 4;
+    if (w->offset() >= hole.end)
+      to -= hole.end - hole.begin;
+    uint32_t first = uint32_t(w->offset() / 4);
+    void *parameters[] = {&to, &count, &first, &words.keep, &words.set};
+    const uint64_t blocks = (count + SYNTHETIC_THREADS - 1) / SYNTHETIC_THREADS;
+    error = card->driver->cuLaunchKernel(
+        function, unsigned(std::min<uint64_t>(blocks, MOST_BLOCKS)), 1, 1,
+        SYNTHETIC_THREADS, 1, 1, 0, stream, parameters, nullptr);
+  }
+  if (!error)
+    error = card->driver->cuStreamSynchronize(stream);
+  return card->check(error, "make synthetic weights");
+}
+
 Status Weights::load(const Card &on, CUstream stream, const File &file,
-                     Addresses &addresses, Loaded &loaded) {
+                     bool synthetic, Addresses &addresses, Loaded &loaded) {
   card = &on;
   const int64_t begin = now_ns();
   if (Status s = reserve_names(file); !s.ok())
     return s;
-  if (CUresult error = card->driver->cuMemAlloc_v2(&memory, bytes(file))) {
+  const uint64_t all = (bytes(file) + ALIGN - 1) / ALIGN * ALIGN;
+  if (CUresult error = card->driver->cuMemAlloc_v2(&memory, all)) {
     memory = 0;
     return failed(*card->driver, error, "get memory for the weights");
   }
-  if (Status s = read(file, stream); !s.ok())
+  if (Status s = synthetic ? make(file, stream) : read(file, stream); !s.ok())
     return s;
   const Hole hole = hole_of(file);
   addresses.add(names.data, hole.begin, memory);

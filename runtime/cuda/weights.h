@@ -1,5 +1,6 @@
 // The weights of a program on a card: read from the file in pieces, through
-// pinned memory, all but the PLE table. Must not know layouts or kernels.
+// pinned memory, or made there, all but the PLE table. Must not know layouts or
+// the program's kernels.
 #pragma once
 
 #include "runtime/cuda/addresses.h"
@@ -20,13 +21,15 @@ public:
   static uint64_t staging(const File &file);
 
   // Adds their names to `addresses`: an empty range as long as the section,
-  // which begins at `loaded.weights`. `card` must outlive this.
+  // which begins at `loaded.weights`. `card` must outlive this. Synthetic ones
+  // are made on the card.
   Status load(const Card &card, CUstream stream, const File &file,
-              Addresses &addresses, Loaded &loaded);
+              bool synthetic, Addresses &addresses, Loaded &loaded);
 
 private:
   Status reserve_names(const File &file);
   Status read(const File &file, CUstream stream);
+  Status make(const File &file, CUstream stream);
 
   const Card *card = nullptr;
   CUdeviceptr memory = 0;

@@ -130,18 +130,23 @@ bool in_small_pages(const FileRange *ranges, int count) {
   return large < resident / 10 * 9;
 }
 
+Status allocate_range(const FileRange &r) {
+  if (r.bytes &&
+      mmap(r.to, r.bytes, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+    return failure(RESOURCES, "cannot allocate %llu bytes of weights: %s",
+                   (unsigned long long)r.bytes, strerror(errno));
+  madvise(r.to, r.bytes, MADV_HUGEPAGE);
+  return {};
+}
+
 Status copy_range(const FileRange &r,
                   void (*run)(void *, void (*)(void *, int), void *),
                   void *workers) {
   if (!r.bytes)
     return {};
-  if (mmap(r.to, r.bytes, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
-    return failure(RESOURCES,
-                   "cannot allocate %llu bytes for a copy of the weights: %s; "
-                   "run with --load=map",
-                   (unsigned long long)r.bytes, strerror(errno));
-  madvise(r.to, r.bytes, MADV_HUGEPAGE);
+  if (Status s = allocate_range(r); !s.ok())
+    return failure(s.code, "%.400s; run with --load=map", s.text);
   Reading reading{r};
   run(workers, read_pieces, &reading);
   mprotect(r.to, r.bytes, PROT_READ);

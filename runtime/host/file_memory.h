@@ -23,6 +23,9 @@ struct FileRange {
 
 Status map_range(const FileRange &range);
 
+// Puts anonymous memory there, zeroed, in huge pages where there are any.
+Status allocate_range(const FileRange &range);
+
 // Whether the page cache holds what is mapped, but in pages so small that the
 // kernel cannot map them as huge ones: so it is after a file was written or
 // read while memory was short. False if part of it is not in the cache: that

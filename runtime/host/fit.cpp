@@ -24,9 +24,10 @@ struct Room {
   bool in_memory; // the weight file is in a file system that is memory
 };
 
-Room room_for(const File &file, const char *root) {
+Room room_for(const File &file, const Options &options, const char *root) {
   struct statfs fs;
-  bool in_memory = fstatfs(file.weights_fd, &fs) == 0 &&
+  bool in_memory = options.load != Load::Synthetic &&
+                   fstatfs(file.weights_fd, &fs) == 0 &&
                    (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
   return {available_memory(root), available_addresses(), in_memory};
 }
@@ -117,7 +118,7 @@ Advice advise(const File &file, const Options &options, const Plan &plan,
 
 Status check_plan(const File &file, const Options &options, const Plan &plan,
                   const char *root) {
-  const Need need = {file, room_for(file, root)};
+  const Need need = {file, room_for(file, options, root)};
   const Room &room = need.room;
   if (options.unchecked || has_room(plan, &need))
     return {};

@@ -4,8 +4,11 @@
 #include "runtime/abi.h"
 #include "runtime/cuda/copies.h"
 #include "runtime/cuda/kernels.h"
+#include "runtime/cuda/weights.h"
 #include "runtime/file.h"
 #include "runtime/host/clock.h"
+#include "runtime/host/probe.h"
+#include "runtime/host/synthetic.h"
 #include "test/cuda/driver.h"
 #include "test/runtime/cuda_fake_model.h"
 #include "test/runtime/fake_model.h"
@@ -398,6 +401,84 @@ TEST_F(CudaSteps, StopsClean) {
   stop(engine);
   engine = nullptr;
   EXPECT_EQ(cuemu::memory().used(), before);
+}
+
+//===- synthetic weights --------------------------------------------------===//
+
+// The card makes what this machine makes, and nothing between weights.
+TEST_F(CudaSteps, SyntheticWeights) {
+  write([](gemmac::manifest::ProgramT &p) {
+    p.weightless = true;
+    fake::add_weights(p);
+  });
+  Card card;
+  ASSERT_TRUE(card.open(0).ok());
+  Weights weights;
+  Addresses addresses;
+  Loaded loaded;
+  Status s = weights.load(card, nullptr, file, true, addresses, loaded);
+  ASSERT_TRUE(s.ok()) << s.text;
+  const gemmac::manifest::Program &p = *file.manifest;
+  for (const gemmac::manifest::Weight *w : *p.weights()) {
+    const uint64_t at = addresses.find(loaded.weights + w->offset());
+    EXPECT_EQ(at == 0, is_ple_table(p, *w)) << w->name()->c_str();
+    if (!at)
+      continue;
+    std::vector<uint8_t> want(w->bytes()), got(w->bytes());
+    synthesize(synthetic_words(*w), w->offset(), want.data(), want.size());
+    ASSERT_EQ(cuMemcpyDtoH_v2(got.data(), at, got.size()), CUDA_SUCCESS);
+    EXPECT_EQ(got, want) << w->name()->c_str();
+  }
+  const char untouched = char(0xee);
+  char got = 0;
+  ASSERT_EQ(cuMemcpyDtoH_v2(&got, addresses.find(loaded.weights + 1000), 1),
+            CUDA_SUCCESS);
+  EXPECT_EQ(got, untouched);
+}
+
+// A program without weights runs on them, and on no others.
+TEST_F(CudaSteps, Weightless) {
+  write([](gemmac::manifest::ProgramT &p) { p.weightless = true; });
+  EXPECT_EQ(try_begin({}).code, UNSUPPORTED);
+  begin({.load = Load::Synthetic});
+  push(0, 0, 2, false);
+  Status s = run();
+  EXPECT_TRUE(s.ok()) << s.text;
+}
+
+//===- what the card gives ------------------------------------------------===//
+
+// Beside a started program, which goes on; nothing is left behind.
+TEST_F(CudaSteps, Probe) {
+  begin({});
+  push(0, 0, 5, true);
+  compare();
+  const uint64_t before = cuemu::memory().used();
+  Probe p;
+  Status s = probe_device(0, p);
+  ASSERT_TRUE(s.ok()) << s.text;
+  EXPECT_TRUE(p.is_device);
+  EXPECT_GT(p.read_all, 0);
+  EXPECT_GT(p.int8_all, 0);
+  EXPECT_GT(p.launch, 0);
+  EXPECT_EQ(cuemu::memory().used(), before);
+  push(0, 5, 1, true);
+  compare();
+  stop(engine); // in a context of its own again
+  engine = nullptr;
+  EXPECT_LT(cuemu::memory().used(), before);
+}
+
+TEST_F(CudaSteps, ProbeWithoutMemory) {
+  begin({});
+  cuemu::machine().memory = cuemu::memory().used() + (1 << 19);
+  Probe p;
+  Status s = probe_device(0, p);
+  ASSERT_TRUE(s.ok()) << s.text;
+  EXPECT_EQ(p.read_all, 0);
+  EXPECT_GT(p.int8_all, 0);
+  cuemu::machine().devices = 0;
+  EXPECT_EQ(probe_device(0, p).code, MACHINE);
 }
 
 //===- machines that cannot -----------------------------------------------===//

@@ -310,6 +310,28 @@ gm_trailer trailer(const std::string &id) {
 
 } // namespace
 
+void add_weights(mf::ProgramT &p) {
+  const uint64_t table = uint64_t(PLE_ROW) * VOCAB, behind = PLE_OFFSET + table;
+  const struct {
+    const char *name, *format;
+    uint64_t offset, bytes;
+  } all[] = {{"vector", "f32", 0, 1000},
+             {"odd", "bf16", 1024, 1002},
+             {"matrix", "q4_bf", 2048, 288 * 20},
+             {"table", "q8_0", PLE_OFFSET, table},
+             {"head", "q8_0_split", behind, 352 * 7 + 64},
+             {"other", "q4_0", behind + 4096, WEIGHTS - behind - 4096}};
+  p.ple->weight = "table";
+  for (const auto &[name, format, offset, bytes] : all) {
+    auto weight = std::make_unique<mf::WeightT>();
+    weight->name = name;
+    weight->format = format;
+    weight->offset = offset;
+    weight->bytes = bytes;
+    p.weights.push_back(std::move(weight));
+  }
+}
+
 std::string program_bytes(const Change &change, std::string code) {
   mf::ProgramT p = make_manifest();
   if (change)
@@ -320,7 +342,7 @@ std::string program_bytes(const Change &change, std::string code) {
   std::string file = std::move(code);
   file.resize((file.size() + GM_SECTION_ALIGN - 1) / GM_SECTION_ALIGN *
               GM_SECTION_ALIGN);
-  if (!p.external) {
+  if (!p.external && !p.weightless) {
     t.weights_offset = file.size();
     t.weights_bytes = WEIGHTS;
     file += weight_section();
@@ -337,14 +359,18 @@ std::string program_bytes(const Change &change, std::string code) {
 std::string device_program_bytes(const Change &change, std::string code) {
   const uint64_t at = (code.size() + GM_SECTION_ALIGN - 1) / GM_SECTION_ALIGN *
                       GM_SECTION_ALIGN;
+  bool has_weights = true;
   std::string file = program_bytes(
       [&](mf::ProgramT &p) {
         p.target->device = "cuda";
         p.target->sm = 80;
         if (change)
           change(p);
+        has_weights = !p.external && !p.weightless;
       },
       std::move(code));
+  if (!has_weights)
+    return file;
   file[at + FIRST] = FIRST_BYTE;
   file[at + LAST] = LAST_BYTE;
   return file;

@@ -24,6 +24,9 @@ std::string program_bytes(const Change &change = nullptr,
 // The same of a program for a card.
 std::string device_program_bytes(const Change &change = nullptr,
                                  std::string code = "E");
+// Puts weights of several formats around the PLE table, and the table, into a
+// manifest that says nothing of them.
+void add_weights(gemmac::manifest::ProgramT &program);
 // Of an external weight file.
 std::string weights_bytes(const std::string &id);
 

@@ -2,14 +2,17 @@
 """Compares a compiled demo model with the outside reference's recorded runs.
 
   check_nano.py PROGRAM MODEL EVAL_FOLDER [--greedy] [--answers] [--forced] [--perplexity]
-                [--kl PROGRAM] [--near 0.02] [--limit N] [--shortest] [--args "-t 2"]
-                [--run qemu-aarch64]
+                [--beside PROGRAM] [--kl PROGRAM] [--near 0.02] [--limit N] [--shortest]
+                [--args "-t 2"] [--run qemu-aarch64]
 
 --greedy      greedy ids of greedy.jsonl, text kinds: equal, or diverging where the
               recorded margin is below --near (listed)
 --answers     the same for output_ids of answers.jsonl
 --forced      under teacher forcing, the share of steps whose argmax is the
               recorded id (>= --share)
+--beside      with --forced: the same program for another target, whose argmax must
+              be the same in every step but those where its two best logits are less
+              than --near apart (listed)
 --perplexity  of heldout.txt, chat by chat, against results.json (within --within)
 --limit N     the first N items only; with --shortest those that take the fewest steps
 --kl PROGRAM  KL divergence from another program's predictions on heldout.txt, chat
@@ -78,19 +81,53 @@ def check_generation(a, file, key):
     return wrong == 0 and equal > 0
 
 
+def forced_logits(a, folder, prompt, expected):
+    """Those that the ids of `expected` are chosen by."""
+    out = os.path.join(folder, "logits.safetensors")
+    run(a, ["eval", "--tokens", write_ids(folder, prompt + expected), "--logits", out])
+    return np.array(safetensors.File(out)["logits"][len(prompt) - 1:len(prompt) - 1 + len(expected)])
+
+
+class Beside:
+    """Another target's program, which chooses the same ids."""
+
+    def __init__(self, a):
+        self.a = argparse.Namespace(**{**vars(a), "program": os.path.abspath(a.beside), "run": ""})
+        self.equal = self.near = self.wrong = 0
+        self.apart = 0.0
+
+    def compare(self, folder, name, prompt, expected, logits):
+        other = forced_logits(self.a, folder, prompt, expected)
+        self.apart = max(self.apart, float(np.abs(other - logits).max()))
+        for step, (one, two) in enumerate(zip(logits, other)):
+            second, first = np.sort(two)[-2:]
+            if one.argmax() == two.argmax():
+                self.equal += 1
+                continue
+            tie = first - second < self.a.near
+            self.near, self.wrong = self.near + tie, self.wrong + (not tie)
+            print(f"{'near-tie' if tie else 'FAIL'} {name}: step {step}, {one.argmax()} beside {two.argmax()}, "
+                  f"whose logit is {first - second:.4f} above the next")
+
+    def result(self):
+        print(f"beside {os.path.basename(self.a.program)}: {self.equal} steps equal, {self.near} near-ties "
+              f"(below {self.a.near}), {self.wrong} wrong; logits at most {self.apart:.3g} apart")
+        return self.wrong == 0 and self.equal > 0
+
+
 def check_forced(a):
     steps = same = 0
+    beside = Beside(a) if a.beside else None
     with tempfile.TemporaryDirectory() as folder:
         for name, prompt, expected, _ in items(a, "greedy.jsonl", "greedy_ids"):
-            out = os.path.join(folder, "logits.safetensors")
-            run(a, ["eval", "--tokens", write_ids(folder, prompt + expected), "--logits", out])
-            logits = safetensors.File(out)["logits"]
-            best = logits[len(prompt) - 1:len(prompt) - 1 + len(expected)].argmax(axis=1)
+            logits = forced_logits(a, folder, prompt, expected)
             steps += len(expected)
-            same += int((best == np.array(expected)).sum())
+            same += int((logits.argmax(axis=1) == np.array(expected)).sum())
+            if beside:
+                beside.compare(folder, name, prompt, expected, logits)
     share = same / steps
     print(f"teacher forcing: {same} of {steps} steps equal, {100 * share:.2f} % (at least {100 * a.share} %)")
-    return share >= a.share
+    return (not beside or beside.result()) and share >= a.share
 
 
 SPLIT = "\u241e" # between the chats of heldout.txt
@@ -126,6 +163,7 @@ def main():
     p.add_argument("program"), p.add_argument("model"), p.add_argument("eval")
     for flag in ("greedy", "answers", "forced", "perplexity"):
         p.add_argument("--" + flag, action="store_true")
+    p.add_argument("--beside", default="")
     p.add_argument("--kl", default="")
     p.add_argument("--most", type=float, default=3e-3)
     p.add_argument("--near", type=float, default=0.02)
