@@ -268,6 +268,15 @@ std::string render_chat(const std::vector<Message> &messages,
   return Renderer(messages, options, out).run(tools);
 }
 
+bool ends_in_thought(const Prompt &prompt) {
+  constexpr std::string_view open = "<|channel>", heading = "thought\n";
+  if (prompt.controls.empty())
+    return false;
+  std::string_view rest(prompt.text);
+  rest.remove_prefix(prompt.controls.back());
+  return rest.starts_with(open) && rest.substr(open.size()) == heading;
+}
+
 std::string strip_thoughts(std::string_view text) {
   constexpr std::string_view open = "<|channel>", close = "<channel|>";
   std::string kept;

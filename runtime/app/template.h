@@ -72,6 +72,9 @@ std::string render_chat(const std::vector<Message> &messages,
                         const std::vector<Value> &tools,
                         const ChatOptions &options, Prompt &out);
 
+// Whether what a model writes after the prompt begins inside a thought.
+bool ends_in_thought(const Prompt &prompt);
+
 // Model text without its <|channel>...<channel|> spans, trimmed: what goes back
 // into the history.
 std::string strip_thoughts(std::string_view text);
