@@ -2,6 +2,7 @@
 // every message that is not a tool's: turn, thought, calls, responses, content,
 // close; then the generation prompt.
 #include "runtime/app/template.h"
+#include "runtime/app/tool_schema.h"
 
 #include <algorithm>
 
@@ -83,7 +84,8 @@ private:
       first = 1;
     }
     for (const Value &tool : tools) {
-      append_declaration(tool, out.control("<|tool>"));
+      append_declaration(options.repair ? normal_tool(tool) : tool,
+                         out.control("<|tool>"));
       out.control("<tool|>");
     }
     out.control("<turn|>") += '\n';
@@ -119,8 +121,11 @@ private:
     if (last == Last::Call)
       out.control("<|tool_response>");
     else if (!(model && next && next->role == "assistant") &&
-             !(responded && empty && !next))
+             !(responded && empty && !next)) {
       out.control("<turn|>") += '\n';
+      if (options.repair)
+        last = Last::Other;
+    }
     previous_role = m.role;
   }
 

@@ -62,6 +62,11 @@ struct ChatOptions {
   bool enable_thinking = false;
   bool preserve_thinking = false;
   bool generation_prompt = true;
+  // For who generates: tools of any schema (tool_schema.h), and a turn of the
+  // model behind whatever ended the one before. Otherwise tools are written as
+  // given, and after a call that has its response and a text the template opens
+  // no turn.
+  bool repair = false;
 };
 
 // Appends the prompt, `<bos>` included, to `out`. `tools`: declarations as
