@@ -7,18 +7,8 @@
 namespace gm {
 namespace {
 
-constexpr std::string_view kHeading = "thought\n";
-
-// Bytes of `text` up to an unfinished character.
-size_t whole_characters(std::string_view text) {
-  uint32_t code;
-  for (size_t back = 1; back <= 3 && back <= text.size(); ++back)
-    if ((text[text.size() - back] & 0xC0) != 0x80)
-      return read_char(text.substr(text.size() - back), code) == 0
-                 ? text.size() - back
-                 : text.size();
-  return text.size();
-}
+constexpr std::string_view kHeading = "thought\n",
+                           kReplacement = "\xEF\xBF\xBD";
 
 } // namespace
 
@@ -81,7 +71,10 @@ void AnswerReader::push(std::string_view text,
 void AnswerReader::finish(std::vector<AnswerEvent> &events) {
   out = &events;
   if (ended == AnswerEnd::Open) {
-    std::string rest = std::move(partial);
+    std::string rest;
+    for (size_t i = 0; i < partial.size(); ++i)
+      rest += kReplacement;
+    partial.clear();
     if (decoder)
       decoder->flush(rest);
     search(rest);
@@ -92,13 +85,22 @@ void AnswerReader::finish(std::vector<AnswerEvent> &events) {
   }
 }
 
-// A piece of text may end inside a character.
+// A piece of text may end inside a character. A byte that is of none becomes
+// U+FFFD.
 void AnswerReader::characters(std::string_view text) {
   partial += text;
-  std::string rest = partial.substr(whole_characters(partial));
-  partial.resize(partial.size() - rest.size());
-  search(partial);
-  partial = std::move(rest);
+  std::string whole;
+  std::string_view rest = partial;
+  while (!rest.empty()) {
+    uint32_t code;
+    const int size = read_char(rest, code);
+    if (size == 0)
+      break;
+    whole += size > 0 ? rest.substr(0, size_t(size)) : kReplacement;
+    rest.remove_prefix(size > 0 ? size_t(size) : 1);
+  }
+  partial = std::string(rest);
+  search(whole);
 }
 
 // Finds the tags that are no tokens.
