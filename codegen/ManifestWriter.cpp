@@ -190,7 +190,7 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
           weights, sources, in.plan.weightBytes(), b.CreateString(in.weightsId),
           !in.externalName.empty(), b.CreateString(in.externalName),
           fb::Chat(in.model.chat), writeSampling(b, in.sampling), sections,
-          fidelity, media, !in.source));
+          fidelity, media, !in.source, b.CreateString(in.model.chatTemplate)));
   return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
 }
 

@@ -65,6 +65,7 @@ Status encode_conversation(const Program &program,
   options.large = program.manifest().chat() == gemmac::manifest::Chat_Large;
   options.enable_thinking = conversation.enable_thinking;
   options.generation_prompt = generation_prompt;
+  options.repair = true;
   Prompt rendered;
   std::string problem =
       render_chat(conversation.messages, conversation.tools, options, rendered);

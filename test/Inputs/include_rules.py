@@ -22,7 +22,7 @@ RULES = {
     "runtime": ([], ["flatbuffers", "nlohmann"]),
 }
 # The one file of the runtime that knows a library.
-ALONE = {"nlohmann": "runtime/app/messages.cpp", "seccomp.h": "runtime/serve/sandbox.cpp"}
+ALONE = {"nlohmann": "runtime/app/json_value.cpp", "seccomp.h": "runtime/serve/sandbox.cpp"}
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to, and the sizes of cache pages; whether a target runs here
 # is asked, and the machine measured, as programs do.
