@@ -245,7 +245,8 @@ bool can_restore(const Engine &e, int32_t index, int64_t position) {
          can_continue(e, int32_t(e.plan.slots) + index, position);
 }
 
-// Pages from the one on that holds the first new row are each one's own then.
+// Pages from the one on that holds the first new row are each one's own then;
+// of that one every holder asks for a copy, the last to go on included.
 int64_t pages_after(const Engine &e, const Growth *list, int32_t count) {
   auto at = [&](const Growth &g, int64_t i) {
     return e.page[GM_GLOBAL][g.sequence * e.plan.page_stride + i];
@@ -254,12 +255,13 @@ int64_t pages_after(const Engine &e, const Growth *list, int32_t count) {
   for (int32_t g = 0; g < count; ++g) {
     const int64_t full = list[g].rows / GM_PAGE_KEYS;
     pages += pages_of(list[g].total) - full;
-    for (int64_t i = 0; i < full; ++i) {
-      bool counted = false;
-      for (int32_t o = 0; o < g && !counted; ++o)
-        counted =
-            i < list[o].rows / GM_PAGE_KEYS && at(list[o], i) == at(list[g], i);
-      pages += !counted;
+    for (int64_t i = 0; i < pages_of(list[g].rows); ++i) {
+      int holders = 0; // before this one, as far as that counts the same
+      for (int32_t o = 0; o < g; ++o)
+        holders += pages_of(list[o].rows) > i &&
+                   (list[o].rows / GM_PAGE_KEYS > i) == (i < full) &&
+                   at(list[o], i) == at(list[g], i);
+      pages += i < full ? holders == 0 : holders == 1;
     }
   }
   return e.plan.pages[GM_GLOBAL] - pages;

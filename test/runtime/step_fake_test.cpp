@@ -509,7 +509,8 @@ TEST_F(Steps, PagesAfterGrowth) {
     };
     feed(0, 1 + rng() % 200);
     fork(0, 1, slot_length(*engine, 0) - int64_t(rng() % 2));
-    feed(int(rng() % 2), 200 + rng() % 30);
+    if (rng() % 2)
+      feed(int(rng() % 2), 200 + rng() % 30);
     fork(1, 2, std::max<int64_t>(0, slot_length(*engine, 1) - rng() % 40));
     ASSERT_TRUE(checkpoint(*engine, Keep::Save, 1, 2).ok());
     feed(2, 300);
@@ -527,7 +528,9 @@ TEST_F(Steps, PagesAfterGrowth) {
     feed(3, list[2].total);
     feed(0, list[0].total);
     feed(1, list[1].total);
-    EXPECT_EQ(pages_left(*engine), left) << seed;
+    // Both holders of a page that is not full ask for a copy, one makes it.
+    EXPECT_GE(pages_left(*engine), left) << seed;
+    EXPECT_LE(pages_left(*engine), left + 1) << seed;
   }
 }
 
