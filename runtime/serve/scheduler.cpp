@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstring>
+#include <new>
 
 namespace gm {
 
@@ -35,8 +37,9 @@ Scheduler::Work::Work(Program &program, int64_t queue)
       rules(program.manifest()), queue(queue),
       inputs(inputs_of(program.manifest())),
       room(std::min(plan.context, plan.pages[GM_GLOBAL] * GM_PAGE_KEYS)),
-      turn(program.has_tokenizer() ? program.tokenizer.named(GM_TOK_TURN_OPEN)
-                                   : -1),
+      turn_token(program.has_tokenizer()
+                     ? program.tokenizer.named(GM_TOK_TURN_OPEN)
+                     : -1),
       prefixes(engine, plan), batch(program) {
   scratch.candidates = candidates(engine);
   if (!scratch.candidates) {
@@ -44,7 +47,20 @@ Scheduler::Work::Work(Program &program, int64_t queue)
     scratch.candidates = own_candidates.data();
   }
   publish();
-  thread = std::thread([this] { run(); });
+  // It computes too, with frames of kernels as large as a worker's.
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 2 * GM_STACK_BYTES);
+  auto enter = [](void *work) -> void * {
+    static_cast<Work *>(work)->run();
+    return nullptr;
+  };
+  const int problem = pthread_create(&thread, &attributes, enter, this);
+  pthread_attr_destroy(&attributes);
+  started = !problem;
+  if (problem)
+    broken = failure(RESOURCES, "cannot start the thread of the scheduler: %s",
+                     strerror(problem));
 }
 
 Scheduler::Work::~Work() {
@@ -53,7 +69,8 @@ Scheduler::Work::~Work() {
     stopping = true;
   }
   wake.notify_one();
-  thread.join();
+  if (started)
+    pthread_join(thread, nullptr);
 }
 
 // What the engine would refuse in the middle of a step.
@@ -130,17 +147,31 @@ Status Scheduler::Work::submit(Sequence sequence, int64_t &number) {
 //===- the thread ---------------------------------------------------------===//
 
 void Scheduler::Work::run() {
-  while (wait()) {
-    if (!broken.ok())
-      end_all(Finish::Failed, broken);
-    admit();
-    if (!active.empty())
-      step_once();
-    remove_ended();
-    publish();
-  }
-  end_all(Finish::Cancelled, {});
+  for (bool more = true; more;)
+    try {
+      more = turn();
+    } catch (const std::bad_alloc &) {
+      // Wherever that was: nothing of what runs is kept.
+      const Status s = failure(RESOURCES, "no memory left");
+      if (active.empty())
+        end_all(Finish::Failed, s);
+      for (auto &r : active)
+        end(*r, Finish::Failed, s);
+      remove_ended();
+    }
+}
+
+// False at the end.
+bool Scheduler::Work::turn() {
+  const bool more = wait();
+  if (!more || !broken.ok())
+    end_all(more ? Finish::Failed : Finish::Cancelled, broken);
+  admit();
+  if (!active.empty())
+    step_once();
+  remove_ended();
   publish();
+  return more;
 }
 
 // For something to do; false at the end.
@@ -152,9 +183,8 @@ bool Scheduler::Work::wait() {
       return stopping || !incoming.empty() || !cancels.empty() ||
              !active.empty() || !waiting.empty();
     });
-    for (auto &r : incoming)
-      waiting.push_back(std::move(r));
-    incoming.clear();
+    for (; !incoming.empty(); incoming.pop_front())
+      waiting.push_back(std::move(incoming.front()));
     numbers.swap(cancels);
     if (stopping)
       return false;
@@ -198,7 +228,10 @@ void Scheduler::Work::end(Running &r, Finish why, const Status &status) {
   }
   counted.failed += why == Finish::Failed;
   ++counted.requests;
-  r.asked.listener->finished(why, status, u);
+  try {
+    r.asked.listener->finished(why, status, u);
+  } catch (const std::bad_alloc &) {
+  }
   r.asked.listener.reset();
   std::lock_guard lock(mutex);
   --unfinished;
@@ -235,9 +268,9 @@ void Scheduler::Work::admit() {
     const Prefixes::Place place = prefixes.find(r.prompt());
     if (place.slot < 0 || is_coming(r, place) || !has_pages(r, place))
       return;
-    std::unique_ptr<Running> first = std::move(waiting.front());
+    active.push_back(std::move(waiting.front()));
     waiting.pop_front();
-    begin(std::move(first), place);
+    begin(*active.back(), place);
   }
 }
 
@@ -267,20 +300,18 @@ bool Scheduler::Work::has_pages(const Running &r,
   return pages_after(engine, all.data(), int32_t(all.size())) >= 0;
 }
 
-void Scheduler::Work::begin(std::unique_ptr<Running> r,
-                            const Prefixes::Place &place) {
-  r->slot = place.slot;
-  r->at = r->usage.cached = place.rows;
-  r->admitted = now_ns();
+void Scheduler::Work::begin(Running &r, const Prefixes::Place &place) {
+  r.slot = place.slot;
+  r.at = r.usage.cached = place.rows;
+  r.admitted = now_ns();
   if (Status s = prefixes.take(place); !s.ok())
-    return end(*r, Finish::Failed, s);
-  for (const Item &item : r->prompt())
+    return end(r, Finish::Failed, s);
+  for (const Item &item : r.prompt())
     if (item.id >= 0)
-      r->draw.read(item.id);
-  mark(*r, place);
-  counted.prompt_tokens += int64_t(r->prompt().size());
+      r.draw.read(item.id);
+  mark(r, place);
+  counted.prompt_tokens += int64_t(r.prompt().size());
   counted.cached_tokens += place.rows;
-  active.push_back(std::move(r));
 }
 
 // Later prompts part from this one where this one did from others, where its
@@ -290,8 +321,8 @@ void Scheduler::Work::mark(Running &r, const Prefixes::Place &place) {
     return;
   std::vector<int64_t> turns;
   const std::vector<Item> &prompt = r.prompt();
-  for (size_t i = 0; turn >= 0 && i < prompt.size(); ++i)
-    if (prompt[i].id == turn)
+  for (size_t i = 0; turn_token >= 0 && i < prompt.size(); ++i)
+    if (prompt[i].id == turn_token)
       turns.push_back(int64_t(i));
   r.marks = {std::min(place.parting, int64_t(prompt.size()) - 1)};
   if (turns.size() > 1)

@@ -172,7 +172,9 @@ void Scheduler::Work::draw(Running &r, int32_t row, const uint32_t *mask,
       return float(double(logit) - double(g.logsumexp[at]));
     };
     d.logprob = logprob(logits[d.id]);
-    best_of(logits, rules.vocab, nullptr, r.asked.logprobs, scratch.best);
+    scratch.best.clear();
+    if (r.asked.logprobs)
+      best_of(logits, rules.vocab, nullptr, r.asked.logprobs, scratch.best);
     for (const Candidate &c : scratch.best)
       d.likely.push_back({c.id, logprob(c.value)});
   }

@@ -9,7 +9,7 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <thread>
+#include <pthread.h>
 
 namespace gm {
 
@@ -22,6 +22,7 @@ struct Scheduler::Work {
 
   // The rest is the thread's own.
   void run();
+  bool turn();
   bool wait();
   void end(Running &r, Finish why, const Status &status = {});
   void end_all(Finish why, const Status &status);
@@ -30,7 +31,7 @@ struct Scheduler::Work {
   void admit();
   bool is_coming(const Running &r, const Prefixes::Place &place) const;
   bool has_pages(const Running &r, const Prefixes::Place &place) const;
-  void begin(std::unique_ptr<Running> r, const Prefixes::Place &place);
+  void begin(Running &r, const Prefixes::Place &place);
   void mark(Running &r, const Prefixes::Place &place);
   void step_once();
   Ask ask_for_all();
@@ -46,7 +47,7 @@ struct Scheduler::Work {
   const Plan &plan;
   const TokenRules rules;
   const int64_t queue, inputs, room; // room: most rows of a sequence
-  const int32_t turn;                // the token that begins a turn; -1
+  const int32_t turn_token;          // begins a turn; -1: there is none
 
   Prefixes prefixes;
   Batch batch;
@@ -63,7 +64,7 @@ struct Scheduler::Work {
   // What threads share.
   mutable std::mutex mutex;
   std::condition_variable wake, ended;
-  std::vector<std::unique_ptr<Running>> incoming;
+  std::deque<std::unique_ptr<Running>> incoming;
   std::vector<int64_t> cancels;
   int64_t numbers = 0, unfinished = 0;
   bool stopping = false, draining = false;
@@ -71,7 +72,8 @@ struct Scheduler::Work {
   SchedulerStats shown = {};
   std::vector<SlotStats> shown_slots;
 
-  std::thread thread; // last: everything is there when it begins
+  pthread_t thread;
+  bool started = false;
 };
 
 } // namespace gm

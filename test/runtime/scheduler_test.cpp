@@ -732,6 +732,23 @@ TEST_F(Serving, RowsThatAreNotFiniteEndTheirSequenceAlone) {
   check(requests[0], *run_one(requests[0]));
 }
 
+// A listener that finds no memory ends what runs, not the process.
+TEST_F(Serving, NoMemory) {
+  begin();
+  Request r;
+  r.prompt = some_ids(5);
+  r.ignore_stop = true;
+  r.most = 40;
+  auto bad = std::make_shared<Client>();
+  bad->on_token = [] { throw std::bad_alloc(); };
+  int64_t number;
+  ASSERT_TRUE(submit(r, bad, number).ok());
+  bad->wait();
+  EXPECT_EQ(bad->why, Finish::Failed);
+  EXPECT_EQ(bad->status.code, RESOURCES);
+  check(r, *run_one(r));
+}
+
 // The table of embeddings cannot be read any more: an engine that fails.
 TEST_F(Serving, AnEngineThatFailsEndsAll) {
   const std::string folder = path + ".d", file = folder + "/p";
