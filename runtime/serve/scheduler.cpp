@@ -132,11 +132,12 @@ Status Scheduler::Work::submit(Sequence sequence, int64_t &number) {
     return broken;
   if (stopping || draining)
     return failure(RUN_ERROR, "no more sequences are taken: it is ending");
-  if (unfinished >= plan.slots + queue)
+  if (occupied >= plan.slots + queue)
     return failure(RESOURCES,
                    "%lld sequences run or wait already, try again later",
-                   (long long)unfinished);
+                   (long long)occupied);
   number = ++numbers;
+  ++occupied;
   ++unfinished;
   incoming.push_back(
       std::make_unique<Running>(number, std::move(sequence), now_ns()));
@@ -225,6 +226,11 @@ void Scheduler::Work::end(Running &r, Finish why, const Status &status) {
       prefixes.forget(r.slot);
     else
       prefixes.release(r.slot);
+  }
+  {
+    // Its place is free for whoever hears of the end.
+    std::lock_guard lock(mutex);
+    --occupied;
   }
   counted.failed += why == Finish::Failed;
   ++counted.requests;
@@ -389,7 +395,7 @@ void Scheduler::cancel(int64_t number) {
 SchedulerStats Scheduler::stats() const {
   std::lock_guard lock(work->mutex);
   SchedulerStats s = work->shown;
-  s.waiting = std::max<int64_t>(0, work->unfinished - s.busy);
+  s.waiting = std::max<int64_t>(0, work->occupied - s.busy);
   return s;
 }
 

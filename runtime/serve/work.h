@@ -66,7 +66,9 @@ struct Scheduler::Work {
   std::condition_variable wake, ended;
   std::deque<std::unique_ptr<Running>> incoming;
   std::vector<int64_t> cancels;
-  int64_t numbers = 0, unfinished = 0;
+  int64_t numbers = 0;
+  int64_t occupied = 0;   // slots and places in the queue
+  int64_t unfinished = 0; // whose listeners have not heard the last
   bool stopping = false, draining = false;
   Status broken; // not ok: nothing is computed any more
   SchedulerStats shown = {};

@@ -731,6 +731,22 @@ TEST_F(Serving, Refused) {
   EXPECT_EQ(client->ends, 0);
 }
 
+// Who hears of an end finds its place free.
+TEST_F(Serving, OneAfterAnotherWithoutQueue) {
+  options.slots = 1;
+  begin(0);
+  for (int i = 0; i < 200 * LONG; ++i) {
+    Request r;
+    r.prompt = {i % 90};
+    r.most = 1;
+    auto client = std::make_shared<Client>();
+    int64_t number;
+    Status s = submit(r, client, number);
+    ASSERT_TRUE(s.ok()) << s.text;
+    client->wait();
+  }
+}
+
 TEST_F(Serving, NothingToGenerateAndFullSlots) {
   begin();
   Request r;
