@@ -109,6 +109,7 @@ private:
   Ids alone(Program &program, const Request &r);
   Status bring(std::vector<float> &room, const Item *items, int64_t &count,
                int32_t &first) const;
+  void test_turns(Program &program, Scheduler &scheduler);
   Request some_request();
   void push_text(std::vector<Item> &prompt, int64_t count) {
     for (int64_t i = 0; i < count; ++i)
@@ -178,7 +179,7 @@ Status Driver::bring(std::vector<float> &room, const Item *items,
       if (~items[i].id < begin || ~items[i].id >= begin + ROOM)
         break;
     }
-    if (items[i].left <= 1)
+    if (!blocks || items[i].left <= 1)
       n = i + 1;
   }
   demand(n > 0, "room for a block");
@@ -233,7 +234,7 @@ void Driver::test() {
   while (requests.size() < 48)
     requests.push_back(some_request());
   Options single;
-  single.context = 4 * window + 200;
+  single.context = 4 * window + 400;
   single.all_logits = true;
   single.block = blocks ? ROOM : 0;
   std::vector<Ids> expected;
@@ -298,6 +299,35 @@ void Driver::test() {
          requests.size(), (long long)stats.cached_tokens,
          (long long)stats.prompt_tokens);
   demand(stats.cached_tokens > stats.prompt_tokens / 8, "reuse");
+  if (program.has_tokenizer())
+    test_turns(program, scheduler);
+}
+
+// What a first turn says is kept by the first prompt that has it, however far
+// its slot goes on.
+void Driver::test_turns(Program &program, Scheduler &scheduler) {
+  const int32_t turn = program.tokenizer.named(GM_TOK_TURN_OPEN);
+  demand(turn >= 0, "a token of turns");
+  std::vector<Item> system = {{turn}};
+  push_text(system, window);
+  for (size_t i = 1; i < system.size(); ++i)
+    system[i].id = system[i].id == turn ? 0 : system[i].id;
+  for (int i = 0; i < 2; ++i) {
+    auto client = std::make_shared<Client>();
+    Sequence s;
+    s.prompt.list = system;
+    s.prompt.list.push_back({turn});
+    s.prompt.list.push_back({i}); // so they part behind the turn's token
+    push_text(s.prompt.list, 20);
+    s.most = 300;
+    s.ignore_stop = true;
+    s.listener = client;
+    int64_t number;
+    demand(scheduler.submit(std::move(s), number), "submit");
+    client->wait();
+    demand(!i || client->usage.cached >= int64_t(system.size()),
+           "the first turn of the second prompt is reused");
+  }
 }
 
 void Driver::measure(int64_t sequences, int64_t prompt, int64_t out) {
