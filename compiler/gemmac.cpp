@@ -1,5 +1,6 @@
 // The command line of gemmac. Knows options; must not know MLIR.
 #include "compiler/CommandLine.h"
+#include "compiler/Doctor.h"
 #include "compiler/Driver.h"
 #include "compiler/StandardStreams.h"
 #include "compiler/Version.h"
@@ -22,9 +23,11 @@ examples:
   gemmac gemma-4-E2B-it-Q4_0.gguf -o gemma
   gemmac gemma-4-E2B-it/ --target=arm-neon -o gemma-arm
   gemmac --inspect gemma-4-E2B-it/
+  gemmac doctor
   gemmac gemma-4-E2B-it/ --compile-to=plan -o x.mlir
   gemmac gemma-4-E2B-it/ --compile-from=x.mlir -o gemma
 
+'gemmac doctor' says what this machine can make and run, and what is missing.
 @FILE stands for the arguments in a file. Of a flag given twice the last counts.
 
 exit codes: 0 ok, 2 usage, 3 broken input file, 4 unsupported model or feature,
@@ -183,12 +186,38 @@ const char *conflict(const DriverOptions &o) {
   return nullptr;
 }
 
+const char *const doctorFooter = R"(
+exit codes: 0 gemmac can make programs for this machine, 2 usage, 6 it cannot)";
+
+// `gemmac doctor`.
+int doctor(int argc, char **argv) {
+  CommandLine line("gemmac doctor",
+                   "gemmac doctor: says what this machine compiles for and "
+                   "runs, what is missing and how to get it",
+                   doctorFooter);
+  DoctorOptions o;
+  line.option("-o,--output", o.output, "FILE",
+              "a program that shall be made: asks whether there is room for it "
+              "(default: one here)");
+  line.app.add_flag("--json", o.json, "print one JSON object");
+  if (std::optional<ExitCode> done = line.parse(argc, argv))
+    return int(*done);
+  const Diagnosis found = examine(o);
+  const ExitCode printed =
+      line.print(o.json ? diagnosisJson(found) : diagnosisText(found));
+  if (printed != ExitCode::Ok)
+    return int(printed);
+  return int(found.works() ? ExitCode::Ok : ExitCode::Machine);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   prepareStandardStreams("gemmac");
   blockIgnoredSignals();
   signal(SIGBUS, onBusError);
+  if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+    return doctor(argc - 1, argv + 1);
   CommandLine line("gemmac",
                    "gemmac: compiles a Gemma 4 checkpoint into one standalone "
                    "program",
