@@ -1,40 +1,49 @@
-// See pages.h.
+// See pages.h. Every program carries this: text is put together by one
+// function, since each + on strings would be code of its own.
 #include "runtime/app/pages.h"
 
 #include <cctype>
+#include <initializer_list>
+#include <string_view>
 
 namespace gm {
 namespace {
 
+using std::string_view;
+
+[[gnu::noinline]] void put(std::string &text,
+                           std::initializer_list<string_view> parts) {
+  for (string_view part : parts)
+    text.append(part);
+}
+
 //===-- words -------------------------------------------------------------===//
 
-std::string base_name(const std::string &path) {
+string_view base_name(string_view path) {
   return path.substr(path.rfind('/') + 1); // npos + 1: from the start
 }
 
 // A name for a shell's function.
-std::string identifier(const std::string &program) {
+std::string identifier(string_view program) {
   std::string name = "_";
   for (char c : program)
-    name += isalnum((unsigned char)c) ? c : '_';
+    name.push_back(isalnum((unsigned char)c) ? c : '_');
   return name;
 }
 
 // Help in one line: tables break lines where a terminal is to.
-std::string one_line(const std::string &text) {
+std::string one_line(string_view text) {
   std::string line;
   for (char c : text) {
     const bool blank = c == ' ' || c == '\n';
-    if (!blank)
-      line += c;
-    else if (!line.empty() && line.back() != ' ')
-      line += ' ';
+    if (!blank || (!line.empty() && line.back() != ' '))
+      line.push_back(blank ? ' ' : c);
   }
   return line;
 }
 
 // Help in a few words, for a list of flags: what stands in front of details.
-std::string brief(const std::string &help) {
+std::string brief(string_view help) {
   std::string text = one_line(help);
   for (const char *end : {": ", "; ", " ("})
     if (const size_t at = text.find(end); at != std::string::npos && at)
@@ -43,214 +52,233 @@ std::string brief(const std::string &help) {
 }
 
 // `text` with `escape` in front of each of the letters `special`.
-std::string escaped(const std::string &text, const char *special,
-                    const char *escape = "\\") {
+std::string escaped(string_view text, string_view special,
+                    string_view escape = "\\") {
   std::string out;
   for (char c : text) {
-    if (std::string(special).find(c) != std::string::npos)
-      out += escape;
-    out += c;
+    if (special.find(c) != special.npos)
+      out.append(escape);
+    out.push_back(c);
   }
   return out;
 }
 
 // One word for bash and zsh, whatever is in it.
-std::string quoted(const std::string &text) {
+std::string quoted(string_view text) {
   std::string out = "'";
   for (char c : text)
-    out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
+    c == '\'' ? out.append("'\\''") : out.append(1, c);
+  return out.append(1, '\'');
 }
 
-bool is_path(const std::string &value) {
-  for (const char *kind : {"FILE", "FOLDER", "OUT"})
-    if (value.compare(0, std::string(kind).size(), kind) == 0)
+bool is_path(string_view value) {
+  for (string_view kind : {"FILE", "FOLDER", "OUT"})
+    if (value.substr(0, kind.size()) == kind)
       return true;
   return false;
 }
 
 // "a b c" of "a|b|c"; empty if the value is no choice.
-std::string choices(const std::string &value) {
-  if (value.find('|') == std::string::npos)
-    return "";
-  std::string words = value;
+std::string choices(string_view value) {
+  std::string words(value.find('|') == value.npos ? "" : value);
   for (char &c : words)
     if (c == '|')
       c = ' ';
   return words;
 }
 
-std::string joined(const std::vector<std::string> &words, const char *between) {
-  std::string out;
-  for (const std::string &word : words)
-    out += (out.empty() ? "" : between) + word;
-  return out;
+bool is_long(string_view flag) { return flag.substr(0, 2) == "--"; }
+
+void add(std::string &list, string_view word, string_view between) {
+  put(list, {list.empty() ? "" : between, word});
 }
 
-std::vector<std::string> names_of(const Pages &pages) {
-  std::vector<std::string> names;
+// The names of a flag with `between` between them.
+std::string names_of(const PageFlag &flag, string_view between) {
+  std::string names;
+  for (const std::string &name : flag.names)
+    add(names, name, between);
+  return names;
+}
+
+std::string names_of(const Pages &pages) {
+  std::string names;
   for (const PageCommand &command : pages.commands)
     if (!command.name.empty())
-      names.push_back(command.name);
+      add(names, command.name, " ");
   return names;
+}
+
+// The one without a name last, as a `case` of a shell needs it: it takes every
+// word.
+const PageCommand &case_of(const Pages &pages, size_t i) {
+  return pages.commands[(i + 1) % pages.commands.size()];
+}
+
+string_view pattern(const PageCommand &command) {
+  return command.name.empty() ? "*" : string_view(command.name);
 }
 
 //===-- bash --------------------------------------------------------------===//
 
-// What follows in the place of a flag's value.
-std::string bash_value(const PageFlag &flag) {
-  std::string line = "    " + joined(flag.names, "|") + ") ";
-  if (is_path(flag.value))
-    line += "files=1";
-  else
-    line += "words=" + quoted(choices(flag.value));
-  return line + " ;;\n";
+void bash_command(std::string &text, const Pages &pages,
+                  const PageCommand &command) {
+  std::string flags, values;
+  for (const PageFlag &flag : command.flags) {
+    add(flags, names_of(flag, " "), " ");
+    if (flag.value.empty())
+      continue;
+    put(values, {"    ", names_of(flag, "|"), ") "});
+    if (is_path(flag.value))
+      put(values, {"files=1 ;;\n"});
+    else
+      put(values, {"words=", quoted(choices(flag.value)), " ;;\n"});
+  }
+  put(text, {"  ", pattern(command), ")\n    flags=", quoted(flags),
+             "\n    case $prev in\n", values, "    *) words=$flags"});
+  if (command.name.empty())
+    put(text, {"; [[ $first ]] || words+=' '", quoted(names_of(pages))});
+  put(text, {command.argument.empty() ? "" : "; [[ $cur == -* ]] || files=1",
+             " ;;\n    esac ;;\n"});
 }
 
 std::string bash(const Pages &pages) {
-  const std::string program = base_name(pages.program);
+  const string_view program = base_name(pages.program);
   const std::string name = identifier(program);
-  std::string text =
-      "# bash completion of " + program + "\n" + name +
-      "() {\n"
-      "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-      "  local first=${COMP_WORDS[1]} flags words files=\n"
-      "  (( COMP_CWORD > 1 )) || first=\n"
-      "  # --flag=value is three words\n"
-      "  if [[ $cur == = ]]; then\n"
-      "    cur=\n"
-      "  elif [[ $prev == = ]]; then\n"
-      "    prev=${COMP_WORDS[COMP_CWORD-2]}\n"
-      "  fi\n"
-      "  case $first in\n";
-  // The one without a name last: it takes every word.
-  for (size_t i = 1; i <= pages.commands.size(); ++i) {
-    const PageCommand &command = pages.commands[i % pages.commands.size()];
-    std::vector<std::string> flags;
-    std::string values;
-    for (const PageFlag &flag : command.flags) {
-      flags.insert(flags.end(), flag.names.begin(), flag.names.end());
-      if (!flag.value.empty())
-        values += bash_value(flag);
-    }
-    text += "  " + (command.name.empty() ? "*" : command.name) +
-            ")\n    flags=" + quoted(joined(flags, " ")) +
-            "\n    case $prev in\n" + values + "    *) words=$flags";
-    if (command.name.empty())
-      text += "; [[ $first ]] || words+=" +
-              quoted(" " + joined(names_of(pages), " "));
-    if (!command.argument.empty())
-      text += "; [[ $cur == -* ]] || files=1";
-    text += " ;;\n    esac ;;\n";
-  }
-  return text +
-         "  esac\n"
-         "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\"\n"
-         "    [[ $files ]] && compgen -f -- \"$cur\")\n"
-         "}\n"
-         "complete -o filenames -F " +
-         name + " " + program + "\n";
+  std::string text;
+  put(text, {"# bash completion of ", program, "\n", name,
+             "() {\n"
+             "  local cur=${COMP_WORDS[COMP_CWORD]} "
+             "prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+             "  local first=${COMP_WORDS[1]} flags words files=\n"
+             "  (( COMP_CWORD > 1 )) || first=\n"
+             "  # --flag=value is three words\n"
+             "  if [[ $cur == = ]]; then\n"
+             "    cur=\n"
+             "  elif [[ $prev == = ]]; then\n"
+             "    prev=${COMP_WORDS[COMP_CWORD-2]}\n"
+             "  fi\n"
+             "  case $first in\n"});
+  for (size_t i = 0; i < pages.commands.size(); ++i)
+    bash_command(text, pages, case_of(pages, i));
+  put(text, {"  esac\n"
+             "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\"\n"
+             "    [[ $files ]] && compgen -f -- \"$cur\")\n"
+             "}\n"
+             "complete -o filenames -F ",
+             name, " ", program, "\n"});
+  return text;
 }
 
 //===-- zsh ---------------------------------------------------------------===//
 
-std::string zsh_flag(const PageFlag &flag) {
-  std::string text, what;
+void zsh_flag(std::string &text, const PageFlag &flag) {
+  std::string what;
   if (!flag.value.empty()) {
     const std::string words = choices(flag.value);
-    what = ":" + escaped(words.empty() ? flag.value : "value", ":\\") + ":" +
-           (is_path(flag.value) ? "_files"
-            : words.empty()     ? " "
-                                : "(" + words + ")");
+    if (words.empty())
+      put(what, {":", escaped(flag.value, ":\\"), ":",
+                 is_path(flag.value) ? "_files" : " "});
+    else
+      put(what, {":value:(", words, ")"});
   }
   const std::string help = escaped(brief(flag.help), "[]:\\");
   for (const std::string &name : flag.names) {
-    const bool is_long = name.compare(0, 2, "--") == 0;
-    text += "    " +
-            quoted("*" + name +
-                   (what.empty() ? ""
-                    : is_long    ? "="
-                                 : "+") +
-                   "[" + help + "]" + what) +
-            "\n";
+    std::string word;
+    put(word, {"*", name,
+               what.empty()    ? ""
+               : is_long(name) ? "="
+                               : "+",
+               "[", help, "]", what});
+    put(text, {"    ", quoted(word), "\n"});
   }
-  return text;
+}
+
+void zsh_command(std::string &text, const PageCommand &command) {
+  put(text, {"  ", pattern(command), ") flags=(\n"});
+  for (const PageFlag &flag : command.flags)
+    zsh_flag(text, flag);
+  if (!command.name.empty())
+    put(text, {"    '1: : '\n"}); // the command itself
+  if (!command.argument.empty())
+    put(text,
+        {"    '*:", identifier(command.argument).substr(1), ":_files'\n"});
+  put(text, {"    ) ;;\n"});
 }
 
 std::string zsh(const Pages &pages) {
-  const std::string program = base_name(pages.program);
+  const string_view program = base_name(pages.program);
   const std::string name = identifier(program);
-  std::string text = "#compdef " + program + "\n" + name +
-                     "() {\n"
-                     "  local -a flags\n"
-                     "  local first=\n"
-                     "  (( CURRENT > 2 )) && first=$words[2]\n"
-                     "  case $first in\n";
-  for (size_t i = 1; i <= pages.commands.size(); ++i) {
-    const PageCommand &command = pages.commands[i % pages.commands.size()];
-    text += "  " + (command.name.empty() ? "*" : command.name) + ") flags=(\n";
-    for (const PageFlag &flag : command.flags)
-      text += zsh_flag(flag);
+  std::string text, commands;
+  put(text, {"#compdef ", program, "\n", name,
+             "() {\n"
+             "  local -a flags commands\n"
+             "  local first=\n"
+             "  (( CURRENT > 2 )) && first=$words[2]\n"
+             "  case $first in\n"});
+  for (size_t i = 0; i < pages.commands.size(); ++i)
+    zsh_command(text, case_of(pages, i));
+  for (const PageCommand &command : pages.commands) {
+    std::string word;
+    put(word, {command.name, ":", brief(command.summary)});
     if (!command.name.empty())
-      text += "    '1: : '\n"; // the command itself
-    if (!command.argument.empty())
-      text += "    " +
-              quoted("*:" + escaped(command.argument, ":\\") + ":_files") +
-              "\n";
-    text += "    ) ;;\n";
+      put(commands, {"    ", quoted(word), "\n"});
   }
-  text += "  esac\n";
-  if (!names_of(pages).empty()) {
-    text += "  if (( CURRENT == 2 )) && [[ $PREFIX != -* ]]; then\n"
-            "    local -a commands=(\n";
-    for (const PageCommand &command : pages.commands)
-      if (!command.name.empty())
-        text += "    " +
-                quoted(escaped(command.name, ":\\") + ":" +
-                       brief(command.summary)) +
-                "\n";
-    text += "    )\n    _describe command commands\n  fi\n";
-  }
-  return text + "  _arguments -s $flags\n}\n" +
-         "if [[ $funcstack[1] == " + name + " ]]; then\n  " + name +
-         " \"$@\"\nelse\n  compdef " + name + " " + program + "\nfi\n";
+  if (!commands.empty())
+    put(text, {"  esac\n"
+               "  if (( CURRENT == 2 )) && [[ $PREFIX != -* ]]; then\n"
+               "    commands=(\n",
+               commands, "    )\n    _describe command commands\n  fi\n"});
+  else
+    put(text, {"  esac\n"});
+  put(text, {"  _arguments -s $flags\n}\n"
+             "if [[ $funcstack[1] == ",
+             name, " ]]; then\n  ", name, " \"$@\"\nelse\n  compdef ", name,
+             " ", program, "\nfi\n"});
+  return text;
 }
 
 //===-- fish --------------------------------------------------------------===//
 
-std::string fish_quoted(const std::string &text) {
-  return "'" + escaped(text, "\\'") + "'";
+std::string fish_quoted(string_view text) {
+  std::string out = "'";
+  put(out, {escaped(text, "\\'"), "'"});
+  return out;
+}
+
+void fish_flag(std::string &text, const PageFlag &flag) {
+  for (const std::string &name : flag.names)
+    if (is_long(name))
+      put(text, {" -l ", string_view(name).substr(2)});
+    else // -np is of the old form
+      put(text,
+          {name.size() == 2 ? " -s " : " -o ", string_view(name).substr(1)});
+  if (!flag.value.empty())
+    put(text, {is_path(flag.value) ? " -r -F" : " -x"});
+  if (const std::string words = choices(flag.value); !words.empty())
+    put(text, {" -a ", fish_quoted(words)});
+  put(text, {" -d ", fish_quoted(brief(flag.help)), "\n"});
 }
 
 std::string fish(const Pages &pages) {
-  const std::string program = base_name(pages.program);
-  const std::string start = "complete -c " + program;
-  const std::string commands = joined(names_of(pages), " ");
-  std::string text = "# fish completion of " + program + "\n";
+  const std::string commands = names_of(pages);
+  std::string text, start, when;
+  put(start, {"complete -c ", base_name(pages.program)});
+  put(text, {"# fish completion of ", base_name(pages.program), "\n"});
   for (const PageCommand &command : pages.commands) {
-    std::string when;
+    when.clear();
     if (!command.name.empty()) {
-      text += start + " -n __fish_use_subcommand -a " + command.name + " -d " +
-              fish_quoted(brief(command.summary)) + "\n";
-      when = " -n '__fish_seen_subcommand_from " + command.name + "'";
+      put(text, {start, " -n __fish_use_subcommand -a ", command.name, " -d ",
+                 fish_quoted(brief(command.summary)), "\n"});
+      put(when, {" -n '__fish_seen_subcommand_from ", command.name, "'"});
       if (command.argument.empty())
-        text += start + when + " -f\n";
+        put(text, {start, when, " -f\n"});
     } else if (!commands.empty()) {
-      when = " -n 'not __fish_seen_subcommand_from " + commands + "'";
+      put(when, {" -n 'not __fish_seen_subcommand_from ", commands, "'"});
     }
     for (const PageFlag &flag : command.flags) {
-      text += start + when;
-      for (const std::string &name : flag.names)
-        text += name.compare(0, 2, "--") == 0 ? " -l " + name.substr(2)
-                : name.size() == 2            ? " -s " + name.substr(1)
-                                              : " -o " + name.substr(1);
-      if (is_path(flag.value))
-        text += " -r -F";
-      else if (!flag.value.empty())
-        text += " -x";
-      if (const std::string words = choices(flag.value); !words.empty())
-        text += " -a " + fish_quoted(words);
-      text += " -d " + fish_quoted(brief(flag.help)) + "\n";
+      put(text, {start, when});
+      fish_flag(text, flag);
     }
   }
   return text;
@@ -260,77 +288,71 @@ std::string fish(const Pages &pages) {
 
 // Text that roff shows as it is: a dot or a quote at the start of a line would
 // be a request, and a plain hyphen is none that can be copied to a shell.
-std::string roff(const std::string &text) {
+std::string roff(string_view text) {
   std::string out;
   for (char c : text) {
     if ((c == '.' || c == '\'') && (out.empty() || out.back() == '\n'))
-      out += "\\&";
+      out.append("\\&");
     if (c == '\\')
-      out += "\\e";
+      out.append("\\e");
     else if (c == '-')
-      out += "\\-";
+      out.append("\\-");
     else
-      out += c;
+      out.push_back(c);
   }
   return out;
 }
 
-std::string bold(const std::string &text) {
-  return "\\fB" + roff(text) + "\\fR";
-}
-std::string italic(const std::string &text) {
-  return "\\fI" + roff(text) + "\\fR";
-}
-
-std::string synopsis(const std::string &program, const PageCommand &command) {
-  std::string line = bold(program);
+void synopsis(std::string &text, string_view program,
+              const PageCommand &command) {
+  put(text, {"\\fB", roff(program), "\\fR"});
   if (!command.name.empty())
-    line += " " + bold(command.name);
+    put(text, {" \\fB", roff(command.name), "\\fR"});
   if (!command.flags.empty())
-    line += " [" + italic("flags") + "]";
+    put(text, {" [\\fIflags\\fR]"});
   if (!command.argument.empty())
-    line += " [" + italic(command.argument) + "]";
-  return line + "\n";
+    put(text, {" [\\fI", roff(command.argument), "\\fR]"});
+  put(text, {"\n"});
 }
 
-std::string roff_flags(const PageCommand &command) {
-  std::string text;
+void section(std::string &text, const PageCommand &command) {
+  if (command.name.empty())
+    put(text, {".SH OPTIONS\n"});
+  else
+    put(text, {".SH \"COMMAND ", roff(command.name), "\"\n"});
+  if (!command.text.empty())
+    put(text, {roff(one_line(command.text)), "\n"});
   if (!command.argument.empty())
-    text += ".TP\n" + italic(command.argument) + "\n" +
-            roff(one_line(command.argument_help)) + "\n";
+    put(text, {".TP\n\\fI", roff(command.argument), "\\fR\n",
+               roff(one_line(command.argument_help)), "\n"});
   for (const PageFlag &flag : command.flags) {
-    text += ".TP\n";
-    for (size_t i = 0; i < flag.names.size(); ++i)
-      text += (i ? ", " : "") + bold(flag.names[i]);
+    put(text, {".TP\n"});
+    for (const std::string &name : flag.names)
+      put(text,
+          {&name == flag.names.data() ? "" : ", ", "\\fB", roff(name), "\\fR"});
     if (!flag.value.empty())
-      text += " " + italic(flag.value);
-    text += "\n" + roff(one_line(flag.help)) + "\n";
+      put(text, {" \\fI", roff(flag.value), "\\fR"});
+    put(text, {"\n", roff(one_line(flag.help)), "\n"});
   }
-  return text;
 }
 
 } // namespace
 
 std::string manual_page(const Pages &pages) {
-  const std::string program = base_name(pages.program);
-  std::string upper;
+  const string_view program = base_name(pages.program);
+  std::string text, upper;
   for (char c : program)
-    upper += char(toupper((unsigned char)c));
-  std::string text = ".TH " + roff(upper) + " 1\n.SH NAME\n" + roff(program) +
-                     " \\- " + roff(one_line(pages.summary)) +
-                     "\n.SH SYNOPSIS\n";
-  for (const PageCommand &command : pages.commands)
-    text += (command.name.empty() ? "" : ".br\n") + synopsis(program, command);
+    upper.push_back(char(toupper((unsigned char)c)));
+  put(text, {".TH ", roff(upper), " 1\n.SH NAME\n", roff(program), " \\- ",
+             roff(one_line(pages.summary)), "\n.SH SYNOPSIS\n"});
   for (const PageCommand &command : pages.commands) {
-    text += command.name.empty()
-                ? ".SH OPTIONS\n"
-                : ".SH \"COMMAND " + roff(command.name) + "\"\n";
-    if (!command.text.empty())
-      text += roff(one_line(command.text)) + "\n";
-    text += roff_flags(command);
+    put(text, {command.name.empty() ? "" : ".br\n"});
+    synopsis(text, program, command);
   }
+  for (const PageCommand &command : pages.commands)
+    section(text, command);
   if (!pages.footer.empty())
-    text += ".SH NOTES\n.nf\n" + roff(pages.footer) + "\n.fi\n";
+    put(text, {".SH NOTES\n.nf\n", roff(pages.footer), "\n.fi\n"});
   return text;
 }
 
