@@ -53,6 +53,8 @@ try:
     ctypes.CDLL("libcuda.so.1")
 except OSError:
     config.available_features.add("no-cuda-driver")
+if shutil.which("cpack") and shutil.which("dpkg-deb"):
+    config.available_features.add("dpkg")
 if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
 if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):
