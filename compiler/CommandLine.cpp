@@ -102,6 +102,54 @@ CLI::Option *CommandLine::option(const std::string &flags, int &value, int low,
       ->type_name("N");
 }
 
+//===-- pages -------------------------------------------------------------===//
+
+void CommandLine::addPages(std::vector<const CommandLine *> more) {
+  commands = std::move(more);
+  choice("--completions", shell, {"bash", "zsh", "fish"},
+         "print completions for a shell");
+  app.add_flag("--man", manual, "print a manual page");
+}
+
+gm::PageCommand CommandLine::page() const {
+  gm::PageCommand page;
+  for (const CLI::Option *option : app.get_options()) {
+    if (option->get_positional()) {
+      page.argument = StringRef(option->get_name()).upper();
+      page.argument_help = option->get_description();
+      continue;
+    }
+    gm::PageFlag &flag = page.flags.emplace_back();
+    for (const std::string &letter : option->get_snames())
+      flag.names.push_back("-" + letter);
+    for (const std::string &word : option->get_lnames())
+      flag.names.push_back("--" + word);
+    if (option->get_expected_min() > 0)
+      flag.value = option->get_type_name();
+    flag.help = option->get_description();
+  }
+  return page;
+}
+
+gm::Pages CommandLine::pages() const {
+  // "gemmac: compiles ...", of which the page wants the second part.
+  gm::Pages pages{.program = name,
+                  .summary =
+                      StringRef(app.get_description()).split(": ").second.str(),
+                  .commands = {page()},
+                  .footer = StringRef(app.get_footer()).trim().str()};
+  for (const CommandLine *command : commands) {
+    gm::PageCommand page = command->page();
+    page.name = StringRef(command->name).rsplit(' ').second;
+    page.text = command->pages().summary;
+    page.summary = page.text;
+    pages.commands.push_back(page);
+  }
+  return pages;
+}
+
+//===-- parsing -----------------------------------------------------------===//
+
 // The flag that `given` may have been meant for.
 static std::string suggestion(const CLI::App &app, StringRef given) {
   std::string best;
@@ -180,6 +228,10 @@ std::optional<ExitCode> CommandLine::parse(int argc, char **argv) {
     return fail(ExitCode::Usage, "{}{}{}", flag.str(),
                 problem.empty() ? "" : " ", problem.str());
   }
+  if (manual)
+    return print(gm::manual_page(pages()));
+  if (!shell.empty())
+    return print(gm::completions(pages(), shell));
   return std::nullopt;
 }
 

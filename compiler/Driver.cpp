@@ -4,6 +4,7 @@
 #include "codegen/Linker.h"
 #include "codegen/NativeModule.h"
 #include "compiler/Inspect.h"
+#include "compiler/Installed.h"
 #include "compiler/MachineCode.h"
 #include "compiler/Messages.h"
 #include "compiler/ModelInput.h"
@@ -21,6 +22,7 @@
 #include "dialects/kernel/Kernel.h"
 #include "passes/Passes.h"
 #include "passes/Pipelines.h"
+#include "runtime/gemma.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
@@ -30,7 +32,6 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 using namespace mlir;
@@ -104,23 +105,7 @@ private:
   std::vector<KernelSpec> kernels;
 };
 
-int usableCores() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0
-             ? std::max(1, CPU_COUNT(&set))
-             : 1;
-}
-
 } // namespace
-
-// Where the prelinked runtimes are: beside this program.
-static std::string runtimeFolder() {
-  std::string executable = llvm::sys::fs::getMainExecutable(
-      nullptr, reinterpret_cast<void *>(&runDriver));
-  llvm::StringRef prefix =
-      llvm::sys::path::parent_path(llvm::sys::path::parent_path(executable));
-  return (prefix + "/lib/gemmac").str();
-}
 
 // Why a device gets no towers.
 static std::string noTowers(const Target &target) {
@@ -325,7 +310,7 @@ Status Compilation::checkOptions() {
                      "--target expects one of:{} host, got '{}'", names,
                      o.target);
   }
-  threads = o.threads ? o.threads : usableCores();
+  threads = o.threads ? o.threads : std::max(1, int(gm::usable_cpus()));
   if (o.inspect)
     return Done{};
   output = Destination::of(o.output);

@@ -44,6 +44,7 @@ static void addOptions(bool &list) {
               "bench: units of a product without experts (default: 1024)");
   line.app.set_version_flag("--version",
                             [] { return versionText("gemma-kernels"); });
+  line.addPages();
 }
 
 static ExitCode listFamilies() {

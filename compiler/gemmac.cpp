@@ -1,5 +1,6 @@
 // The command line of gemmac. Knows options; must not know MLIR.
 #include "compiler/CommandLine.h"
+#include "compiler/Doctor.h"
 #include "compiler/Driver.h"
 #include "compiler/StandardStreams.h"
 #include "compiler/Version.h"
@@ -22,9 +23,11 @@ examples:
   gemmac gemma-4-E2B-it-Q4_0.gguf -o gemma
   gemmac gemma-4-E2B-it/ --target=arm-neon -o gemma-arm
   gemmac --inspect gemma-4-E2B-it/
+  gemmac doctor
   gemmac gemma-4-E2B-it/ --compile-to=plan -o x.mlir
   gemmac gemma-4-E2B-it/ --compile-from=x.mlir -o gemma
 
+'gemmac doctor' says what this machine can make and run, and what is missing.
 @FILE stands for the arguments in a file. Of a flag given twice the last counts.
 
 exit codes: 0 ok, 2 usage, 3 broken input file, 4 unsupported model or feature,
@@ -72,8 +75,11 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.option("-o,--output", o.output, "FILE",
               "program to write (default: the checkpoint's name, here); with "
               "--compile-to '-', the default, is standard output");
-  line.option("--target", o.target, "TARGET",
-              "hardware, see --list-targets (default: this machine's)");
+  std::vector<std::string> names = {"host"};
+  for (const Target &target : targets())
+    names.push_back(target.name);
+  line.option("--target", o.target, fmt::format("{}", fmt::join(names, "|")),
+              "hardware, see --list-targets (default: host, this machine's)");
   line.choice("--quant", o.quant, quantWords(),
               "format of the matrices: auto keeps the checkpoint's (GGUF types "
               "that are no Q4_0 or Q8_0 become q8_0, with a warning), none "
@@ -187,12 +193,47 @@ const char *conflict(const DriverOptions &o) {
   return nullptr;
 }
 
+const char *const doctorFooter = R"(
+exit codes: 0 gemmac can make programs for this machine, 2 usage, 6 it cannot)";
+
+// `gemmac doctor`.
+class DoctorCommand {
+public:
+  DoctorCommand() {
+    line.option("-o,--output", o.output, "FILE",
+                "a program that shall be made: asks whether there is room for "
+                "it (default: one here)");
+    line.app.add_flag("--json", o.json, "print one JSON object");
+  }
+  ExitCode run(int argc, char **argv) {
+    if (std::optional<ExitCode> done = line.parse(argc, argv))
+      return *done;
+    const Diagnosis found = examine(o);
+    const ExitCode printed =
+        line.print(o.json ? diagnosisJson(found) : diagnosisText(found));
+    return printed != ExitCode::Ok ? printed
+           : found.works()         ? ExitCode::Ok
+                                   : ExitCode::Machine;
+  }
+
+  CommandLine line{"gemmac doctor",
+                   "gemmac doctor: says what this machine compiles for and "
+                   "runs, what is missing and how to get it",
+                   doctorFooter};
+
+private:
+  DoctorOptions o;
+};
+
 } // namespace
 
 int main(int argc, char **argv) {
   prepareStandardStreams("gemmac");
   blockIgnoredSignals();
   signal(SIGBUS, onBusError);
+  DoctorCommand doctor;
+  if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+    return int(doctor.run(argc - 1, argv + 1));
   CommandLine line("gemmac",
                    "gemmac: compiles a Gemma 4 checkpoint into one standalone "
                    "program",
@@ -202,6 +243,7 @@ int main(int argc, char **argv) {
   bool list = false;
   line.app.add_flag("--list-targets", list, "list the targets");
   line.app.set_version_flag("--version", [] { return versionText("gemmac"); });
+  line.addPages({&doctor.line});
   if (std::optional<ExitCode> done = line.parse(argc, argv))
     return int(*done);
   if (list)

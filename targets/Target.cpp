@@ -2,8 +2,6 @@
 
 #include "runtime/host/features.h"
 
-#include <algorithm>
-
 namespace gemmac {
 
 const std::vector<Target> &targets() {
@@ -16,11 +14,15 @@ const std::vector<Target> &targets() {
 }
 
 bool runsHere(const Target &target) {
-  return target.arch == gm::this_arch &&
-         std::all_of(target.features.begin(), target.features.end(),
-                     [](const std::string &feature) {
-                       return gm::has_feature(feature.c_str());
-                     });
+  return target.arch == gm::this_arch && missingFeatures(target).empty();
+}
+
+std::vector<std::string> missingFeatures(const Target &target) {
+  std::vector<std::string> missing;
+  for (const std::string &feature : target.features)
+    if (!gm::has_feature(feature.c_str()))
+      missing.push_back(feature);
+  return missing;
 }
 
 Target hostOf(const Target &target) {

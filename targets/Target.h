@@ -87,6 +87,9 @@ struct Target {
 const std::vector<Target> &targets();
 // What programs for the target ask of their machine, asked of this one.
 bool runsHere(const Target &target);
+// The features that this machine lacks, which must be of the target's
+// architecture.
+std::vector<std::string> missingFeatures(const Target &target);
 // What the code around kernels is made for: `target` itself, or the least CPU
 // of the machine that a device is in.
 Target hostOf(const Target &target);

@@ -55,6 +55,8 @@ except OSError:
     config.available_features.add("no-cuda-driver")
 if shutil.which("chromium-headless-shell"):
     config.available_features.add("chromium")
+if shutil.which("cpack") and shutil.which("dpkg-deb"):
+    config.available_features.add("dpkg")
 if shutil.which("clang-format-22"):
     config.available_features.add("clang-format")
 if shutil.which("git") and os.path.exists(os.path.join(config.source_root, ".git")):

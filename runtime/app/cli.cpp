@@ -97,8 +97,10 @@ const Flag *find(const Syntax &syntax, const std::string &name) {
   return nullptr;
 }
 
+const PageFlag help_flag = {{"-h", "--help"}, "", "print this"};
+
 bool is_help(const std::string &argument) {
-  return argument == "--help" || argument == "-h";
+  return argument == help_flag.names[0] || argument == help_flag.names[1];
 }
 
 // Of "-n5" the flag is "-n". Null for what is no flag.
@@ -233,7 +235,26 @@ void print_help(const std::string &program, const Syntax &syntax) {
         (flag.alias.empty() ? "    " : flag.alias + ", ") + flag.name;
     line(flag.value.empty() ? left : left + " " + flag.value, flag.help);
   }
-  line("-h, --help", "print this");
+  line(help_flag.names[0] + ", " + help_flag.names[1], help_flag.help);
+}
+
+PageCommand page_of(const Syntax &syntax) {
+  PageCommand page;
+  page.name = syntax.command, page.text = syntax.summary;
+  if (syntax.positional.target)
+    page.argument = syntax.positional.value,
+    page.argument_help = syntax.positional.help;
+  for (const Flag &flag : syntax.flags) {
+    if (flag.hidden)
+      continue;
+    PageFlag &shown = page.flags.emplace_back();
+    if (!flag.alias.empty())
+      shown.names.push_back(flag.alias);
+    shown.names.push_back(flag.name);
+    shown.value = flag.value, shown.help = flag.help;
+  }
+  page.flags.push_back(help_flag);
+  return page;
 }
 
 int report(const Status &status) {

@@ -5,6 +5,7 @@
 
 #include "runtime/app/commands.h"
 #include "runtime/app/output.h"
+#include "runtime/app/pages.h"
 #include "runtime/app/signals.h"
 #include "runtime/gemma.h"
 
@@ -53,6 +54,8 @@ struct Syntax {
 Status parse(const Syntax &syntax, const std::vector<std::string> &arguments,
              bool &wants_help);
 void print_help(const std::string &program, const Syntax &syntax);
+// What print_help shows, for pages.
+PageCommand page_of(const Syntax &syntax);
 
 // Prints "error: ..." and gives its exit code.
 int report(const Status &status);
@@ -64,8 +67,8 @@ std::string closest(const std::string &word,
 
 // Parses the command line of a command into its Request, whose `syntax()` is
 // the table of flags, and `explain()`, if it has one, what help knows besides;
-// prints help or runs the command. Gives the exit code, or dies of the signal
-// that ended the command.
+// prints help, gives it for a page or runs the command. Gives the exit code, or
+// dies of the signal that ended the command.
 template <typename Request>
 int run_command(const Invocation &call, Status (*command)(Request &)) {
   Request request;
@@ -73,11 +76,13 @@ int run_command(const Invocation &call, Status (*command)(Request &)) {
   bool help;
   if (Status s = parse(syntax, call.arguments, help); !s.ok())
     return report(s);
-  if (help) {
+  if (help || call.page)
     if constexpr (requires { request.explain(syntax); })
       request.explain(syntax);
+  if (call.page)
+    return *call.page = page_of(syntax), OK;
+  if (help)
     return print_help(call.program, syntax), report(finish_output());
-  }
   int code = report(command(request)); // whose files and memory are gone by now
   die_of_signal();
   return code;

@@ -7,9 +7,13 @@
 
 namespace gm {
 
+struct PageCommand;
+
 struct Invocation {
   std::string program;                // as it was called, for messages
   std::vector<std::string> arguments; // after the command
+  // Not null: the command is not run but described here.
+  PageCommand *page = nullptr;
 };
 
 // Each returns the exit code.

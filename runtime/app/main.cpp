@@ -1,6 +1,7 @@
 // The program's entry: finds the command. Text without a command is a prompt.
 #include "runtime/abi.h"
 #include "runtime/app/commands.h"
+#include "runtime/app/pages.h"
 #include "runtime/app/program.h"
 #include "runtime/manifest_generated.h"
 
@@ -49,6 +50,20 @@ std::string mistaken(const std::string &word) {
   return meant.empty() ? "" : "did you mean '" + meant + "'?";
 }
 
+const char *const exit_codes =
+    "exit codes: 0 ok, 1 run error, 2 usage, 3 broken input file, 4 "
+    "unsupported,\n5 not enough memory, disk or permission, 6 this machine "
+    "lacks what is needed;\nended by a signal: that signal's (130 for Ctrl-C, "
+    "143 for SIGTERM)\n";
+
+// What is no command, and stands first.
+const PageFlag own_flags[] = {
+    {{"--help"}, "", "print this"},
+    {{"--version"}, "", "print versions and the model's name"},
+    {{"--completions"}, "bash|zsh|fish", "print completions for a shell"},
+    {{"--man"}, "", "print a manual page"},
+};
+
 void usage(FILE *to, const char *program) {
   fprintf(to,
           "usage: %s \"text\" [flags of run]\n"
@@ -60,12 +75,38 @@ void usage(FILE *to, const char *program) {
           program, program, program, program);
   for (const Command &command : commands)
     fprintf(to, "  %-12s %s\n", command.name, command.summary);
-  fprintf(to, "  %-12s %s\n  %-12s %s\n", "--help", "print this", "--version",
-          "print versions and the model's name");
-  fprintf(to, "\nexit codes: 0 ok, 1 run error, 2 usage, 3 broken input file, "
-              "4 unsupported,\n5 not enough memory, disk or permission, 6 this "
-              "machine lacks what is needed;\nended by a signal: that signal's "
-              "(130 for Ctrl-C, 143 for SIGTERM)\n");
+  for (const PageFlag &flag : own_flags) {
+    const std::string name =
+        flag.names[0] + (flag.value.empty() ? "" : "=" + flag.value);
+    fprintf(to, "  %-12s %s\n", name.c_str(), flag.help.c_str());
+  }
+  fprintf(to, "\n%s", exit_codes);
+}
+
+// Completions for `shell`, or with null the manual page.
+int print_pages(const char *program, const char *shell) {
+  Pages pages = {
+      program, "a language model compiled by gemmac", {{}}, exit_codes};
+  for (const Command &command : commands) {
+    PageCommand page;
+    if (int code = command.main({program, {}, &page}); code != OK)
+      return code;
+    page.summary = command.summary;
+    if (command.main == run_main) { // what is done without a command
+      pages.commands[0] = page;
+      pages.commands[0].name = "";
+    }
+    pages.commands.push_back(page);
+  }
+  std::vector<PageFlag> &flags = pages.commands[0].flags;
+  flags.insert(flags.end(), std::begin(own_flags) + 1, std::end(own_flags));
+  const std::string text =
+      shell ? completions(pages, shell) : manual_page(pages);
+  if (text.empty())
+    return report(failure(
+        USAGE, "--completions expects bash, zsh or fish, got '%.100s'", shell));
+  fwrite(text.data(), 1, text.size(), stdout);
+  return report(finish_output());
 }
 
 int version() {
@@ -140,6 +181,12 @@ int dispatch(int argc, char **argv) {
     return usage(stdout, program), report(finish_output());
   if (first == "--version")
     return version();
+  if (first == "--man")
+    return print_pages(program, nullptr);
+  if (first == "--completions")
+    return print_pages(program, argc > 2 ? argv[2] : "");
+  if (const std::string flag = "--completions="; first.starts_with(flag))
+    return print_pages(program, argv[1] + flag.size());
   for (const Command &command : commands)
     if (first == command.name)
       return command.main({program, {argv + 2, argv + argc}});

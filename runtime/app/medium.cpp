@@ -27,7 +27,7 @@ std::vector<Flag> MediaStyle::style_flags() {
        0.001, 1000},
       image_tokens_flag(image_tokens),
       image_pixels_flag(image_pixels),
-      {"--transparent", "", "HOW",
+      {"--transparent", "", "drop|white",
        "of pictures with transparent pixels: drop shows the colours below, "
        "white lays them over white (default: drop)",
        &transparent},

@@ -28,7 +28,7 @@ std::vector<Flag> machine_flags(Options &o) {
        "most tokens computed at once (default: 512)", &o.batch, 1, 1 << 20},
       {"--no-memory-check", "", "",
        "start also if the memory plan does not seem to fit", &o.unchecked},
-      {"--load", "", "HOW",
+      {"--load", "", "auto|map|copy",
        "map: weights stay in the page cache; copy: into huge pages, 0.2 "
        "s per GB or more; auto: copy if the page cache has them in small "
        "pages, "

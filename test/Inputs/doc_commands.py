@@ -19,7 +19,7 @@ TOOLS = [(r"(?:build/bin/)?gemmac", "gemmac"), (r"(?:build/bin/)?gemma-opt", "ge
          (r"(?:build/bin/)?gemma-kernels", "gemma-kernels"),
          (r"PROGRAM|(?:build/|\./)(?:gemma|nano)[\w-]*|eval|info", "program"),
          (r"(?:build/bin/)?gemma-eval|cmake|ninja|lit|/usr/[\w/.-]+|qemu-\w+|git|[\w/.-]*python3|\./bootstrap"
-          r"|build/unit/\w+|clang[\w+-]*", "")]
+          r"|build/unit/\w+|clang[\w+-]*|mmdebstrap", "")]
 START = re.compile(r"(?<![\w/.-])(?:%s)(?![\w/.-])" % "|".join(f"({words})" for words, _ in TOOLS))
 
 
@@ -47,7 +47,8 @@ def code(text):
 def main():
     known = {"gemmac": help_of(["gemmac", "--help"]), "gemma-opt": help_of(["gemma-opt", "--help"]),
              "gemma-kernels": help_of(["gemma-kernels", "--help"]),
-             "program": help_of(*([program, command, "--help"] for program in PROGRAMS for command in COMMANDS))}
+             "program": help_of(*([program, "--help"] for program in PROGRAMS),
+                                *([program, command, "--help"] for program in PROGRAMS for command in COMMANDS))}
     known["any"] = set().union(*known.values())
     checked, problems = 0, []
     paths = [path for pattern in ("*.md", "docs/*.md", "examples/*.md")

@@ -25,10 +25,12 @@ RULES = {
 ALONE = {"nlohmann": "runtime/app/json_value.cpp", "seccomp.h": "runtime/serve/sandbox.cpp"}
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to, and the sizes of cache pages; whether a target runs here
-# is asked, and the machine measured, as programs do.
+# is asked, and what the machine has and how fast it is, as programs do; pages of flags are
+# written as theirs.
 EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
          "targets": ["runtime/abi.h", "runtime/host/features.h"],
-         "compiler": ["runtime/gemma.h", "runtime/host/probe.h"]}
+         "compiler": ["runtime/gemma.h", "runtime/host/features.h", "runtime/host/probe.h",
+                      "runtime/app/pages.h"]}
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 # Layers of a folder that know nothing else of it but these.
 APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h")}  # Status
