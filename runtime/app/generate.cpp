@@ -41,13 +41,36 @@ bool Generator::is_stop(int32_t id) const {
              s->stop()->end();
 }
 
+// Ids that may come next; null: all.
+const uint32_t *Generator::allowed() {
+  if (!constraint)
+    return mask.empty() ? nullptr : mask.data();
+  if (mask.empty())
+    now.assign(size_t(program.vocab() + 31) / 32, ~0u);
+  else
+    now = mask;
+  constraint->allow(now.data());
+  return now.data();
+}
+
+// Whether nothing may follow, not even a stop id: a program may have none.
+bool Generator::complete() {
+  if (!constraint)
+    return false;
+  allowed();
+  return std::all_of(now.begin(), now.end(),
+                     [](uint32_t word) { return word == 0; });
+}
+
 int32_t Generator::sample_last() {
   const Results &r = results(*program.engine);
   if (r.top_ids)
     return sample_top(r.top_ids, r.top_values, options.sampling,
                       options.random);
-  return sample_logits(r.logits, program.vocab(),
-                       mask.empty() ? nullptr : mask.data(), options.sampling,
+  const uint32_t *only = constraint     ? now.data()
+                         : mask.empty() ? nullptr
+                                        : mask.data();
+  return sample_logits(r.logits, program.vocab(), only, options.sampling,
                        options.random, candidates(*program.engine));
 }
 
@@ -71,7 +94,8 @@ Status Generator::feed(const Items &items, size_t first, int64_t count,
                    : top_is_enough(options.sampling) ? Output::Top
                                                      : Output::Logits;
   job.ask.best = top_wanted(options.sampling);
-  job.ask.mask = mask.empty() ? nullptr : mask.data();
+  if (next)
+    job.ask.mask = allowed();
   job.last_only = true;
   if (Status s = step(*program.engine, job); !s.ok())
     return s;
@@ -85,6 +109,10 @@ Status Generator::feed(const Items &items, size_t first, int64_t count,
   if (next && *next < 0)
     return failure(RUN_ERROR,
                    "every token is suppressed, none can be generated");
+  if (next && constraint && !constraint->accept(*next))
+    return failure(RUN_ERROR,
+                   "the grammar does not allow the token %d that was drawn",
+                   *next);
   return {};
 }
 
@@ -153,6 +181,7 @@ Status Generator::run(const Items &prompt,
   if (options.most == 0 || prompt.list.empty())
     return {};
   int32_t next = -1;
+  constraint = options.constraint ? options.constraint->clone() : nullptr;
   soft_first = 0;
   if (Status s = read(prompt, keep, next); !s.ok())
     return s;
@@ -162,6 +191,8 @@ Status Generator::run(const Items &prompt,
     if (!give(next))
       return end = interrupted() ? End::Interrupted : End::Unread, Status{};
     if (!options.ignore_stop && is_stop(next))
+      return end = End::Stop, Status{};
+    if (complete())
       return end = End::Stop, Status{};
     if (given == options.most)
       return {};

@@ -31,6 +31,32 @@ Status parse_tree(const std::string &text, const char *called, Tree &root) {
                              : Status();
 }
 
+Value value_of(const Tree &node) {
+  Value v;
+  if (node.is_boolean()) {
+    v.kind = Value::Bool;
+    v.truth = node.get<bool>();
+  } else if (node.is_number_integer()) {
+    v.kind = Value::Integer;
+    v.text = node.dump();
+  } else if (node.is_number()) {
+    v.kind = Value::Float;
+    v.number = node.get<double>();
+  } else if (node.is_string()) {
+    v.kind = Value::String;
+    v.text = node.get<std::string>();
+  } else if (node.is_array()) {
+    v.kind = Value::List;
+    for (const Tree &item : node)
+      v.items.push_back(value_of(item));
+  } else if (node.is_object()) {
+    v.kind = Value::Map;
+    for (auto &[key, item] : node.items())
+      v.fields.push_back({key, value_of(item)});
+  }
+  return v;
+}
+
 class Reader {
 public:
   Reader(const std::string &source, const std::string &folder,
@@ -52,37 +78,9 @@ private:
   Status content(const Tree &node, size_t index, Content &content);
   Status part(const Tree &node, size_t index, Content &content);
   Status calls(const Tree &node, size_t index, Message &message);
-  static Value value(const Tree &node);
-
   const std::string &source, &folder;
   Conversation &out;
 };
-
-Value Reader::value(const Tree &node) {
-  Value v;
-  if (node.is_boolean()) {
-    v.kind = Value::Bool;
-    v.truth = node.get<bool>();
-  } else if (node.is_number_integer()) {
-    v.kind = Value::Integer;
-    v.text = node.dump();
-  } else if (node.is_number()) {
-    v.kind = Value::Float;
-    v.number = node.get<double>();
-  } else if (node.is_string()) {
-    v.kind = Value::String;
-    v.text = node.get<std::string>();
-  } else if (node.is_array()) {
-    v.kind = Value::List;
-    for (const Tree &item : node)
-      v.items.push_back(value(item));
-  } else if (node.is_object()) {
-    v.kind = Value::Map;
-    for (auto &[key, item] : node.items())
-      v.fields.push_back({key, value(item)});
-  }
-  return v;
-}
 
 Status Reader::part(const Tree &node, size_t index, Content &content) {
   const std::string type = text(find(node, "type"));
@@ -167,7 +165,7 @@ Status Reader::calls(const Tree &node, size_t index, Message &message) {
             !s.ok())
           return s;
       }
-      made.arguments = value(parsed);
+      made.arguments = value_of(parsed);
     }
     message.tool_calls.push_back(std::move(made));
   }
@@ -215,13 +213,21 @@ Status Reader::run(const Tree &root) {
       return s;
   if (const Tree *tools = find(root, "tools"); tools && tools->is_array())
     for (const Tree &tool : *tools)
-      out.tools.push_back(value(tool));
+      out.tools.push_back(value_of(tool));
   if (const Tree *thinking = find(root, "enable_thinking"))
     out.enable_thinking = thinking->is_boolean() && thinking->get<bool>();
   return {};
 }
 
 } // namespace
+
+Status parse_json(const std::string &text, const char *called, Value &out) {
+  Tree root;
+  Status s = parse_tree(text, called, root);
+  if (s.ok())
+    out = value_of(root);
+  return s;
+}
 
 Status parse_conversation(const std::string &text, const std::string &source,
                           const std::string &folder, Conversation &out) {

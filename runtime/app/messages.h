@@ -31,6 +31,8 @@ struct Conversation {
 // program runs). Errors name the message and what was found.
 Status parse_conversation(const std::string &text, const std::string &source,
                           const std::string &folder, Conversation &out);
+// One JSON value; BAD_INPUT begins with `called`, "the schema is".
+Status parse_json(const std::string &text, const char *called, Value &out);
 // Of a file; "-" is the standard input.
 Status read_conversation(const std::string &path, Conversation &out);
 

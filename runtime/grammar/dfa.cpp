@@ -10,7 +10,7 @@ namespace {
 
 // Bounds of time and memory: a text automaton that needs more is refused.
 constexpr size_t kMostNfaStates = 20000, kMostStates = 8192,
-                 kMostCells = 1u << 21, kMostWork = 1u << 25;
+                 kMostCells = 1u << 21, kMostWork = 1u << 23;
 
 Status too_large() {
   return failure(UNSUPPORTED,
@@ -133,7 +133,9 @@ void trim(Dfa &d) {
         live[from] = true, work.push_back(from);
   }
   if (!count || !live[0]) {
+    const size_t work = d.work;
     d = {};
+    d.work = work;
     return;
   }
   std::vector<size_t> columns;
@@ -150,6 +152,7 @@ void trim(Dfa &d) {
     if (live[s])
       number[s] = used++;
   Dfa out;
+  out.work = d.work;
   out.starts.clear();
   for (size_t c : columns)
     out.starts.push_back(d.starts[c]);
@@ -380,6 +383,7 @@ Status make_dfa(const Expr &expr, bool search, Dfa &out) {
                                     : add(subsets.close(to, false, false)));
     }
   }
+  out.work = subsets.work + out.next.size();
   trim(out);
   return {};
 }
@@ -425,6 +429,9 @@ combine(const std::vector<const Dfa *> &parts,
         return too_large();
       out.next.push_back(add(std::move(to)));
     }
+  out.work = out.next.size() * parts.size();
+  for (const Dfa *part : parts)
+    out.work += part->work;
   trim(out);
   result = std::move(out);
   return {};

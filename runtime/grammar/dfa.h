@@ -53,6 +53,7 @@ struct Dfa {
   std::vector<uint32_t> starts = {0}; // where the columns of `next` begin
   std::vector<uint16_t> next;         // [states][starts.size()], or kDead
   std::vector<int32_t> tag;           // per state; -1: a text cannot end here
+  size_t work = 0;                    // steps that making it took
 
   size_t states() const { return tag.size(); }
   size_t column(uint32_t code) const;

@@ -1,82 +1,12 @@
-// See gbnf.h. What is regular becomes one automaton, so that its masks do not
-// depend on what stands around it; only rules that recur stay rules.
-#include "runtime/grammar/gbnf.h"
+// See gbnf.h: how rules are read.
 #include "runtime/app/unicode.h"
+#include "runtime/grammar/gbnf_reader.h"
 
 #include <algorithm>
-#include <map>
 
 namespace gm::grammar {
-namespace {
 
-constexpr uint32_t kMostRepeats = 10000;
-constexpr int kMostDepth = 200;
-constexpr size_t kMostRules = 5000, kMostCopied = 20000;
-
-class Reader {
-public:
-  Reader(Grammar &g, std::string_view text) : g(g), text(text) {}
-  Status run(NodeId &node);
-
-private:
-  struct Rule {
-    std::string name;
-    size_t line = 0; // 0: not defined
-    Expr body;
-    bool recurs = false, nullable = false, done = false;
-    NodeId node = 0;
-  };
-
-  // Reading.
-  bool failed() const { return !status.ok(); }
-  void fail(const std::string &what, Code code = BAD_INPUT) {
-    if (!failed())
-      status =
-          failure(code, "the grammar, line %zu: %.300s", line, what.c_str());
-  }
-  char peek(size_t n = 0) const {
-    return at + n < text.size() ? text[at + n] : '\0';
-  }
-  bool take(std::string_view what) {
-    if (!text.substr(at).starts_with(what))
-      return false;
-    at += what.size();
-    return true;
-  }
-  void blanks(bool newlines);
-  std::string name();
-  uint32_t rule(const std::string &name);
-  void definition();
-  Expr alternatives(bool nested);
-  Expr sequence(bool nested);
-  bool item(bool nested, Expr &out);
-  Expr repeated(Expr e);
-  bool number(uint32_t &n);
-  uint32_t character();
-
-  // Checking and building.
-  bool nullable(const Expr &e) const;
-  void find_nullable();
-  void check_left();
-  void left(const Expr &e, std::vector<uint32_t> &out, bool &goes_on) const;
-  void find_recurring();
-  void called(const Expr &e, std::vector<uint32_t> &out) const;
-  bool regular(const Expr &e) const;
-  Expr inlined(const Expr &e, int depth);
-  NodeId build(const Expr &e, int depth);
-  NodeId automaton(const Expr &e);
-
-  Grammar &g;
-  std::string_view text;
-  size_t at = 0, line = 1;
-  int depth = 0;
-  size_t copied = 0;
-  Status status;
-  std::vector<Rule> rules;
-  std::map<std::string, uint32_t, std::less<>> numbers;
-};
-
-void Reader::blanks(bool newlines) {
+void GbnfReader::blanks(bool newlines) {
   for (;; ++at) {
     if (peek() == '#')
       while (at < text.size() && peek() != '\n')
@@ -91,7 +21,7 @@ void Reader::blanks(bool newlines) {
   }
 }
 
-std::string Reader::name() {
+std::string GbnfReader::name() {
   const size_t begin = at;
   auto part = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -102,7 +32,7 @@ std::string Reader::name() {
   return std::string(text.substr(begin, at - begin));
 }
 
-uint32_t Reader::rule(const std::string &name) {
+uint32_t GbnfReader::rule(const std::string &name) {
   auto [entry, fresh] = numbers.try_emplace(name, uint32_t(rules.size()));
   if (fresh) {
     rules.emplace_back().name = name;
@@ -112,7 +42,7 @@ uint32_t Reader::rule(const std::string &name) {
   return entry->second;
 }
 
-uint32_t Reader::character() {
+uint32_t GbnfReader::character() {
   uint32_t code = 0;
   if (take("\\")) {
     const char c = peek();
@@ -165,7 +95,7 @@ uint32_t Reader::character() {
   return code;
 }
 
-bool Reader::number(uint32_t &n) {
+bool GbnfReader::number(uint32_t &n) {
   n = 0;
   const size_t begin = at;
   for (; peek() >= '0' && peek() <= '9'; ++at)
@@ -173,7 +103,7 @@ bool Reader::number(uint32_t &n) {
   return at > begin;
 }
 
-Expr Reader::repeated(Expr e) {
+Expr GbnfReader::repeated(Expr e) {
   for (;;) {
     uint32_t min = 0, max = kNoLimit;
     if (take("*")) {
@@ -214,7 +144,7 @@ Expr Reader::repeated(Expr e) {
   }
 }
 
-bool Reader::item(bool nested, Expr &out) {
+bool GbnfReader::item(bool nested, Expr &out) {
   const char c = peek();
   if (take("\"")) {
     while (!failed() && at < text.size() && peek() != '"') {
@@ -264,7 +194,7 @@ bool Reader::item(bool nested, Expr &out) {
   return !failed();
 }
 
-Expr Reader::sequence(bool nested) {
+Expr GbnfReader::sequence(bool nested) {
   Expr e;
   Expr one;
   while (!failed() && item(nested, one)) {
@@ -274,7 +204,7 @@ Expr Reader::sequence(bool nested) {
   return e.items.size() == 1 ? std::move(e.items[0]) : e;
 }
 
-Expr Reader::alternatives(bool nested) {
+Expr GbnfReader::alternatives(bool nested) {
   if (++depth > kMostDepth)
     fail("nested more than 200 deep", UNSUPPORTED);
   Expr e = {Expr::Alt};
@@ -291,7 +221,7 @@ Expr Reader::alternatives(bool nested) {
   return e.items.size() == 1 ? std::move(e.items[0]) : e;
 }
 
-void Reader::definition() {
+void GbnfReader::definition() {
   const std::string word = name();
   if (word.empty())
     return fail("expects the name of a rule");
@@ -310,195 +240,7 @@ void Reader::definition() {
   rules[index].body = std::move(body);
 }
 
-bool Reader::nullable(const Expr &e) const {
-  auto yes = [&](const Expr &item) { return nullable(item); };
-  switch (e.kind) {
-  case Expr::Cat:
-    return std::all_of(e.items.begin(), e.items.end(), yes);
-  case Expr::Alt:
-    return std::any_of(e.items.begin(), e.items.end(), yes);
-  case Expr::Repeat:
-    return e.min == 0 || nullable(e.items[0]);
-  case Expr::Rule:
-    return rules[e.rule].nullable;
-  default:
-    return false;
-  }
-}
-
-void Reader::find_nullable() {
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (Rule &r : rules)
-      if (!r.nullable && nullable(r.body))
-        r.nullable = changed = true;
-  }
-}
-
-// Rules that a text of `e` may begin with; `goes_on`: it may be empty.
-void Reader::left(const Expr &e, std::vector<uint32_t> &out,
-                  bool &goes_on) const {
-  goes_on = nullable(e);
-  if (e.kind == Expr::Rule)
-    out.push_back(e.rule);
-  for (const Expr &item : e.items) {
-    bool empty;
-    left(item, out, empty);
-    if (e.kind == Expr::Cat && !empty)
-      break;
-  }
-}
-
-void Reader::check_left() {
-  std::vector<std::vector<uint32_t>> edges(rules.size());
-  for (size_t r = 0; r < rules.size(); ++r) {
-    bool ignored;
-    left(rules[r].body, edges[r], ignored);
-    std::sort(edges[r].begin(), edges[r].end());
-    edges[r].erase(std::unique(edges[r].begin(), edges[r].end()),
-                   edges[r].end());
-  }
-  enum { New, Open, Closed };
-  std::vector<int> mark(rules.size(), New);
-  for (uint32_t start = 0; start < rules.size(); ++start) {
-    std::vector<std::pair<uint32_t, size_t>> path;
-    if (mark[start] == New)
-      path.push_back({start, 0}), mark[start] = Open;
-    while (!path.empty()) {
-      auto &[r, next] = path.back();
-      if (next == edges[r].size()) {
-        mark[r] = Closed;
-        path.pop_back();
-        continue;
-      }
-      const uint32_t to = edges[r][next++];
-      if (mark[to] == Open) {
-        line = rules[to].line;
-        return fail("the rule '" + rules[to].name +
-                        "' begins with itself: left recursion is not "
-                        "supported, write what repeats with '*'",
-                    UNSUPPORTED);
-      }
-      if (mark[to] == New)
-        path.push_back({to, 0}), mark[to] = Open;
-    }
-  }
-}
-
-void Reader::called(const Expr &e, std::vector<uint32_t> &out) const {
-  if (e.kind == Expr::Rule)
-    out.push_back(e.rule);
-  for (const Expr &item : e.items)
-    called(item, out);
-}
-
-// A rule recurs if it, or one that it calls, can call itself.
-void Reader::find_recurring() {
-  std::vector<std::vector<uint32_t>> calls(rules.size());
-  for (size_t r = 0; r < rules.size(); ++r)
-    called(rules[r].body, calls[r]);
-  // Those whose calls all end are found from the leaves up.
-  for (Rule &r : rules)
-    r.recurs = true;
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (size_t r = 0; r < rules.size(); ++r)
-      if (rules[r].recurs &&
-          std::none_of(calls[r].begin(), calls[r].end(),
-                       [&](uint32_t to) { return rules[to].recurs; })) {
-        rules[r].recurs = false;
-        changed = true;
-      }
-  }
-}
-
-bool Reader::regular(const Expr &e) const {
-  std::vector<uint32_t> all;
-  called(e, all);
-  return std::none_of(all.begin(), all.end(),
-                      [&](uint32_t r) { return rules[r].recurs; });
-}
-
-// `e` with rules replaced by what they say.
-Expr Reader::inlined(const Expr &e, int level) {
-  if (++copied > kMostCopied || level > kMostDepth)
-    return e;
-  if (e.kind == Expr::Rule)
-    return inlined(rules[e.rule].body, level + 1);
-  Expr out = {e.kind, e.set, {}, e.min, e.max, 0};
-  for (const Expr &item : e.items)
-    out.items.push_back(inlined(item, level + 1));
-  return out;
-}
-
-// 0: it would be too large.
-NodeId Reader::automaton(const Expr &e) {
-  copied = 0;
-  const Expr whole = inlined(e, 0);
-  std::vector<uint32_t> left;
-  called(whole, left);
-  Dfa d;
-  if (copied > kMostCopied || !left.empty() || !make_dfa(whole, false, d).ok())
-    return 0;
-  TextRule rule;
-  rule.form = TextForm::Raw;
-  rule.dfa = g.dfa(std::move(d));
-  return g.text(rule);
-}
-
-NodeId Reader::build(const Expr &e, int level) {
-  if (Status s = g.check(); !s.ok() && !failed())
-    status = s;
-  if (level > 2 * kMostDepth)
-    fail("nested too deep", UNSUPPORTED);
-  if (failed())
-    return 0;
-  if (e.kind != Expr::Rule && regular(e))
-    if (NodeId node = automaton(e))
-      return node;
-  switch (e.kind) {
-  case Expr::Rule: {
-    Rule &r = rules[e.rule];
-    if (r.done)
-      return r.node;
-    r.done = true;
-    const NodeId place = r.node = g.place();
-    g.define(place, build(r.body, level + 1));
-    return place;
-  }
-  case Expr::Cat:
-  case Expr::Alt: {
-    // Regular neighbours together.
-    std::vector<NodeId> nodes;
-    for (size_t i = 0; i < e.items.size();) {
-      Expr run = {e.kind};
-      while (i < e.items.size() && regular(e.items[i]))
-        run.items.push_back(e.items[i++]);
-      NodeId node = 0;
-      if (!run.items.empty() && run.items.size() < e.items.size())
-        node = automaton(run);
-      if (node) {
-        nodes.push_back(node);
-        continue;
-      }
-      for (const Expr &item : run.items)
-        nodes.push_back(build(item, level + 1));
-      if (i < e.items.size())
-        nodes.push_back(build(e.items[i++], level + 1));
-    }
-    return e.kind == Expr::Cat ? g.seq(nodes) : g.choice(nodes);
-  }
-  case Expr::Repeat:
-    return g.repeat(build(e.items[0], level + 1), e.min, e.max);
-  default:
-    if (NodeId node = automaton(e))
-      return node;
-    fail("too large", UNSUPPORTED);
-    return 0;
-  }
-}
-
-Status Reader::run(NodeId &node) {
+Status GbnfReader::run(NodeId &node) {
   if (size_t bad = first_bad_utf8(text); bad != text.size())
     return failure(BAD_INPUT, "the grammar is not UTF-8 at offset %zu", bad);
   for (blanks(true); !failed() && at < text.size(); blanks(true))
@@ -523,10 +265,8 @@ Status Reader::run(NodeId &node) {
   return status;
 }
 
-} // namespace
-
 Status add_gbnf(Grammar &grammar, std::string_view text, NodeId &node) {
-  return Reader(grammar, text).run(node);
+  return GbnfReader(grammar, text).run(node);
 }
 
 } // namespace gm::grammar

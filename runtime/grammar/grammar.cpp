@@ -15,6 +15,8 @@ NodeId Grammar::add(Node node) {
 }
 
 Status Grammar::check() const {
+  if (work > kMostWork)
+    return failure(UNSUPPORTED, "the patterns together are too large");
   if (nodes.size() > kMostNodes || bytes > kMostBytes)
     return failure(UNSUPPORTED,
                    "the grammar is too large: it needs more than %zu nodes or "
@@ -91,6 +93,7 @@ void Grammar::define(NodeId at, NodeId is) {
 
 uint32_t Grammar::dfa(Dfa d) {
   bytes += 2 * d.next.size() + 4 * (d.tag.size() + d.starts.size());
+  work += d.work;
   dfas.push_back(std::move(d));
   return uint32_t(dfas.size() - 1);
 }
@@ -208,7 +211,9 @@ Status Grammar::finish(NodeId start) {
   if (Status s = check(); !s.ok())
     return s;
   for (TextRule &rule : texts)
-    if (Status s = rule.prepare(dfas[rule.dfa]); !s.ok())
+    if (rule.plain || rule.span)
+      continue;
+    else if (Status s = rule.prepare(dfas[rule.dfa]); !s.ok())
       return s;
   root = start;
   height.assign(nodes.size(), kNever);

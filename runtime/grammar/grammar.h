@@ -61,7 +61,8 @@ public:
   static constexpr uint32_t kMostDepth = 1024;
   static constexpr uint32_t kNever = UINT32_MAX; // height of what has no text
   static constexpr size_t kMostListed = 256;     // alternatives side by side
-  static constexpr size_t kMostNodes = 100000, kMostBytes = 64u << 20;
+  static constexpr size_t kMostNodes = 100000, kMostBytes = 64u << 20,
+                          kMostWork = 1u << 27; // steps of making automata
 
   Grammar() { choice({}); } // node 0: nothing can be written
   NodeId literal(std::string bytes);
@@ -99,7 +100,7 @@ private:
 
   std::map<std::string, NodeId> literals;
   std::map<std::tuple<uint32_t, int, uint32_t, uint32_t>, NodeId> text_nodes;
-  size_t bytes = 0;
+  size_t bytes = 0, work = 0;
 };
 
 } // namespace gm::grammar

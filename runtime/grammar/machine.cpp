@@ -156,9 +156,15 @@ void Machine::run(Frame f) {
   // Once a step: loops of what reads nothing end here.
   const uint32_t id = intern(f);
   mark.resize(std::max(mark.size(), frames.size()));
-  if (mark[id] == epoch || gathered.size() >= kMostPaths)
+  if (mark[id] == epoch || gathered.size() >= kMostPaths ||
+      (nested >= kMostNested && !gathered.empty()))
     return;
   mark[id] = epoch;
+  struct Level {
+    explicit Level(uint32_t &nested) : nested(nested) { ++nested; }
+    ~Level() { --nested; }
+    uint32_t &nested;
+  } level(nested);
   switch (n.kind) {
   case Node::Seq: {
     if (f.data == n.items.size())

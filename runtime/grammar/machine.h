@@ -76,6 +76,8 @@ private:
   uint32_t intern(const Frame &f);
   StateId settle(); // of what is gathered
   void begin();
+  // Of nested calls of run(): those beyond are left out, as paths are.
+  static constexpr uint32_t kMostNested = 3000;
   void gather(NodeId node, uint32_t parent);
   void run(Frame f);
   void pop(uint32_t parent) { run_parent(parent); }
@@ -104,7 +106,7 @@ private:
   std::vector<uint32_t> rows; // 256 per state that was stepped from
   std::unordered_map<uint32_t, StateId> alone_of, resume_of;
   std::vector<uint32_t> gathered, mark;
-  uint32_t epoch = 0, peak = 0;
+  uint32_t epoch = 0, peak = 0, nested = 0;
   Allowed allowed;
 };
 

@@ -247,17 +247,31 @@ NodeId SchemaReader::enumerated(const Parts &parts,
                                 const std::vector<const Value *> &all) {
   std::vector<NodeId> nodes;
   std::vector<std::string> texts;
+  // The groups have been chosen already, and one list is `all`: what is left of
+  // each object's own keywords.
+  std::deque<Value> rest;
+  Parts left;
+  for (const Part &p : parts) {
+    Value own;
+    own.kind = Value::Map;
+    const Value *list = p.schema->find("const");
+    if (!list)
+      list = p.schema->find("enum");
+    const bool source =
+        list && !all.empty() &&
+        (list == all[0] || (!list->items.empty() && &list->items[0] == all[0]));
+    for (const Field &f : p.schema->fields)
+      if (f.key != "anyOf" && f.key != "oneOf" && f.key != "allOf" &&
+          f.key != "$ref" && f.key != "$id" && f.key != "$defs" &&
+          f.key != "definitions" && !(source && &f.value == list))
+        own.fields.push_back(f);
+    rest.push_back(std::move(own));
+    left.push_back({&rest.back(), p.pointer});
+  }
   for (const Value *v : all) {
     bool good = true;
-    for (const Part &p : parts) {
-      // The groups have been chosen already: only this object's own keywords.
-      Value own = *p.schema;
-      std::erase_if(own.fields, [](const Field &f) {
-        return f.key == "anyOf" || f.key == "oneOf" || f.key == "allOf" ||
-               f.key == "$ref" || f.key == "$id";
-      });
-      good = good && holds(*v, {&own, p.pointer}, 0);
-    }
+    for (const Part &p : left)
+      good = good && holds(*v, p, 0);
     if (failed())
       return 0;
     if (!good)

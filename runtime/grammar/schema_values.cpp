@@ -135,7 +135,7 @@ NodeId SchemaReader::string(const Parts &parts) {
   }
   rule.dfa = at->second;
   // Here, where the place is known, what finish() would refuse.
-  if (Status s = TextRule(rule).prepare(g.dfas[rule.dfa]); !s.ok())
+  if (Status s = rule.prepare(g.dfas[rule.dfa]); !s.ok())
     refuse(s.code, parts[0].pointer, s.text);
   return g.text(rule);
 }

@@ -6,7 +6,7 @@
 namespace gm::grammar {
 namespace {
 
-constexpr size_t kMostEnds = 1u << 24; // bits
+constexpr size_t kMostEnds = 1u << 22; // bits
 
 int hex_digit(uint8_t b) {
   return b >= '0' && b <= '9'   ? b - '0'
