@@ -50,16 +50,23 @@ Compiled::Key Matcher::key_of(const Frame &f) const {
   if (n.kind != Node::Text)
     return key;
   const TextRule &rule = compiled->grammar.texts[n.index];
-  if (!rule.plain || rule.object)
+  if (rule.object || (!rule.plain && !rule.span))
     return key;
-  // Only what a token can reach of the lengths counts.
+  // Only what a token can reach of the lengths counts; where an automaton is to
+  // end in time, also its longest way there.
   TextState at = TextState::unpack(f.data);
-  const uint32_t far = uint32_t(compiled->vocabulary->longest()) + 1;
-  const uint32_t low = at.count < rule.min ? rule.min - at.count : 0,
-                 high = rule.max == kNoLimit ? far : rule.max - at.count;
+  const uint32_t far =
+      uint32_t(compiled->vocabulary->longest()) + 1 +
+      (rule.plain ? 0 : uint32_t(compiled->grammar.dfas[rule.dfa].states()));
+  uint32_t low = at.count < rule.min ? rule.min - at.count : 0,
+           high = rule.max == kNoLimit ? far : rule.max - at.count;
+  if (rule.plain)
+    low = std::min(low, far);
+  if (rule.plain || !low)
+    high = std::min(high, far);
   at.count = 0;
   key[1] = at.pack();
-  key[2] = uint64_t(std::min(low, far)) << 32 | std::min(high, far);
+  key[2] = uint64_t(low) << 32 | high;
   return key;
 }
 
