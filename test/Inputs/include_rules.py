@@ -31,7 +31,9 @@ EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
          "compiler": ["runtime/gemma.h", "runtime/host/probe.h"]}
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 # Layers of a folder that know nothing else of it but these.
-APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h")}  # Status
+APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h"),  # Status
+         "runtime/grammar/": ("runtime/grammar/", "runtime/gemma.h", "runtime/app/constraint.h", "runtime/app/tokenizer.h",
+                              "runtime/app/tool_text.h", "runtime/app/unicode.h")}
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
              "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt"}
