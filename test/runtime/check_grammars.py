@@ -42,9 +42,8 @@ def check(case, number):
         return wrong(schema, "is refused:", answer["error"])
     if "bad" in answer:
         wrong(schema, answer["bad"])
-    for value, taken in zip(valid + invalid, answer.get("accept", [])):
-        expected = any(value is v for v in valid)
-        if taken != expected:
+    for n, (value, taken) in enumerate(zip(valid + invalid, answer.get("accept", []))):
+        if taken != (n < len(valid)):
             wrong(schema, value, "taken" if taken else "not taken")
     checker = jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
     unfinished += answer.get("unfinished", 0)
@@ -61,5 +60,5 @@ with open(CASES, encoding="utf-8") as lines:
 for number, case in enumerate(cases):
     check(case, number)
 print(f"{len(cases)} schemas, {written} texts, {unfinished} walks without an end, {bad} wrong")
-if bad or written < 10 * len(cases):
+if bad or written < 5 * len(cases):
     sys.exit(1)

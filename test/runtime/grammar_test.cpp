@@ -263,7 +263,8 @@ TEST(Schema, Combinations) {
   m = schema(R"({"enum": ["a", "\"", 1, null, {"k": [1]}, "bb"],
     "maxLength": 1})");
   EXPECT_TRUE(m.takes(R"("\"")"));
-  EXPECT_TRUE(m.takes(R"({"k":[1]})"));
+  EXPECT_TRUE(m.takes(R"({"k": [1]})"));
+  EXPECT_FALSE(m.takes(R"({"k":[1.0]})"));
   EXPECT_FALSE(m.takes(R"("bb")"));
 }
 
