@@ -67,6 +67,8 @@ for tool in ("ptxas", "nvdisasm"):
     if os.path.exists(os.path.join(cuda_tools, tool)):
         config.available_features.add(tool)
         config.substitutions.append((f"%{tool}", os.path.join(cuda_tools, tool)))
+if subprocess.run([python, "-c", "import jsonschema"], capture_output=True).returncode == 0:
+    config.available_features.add("python-jsonschema")
 for folder in (os.environ.get("CUDA_HOME", "/usr/local/cuda") + "/include", "/usr/include"):
     if os.path.exists(folder + "/cuda.h"): # no part of the build
         config.available_features.add("cuda-header")

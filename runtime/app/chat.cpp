@@ -2,6 +2,7 @@
 // commands.
 #include "runtime/app/chat_turns.h"
 #include "runtime/app/commands.h"
+#include "runtime/app/grammar_flags.h"
 #include "runtime/app/line_input.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/manifest_generated.h"
@@ -17,6 +18,7 @@ namespace {
 struct Request {
   Options machine;
   SamplingFlags sampling;
+  GrammarFlags grammar;
   MediaFlags media;
   ChatSettings settings;
   std::vector<std::string> first;
@@ -58,8 +60,8 @@ Syntax Request::syntax() {
        "('info --media' shows what the room takes)",
        &settings.no_media},
   };
-  for (std::vector<Flag> more :
-       {media.flags(/*piped=*/false), sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more : {grammar.flags(), media.flags(/*piped=*/false),
+                                 sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
@@ -77,6 +79,8 @@ Status Request::check() {
     return failure(USAGE,
                    "%s expects a file: the standard input is the conversation",
                    media.first_flag());
+  if (Status s = grammar.check(ignore_stop); !s.ok())
+    return s;
   return media.check();
 }
 
@@ -256,6 +260,9 @@ Status chat(Request &request) {
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;
   options.ignore_stop = request.ignore_stop;
+  if (Status s = request.grammar.compile(program, false, options.constraint);
+      !s.ok())
+    return s;
   request.machine.all_logits = !top_is_enough(options.sampling);
   Media media(program, request.media);
   if (Status s = make_room(program, request, media); !s.ok())

@@ -20,6 +20,26 @@ Generator::Generator(Program &program, const GenerateOptions &options)
   scratch.candidates = candidates(*program.engine);
 }
 
+// Ids that may come next; null: all.
+const uint32_t *Generator::allowed() {
+  if (!constraint)
+    return rules.mask();
+  now.assign(size_t(rules.words()), ~0u);
+  if (rules.mask())
+    std::copy_n(rules.mask(), rules.words(), now.begin());
+  constraint->allow(now.data());
+  return now.data();
+}
+
+// Whether nothing may follow, not even a stop id: a program may have none.
+bool Generator::complete() {
+  if (!constraint)
+    return false;
+  allowed();
+  return std::all_of(now.begin(), now.end(),
+                     [](uint32_t word) { return word == 0; });
+}
+
 // One step of at most a batch or a block; the last row's token is sampled if
 // `next`.
 Status Generator::feed(const Items &items, size_t first, int64_t count,
@@ -38,14 +58,14 @@ Status Generator::feed(const Items &items, size_t first, int64_t count,
   job.soft_count = items.soft_count;
   job.ask.output = next ? draw.output() : Output::Hidden;
   job.ask.best = draw.best();
-  job.ask.mask = rules.mask();
+  const uint32_t *mask = next ? allowed() : nullptr;
+  job.ask.mask = mask;
   job.last_only = true;
   if (Status s = step(*program.engine, job); !s.ok())
     return s;
   position += count;
   if (next)
-    *next =
-        draw.next(results(*program.engine), 0, rules, rules.mask(), scratch);
+    *next = draw.next(results(*program.engine), 0, rules, mask, scratch);
   if (next && *next == NOT_FINITE)
     return failure(RUN_ERROR,
                    "the logits at position %lld are not finite numbers",
@@ -53,6 +73,10 @@ Status Generator::feed(const Items &items, size_t first, int64_t count,
   if (next && *next < 0)
     return failure(RUN_ERROR,
                    "every token is suppressed, none can be generated");
+  if (next && constraint && !constraint->accept(*next))
+    return failure(RUN_ERROR,
+                   "the grammar does not allow the token %d that was drawn",
+                   *next);
   return {};
 }
 
@@ -121,6 +145,7 @@ Status Generator::run(const Items &prompt,
   if (options.most == 0 || prompt.list.empty())
     return {};
   int32_t next = -1;
+  constraint = options.constraint ? options.constraint->clone() : nullptr;
   soft_first = 0;
   if (Status s = read(prompt, keep, next); !s.ok())
     return s;
@@ -130,6 +155,8 @@ Status Generator::run(const Items &prompt,
     if (!give(next))
       return end = interrupted() ? End::Interrupted : End::Unread, Status{};
     if (!options.ignore_stop && is_stop(next))
+      return end = End::Stop, Status{};
+    if (complete())
       return end = End::Stop, Status{};
     if (given == options.most)
       return {};

@@ -2,12 +2,14 @@
 // sampling. Used by `run` and `chat`; knows no text.
 #pragma once
 
+#include "runtime/app/constraint.h"
 #include "runtime/app/draw.h"
 #include "runtime/app/items.h"
 #include "runtime/app/pace.h"
 #include "runtime/app/program.h"
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace gm {
@@ -17,6 +19,8 @@ struct GenerateOptions {
   Random random;
   int64_t most = -1; // tokens; -1: until a stop id or the end of the context
   bool ignore_stop = false;
+  // What every answer has to be, as its state in front of one; null: anything.
+  std::shared_ptr<const Constraint> constraint;
   bool no_kv_skip = false; // compute all layers for all rows of the prompt
 };
 
@@ -45,6 +49,8 @@ public:
 private:
   Status feed(const Items &items, size_t first, int64_t count, int32_t *next);
   Status read(const Items &prompt, int64_t keep, int32_t &next);
+  const uint32_t *allowed();
+  bool complete();
 
   Program &program;
   GenerateOptions options;
@@ -52,6 +58,8 @@ private:
   const TokenRules rules;
   Draw draw;
   DrawScratch scratch;
+  std::unique_ptr<Constraint> constraint; // of the answer that is written
+  std::vector<uint32_t> now;              // what it and `rules` allow next
   std::vector<Row> rows;
   int64_t position = 0;
   int32_t soft_first = 0; // the row that Items::soft begins with

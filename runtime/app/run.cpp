@@ -2,6 +2,7 @@
 #include "runtime/app/answer_lines.h"
 #include "runtime/app/commands.h"
 #include "runtime/app/conversation.h"
+#include "runtime/app/grammar_flags.h"
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/timings.h"
@@ -15,6 +16,7 @@ namespace {
 struct Request {
   Options machine;
   SamplingFlags sampling;
+  GrammarFlags grammar;
   TextInput input;
   MediaFlags media;
   std::optional<std::string> messages;
@@ -65,8 +67,8 @@ Syntax Request::syntax() {
       // f32 soft rows.
       {"--test-items", "", "FILE", "", &test_items, 0, 0, true},
   };
-  for (std::vector<Flag> more :
-       {own, media.flags(), sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more : {own, grammar.flags(), media.flags(),
+                                 sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
@@ -86,6 +88,8 @@ Status Request::check() {
                    "%s needs the chat format, so it excludes --raw and "
                    "--tokens",
                    system ? "--system" : media.first_flag());
+  if (Status s = grammar.check(ignore_eos); !s.ok())
+    return s;
   return media.check();
 }
 
@@ -235,6 +239,10 @@ Status run(Request &request) {
                      ? open_conversation(program, *request.messages,
                                          request.conversation, media)
                      : media.add(request.media);
+      !s.ok())
+    return s;
+  if (Status s = request.grammar.compile(
+          program, request.conversation.enable_thinking, options.constraint);
       !s.ok())
     return s;
   if (Status s = media.reserve(request.machine); !s.ok())

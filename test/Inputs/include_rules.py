@@ -33,7 +33,9 @@ EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
                       "runtime/app/pages.h"]}
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 # Layers of a folder that know nothing else of it but these.
-APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h")}  # Status
+APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h"),  # Status
+         "runtime/grammar/": ("runtime/grammar/", "runtime/gemma.h", "runtime/app/constraint.h", "runtime/app/tokenizer.h",
+                              "runtime/app/tool_text.h", "runtime/app/unicode.h")}
 # The scheduler knows ids and soft rows, no text, no requests.
 SCHEDULER = [f"runtime/serve/{name}" for name in ("batch", "prefix", "scheduler", "steps", "work")]
 APART |= {path: (*SCHEDULER, "runtime/app/constraint.h", "runtime/app/draw.h", "runtime/app/items.h", "runtime/app/pace.h",
