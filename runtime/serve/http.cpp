@@ -164,10 +164,11 @@ Status HttpServer::listen() {
   asio::ip::address address;
   const std::string &host = work->settings.host;
   if (!address_of(host, address))
-    return failure(USAGE,
-                   "--host expects an address such as 127.0.0.1, 0.0.0.0 or ::1, "
-                   "or localhost, got '%.100s'",
-                   host.c_str());
+    return failure(
+        USAGE,
+        "--host expects an address such as 127.0.0.1, 0.0.0.0 or ::1, "
+        "or localhost, got '%.100s'",
+        host.c_str());
   const tcp::endpoint at(address, uint16_t(work->settings.port));
   Error error;
   work->acceptor.open(at.protocol(), error);
@@ -201,6 +202,7 @@ bool HttpServer::run() {
       if (!work->accepting && !work->draining)
         work->accept();
       work->io.run();
+      work->join();
       return work->whole;
     } catch (...) {
       // A connection that found no memory is gone; the others go on.

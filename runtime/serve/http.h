@@ -29,13 +29,13 @@ struct HttpLimits {
 };
 
 struct HttpRequest {
-  std::string id; // the client's x-request-id, or a new one
-  std::string method, path, query;
+  std::string id;                  // the client's x-request-id, or a new one
+  std::string method, path, query; // path: %XX are bytes
   std::string body;
-  std::string type;                // content-type, lower case, no parameters
-  std::string key;                 // bearer token or x-api-key, empty: none
-  std::string host, origin;        // as they are, empty: none
-  int64_t received = 0;            // ns of the clock of runtime/host/clock.h
+  std::string type;         // content-type, lower case, no parameters
+  std::string key;          // bearer token or x-api-key, empty: none
+  std::string host, origin; // as they are, empty: none
+  int64_t received = 0;     // ns of the clock of runtime/host/clock.h
 };
 
 using HttpHeaders = std::vector<std::pair<std::string, std::string>>;
@@ -53,10 +53,11 @@ struct HttpRecord {
 class HttpReply {
 public:
   virtual ~HttpReply() = default;
-  virtual void send(int status, std::string type, std::string body,
-                    HttpHeaders headers = {}) = 0;
+  // Of this answer; before it begins.
+  virtual void add(HttpHeaders headers) = 0;
+  virtual void send(int status, std::string type, std::string body) = 0;
   // An answer that comes in pieces: begin, write ..., end.
-  virtual void begin(int status, std::string type, HttpHeaders headers = {}) = 0;
+  virtual void begin(int status, std::string type) = 0;
   virtual void write(std::string piece) = 0;
   virtual void end() = 0;
   // Called once, on the server's thread, if the client leaves before the end,
@@ -91,7 +92,8 @@ public:
   // USAGE for a host that is no address, RESOURCES if it cannot be listened to.
   Status listen();
   std::string url() const; // after listen
-  // Until `ends` says so. False: some answers were cut off.
+  // Until `ends` says so; then no handler runs any more. False: some answers
+  // were cut off.
   bool run();
   // Connections that are open; from any thread.
   int64_t connections() const;

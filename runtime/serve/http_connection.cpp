@@ -36,14 +36,16 @@ public:
         post([](Connection &c, auto &e) { c.abandon(e); });
       else
         send(500, "application/json",
-             connection->shared.settings.error(500, "internal error"), {});
+             connection->shared.settings.error(500, "internal error"));
     } catch (...) {
       // The client's deadline ends it.
     }
   }
 
-  void send(int status, std::string type, std::string body,
-            HttpHeaders headers) override {
+  void add(HttpHeaders more) override {
+    headers.insert(headers.end(), more.begin(), more.end());
+  }
+  void send(int status, std::string type, std::string body) override {
     begun = done = true;
     post([status, type = std::move(type), body = std::move(body),
           headers = std::move(headers)](Connection &c, auto &e) {
@@ -53,7 +55,7 @@ public:
     });
   }
 
-  void begin(int status, std::string type, HttpHeaders headers) override {
+  void begin(int status, std::string type) override {
     begun = true;
     post([status, type = std::move(type),
           headers = std::move(headers)](Connection &c, auto &e) {
@@ -80,7 +82,8 @@ public:
   bool left() const override { return exchange->left; }
 
 private:
-  template <typename Do> void post(Do what) {
+  template <typename Do>
+  void post(Do what) {
     asio::post(connection->shared.io,
                [c = connection, e = exchange, what = std::move(what)] {
                  what(*c, e);
@@ -89,6 +92,7 @@ private:
 
   const std::shared_ptr<Connection> connection;
   const std::shared_ptr<Exchange> exchange;
+  HttpHeaders headers;
   bool begun = false, done = false;
 };
 
@@ -108,9 +112,10 @@ Connection::~Connection() {
   shared.count = int64_t(shared.open.size());
 }
 
-template <typename Then> auto Connection::guarded(Then then) {
-  return [self = shared_from_this(), then = std::move(then)](
-             const Error &error, size_t bytes = 0) {
+template <typename Then>
+auto Connection::guarded(Then then) {
+  return [self = shared_from_this(), then = std::move(then)](const Error &error,
+                                                             size_t bytes = 0) {
     if (self->state == Closed)
       return;
     try {
@@ -170,7 +175,8 @@ void Connection::fail(const Error &error) {
     return refuse(413, "the body has more than " +
                            std::to_string(shared.settings.limits.body_bytes) +
                            " bytes");
-  if (error == bh::error::end_of_stream || error == bh::error::partial_message ||
+  if (error == bh::error::end_of_stream ||
+      error == bh::error::partial_message ||
       error.category() != bh::make_error_code(bh::error::bad_method).category())
     return close();
   refuse(400, "this is no HTTP request: " + error.message());
@@ -233,7 +239,7 @@ void Connection::handle() {
   HttpRequest request;
   request.id = exchange->record.id;
   request.method = exchange->record.method;
-  request.path = exchange->record.path;
+  request.path = percent_decoded(exchange->record.path);
   const std::string target = text_of(message.target());
   if (size_t at = target.find('?'); at != target.npos)
     request.query = target.substr(at + 1);
@@ -264,21 +270,21 @@ void Connection::watch() {
   if (watching || buffer.size())
     return;
   watching = true;
-  socket.async_wait(asio::socket_base::wait_read,
-                    guarded([this](const Error &error, size_t) {
-                      if (error)
-                        return;
-                      watching = false;
-                      if (state != Handling)
-                        return;
-                      char byte;
-                      ssize_t n = recv(socket.native_handle(), &byte, 1,
-                                       MSG_PEEK | MSG_DONTWAIT);
-                      if (n == 0 || (n < 0 && errno != EAGAIN))
-                        lose();
-                      else if (n < 0)
-                        watch();
-                    }));
+  socket.async_wait(
+      asio::socket_base::wait_read, guarded([this](const Error &error, size_t) {
+        if (error)
+          return;
+        watching = false;
+        if (state != Handling)
+          return;
+        char byte;
+        ssize_t n =
+            recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+          lose();
+        else if (n < 0)
+          watch();
+      }));
 }
 
 void Connection::lose() {

@@ -88,7 +88,8 @@ private:
   bool reserve(int64_t bytes);
   // Calls `then(error, bytes)` with what an operation gives, unless the
   // connection is closed; a failure of memory closes it.
-  template <typename Then> auto guarded(Then then);
+  template <typename Then>
+  auto guarded(Then then);
 
   using Parser = beast::http::request_parser<beast::http::string_body>;
   asio::ip::tcp::socket socket;

@@ -73,9 +73,7 @@ std::string request_id(std::string_view given) {
   return "req_" + random_hex(24);
 }
 
-static char lower_of(char c) {
-  return c >= 'A' && c <= 'Z' ? char(c + 32) : c;
-}
+static char lower_of(char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; }
 
 std::string bearer(std::string_view authorization) {
   const std::string_view scheme = "bearer ";
@@ -134,6 +132,22 @@ void append_chunk(std::string_view piece, std::string &out) {
   ((out += size) += piece) += "\r\n";
 }
 
+std::string percent_decoded(std::string_view text) {
+  auto digit = [](char c) {
+    return c >= '0' && c <= '9'                       ? c - '0'
+           : lower_of(c) >= 'a' && lower_of(c) <= 'f' ? lower_of(c) - 'a' + 10
+                                                      : -1;
+  };
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool coded = text[i] == '%' && i + 2 < text.size() &&
+                       digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0;
+    out += coded ? char(digit(text[i + 1]) * 16 + digit(text[i + 2])) : text[i];
+    i += coded ? 2 : 0;
+  }
+  return out;
+}
+
 std::string_view host_of(std::string_view authority) {
   if (size_t scheme = authority.find("://"); scheme != authority.npos)
     authority.remove_prefix(scheme + 3);
@@ -145,7 +159,8 @@ std::string_view host_of(std::string_view authority) {
 bool is_literal(std::string_view host) {
   const std::string text(host);
   char address[16];
-  return text == "localhost" || inet_pton(AF_INET, text.c_str(), address) == 1 ||
+  return text == "localhost" ||
+         inet_pton(AF_INET, text.c_str(), address) == 1 ||
          inet_pton(AF_INET6, text.c_str(), address) == 1;
 }
 

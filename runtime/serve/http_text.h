@@ -19,13 +19,15 @@ std::string request_id(std::string_view given);
 std::string bearer(std::string_view authorization);
 // "application/json" of "Application/JSON; charset=utf-8".
 std::string media_type(std::string_view content_type);
-// The head of an answer. `length` < 0: it comes in chunks, or, without `chunks`,
-// up to the end of the connection.
+// The head of an answer. `length` < 0: it comes in chunks, or, without
+// `chunks`, up to the end of the connection.
 std::string answer_head(int status, const std::string &type, int64_t length,
                         bool chunks, bool keep, const std::string &id,
                         const HttpHeaders &more);
 // Appends a chunk, which is not empty.
 void append_chunk(std::string_view piece, std::string &out);
+// With the bytes that %XX stand for; what is no such thing stays.
+std::string percent_decoded(std::string_view text);
 // The host of a Host header or of an Origin, without port and brackets.
 std::string_view host_of(std::string_view authority);
 // Whether a browser may call this host without DNS having a say: an address or

@@ -89,7 +89,7 @@ const Tree *Fields::find(const char *key) const {
 }
 
 void Fields::fail(const char *key, const Status &why) {
-  if (!first.ok())
+  if (!first.ok() || why.ok())
     return;
   first = why;
   wrong = path + key;
@@ -100,8 +100,8 @@ void Fields::expect(const char *key, const std::string &what, const Tree &got) {
   if (got.is_number() || got.is_boolean() ||
       (got.is_string() && got.get_ref<const std::string &>().size() <= 40))
     shown = dump(got);
-  fail(key, failure(BAD_INPUT, "'%s%s' expects %s, got %.60s", path.c_str(), key,
-                    what.c_str(), shown.c_str()));
+  fail(key, failure(BAD_INPUT, "'%s%s' expects %s, got %.60s", path.c_str(),
+                    key, what.c_str(), shown.c_str()));
 }
 
 void Fields::text(const char *key, std::string &out) {
@@ -177,7 +177,8 @@ const Tree *Fields::list(const char *key) {
   return expect(key, "a list", *value), nullptr;
 }
 
-void Fields::texts(const char *key, std::vector<std::string> &out, size_t most) {
+void Fields::texts(const char *key, std::vector<std::string> &out,
+                   size_t most) {
   const Tree *value = find(key);
   if (!value)
     return;

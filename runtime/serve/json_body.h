@@ -24,7 +24,8 @@ struct JsonLimits {
 };
 
 // BAD_INPUT says where and what.
-Status parse_json(std::string_view text, Tree &out, const JsonLimits &limits = {});
+Status parse_json(std::string_view text, Tree &out,
+                  const JsonLimits &limits = {});
 // As one line; bytes that are not UTF-8 become U+FFFD.
 std::string dump(const Tree &tree);
 // "a string", "null", ...

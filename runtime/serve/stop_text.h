@@ -1,5 +1,5 @@
-// Stop strings in a text that comes piece by piece: what might begin one is held
-// back until it is clear. Knows no tokens.
+// Stop strings in a text that comes piece by piece: what might begin one is
+// held back until it is clear. Knows no tokens.
 #pragma once
 
 #include <string>

@@ -19,10 +19,10 @@ RULES = {
                 ["mlir", "llvm", "lld", "halide", "flatbuffers"]),
     "compiler": (["codegen", "passes", "dialects", "targets"] + CONTRACTS,
                  ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI", "fmt"]),
-    "runtime": ([], ["flatbuffers", "nlohmann"]),
+    "runtime": ([], ["flatbuffers", "nlohmann", "boost"]),
 }
-# The one file of the runtime that knows a library.
-ALONE = {"nlohmann": "runtime/app/messages.cpp"}
+# The files and folders of the runtime that know a library.
+ALONE = {"nlohmann": ("runtime/app/messages.cpp", "runtime/serve/"), "boost": ("runtime/serve/asio.h",)}
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to, and the sizes of cache pages; whether a target runs here
 # is asked, and the machine measured, as programs do.
@@ -32,9 +32,11 @@ EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 # Layers of a folder that know nothing else of it but these.
 APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h")}  # Status
+# Layers that a folder's others know nothing of, and the files that do.
+ABOVE = {"runtime/serve/": ("runtime/serve/",)}
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
-             "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt"}
+             "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt", "boost": "boost"}
 # What decodes pictures and sounds: a codec's folder or header -> the files that know it.
 CODECS = {"png.h": "decode_png", "zlib.h": "decode_png", "jpeglib.h": "decode_jpeg", "jerror.h": "decode_jpeg", "gif_lib.h": "decode_gif",
           "webp": "decode_webp", "vorbis": "decode_vorbis", "ogg": "decode_vorbis", "miniaudio.h": "decode_flac_mp3"}
@@ -60,10 +62,13 @@ def knows(path, name):
     """Whether a layer that stands apart may include `name`."""
     alone = ALONE.get(name.split("/")[0])
     if alone and path.startswith("runtime/"):
-        return path == alone
+        return path.startswith(alone)
     codec = CODECS.get(name.split("/")[0])
     if codec:
         return path == f"runtime/media/{codec}.cpp"
+    if any(name.startswith(layer) and path.startswith("runtime/") and not path.startswith(users)
+           for layer, users in ABOVE.items()):
+        return False
     return all("/" not in name or name.startswith(others)
                for layer, others in APART.items() if path.startswith(layer))
 
