@@ -61,12 +61,13 @@ std::string Context::token_text(int32_t id) const {
 
 MaybeError Context::check_prompt(size_t tokens, const char *param) const {
   const int64_t most = program.plan.context;
-  if (int64_t(tokens) < most)
+  if (tokens < size_t(most))
     return {};
+  const std::string many =
+      tokens == MANY_TOKENS ? "far more" : std::to_string(tokens);
   return ApiError(400,
-                  "the prompt has " + std::to_string(tokens) +
-                      " tokens, the context holds " + std::to_string(most) +
-                      " with the answer",
+                  "the prompt has " + many + " tokens, the context holds " +
+                      std::to_string(most) + " with the answer",
                   param, "context_length_exceeded");
 }
 

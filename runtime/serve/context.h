@@ -56,6 +56,7 @@ struct Context {
   // Ids of a text; an error if there are more than the context holds.
   MaybeError encode_text(const std::string &text, const char *param,
                          std::vector<int32_t> &ids) const;
+  enum : size_t { MANY_TOKENS = SIZE_MAX }; // so many that nobody counts
   MaybeError check_prompt(size_t tokens, const char *param) const;
   // {"id", "object", "created", "model", "system_fingerprint"}.
   Tree head(const std::string &id, const char *object, int64_t created) const;

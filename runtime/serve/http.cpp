@@ -39,6 +39,16 @@ bool is_loopback(const std::string &host) {
   return address.is_loopback();
 }
 
+Status check_host(const std::string &host) {
+  asio::ip::address address;
+  if (address_of(host, address))
+    return {};
+  return failure(USAGE,
+                 "--host expects an address such as 127.0.0.1, 0.0.0.0 or ::1, "
+                 "or localhost, got '%.100s'",
+                 host.c_str());
+}
+
 struct HttpServer::Work : HttpShared {
   explicit Work(Settings settings)
       : HttpShared(std::move(settings)), acceptor(io), timer(io),
@@ -163,12 +173,9 @@ HttpServer::~HttpServer() = default;
 Status HttpServer::listen() {
   asio::ip::address address;
   const std::string &host = work->settings.host;
-  if (!address_of(host, address))
-    return failure(
-        USAGE,
-        "--host expects an address such as 127.0.0.1, 0.0.0.0 or ::1, "
-        "or localhost, got '%.100s'",
-        host.c_str());
+  if (Status s = check_host(host); !s.ok())
+    return s;
+  address_of(host, address);
   const tcp::endpoint at(address, uint16_t(work->settings.port));
   Error error;
   work->acceptor.open(at.protocol(), error);

@@ -89,7 +89,7 @@ public:
   ~HttpServer();
   HttpServer(const HttpServer &) = delete;
 
-  // USAGE for a host that is no address, RESOURCES if it cannot be listened to.
+  // Fails as check_host does, and with RESOURCES if it cannot be listened to.
   Status listen();
   std::string url() const; // after listen
   // Until `ends` says so; then no handler runs any more. False: some answers
@@ -103,6 +103,8 @@ private:
   std::unique_ptr<Work> work;
 };
 
+// USAGE if it is no numeric address and not localhost: no name is looked up.
+Status check_host(const std::string &host);
 // Whether what listens at `host` is reached from this machine alone.
 bool is_loopback(const std::string &host);
 

@@ -247,7 +247,7 @@ MaybeError chat_prompt(const Context &context, const std::string &body,
   out.in_thought = out.text.text.ends_with("<|channel>thought\n");
   const int64_t most = program.plan.context;
   if (out.text.text.size() > limit_for(program, most).bytes)
-    return context.check_prompt(SIZE_MAX, "messages");
+    return context.check_prompt(Context::MANY_TOKENS, "messages");
   return context.check_prompt(
       encode_prompt(program, out.text, false, out.ids, most), "messages");
 }

@@ -104,14 +104,14 @@ Status Request::read_keys() {
 Status Request::check() {
   if (Status s = read_keys(); !s.ok())
     return s;
+  if (Status s = check_host(http.host); !s.ok())
+    return s;
   serve.loopback = is_loopback(http.host);
-  if (!serve.loopback && serve.keys.empty() && http.host != "localhost")
+  if (!serve.loopback && serve.keys.empty())
     return failure(USAGE,
                    "--host %.100s lets other machines in, so it needs "
                    "--api-key-file FILE or --api-key KEY",
                    http.host.c_str());
-  if (machine.context < 0)
-    return failure(USAGE, "-c expects at least 1");
   http.limits.body_bytes = body_mb << 20;
   http.limits.bodies_bytes = std::max<int64_t>(128, body_mb) << 20;
   serve.parallel = parallel;
