@@ -289,17 +289,31 @@ bool can_continue(const Engine &engine, int32_t slot, int64_t pos);
 int64_t slot_length(const Engine &engine, int32_t slot);
 // Forgets all rows from `length` on and gives back their pages.
 Status slot_truncate(Engine &engine, int32_t slot, int64_t length);
-// `to` becomes what `from` is now, at no cost but a page when one of them goes
-// on: both share the pages.
-Status slot_fork(Engine &engine, int32_t from, int32_t to);
-// Keeps what a slot is now in a checkpoint, makes a slot what a checkpoint
-// keeps, or empties the checkpoint. It holds pages until then.
+// `to` becomes what `from` was at `length` rows (-1: all that it has), where
+// `from` could continue, at no cost but a page when one of them goes on: both
+// share the pages.
+Status slot_fork(Engine &engine, int32_t from, int32_t to, int64_t length = -1);
+// Keeps in a checkpoint what a slot was at `length` rows (-1: is now), makes a
+// slot what the checkpoint was there, or empties the checkpoint. It holds pages
+// until then.
 enum class Keep { Save, Restore, Drop };
-Status checkpoint(Engine &engine, Keep what, int32_t index, int32_t slot);
+Status checkpoint(Engine &engine, Keep what, int32_t index, int32_t slot,
+                  int64_t length = -1);
 // Rows that it keeps; 0: it is empty.
 int64_t checkpoint_length(const Engine &engine, int32_t index);
+// Whether it can be restored at `pos`.
+bool can_restore(const Engine &engine, int32_t index, int64_t pos);
 // Pages of global layers that no slot or checkpoint holds.
 int64_t pages_left(const Engine &engine);
+// What begins with the first `rows` rows of a slot, or of checkpoint `sequence`
+// - Plan::slots, and grows to `total`.
+struct Growth {
+  int32_t sequence;
+  int64_t rows, total;
+};
+// Pages that are left when all these have grown and nothing else is kept;
+// negative: they are too few. Those that they share now count once.
+int64_t pages_after(const Engine &engine, const Growth *list, int32_t count);
 
 // Scratch for sample_logits: V entries; null unless Options.all_logits.
 struct Candidate;

@@ -9,46 +9,15 @@
 
 namespace gm {
 
-namespace mf = gemmac::manifest;
-
 // A prompt that takes longer says how far it is.
 enum : int64_t { SILENCE_NS = 1000000000 };
 
 Generator::Generator(Program &program, const GenerateOptions &options)
     : program(program), options(options),
-      has_blocks(program.manifest().model()->image_blocks()) {
+      has_blocks(program.manifest().model()->image_blocks()),
+      rules(program.manifest()), draw(options.sampling, options.random) {
   rows.resize(size_t(program.plan.rows));
-  const mf::Sampling *s = program.manifest().sampling();
-  if (!s)
-    return;
-  const int64_t vocab = program.vocab();
-  auto never = [&](int64_t id) {
-    mask.resize(size_t(vocab + 31) / 32, ~0u);
-    mask[size_t(id) / 32] &= ~(1u << (id % 32));
-  };
-  if (s->suppress())
-    for (int32_t id : *s->suppress())
-      if (id >= 0 && id < vocab)
-        never(id);
-  for (int64_t id = s->limit() ? s->limit() : vocab; id < vocab; ++id)
-    never(id);
-}
-
-bool Generator::is_stop(int32_t id) const {
-  const mf::Sampling *s = program.manifest().sampling();
-  return s && s->stop() &&
-         std::find(s->stop()->begin(), s->stop()->end(), id) !=
-             s->stop()->end();
-}
-
-int32_t Generator::sample_last() {
-  const Results &r = results(*program.engine);
-  if (r.top_ids)
-    return sample_top(r.top_ids, r.top_values, options.sampling,
-                      options.random);
-  return sample_logits(r.logits, program.vocab(),
-                       mask.empty() ? nullptr : mask.data(), options.sampling,
-                       options.random, candidates(*program.engine));
+  scratch.candidates = candidates(*program.engine);
 }
 
 // One step of at most a batch or a block; the last row's token is sampled if
@@ -67,17 +36,16 @@ Status Generator::feed(const Items &items, size_t first, int64_t count,
   job.count = int32_t(count);
   job.soft = items.soft;
   job.soft_count = items.soft_count;
-  job.ask.output = !next                             ? Output::Hidden
-                   : top_is_enough(options.sampling) ? Output::Top
-                                                     : Output::Logits;
-  job.ask.best = top_wanted(options.sampling);
-  job.ask.mask = mask.empty() ? nullptr : mask.data();
+  job.ask.output = next ? draw.output() : Output::Hidden;
+  job.ask.best = draw.best();
+  job.ask.mask = rules.mask();
   job.last_only = true;
   if (Status s = step(*program.engine, job); !s.ok())
     return s;
   position += count;
   if (next)
-    *next = sample_last();
+    *next =
+        draw.next(results(*program.engine), 0, rules, rules.mask(), scratch);
   if (next && *next == NOT_FINITE)
     return failure(RUN_ERROR,
                    "the logits at position %lld are not finite numbers",

@@ -2,6 +2,7 @@
 // sampling. Used by `run` and `chat`; knows no text.
 #pragma once
 
+#include "runtime/app/draw.h"
 #include "runtime/app/items.h"
 #include "runtime/app/pace.h"
 #include "runtime/app/program.h"
@@ -39,17 +40,18 @@ public:
   // Forgets everything after the first `tokens`, or after those of checkpoint
   // 0, or everything, whichever is the most that is not more than `tokens`.
   Status rewind(int64_t tokens);
-  bool is_stop(int32_t id) const;
+  bool is_stop(int32_t id) const { return rules.is_stop(id); }
 
 private:
   Status feed(const Items &items, size_t first, int64_t count, int32_t *next);
   Status read(const Items &prompt, int64_t keep, int32_t &next);
-  int32_t sample_last();
 
   Program &program;
   GenerateOptions options;
   const bool has_blocks;
-  std::vector<uint32_t> mask; // empty: nothing is suppressed
+  const TokenRules rules;
+  Draw draw;
+  DrawScratch scratch;
   std::vector<Row> rows;
   int64_t position = 0;
   int32_t soft_first = 0; // the row that Items::soft begins with

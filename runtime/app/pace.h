@@ -22,9 +22,11 @@ public:
       rate = double(rows) * 1e9 / double(std::max<int64_t>(1, ns));
   }
 
+  enum : int64_t { LEAST = 8, TARGET_NS = 250000000 };
+
 private:
-  enum : int64_t { LEAST = 8, TILE = 16 };
-  static constexpr double SECONDS = 0.25;
+  enum : int64_t { TILE = 16 };
+  static constexpr double SECONDS = double(TARGET_NS) * 1e-9;
   double rate = 0; // rows per second of the last step that says something
 };
 

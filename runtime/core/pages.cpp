@@ -95,22 +95,31 @@ void copy_page(Engine &e, int kind, int32_t from, int32_t to) {
         copy(cache->k_page()), copy(cache->v_page());
 }
 
-// `to` gives up what it holds and holds what a row behind the last of `from`
-// sees.
-void share(Engine &e, int32_t from, int32_t to) {
-  if (from == to)
-    return;
-  const Sequence &source = e.sequence[from];
+Status check_continue(const Engine &e, const char *what, int64_t index,
+                      int32_t sequence, int64_t length) {
+  if (length >= 0 && can_continue(e, sequence, length))
+    return {};
+  return failure(RUN_ERROR,
+                 "%s %lld has %lld rows and cannot go back to %lld: %s", what,
+                 (long long)index, (long long)e.sequence[sequence].length,
+                 (long long)length,
+                 length > 0 && is_inner(e, sequence, length)
+                     ? "that is inside a block of images"
+                     : "the sliding window's keys are gone");
+}
+
+// `to` gives up what it holds and holds what a row behind the first `length`
+// ones of `from` sees, which can continue there.
+void share(Engine &e, int32_t from, int32_t to, int64_t length) {
   Sequence &s = e.sequence[to];
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     cut(e, to, kind, 0);
-    s.first[kind] =
-        std::min(first_seen(e, kind, source.length), pages_of(source.length));
-    s.end[kind] = pages_of(source.length);
+    s.first[kind] = std::min(first_seen(e, kind, length), pages_of(length));
+    s.end[kind] = pages_of(length);
     for (int32_t i = s.first[kind]; i < s.end[kind]; ++i)
       e.pool[kind].share(number(e, kind, to, i) = number(e, kind, from, i));
   }
-  s.length = source.length;
+  s.length = length;
   if (e.inner_words)
     memcpy(e.inner + to * e.inner_words, e.inner + from * e.inner_words,
            size_t(e.inner_words) * sizeof *e.inner);
@@ -184,42 +193,78 @@ int64_t pages_left(const Engine &e) { return e.pool[GM_GLOBAL].left(); }
 Status slot_truncate(Engine &e, int32_t slot, int64_t length) {
   if (Status s = check_sequence(slot, e.plan.slots, "slot"); !s.ok())
     return s;
-  if (length < 0 || !can_continue(e, slot, length))
-    return failure(RUN_ERROR,
-                   "slot %d has %lld rows and cannot go back to %lld: %s", slot,
-                   (long long)e.sequence[slot].length, (long long)length,
-                   length > 0 && is_inner(e, slot, length)
-                       ? "that is inside a block of images"
-                       : "the sliding window's keys are gone");
+  if (Status s = check_continue(e, "slot", slot, slot, length); !s.ok())
+    return s;
   for (int kind : {GM_LOCAL, GM_GLOBAL})
     cut(e, slot, kind, pages_of(length));
   e.sequence[slot].length = length;
   return {};
 }
 
-Status slot_fork(Engine &e, int32_t from, int32_t to) {
+Status slot_fork(Engine &e, int32_t from, int32_t to, int64_t length) {
   for (int32_t slot : {from, to})
     if (Status s = check_sequence(slot, e.plan.slots, "slot"); !s.ok())
       return s;
-  share(e, from, to);
+  if (length == -1)
+    length = e.sequence[from].length;
+  if (from == to)
+    return slot_truncate(e, to, length);
+  if (Status s = check_continue(e, "slot", from, from, length); !s.ok())
+    return s;
+  share(e, from, to, length);
   return {};
 }
 
-Status checkpoint(Engine &e, Keep what, int32_t index, int32_t slot) {
+Status checkpoint(Engine &e, Keep what, int32_t index, int32_t slot,
+                  int64_t length) {
   if (Status s = check_sequence(index, e.plan.checkpoints, "checkpoint");
       !s.ok())
     return s;
   if (Status s = check_sequence(slot, e.plan.slots, "slot"); !s.ok())
     return s;
-  int32_t kept = int32_t(e.plan.slots) + index;
-  if (what == Keep::Save)
-    share(e, slot, kept);
-  else if (what == Keep::Restore)
-    share(e, kept, slot);
-  else
+  const int32_t kept = int32_t(e.plan.slots) + index;
+  if (what == Keep::Drop) {
     for (int kind : {GM_LOCAL, GM_GLOBAL})
       cut(e, kept, kind, e.sequence[kept].length = 0);
+    return {};
+  }
+  const int32_t from = what == Keep::Save ? slot : kept;
+  if (length == -1)
+    length = e.sequence[from].length;
+  if (Status s =
+          check_continue(e, what == Keep::Save ? "slot" : "checkpoint",
+                         what == Keep::Save ? slot : index, from, length);
+      !s.ok())
+    return s;
+  share(e, from, what == Keep::Save ? kept : slot, length);
   return {};
+}
+
+bool can_restore(const Engine &e, int32_t index, int64_t position) {
+  return index >= 0 && index < e.plan.checkpoints &&
+         can_continue(e, int32_t(e.plan.slots) + index, position);
+}
+
+// Pages from the one on that holds the first new row are each one's own then;
+// of that one every holder asks for a copy, the last to go on included.
+int64_t pages_after(const Engine &e, const Growth *list, int32_t count) {
+  auto at = [&](const Growth &g, int64_t i) {
+    return e.page[GM_GLOBAL][g.sequence * e.plan.page_stride + i];
+  };
+  int64_t pages = 0;
+  for (int32_t g = 0; g < count; ++g) {
+    const int64_t full = list[g].rows / GM_PAGE_KEYS;
+    pages += pages_of(list[g].total) - full;
+    for (int64_t i = 0; i < pages_of(list[g].rows); ++i) {
+      int holders = 0; // before this one, as far as that counts the same
+      for (int32_t o = 0; o < g; ++o)
+        holders += pages_of(list[o].rows) > i &&
+                   (list[o].rows / GM_PAGE_KEYS > i) == (i < full) &&
+                   at(list[o], i) == at(list[g], i);
+      pages += i < full ? holders == 0 : holders == 1;
+    }
+  }
+  return e.plan.pages[GM_GLOBAL] - pages;
 }
 
 int64_t checkpoint_length(const Engine &e, int32_t index) {

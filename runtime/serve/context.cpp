@@ -2,7 +2,6 @@
 #include "runtime/serve/context.h"
 #include "runtime/manifest_generated.h"
 
-#include <algorithm>
 #include <ctime>
 
 namespace gm {
@@ -36,16 +35,9 @@ int64_t now_seconds() { return int64_t(time(nullptr)); }
 
 Context::Context(Program &program, Scheduler &scheduler, ServeSettings given)
     : program(program), scheduler(scheduler), settings(std::move(given)),
-      created(now_seconds()) {
+      created(now_seconds()), rules(program.manifest()) {
   const auto *id = program.manifest().weights_id();
   fingerprint = "fp_" + (id ? id->str().substr(0, 12) : "");
-}
-
-bool Context::is_stop(int32_t id) const {
-  const gemmac::manifest::Sampling *s = program.manifest().sampling();
-  return s && s->stop() &&
-         std::find(s->stop()->begin(), s->stop()->end(), id) !=
-             s->stop()->end();
 }
 
 std::string Context::token_text(int32_t id) const {

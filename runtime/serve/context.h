@@ -49,7 +49,7 @@ struct Counters {
 struct Context {
   Context(Program &program, Scheduler &scheduler, ServeSettings settings);
 
-  bool is_stop(int32_t id) const;
+  bool is_stop(int32_t id) const { return rules.is_stop(id); }
   // The text of one token as it is in a text, control tokens included; may be a
   // part of a character.
   std::string token_text(int32_t id) const;
@@ -71,6 +71,7 @@ struct Context {
   Counters counters;
 
 private:
+  const TokenRules rules;
   std::string fingerprint;
 };
 

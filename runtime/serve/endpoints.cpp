@@ -83,6 +83,7 @@ MaybeError metrics(Context &context, HttpRequest &, Page &page) {
   add("slots_busy", "gauge", "Sequences at work.", s.busy);
   add("sequences_waiting", "gauge", "Sequences that wait for a slot.",
       s.waiting);
+  add("sequences_failed_total", "counter", "Sequences that failed.", s.failed);
   add("pages", "gauge", "Pages of the cache.", s.pages);
   add("pages_left", "gauge", "Pages of the cache that nothing holds.",
       s.pages_left);

@@ -7,18 +7,16 @@
 
 namespace gm {
 
-Sequence Generation::sequence(std::vector<int32_t> prompt, size_t index) const {
+Sequence Generation::sequence(const std::vector<int32_t> &prompt,
+                              size_t index) const {
   Sequence out;
-  out.prompt = std::move(prompt);
+  out.prompt = Items(prompt);
   out.most = most;
   out.sampling = sampling;
   out.seed = seed + index;
   out.ignore_stop = ignore_stop;
   out.logprobs = logprobs;
-  out.presence = presence;
-  out.frequency = frequency;
-  out.repeat = repeat;
-  out.bias = bias;
+  out.changes = changes;
   return out;
 }
 
@@ -61,11 +59,11 @@ void read_generation(Fields &fields, const Context &context, Generation &out) {
   if (seed == -1 &&
       getrandom(&out.seed, sizeof out.seed, GRND_NONBLOCK) != sizeof out.seed)
     out.seed = uint64_t(time(nullptr)) * 0x9E3779B97F4A7C15ull;
-  fields.number("presence_penalty", out.presence, -100, 100);
-  fields.number("frequency_penalty", out.frequency, -100, 100);
+  fields.number("presence_penalty", out.changes.presence, -100, 100);
+  fields.number("frequency_penalty", out.changes.frequency, -100, 100);
   for (const char *key : {"repeat_penalty", "repetition_penalty"})
-    fields.number(key, out.repeat, 1e-3, 1000);
-  read_bias(fields, context, out.bias);
+    fields.number(key, out.changes.repeat, 1e-3, 1000);
+  read_bias(fields, context, out.changes.bias);
   for (const char *key : {"max_tokens", "max_completion_tokens"})
     fields.integer(key, out.most, -1, INT64_MAX);
   fields.integer("n", out.n, 1, kMostAnswers);

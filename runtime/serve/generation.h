@@ -11,14 +11,13 @@ struct Generation {
   int64_t most = -1; // tokens of each; -1: what the context holds
   Sampling sampling;
   uint64_t seed = 0;
-  double presence = 0, frequency = 0, repeat = 1;
-  std::vector<std::pair<int32_t, float>> bias;
+  LogitChanges changes;
   int32_t logprobs = -1; // as Sequence::logprobs
   std::vector<std::string> stops;
   bool stream = false, include_usage = false, ignore_stop = false;
 
   // Answer number `index`, without its listener.
-  Sequence sequence(std::vector<int32_t> prompt, size_t index) const;
+  Sequence sequence(const std::vector<int32_t> &prompt, size_t index) const;
 };
 
 // The most answers that one request may ask for, prompts times n.

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "runtime/app/constraint.h"
+#include "runtime/app/draw.h"
+#include "runtime/app/items.h"
 #include "runtime/app/program.h"
 
 #include <cstdint>
@@ -17,7 +19,7 @@ namespace gm {
 // temperature, mask and penalties.
 struct Drawn {
   int32_t id;
-  float logprob;                                 // if Sequence::logprobs >= 0
+  float logprob = 0;                             // if Sequence::logprobs >= 0
   std::vector<std::pair<int32_t, float>> likely; // the `logprobs` best
 };
 
@@ -48,39 +50,53 @@ public:
 
 // A prompt and how it is to go on.
 struct Sequence {
-  std::vector<int32_t> prompt;
+  // `bring` is called on the scheduler's thread. Rows of media have numbers by
+  // which prompts are compared: equal ones are of equal media.
+  Items prompt;
   int64_t most = -1; // tokens generated; -1: until the context is full
   Sampling sampling;
   uint64_t seed = 0;
   bool ignore_stop = false;
   int32_t logprobs = -1; // -1: none; how many of the best beside the drawn one
-  // Subtracted from a logit once if the token was generated (presence) and per
-  // time (frequency); repeat divides positive and multiplies negative logits of
-  // tokens in prompt and output; 0, 0, 1: none.
-  double presence = 0, frequency = 0, repeat = 1;
-  std::vector<std::pair<int32_t, float>> bias; // added to logits
-  std::unique_ptr<Constraint> constraint;      // null: none
+  LogitChanges changes;  // penalties and bias
+  std::unique_ptr<Constraint> constraint; // null: none
   std::shared_ptr<Listener> listener;
 };
 
 struct SchedulerStats {
   int64_t slots, busy, waiting, pages, pages_left;
-  int64_t prompt_tokens, cached_tokens, generated_tokens, steps, requests;
+  int64_t prompt_tokens, cached_tokens, generated_tokens; // cached: of prompt
+  int64_t steps, requests, failed;
+  int64_t longest_step_ns;
 };
+
+struct SlotStats {
+  int64_t number = 0; // of the sequence; 0: idle
+  int64_t held = 0;   // tokens in its cache
+  int64_t prompt = 0, generated = 0;
+};
+
+// What a scheduler of `options.slots` needs beside what was asked for: rows for
+// all slots in a step, logits of all of them.
+void prepare_for_scheduler(Options &options);
 
 class Scheduler {
 public:
-  // `program` is started; at most `queue` sequences wait for a slot.
+  // `program` is started with prepared options; at most `queue` sequences wait
+  // for a slot.
   Scheduler(Program &program, int64_t queue);
   ~Scheduler(); // cancels everything
   Scheduler(const Scheduler &) = delete;
 
   // From any thread. A number for `cancel`. Fails (RESOURCES if the queue is
-  // full, RUN_ERROR if the prompt leaves no room for a token) without calling
-  // the listener.
+  // full, RUN_ERROR if the prompt does not fit into a slot or nothing is
+  // taken any more, USAGE for settings that mean nothing) without calling the
+  // listener.
   Status submit(Sequence sequence, int64_t &number);
+  // Ends it before the next step. Others' numbers mean nothing.
   void cancel(int64_t number);
   SchedulerStats stats() const;
+  std::vector<SlotStats> slots() const;
   // Takes no more sequences; returns when all have ended, or after `ns`.
   void drain(int64_t ns);
 

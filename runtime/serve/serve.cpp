@@ -162,7 +162,7 @@ Status serve(Request &request) {
 
   Options &options = request.machine;
   options.slots = request.parallel;
-  options.all_logits = true;
+  prepare_for_scheduler(options);
   if (Status s = program.start(options); !s.ok())
     return s;
   Scheduler scheduler(program, request.queue);

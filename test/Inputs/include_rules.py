@@ -32,8 +32,15 @@ EXTRA = {"passes": ["runtime/abi.h", "runtime/file.h"],
 OURS = ("support", "dialects", "targets", "passes", "codegen", "compiler", "runtime", "test")
 # Layers of a folder that know nothing else of it but these.
 APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h")}  # Status
-# Layers that a folder's others know nothing of, and the files that do.
-ABOVE = {"runtime/serve/": ("runtime/serve/",)}
+# The scheduler knows ids and soft rows, no text, no requests.
+SCHEDULER = [f"runtime/serve/{name}" for name in ("batch", "prefix", "scheduler", "steps", "work")]
+APART |= {path: (*SCHEDULER, "runtime/app/constraint.h", "runtime/app/draw.h", "runtime/app/items.h", "runtime/app/pace.h",
+                 "runtime/app/program.h", "runtime/abi.h", "runtime/gemma.h", "runtime/host/clock.h", "runtime/manifest_generated.h")
+          for path in SCHEDULER}
+# Layers that do not know these, which stand above them.
+BELOW = {"runtime/core/": ("runtime/app/", "runtime/serve/"), "runtime/host/": ("runtime/app/", "runtime/serve/"),
+         "runtime/cpu/": ("runtime/app/", "runtime/serve/"), "runtime/cuda/": ("runtime/app/", "runtime/serve/"),
+         "runtime/app/": ("runtime/serve/",)}
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
              "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt", "boost": "boost"}
@@ -66,8 +73,7 @@ def knows(path, name):
     codec = CODECS.get(name.split("/")[0])
     if codec:
         return path == f"runtime/media/{codec}.cpp"
-    if any(name.startswith(layer) and path.startswith("runtime/") and not path.startswith(users)
-           for layer, users in ABOVE.items()):
+    if any(path.startswith(layer) and name.startswith(above) for layer, above in BELOW.items()):
         return False
     return all("/" not in name or name.startswith(others)
                for layer, others in APART.items() if path.startswith(layer))

@@ -1,0 +1,79 @@
+// The scheduler's inside: what threads share, and what its own thread does with
+// the engine: the queue (scheduler.cpp) and a step (steps.cpp). Only these two
+// include it.
+#pragma once
+
+#include "runtime/serve/batch.h"
+#include "runtime/serve/prefix.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <pthread.h>
+
+namespace gm {
+
+struct Scheduler::Work {
+  Work(Program &program, int64_t queue);
+  ~Work();
+
+  Status check(const Sequence &s) const;
+  Status submit(Sequence sequence, int64_t &number);
+
+  // The rest is the thread's own.
+  void run();
+  bool turn();
+  bool wait();
+  void end(Running &r, Finish why, const Status &status = {});
+  void end_all(Finish why, const Status &status);
+  void remove_ended();
+  void apply(const std::vector<int64_t> &numbers);
+  void admit();
+  bool is_coming(const Running &r, const Prefixes::Place &place) const;
+  bool has_pages(const Running &r, const Prefixes::Place &place) const;
+  void begin(Running &r, const Prefixes::Place &place);
+  void mark(Running &r, const Prefixes::Place &place);
+  void step_once();
+  Ask ask_for_all();
+  void make_pages();
+  void advance();
+  void draw_all(const Status &stepped);
+  void draw(Running &r, int32_t row, const uint32_t *mask, bool again);
+  void give(Running &r, const Drawn &drawn);
+  void publish();
+
+  Program &program;
+  Engine &engine;
+  const Plan &plan;
+  const TokenRules rules;
+  const int64_t queue, inputs, room; // room: most rows of a sequence
+  const int32_t turn_token;          // begins a turn; -1: there is none
+
+  Prefixes prefixes;
+  Batch batch;
+  DrawScratch scratch;
+  std::vector<Candidate> own_candidates; // if the engine has none
+  std::deque<std::unique_ptr<Running>> waiting;
+  std::vector<std::unique_ptr<Running>> active; // in order of arrival
+  std::vector<uint32_t> masks;                  // of wanted rows; empty: none
+  std::vector<std::pair<Running *, Drawn>> drawn;
+  std::vector<std::pair<Running *, int32_t>> unclear; // and its wanted row
+  SchedulerStats counted = {};
+  int failures = 0; // of steps, one after another
+
+  // What threads share.
+  mutable std::mutex mutex;
+  std::condition_variable wake, ended;
+  std::deque<std::unique_ptr<Running>> incoming;
+  std::vector<int64_t> cancels;
+  int64_t numbers = 0, unfinished = 0;
+  bool stopping = false, draining = false;
+  Status broken; // not ok: nothing is computed any more
+  SchedulerStats shown = {};
+  std::vector<SlotStats> shown_slots;
+
+  pthread_t thread;
+  bool started = false;
+};
+
+} // namespace gm
