@@ -159,14 +159,15 @@ std::vector<uint8_t> writeManifest(const ManifestInput &in) {
                                   f->klMedian, f->klP99, f->klMax, f->sameTop,
                                   f->ppl, f->pplRatio);
   fb::FinishProgramBuffer(
-      b, fb::CreateProgram(
-             b, GM_ABI, b.CreateString(GEMMAC_VERSION), writeModel(b, in),
-             writeTarget(b, in.target), b.CreateString(in.weightFormat),
-             b.CreateString(in.cacheFormat), memory, caches,
-             writePle(b, in.plan), weights, sources, in.plan.weightBytes(),
-             b.CreateString(in.weightsId), !in.externalName.empty(),
-             b.CreateString(in.externalName), fb::Chat(in.model.chat),
-             writeSampling(b, in.sampling), sections, fidelity, media));
+      b,
+      fb::CreateProgram(
+          b, GM_ABI, b.CreateString(GEMMAC_VERSION), writeModel(b, in),
+          writeTarget(b, in.target), b.CreateString(in.weightFormat),
+          b.CreateString(in.cacheFormat), memory, caches, writePle(b, in.plan),
+          weights, sources, in.plan.weightBytes(), b.CreateString(in.weightsId),
+          !in.externalName.empty(), b.CreateString(in.externalName),
+          fb::Chat(in.model.chat), writeSampling(b, in.sampling), sections,
+          fidelity, media, b.CreateString(in.model.chatTemplate)));
   return {b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()};
 }
 

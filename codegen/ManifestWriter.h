@@ -19,7 +19,8 @@ struct ModelFacts {
           pleWidth = 0;
   RopeFacts localRope, globalRope;
   bool softRows = false, imageBlocks = false;
-  int chat = 0; // manifest::Chat
+  int chat = 0;             // manifest::Chat
+  std::string chatTemplate; // what was found of one
 };
 struct SamplingFacts {
   double temperature = 1, topP = 1;

@@ -380,6 +380,8 @@ std::string inspectionJson(const Inspection &of) {
                         {"beyond", input.vocabulary.beyond}};
     all["chat"] = {{"template", input.chat.place},
                    {"known", input.chat.known},
+                   {"name", input.chat.name},
+                   {"differs", input.chat.differs},
                    {"sha256", input.chat.sha256},
                    {"protocol", chatProtocolName(input.protocol)}};
     all["generation"] = generationJson(input.generation);

@@ -336,16 +336,21 @@ void ModelInput::settleMedia(std::vector<std::string> &warnings) {
               {"<|audio>", "<|audio|>", "<audio|>"});
 }
 
+std::string ModelInput::templateFact() const {
+  if (chat.place.empty())
+    return "no chat template";
+  if (!chat.known)
+    return fmt::format("chat template in {}: an unknown one (sha256 {})",
+                       chat.place, chat.sha256);
+  return fmt::format("chat template in {}: {}{}", chat.place, chat.name,
+                     chat.differs ? " (the program speaks as of 2026-07-09)"
+                                  : "");
+}
+
 void ModelInput::addFacts(std::vector<Finding> &found) const {
   const GenerationConfig &g = generation;
-  found.push_back(
-      {"template",
-       chat.place.empty()
-           ? fmt::format("no chat template, protocol {}",
-                         chatProtocolName(protocol))
-           : fmt::format("chat template in {} ({}), protocol {}", chat.place,
-                         chat.known ? "a known one" : "an unknown one",
-                         chatProtocolName(protocol))});
+  found.push_back({"template", fmt::format("{}, protocol {}", templateFact(),
+                                           chatProtocolName(protocol))});
   std::string from =
       g.samplingFrom.empty() ? "no file says how to generate" : g.samplingFrom;
   found.push_back(
@@ -375,10 +380,14 @@ Status ModelInput::readText(const std::string &choice,
         fmt::format("'{}' has no {}: the program will take --tokens only", path,
                     gguf ? "tokenizer.ggml.tokens" : "tokenizer.json"));
   }
-  bool small = model.pleWidth > 0;
-  auto read = gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small,
-                                          warnings)
-                   : readChatTemplate(path, small, warnings);
+  const bool small = model.pleWidth > 0;
+  // What an unknown one is taken for matters only where it decides.
+  std::vector<std::string> taken;
+  auto read =
+      gguf ? readGgufChatTemplate(gguf->metadata(), gguf->path(), small, taken)
+           : readChatTemplate(path, small, taken);
+  if (!protocolOf(choice))
+    warnings.insert(warnings.end(), taken.begin(), taken.end());
   if (!read)
     return read.error();
   chat = *read;

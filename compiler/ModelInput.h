@@ -53,6 +53,9 @@ public:
   Status readText(const std::string &choice, std::vector<std::string> &warnings,
                   std::vector<Finding> &found);
 
+  // What was found of a chat template, in words.
+  std::string templateFact() const;
+
   bool isGguf() const { return gguf != nullptr; }
 
 private:

@@ -1,8 +1,9 @@
-// Recognises the chat template of a checkpoint by the hash of its text: the
-// program speaks the protocol in C++ (runtime/app/template.cpp), so the file
-// only says which form. Must not know what the template says.
+// Finds the chat template of a checkpoint and recognises it: the program speaks
+// the protocol in C++ (runtime/app/template.cpp), so the file only says which
+// form. Must not know what any template says (KnownTemplates.h does).
 #include "compiler/importer/Failure.h"
 #include "compiler/importer/File.h"
+#include "compiler/importer/KnownTemplates.h"
 #include "compiler/importer/Tokenizer.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -17,31 +18,10 @@ namespace {
 
 constexpr uint64_t mostBytes = 16 << 20; // of a template or tokenizer_config
 
-// The two templates published on 2026-07-09, as `canonical` makes them.
-constexpr std::string_view smallHash =
-    "523fc86ed4db0357763963f4b0fdbce319903f1f68b2d03f593bef7a56836533";
-constexpr std::string_view largeHash =
-    "2af48814bacaf2a35a2d57aa19eee6c42ed530011977e8f414cf1d467da446c2";
-
 std::string sha256(std::string_view text) {
   std::array<uint8_t, 32> hash = llvm::SHA256::hash(llvm::ArrayRef<uint8_t>(
       reinterpret_cast<const uint8_t *>(text.data()), text.size()));
   return llvm::toHex(hash, /*LowerCase=*/true);
-}
-
-// Tools change line ends and what is at the end of the text, which mean
-// nothing in these templates.
-std::string canonical(std::string_view text) {
-  if (text.starts_with("\xEF\xBB\xBF"))
-    text.remove_prefix(3);
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i)
-    if (text[i] != '\r')
-      out += text[i];
-    else if (i + 1 == text.size() || text[i + 1] != '\n')
-      out += '\n';
-  out.erase(out.find_last_not_of(" \t\n") + 1);
-  return out;
 }
 
 struct Found {
@@ -134,15 +114,27 @@ ChatTemplate recognise(const Found &found, const std::string &name,
     return chat;
   chat.place = found.place;
   chat.sha256 = sha256(found.text);
-  std::string hash = sha256(canonical(found.text));
-  chat.known = hash == smallHash || hash == largeHash;
-  bool small = chat.known ? hash == smallHash : smallModel;
-  chat.protocol = small ? ChatProtocol::Small : ChatProtocol::Large;
-  if (!chat.known)
-    warnings.push_back(fmt::format(
-        "{}: the chat template (sha256 {}) is not one of the two known ones; "
-        "the program speaks the {} form of 2026-07-09 instead",
-        name, chat.sha256, chatProtocolName(chat.protocol)));
+  if (const KnownTemplate *known = findTemplate(found.text)) {
+    chat.known = true;
+    chat.name = known->name;
+    chat.differs = known->differs;
+    chat.protocol = known->protocol;
+    return chat;
+  }
+  const std::optional<ChatProtocol> implied = impliedProtocol(found.text);
+  chat.protocol = implied      ? *implied
+                  : smallModel ? ChatProtocol::Small
+                               : ChatProtocol::Large;
+  warnings.push_back(fmt::format(
+      "{}: the chat template in {} (sha256 {}) is not a known one: {}, so the "
+      "program speaks the {} form of 2026-07-09; --chat-template=small, large "
+      "or none decides otherwise",
+      name, chat.place, chat.sha256,
+      !implied ? "it does not write Gemma 4's turns"
+      : *implied == ChatProtocol::Large
+          ? "it writes an empty thought where thinking is off"
+          : "it writes Gemma 4's turns, and no empty thought",
+      chatProtocolName(chat.protocol)));
   return chat;
 }
 

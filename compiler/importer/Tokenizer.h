@@ -70,15 +70,17 @@ const char *chatProtocolName(ChatProtocol protocol);
 
 struct ChatTemplate {
   ChatProtocol protocol = ChatProtocol::None; // what the template speaks
-  bool known = false; // it is one of the two of 2026-07-09
+  bool known = false; // it is one of importer/KnownTemplates.h
+  std::string name;   // whose it is and of when, if it is known
+  int differs = 0;    // KnownTemplate::differs
   std::string sha256; // of its text, lower-case hex; empty: there is none
   std::string place;  // where it was found, for messages
 };
 
 // Looks for the template where tools put it: FOLDER/chat_template.jinja, then
 // `chat_template` in tokenizer_config.json, chat_template.json and
-// processor_config.json. None: ChatProtocol::None. Any other text than the two
-// known ones (line ends and the end of the text do not count): Small when
+// processor_config.json. None: ChatProtocol::None. One that is not known, even
+// without what means nothing in it: what its text implies, or else Small when
 // `smallModel` (a model with per-layer embeddings), else Large, and a warning
 // that names the hash. Errors: not JSON, a template that is no text.
 Result<ChatTemplate> readChatTemplate(const std::string &folder,

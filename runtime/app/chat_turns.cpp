@@ -1,5 +1,6 @@
 // See chat_turns.h.
 #include "runtime/app/chat_turns.h"
+#include "runtime/app/answer_lines.h"
 #include "runtime/app/timings.h"
 #include "runtime/manifest_generated.h"
 
@@ -107,14 +108,15 @@ size_t Chat::lasting(const Items &items) {
 }
 
 // The answer as a message, with its tokens if they are what history shows of
-// it: the text without blanks around it.
-Message Chat::answered(const std::string &answer) const {
-  Message m = text_message("assistant", strip_thoughts(answer));
+// it: the text without blanks around it. Nobody answers calls here, so they
+// stay what the model wrote.
+Message Chat::answered(const Answer &answer) const {
   const Tokenizer &t = program.tokenizer;
-  // Stop ids that were passed over, and ends of thoughts that did not begin,
-  // are not shown, but the model goes on from them.
+  // Stop ids that were passed over, and ends of what did not begin, are not
+  // shown, but the model goes on from them.
   auto hidden = [&](int32_t id) {
-    return generator.is_stop(id) || id == t.named(GM_TOK_CHANNEL_CLOSE);
+    return generator.is_stop(id) || id == t.named(GM_TOK_CHANNEL_CLOSE) ||
+           (id == t.named(GM_TOK_TOOL_CALL_CLOSE) && answer.calls.empty());
   };
   auto blank = [&](int32_t id) {
     return hidden(id) || trim(t.decode(&id, 1, true)).empty();
@@ -124,24 +126,28 @@ Message Chat::answered(const std::string &answer) const {
     ++begin;
   while (begin != end && blank(end[-1]))
     --end;
-  m.ids.assign(begin, end);
+  std::vector<int32_t> ids(begin, end);
   // What the model took for a place of a medium is none.
   for (const char *kind : Medium::kNames)
     if (const auto *medium = medium_of(program.file, kind);
         medium && std::find(begin, end, medium->soft()) != end)
-      m.ids.clear();
+      ids.clear();
   std::vector<int32_t> shown;
   std::copy_if(begin, end, std::back_inserter(shown),
                [&](int32_t id) { return !hidden(id); });
-  if (t.decode(shown.data(), shown.size(), true) != m.content.text)
-    m.ids.clear();
+  const std::string text = t.decode(shown.data(), shown.size(), true);
+  Message m = text_message("assistant", answer.calls.empty()
+                                            ? std::string(trim(answer.text))
+                                            : text);
+  if (text == m.content.text)
+    m.ids = std::move(ids);
   return m;
 }
 
 // Streams the answer. Goes on after the longest beginning of `items` that the
 // caches or the checkpoint hold; at least the last token is computed, for its
 // logits.
-Status Chat::generate(Items items, std::string &answer, End &end) {
+Status Chat::generate(Items items, Answer &answer, End &end) {
   if (Status s = generator.rewind(
           int64_t(std::min(common(held, items.list), items.size() - 1)));
       !s.ok())
@@ -151,38 +157,33 @@ Status Chat::generate(Items items, std::string &answer, End &end) {
   items.list.erase(items.list.begin(), items.list.begin() + ptrdiff_t(same));
   written.clear();
 
-  OutputSplitter splitter(program.tokenizer);
-  std::string thought;
-  size_t shown = 0;
+  AnswerLines lines(program.tokenizer);
   Notice thinking("(thinking)");
   Timings timings(items.size());
   const auto begin = now_ns();
-  auto show = [&] {
-    thinking.show(splitter.in_thought());
-    bool read = write_model_text(std::string_view(answer).substr(shown));
-    shown = answer.size();
-    return read;
-  };
   Status s = generator.run(
       items,
       [&](int32_t id) {
         timings.token();
         held.push_back({id});
-        bool known = id < int32_t(program.tokenizer.vocab()),
-             inside = splitter.in_thought();
+        std::string shown;
+        const bool known = id < int32_t(program.tokenizer.vocab()),
+                   inside = lines.in_thought();
         if (known && !generator.is_stop(id))
-          splitter.push(id, answer, thought);
-        if (known && !inside && !splitter.in_thought())
+          lines.push(id, shown);
+        if (known && !inside && !lines.in_thought())
           written.push_back(id);
-        thought.clear();
-        return show();
+        thinking.show(lines.in_thought());
+        return write_model_text(shown);
       },
       end, int64_t(keep));
   if (end == End::Stop && !written.empty() && written.back() == held.back().id)
     written.pop_back(); // the stop id
-  splitter.flush(answer, thought);
+  std::string rest;
+  lines.finish(rest);
   thinking.show(false);
-  write_model_text(answer.substr(shown) + "\n");
+  write_model_text(rest + "\n");
+  answer = lines.answer();
   if (s.ok() && settings.timings) {
     std::vector<Encoding> encoded = media.encodings();
     std::erase_if(encoded, [&](const Encoding &e) { return e.begin < begin; });
@@ -207,7 +208,7 @@ Status Chat::turn(const std::string &text) {
     messages.pop_back();
     return fits;
   }
-  std::string answer;
+  Answer answer;
   End end = End::Stop;
   Status s = generate(std::move(items), answer, end);
   if (!s.ok()) {
@@ -215,7 +216,7 @@ Status Chat::turn(const std::string &text) {
     media.erase(before, media.size() - before); // one of them may be broken
     return s;
   }
-  if (answer.empty() && end == End::Interrupted)
+  if (answer.text.empty() && answer.calls.empty() && end == End::Interrupted)
     messages.pop_back(); // as if it had not been asked
   else
     messages.push_back(answered(answer));

@@ -3,6 +3,7 @@
 // generation; must not know command lines.
 #pragma once
 
+#include "runtime/app/answer.h"
 #include "runtime/app/conversation.h"
 #include "runtime/app/generate.h"
 
@@ -53,9 +54,9 @@ private:
   // `count`: how many tokens there are; `items` has them if they fit.
   Status encode(const Conversation &talk, Items &items, size_t &count);
   size_t lasting(const Items &items);
-  Message answered(const std::string &answer) const;
+  Message answered(const Answer &answer) const;
   Status check_room(size_t tokens) const;
-  Status generate(Items items, std::string &answer, End &end);
+  Status generate(Items items, Answer &answer, End &end);
 
   Program &program;
   const ChatSettings &settings;

@@ -259,6 +259,7 @@ void print_json(const Program &program, const Options &options,
   j.add("external", p.external());
   j.add("tokenizer", program.has_tokenizer());
   j.add("chat", chat_name(p.chat()));
+  j.add("chat_template", text_of(p.chat_template()));
   add_media(j, p);
   add_sampling(j, p.sampling());
   j.open("plan", '{');
@@ -346,7 +347,9 @@ void print_text(const Program &program, const Options &options,
   line("tokenizer", program.has_tokenizer()
                         ? num(program.tokenizer.vocab()) + " tokens"
                         : std::string("none: ids only"));
-  line("chat", chat_name(p.chat()));
+  line("chat", std::string(chat_name(p.chat())) +
+                   (text_of(p.chat_template()).empty() ? "" : "; ") +
+                   text_of(p.chat_template()));
   line("takes", media_text(p));
   if (const mf::Sampling *s = p.sampling())
     line("sampling",

@@ -1,35 +1,14 @@
 // See messages.h.
 #include "runtime/app/messages.h"
+#include "runtime/app/json_value.h"
 #include "runtime/app/media_source.h"
 #include "runtime/app/text_input.h"
-
-#include <nlohmann/json.hpp>
-
-#include <algorithm>
 
 namespace gm {
 namespace {
 
-using Tree = nlohmann::ordered_json;
-
 // A conversation with pictures in base64 fits; more is no prompt.
 constexpr size_t kMostBytes = 64u << 20;
-constexpr int kMostDepth = 64;
-
-// Into `root`; BAD_INPUT begins with `called`.
-Status parse_tree(const std::string &text, const char *called, Tree &root) {
-  bool deep = false;
-  auto within = [&](int depth, Tree::parse_event_t, Tree &) {
-    deep |= depth > kMostDepth;
-    return !deep;
-  };
-  root = Tree::parse(text, within, false);
-  if (deep)
-    return failure(BAD_INPUT, "%s nested more than %d deep", called,
-                   kMostDepth);
-  return root.is_discarded() ? failure(BAD_INPUT, "%s no JSON", called)
-                             : Status();
-}
 
 class Reader {
 public:
@@ -37,54 +16,27 @@ public:
          Conversation &out)
       : source(source), folder(folder), out(out) {}
 
-  Status run(const Tree &root);
+  Status run(const Value &root);
 
 private:
-  static const Tree *find(const Tree &object, const char *key) {
-    auto at = object.is_object() ? object.find(key) : object.end();
-    return at == object.end() || at->is_null() ? nullptr : &*at;
+  static const Value *find(const Value &object, const char *key) {
+    const Value *found = object.find(key);
+    return found && found->kind != Value::Null ? found : nullptr;
   }
-  static std::string text(const Tree *node) {
-    return node && node->is_string() ? node->get<std::string>() : "";
+  static std::string text(const Value *node) {
+    return node && node->kind == Value::String ? node->text : "";
   }
 
-  Status message(const Tree &node, size_t index);
-  Status content(const Tree &node, size_t index, Content &content);
-  Status part(const Tree &node, size_t index, Content &content);
-  Status calls(const Tree &node, size_t index, Message &message);
-  static Value value(const Tree &node);
+  Status message(const Value &node, size_t index);
+  Status content(const Value &node, size_t index, Content &content);
+  Status part(const Value &node, size_t index, Content &content);
+  Status calls(const Value &node, size_t index, Message &message);
 
   const std::string &source, &folder;
   Conversation &out;
 };
 
-Value Reader::value(const Tree &node) {
-  Value v;
-  if (node.is_boolean()) {
-    v.kind = Value::Bool;
-    v.truth = node.get<bool>();
-  } else if (node.is_number_integer()) {
-    v.kind = Value::Integer;
-    v.text = node.dump();
-  } else if (node.is_number()) {
-    v.kind = Value::Float;
-    v.number = node.get<double>();
-  } else if (node.is_string()) {
-    v.kind = Value::String;
-    v.text = node.get<std::string>();
-  } else if (node.is_array()) {
-    v.kind = Value::List;
-    for (const Tree &item : node)
-      v.items.push_back(value(item));
-  } else if (node.is_object()) {
-    v.kind = Value::Map;
-    for (auto &[key, item] : node.items())
-      v.fields.push_back({key, value(item)});
-  }
-  return v;
-}
-
-Status Reader::part(const Tree &node, size_t index, Content &content) {
+Status Reader::part(const Value &node, size_t index, Content &content) {
   const std::string type = text(find(node, "type"));
   if (type == "text") {
     content.parts.push_back({"text", text(find(node, "text"))});
@@ -102,10 +54,10 @@ Status Reader::part(const Tree &node, size_t index, Content &content) {
         source.c_str(), index, type.c_str());
   // {"image_url": {"url": U}}, {"image_url": U}, {"input_audio": {"data": B}},
   // {"type": "image", "url": U}, ...
-  const Tree *medium = find(node, type.c_str());
+  const Value *medium = find(node, type.c_str());
   std::string named = text(medium);
   for (const char *key : {"url", "data", "path"})
-    for (const Tree *from : {medium, &node})
+    for (const Value *from : {medium, &node})
       if (from && named.empty())
         named = text(find(*from, key));
   if (named.empty())
@@ -123,13 +75,13 @@ Status Reader::part(const Tree &node, size_t index, Content &content) {
   return {};
 }
 
-Status Reader::content(const Tree &node, size_t index, Content &content) {
-  if (node.is_string()) {
+Status Reader::content(const Value &node, size_t index, Content &content) {
+  if (node.kind == Value::String) {
     content.kind = Content::Text;
-    content.text = node.get<std::string>();
+    content.text = node.text;
     return {};
   }
-  if (!node.is_array())
+  if (node.kind != Value::List)
     return failure(
         BAD_INPUT,
         "%.200s: "
@@ -137,45 +89,43 @@ Status Reader::content(const Tree &node, size_t index, Content &content) {
         "of parts",
         source.c_str(), index);
   content.kind = Content::Parts;
-  for (const Tree &each : node)
+  for (const Value &each : node.items)
     if (Status s = part(each, index, content); !s.ok())
       return s;
   return {};
 }
 
-Status Reader::calls(const Tree &node, size_t index, Message &message) {
-  if (!node.is_array())
+Status Reader::calls(const Value &node, size_t index, Message &message) {
+  if (node.kind != Value::List)
     return failure(BAD_INPUT,
                    "%.200s: "
                    "message %zu has tool_calls that are no list",
                    source.c_str(), index);
-  for (const Tree &call : node) {
-    const Tree *function = find(call, "function");
+  for (const Value &call : node.items) {
+    const Value *function = find(call, "function");
     if (!function)
       function = &call;
     ToolCall made = {text(find(call, "id")), text(find(*function, "name")), {}};
-    if (const Tree *given = find(*function, "arguments")) {
-      Tree parsed = *given;
-      if (given->is_string()) {
+    if (const Value *given = find(*function, "arguments")) {
+      made.arguments = *given;
+      if (given->kind == Value::String) {
         const Status place =
             failure(BAD_INPUT,
                     "%.200s: message %zu calls '%.60s' with arguments that "
                     "are",
                     source.c_str(), index, made.name.c_str());
-        if (Status s =
-                parse_tree(given->get<std::string>(), place.text, parsed);
+        if (Status s = read_json(given->text, place.text, made.arguments);
             !s.ok())
           return s;
       }
-      made.arguments = value(parsed);
     }
     message.tool_calls.push_back(std::move(made));
   }
   return {};
 }
 
-Status Reader::message(const Tree &node, size_t index) {
-  if (!node.is_object())
+Status Reader::message(const Value &node, size_t index) {
+  if (node.kind != Value::Map)
     return failure(BAD_INPUT,
                    "%.200s: "
                    "message %zu is no object",
@@ -187,13 +137,13 @@ Status Reader::message(const Tree &node, size_t index) {
                    "%.200s: "
                    "message %zu has no role",
                    source.c_str(), index);
-  if (const Tree *given = find(node, "content"))
+  if (const Value *given = find(node, "content"))
     if (Status s = content(*given, index, message.content); !s.ok())
       return s;
   for (const char *key : {"reasoning_content", "reasoning"})
     if (message.reasoning.empty())
       message.reasoning = text(find(node, key));
-  if (const Tree *given = find(node, "tool_calls"))
+  if (const Value *given = find(node, "tool_calls"))
     if (Status s = calls(*given, index, message); !s.ok())
       return s;
   message.tool_call_id = text(find(node, "tool_call_id"));
@@ -202,22 +152,23 @@ Status Reader::message(const Tree &node, size_t index) {
   return {};
 }
 
-Status Reader::run(const Tree &root) {
-  const Tree *messages = root.is_array() ? &root : find(root, "messages");
-  if (!messages || !messages->is_array() || messages->empty())
+Status Reader::run(const Value &root) {
+  const Value *messages =
+      root.kind == Value::List ? &root : find(root, "messages");
+  if (!messages || messages->kind != Value::List || messages->items.empty())
     return failure(BAD_INPUT,
                    "%.200s: "
                    "expects a list of messages, or an object that has one as "
                    "'messages'",
                    source.c_str());
-  for (const Tree &each : *messages)
+  for (const Value &each : messages->items)
     if (Status s = message(each, out.messages.size()); !s.ok())
       return s;
-  if (const Tree *tools = find(root, "tools"); tools && tools->is_array())
-    for (const Tree &tool : *tools)
-      out.tools.push_back(value(tool));
-  if (const Tree *thinking = find(root, "enable_thinking"))
-    out.enable_thinking = thinking->is_boolean() && thinking->get<bool>();
+  if (const Value *tools = find(root, "tools");
+      tools && tools->kind == Value::List)
+    out.tools = tools->items;
+  if (const Value *thinking = find(root, "enable_thinking"))
+    out.enable_thinking = thinking->kind == Value::Bool && thinking->truth;
   return {};
 }
 
@@ -225,9 +176,9 @@ Status Reader::run(const Tree &root) {
 
 Status parse_conversation(const std::string &text, const std::string &source,
                           const std::string &folder, Conversation &out) {
-  Tree root;
+  Value root;
   const Status place = failure(BAD_INPUT, "%.200s: is", source.c_str());
-  if (Status s = parse_tree(text, place.text, root); !s.ok())
+  if (Status s = read_json(text, place.text, root); !s.ok())
     return s;
   return Reader(source, folder, out).run(root);
 }

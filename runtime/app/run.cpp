@@ -1,4 +1,5 @@
 // `PROGRAM run` and `PROGRAM "text"`: a prompt in, generated text or ids out.
+#include "runtime/app/answer_lines.h"
 #include "runtime/app/commands.h"
 #include "runtime/app/conversation.h"
 #include "runtime/app/profile.h"
@@ -158,31 +159,31 @@ public:
     bool chat = !request.raw && !request.token_file &&
                 program.manifest().chat() != gemmac::manifest::Chat_None;
     if (chat)
-      splitter.emplace(program.tokenizer);
+      lines.emplace(program.tokenizer);
     else
       decoder.emplace(program.tokenizer, false);
     vocab = int32_t(program.tokenizer.vocab());
   }
 
   bool give(int32_t id) {
-    std::string out, thought;
+    std::string out;
     if (ids)
       out = (count ? " " : "") + std::to_string(id);
     else if (id < vocab && !generator.is_stop(id)) {
-      if (splitter)
-        splitter->push(id, out, thought);
+      if (lines)
+        lines->push(id, out);
       else
         decoder->push(id, out);
     }
     ++count;
-    thinking.show(splitter && splitter->in_thought());
+    thinking.show(lines && lines->in_thought());
     return write_model_text(out);
   }
 
   void finish() {
-    std::string out, thought;
-    if (splitter)
-      splitter->flush(out, thought);
+    std::string out;
+    if (lines)
+      lines->finish(out);
     thinking.show(false);
     if (decoder)
       decoder->flush(out);
@@ -193,7 +194,7 @@ public:
 private:
   const Generator &generator;
   bool ids;
-  std::optional<OutputSplitter> splitter;
+  std::optional<AnswerLines> lines;
   std::optional<StreamDecoder> decoder;
   Notice thinking{"(thinking)"};
   int32_t vocab = 0;

@@ -250,8 +250,6 @@ private:
   std::string previous_role; // of the last message that is not a tool's
 };
 
-constexpr std::string_view kHeading = "thought\n";
-
 } // namespace
 
 Message text_message(std::string role, std::string text) {
@@ -268,6 +266,15 @@ std::string render_chat(const std::vector<Message> &messages,
   return Renderer(messages, options, out).run(tools);
 }
 
+bool ends_in_thought(const Prompt &prompt) {
+  constexpr std::string_view open = "<|channel>", heading = "thought\n";
+  if (prompt.controls.empty())
+    return false;
+  std::string_view rest(prompt.text);
+  rest.remove_prefix(prompt.controls.back());
+  return rest.starts_with(open) && rest.substr(open.size()) == heading;
+}
+
 std::string strip_thoughts(std::string_view text) {
   constexpr std::string_view open = "<|channel>", close = "<channel|>";
   std::string kept;
@@ -279,62 +286,6 @@ std::string strip_thoughts(std::string_view text) {
       return std::string(trim(kept));
     text.remove_prefix(end + close.size());
   }
-}
-
-//===----------------------------------------------------------------------===//
-// Output
-//===----------------------------------------------------------------------===//
-
-OutputSplitter::OutputSplitter(const Tokenizer &tokenizer, bool in_thought)
-    : tokenizer(tokenizer), decoder(tokenizer, /*specials=*/true),
-      thinking(in_thought) {}
-
-// Text of the open stream. In a thought, a heading is dropped and one line
-// break is held back: the one before <channel|> belongs to the format.
-void OutputSplitter::emit(std::string_view text, std::string &answer,
-                          std::string &thought) {
-  if (!thinking) {
-    answer += text;
-    return;
-  }
-  held += text;
-  if (heading) {
-    if (held.starts_with(kHeading))
-      held.erase(0, kHeading.size());
-    else if (kHeading.starts_with(held))
-      return; // not yet known
-    heading = false;
-  }
-  if (!held.empty() && held.back() == '\n') {
-    thought.append(held, 0, held.size() - 1);
-    held = "\n";
-  } else {
-    thought += held;
-    held.clear();
-  }
-}
-
-void OutputSplitter::push(int32_t id, std::string &answer,
-                          std::string &thought) {
-  bool open = id == tokenizer.named(GM_TOK_CHANNEL_OPEN);
-  bool close = id == tokenizer.named(GM_TOK_CHANNEL_CLOSE);
-  std::string text;
-  if (!open && !close) {
-    decoder.push(id, text);
-    return emit(text, answer, thought);
-  }
-  flush(answer, thought);
-  thinking = heading = open;
-}
-
-void OutputSplitter::flush(std::string &answer, std::string &thought) {
-  std::string text;
-  decoder.flush(text);
-  emit(text, answer, thought);
-  // "thought" alone is a heading too; a last line break is the format's.
-  if (thinking && !(heading && held == "thought") && held != "\n")
-    thought += held;
-  held.clear();
 }
 
 } // namespace gm

@@ -1,6 +1,6 @@
 // The chat protocol of Gemma 4 in C++: messages -> the text of the prompt, byte
-// for byte what the checkpoints' template of 2026-07-09 renders, and a model's
-// ids -> thought and answer. What the template writes is control, what messages
+// for byte what the checkpoints' template of 2026-07-09 renders (answer.h reads
+// what comes back). What the template writes is control, what messages
 // hold is text, whatever it reads (see Prompt). Knows no JSON, no tokenization
 // of the prompt and no terminal.
 #pragma once
@@ -72,32 +72,11 @@ std::string render_chat(const std::vector<Message> &messages,
                         const std::vector<Value> &tools,
                         const ChatOptions &options, Prompt &out);
 
+// Whether what a model writes after the prompt begins inside a thought.
+bool ends_in_thought(const Prompt &prompt);
+
 // Model text without its <|channel>...<channel|> spans, trimmed: what goes back
 // into the history.
 std::string strip_thoughts(std::string_view text);
-
-// Splits a model's output, id by id, into thought and answer. Only the answer
-// may be shown as the reply and sent back in the next turn. The channel's tags
-// and its "thought\n" heading belong to neither. Other special tokens (tool
-// calls) appear in the answer as their text; stop ids are not to be pushed.
-class OutputSplitter {
-public:
-  // `in_thought`: the prompt ended in "<|channel>thought\n".
-  OutputSplitter(const Tokenizer &tokenizer, bool in_thought = false);
-
-  // Appends the text that `id` completes to `answer` or `thought`.
-  void push(int32_t id, std::string &answer, std::string &thought);
-  void flush(std::string &answer, std::string &thought);
-  bool in_thought() const { return thinking; }
-
-private:
-  void emit(std::string_view text, std::string &answer, std::string &thought);
-
-  const Tokenizer &tokenizer;
-  StreamDecoder decoder;
-  bool thinking;
-  bool heading = false; // "thought\n" may still come
-  std::string held;     // start of a heading, or the last "\n" of a thought
-};
 
 } // namespace gm

@@ -184,6 +184,8 @@ uint32_t lower_char(uint32_t code) {
   return inside ? code + run->delta : code;
 }
 
+} // namespace
+
 void append_char(uint32_t code, std::string &out) {
   if (code < 0x80) {
     out += static_cast<char>(code);
@@ -194,8 +196,6 @@ void append_char(uint32_t code, std::string &out) {
   while (more--)
     out += static_cast<char>(0x80 | ((code >> (6 * more)) & 0x3F));
 }
-
-} // namespace
 
 int read_char(std::string_view text, uint32_t &code) {
   uint8_t first = text[0];

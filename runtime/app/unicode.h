@@ -16,6 +16,9 @@ namespace gm {
 // U+10FFFF are none).
 int read_char(std::string_view text, uint32_t &code);
 
+// Appends a code point, which is none of a surrogate.
+void append_char(uint32_t code, std::string &out);
+
 // Byte offset of the first thing in `text` that is not UTF-8; text.size() if
 // none.
 size_t first_bad_utf8(std::string_view text);

@@ -1,6 +1,7 @@
 // See completion.h.
 #include "runtime/serve/completion.h"
-#include "runtime/app/template.h"
+#include "runtime/app/answer.h"
+#include "runtime/serve/http_text.h"
 
 #include <algorithm>
 
@@ -16,7 +17,7 @@ public:
         tokenizer(this->owner->context.program.tokenizer),
         stop(this->owner->generation.stops) {
     if (how.chat)
-      splitter.emplace(tokenizer, how.in_thought);
+      reader.emplace(tokenizer, AnswerOptions{how.in_thought, true});
     else
       decoder.emplace(tokenizer, false);
   }
@@ -32,13 +33,17 @@ public:
 
   void finished(Finish why, const Status &status, const Usage &given) override {
     try {
-      if (!stop.found())
+      if (!enough)
         flush();
       Usage usage = given;
       usage.generated = count;
       const bool length = why == Finish::Length || why == Finish::Context;
-      owner->finish(index, length ? "length" : "stop", outcome(why, status),
-                    usage, thought_count);
+      const bool calls = reader && reader->calls() && !stop.found();
+      owner->finish(index,
+                    length  ? "length"
+                    : calls ? "tool_calls"
+                            : "stop",
+                    outcome(why, status), usage, thought_count);
     } catch (...) {
       // The reply goes away unfinished, and says so.
     }
@@ -52,7 +57,7 @@ private:
     if (why == Finish::Failed)
       return status.ok() ? failure(RUN_ERROR, "the model failed") : status;
     // By us, or because the server ends.
-    if (why == Finish::Cancelled && !stop.found() && !owner->reply->left())
+    if (why == Finish::Cancelled && !enough && !owner->reply->left())
       return failure(RESOURCES, "the server ended the answer");
     return {};
   }
@@ -63,26 +68,60 @@ private:
     if (c.generation.logprobs >= 0 && !c.context.is_stop(token.id))
       delta.tokens.push_back(token);
     std::string text;
-    if (token.id >= 0 && token.id < int32_t(tokenizer.vocab()) &&
-        !c.context.is_stop(token.id)) {
-      if (splitter)
-        splitter->push(token.id, text, delta.thought);
-      else
+    if (token.id >= 0 && token.id < int32_t(tokenizer.vocab())) {
+      if (reader) {
+        reader->push(token.id, events);
+        thought_count += reader->in_thought();
+      } else if (!c.context.is_stop(token.id)) {
         decoder->push(token.id, text);
-      thought_count += splitter && splitter->in_thought();
+      }
     }
-    const bool stopped = stop.push(text, delta.text);
+    enough = stop.push(text, delta.text) | read_events();
     give();
-    return !stopped && !c.dropped && !c.reply->left();
+    return !enough && !c.dropped && !c.reply->left();
+  }
+
+  // True: what is wanted is there.
+  bool read_events() {
+    bool done = false;
+    for (AnswerEvent &event : events) {
+      if (stop.found())
+        break;
+      switch (event.kind) {
+      case AnswerEvent::Thought:
+        delta.thought += event.text;
+        break;
+      case AnswerEvent::Text:
+        done |= stop.push(event.text, delta.text);
+        break;
+      case AnswerEvent::CallBegin:
+        stop.flush(delta.text);
+        delta.calls.push_back(
+            {event.index, "call_" + random_hex(24), event.text, ""});
+        break;
+      case AnswerEvent::Arguments:
+        if (delta.calls.empty() || delta.calls.back().index != event.index)
+          delta.calls.push_back({event.index, "", "", ""});
+        delta.calls.back().arguments += event.text;
+        break;
+      case AnswerEvent::CallEnd:
+        done |= owner->generation.one_call;
+        break;
+      }
+      if (done)
+        break;
+    }
+    events.clear();
+    return done;
   }
 
   void flush() {
     std::string text;
-    if (splitter)
-      splitter->flush(text, delta.thought);
+    if (reader)
+      reader->finish(events);
     else
       decoder->flush(text);
-    if (!stop.push(text, delta.text))
+    if (!(stop.push(text, delta.text) | read_events()))
       stop.flush(delta.text);
     give(true);
   }
@@ -99,12 +138,13 @@ private:
   std::shared_ptr<Completion> owner;
   const size_t index;
   const Tokenizer &tokenizer;
-  std::optional<OutputSplitter> splitter;
+  std::optional<AnswerReader> reader;
   std::optional<StreamDecoder> decoder;
   StopText stop;
+  std::vector<AnswerEvent> events;
   Delta delta;
   int64_t count = 0, thought_count = 0;
-  bool no_memory = false;
+  bool enough = false, no_memory = false;
 };
 
 //===- all of them --------------------------------------------------------===//

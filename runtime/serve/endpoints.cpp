@@ -117,6 +117,7 @@ MaybeError props(Context &context, HttpRequest &, Page &page) {
               {"target", text(p.target()->name())},
               {"modalities", {{"vision", false}, {"audio", false}}},
               {"chat_format", chat},
+              {"chat_template", text(p.chat_template())},
               {"bos_token", token(GM_TOK_BOS)},
               {"build_info", "gemmac " + text(p.compiler())}});
   return {};

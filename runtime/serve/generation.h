@@ -15,6 +15,7 @@ struct Generation {
   int32_t logprobs = -1; // as Sequence::logprobs
   std::vector<std::string> stops;
   bool stream = false, include_usage = false, ignore_stop = false;
+  bool one_call = false; // a tool call ends the answer
 
   // Answer number `index`, without its listener.
   Sequence sequence(const std::vector<int32_t> &prompt, size_t index) const;

@@ -160,8 +160,6 @@ bool shows_tools(Fields &fields) {
                           "%zu",
                           i));
   }
-  bool parallel = true;
-  fields.truth("parallel_tool_calls", parallel);
   const Tree *choice = fields.find("tool_choice");
   const bool any = tools && !tools->empty();
   if (!choice || !any) // without tools nothing can be demanded
@@ -244,7 +242,7 @@ MaybeError chat_prompt(const Context &context, const std::string &body,
   if (!problem.empty())
     return ApiError(400, "the conversation cannot be rendered: " + problem,
                     "messages");
-  out.in_thought = out.text.text.ends_with("<|channel>thought\n");
+  out.in_thought = ends_in_thought(out.text);
   const int64_t most = program.plan.context;
   if (out.text.text.size() > limit_for(program, most).bytes)
     return context.check_prompt(Context::MANY_TOKENS, "messages");
@@ -268,6 +266,9 @@ MaybeError chat_completions(Context &context, HttpRequest &request,
     fields.fail("top_logprobs", failure(BAD_INPUT, "'top_logprobs' expects "
                                                    "'logprobs' to be true"));
   generation.logprobs = logprobs ? int32_t(top) : -1;
+  bool parallel = true;
+  fields.truth("parallel_tool_calls", parallel);
+  generation.one_call = !parallel;
   check_format(fields);
   if (MaybeError e = error_of(fields))
     return e;

@@ -22,7 +22,7 @@ RULES = {
     "runtime": ([], ["flatbuffers", "nlohmann", "boost"]),
 }
 # The files and folders of the runtime that know a library.
-ALONE = {"nlohmann": ("runtime/app/messages.cpp", "runtime/serve/"), "boost": ("runtime/serve/asio.h",)}
+ALONE = {"nlohmann": ("runtime/app/json_value.cpp", "runtime/serve/"), "boost": ("runtime/serve/asio.h",)}
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to, and the sizes of cache pages; whether a target runs here
 # is asked, and the machine measured, as programs do.

@@ -191,6 +191,33 @@ def no_chat_template():
         err=["remark: no chat template, protocol large"])
 
 
+@case
+def chat_templates():
+    """One that is known by all that counts in it; one that is not, and what it is taken for."""
+    shutil.copytree(EXAMPLES + "/nano-e", "e")
+    with open("e/chat_template.jinja") as file:
+        text = file.read()
+
+    def compiled_with(text, *args, **more):
+        with open("e/chat_template.jinja", "w", newline="") as file:
+            file.write(text)
+        run(0, "gemmac", "e", "-o", "p", "--target=x86-avx2", "--remarks", *args, **more)
+
+    known = "chat template in chat_template.jinja: Google's of 2026-07-09, small"
+    compiled_with("{# ours #}\n" + text.replace("\n", "\r\n"), err=["remark: %s, protocol small" % known])
+    run(0, "./p", "info", out=["small; " + known])
+    unknown = "{{ '<|turn>model' }}<turn|>{{ '<|channel>thought\\n<channel|>' }}"
+    compiled_with(unknown, err=["is not a known one: it writes an empty thought where thinking is off, so the program "
+                                "speaks the large form of 2026-07-09; --chat-template=small, large or none decides"])
+    run(0, "./p", "info", out=["large; chat template in chat_template.jinja: an unknown one (sha256 "])
+    # Nothing is said of what the flag decides.
+    compiled_with(unknown, "--chat-template=small", err=["an unknown one (sha256 "])
+    with open("e/chat_template.jinja", "w") as file:
+        file.write(unknown)
+    done = subprocess.run(["gemmac", "-q", "e", "-o", "p", "--target=x86-avx2", "--chat-template=small"], capture_output=True)
+    assert done.returncode == 0 and b"not a known one" not in done.stderr, done.stderr
+
+
 # What is said while it works.
 
 

@@ -1,5 +1,5 @@
 // The chat protocol against renderings of the checkpoints' own templates
-// (test/Inputs/chat, made with HF transformers), and the splitter of outputs.
+// (test/Inputs/chat, made with HF transformers).
 #include "runtime/app/template.h"
 
 #include "test/runtime/tokenizer_cases.h"
@@ -269,73 +269,6 @@ TEST(Template, StripThoughts) {
   EXPECT_EQ(gm::strip_thoughts("a<|channel>open"), "a");
   EXPECT_EQ(gm::strip_thoughts("a<channel|>b<|channel>c<channel|>"), "ab");
   EXPECT_EQ(gm::strip_thoughts(""), "");
-}
-
-//===----------------------------------------------------------------------===//
-// The splitter
-//===----------------------------------------------------------------------===//
-
-struct Split {
-  std::string answer, thought;
-};
-
-Split split(const std::string &text, bool inThought = false) {
-  static cases::Packed nano(cases::nanoJson(), cases::nanoVocab);
-  Split s;
-  gm::OutputSplitter splitter(nano.tokenizer, inThought);
-  for (int32_t id : nano.encode(text, true))
-    splitter.push(id, s.answer, s.thought);
-  splitter.flush(s.answer, s.thought);
-  return s;
-}
-
-TEST(OutputSplitter, SplitsThoughtFromAnswer) {
-  Split s = split("<|channel>thought\nHm.\n\nYes.\n<channel|>The answer\n");
-  EXPECT_EQ(s.thought, "Hm.\n\nYes.");
-  EXPECT_EQ(s.answer, "The answer\n");
-
-  s = split("plain \U0001F9FF text");
-  EXPECT_EQ(s.thought, "");
-  EXPECT_EQ(s.answer, "plain \U0001F9FF text");
-
-  s = split("<|channel>thought\n<channel|>ok");
-  EXPECT_EQ(s.thought, "");
-  EXPECT_EQ(s.answer, "ok");
-
-  s = split("<|channel>thought<channel|>a<channel|>b<|channel>though\n");
-  EXPECT_EQ(s.thought, "though");
-  EXPECT_EQ(s.answer, "ab");
-
-  s = split("still thinking\n<channel|>done", true);
-  EXPECT_EQ(s.thought, "still thinking");
-  EXPECT_EQ(s.answer, "done");
-
-  s = split("<|channel>thought\na<|channel>thought\nb\n<channel|>c");
-  EXPECT_EQ(s.thought, "ab");
-  EXPECT_EQ(s.answer, "c");
-}
-
-// Model outputs without tool calls: thought and answer as a whole, trimmed.
-TEST(OutputSplitter, OutsideGoldens) {
-  SKIP_WITHOUT_GOLDEN();
-  int count = 0;
-  for (const nlohmann::json &c : cases::readLines(
-           std::string(cases::goldenFolder()) + "/chat/parsing.jsonl")) {
-    std::string text, prefix = c["prefix"];
-    for (const std::string piece : c["pieces"])
-      text += piece;
-    if (text.find("tool_call") != text.npos)
-      continue;
-    for (const char *stop : {"<turn|>", "<|tool_response>", "<eos>"})
-      text = text.substr(0, text.find(stop));
-    Split s = split(text, prefix.ends_with("<|channel>thought\n"));
-    EXPECT_EQ(gm::trim(s.thought), c["expected"]["thinking"].get<std::string>())
-        << c["id"];
-    EXPECT_EQ(gm::trim(s.answer), c["expected"]["content"].get<std::string>())
-        << c["id"];
-    ++count;
-  }
-  EXPECT_GT(count, 20);
 }
 
 } // namespace
