@@ -76,7 +76,7 @@ private:
         decoder->push(token.id, text);
       }
     }
-    enough = stop.push(text, delta.text) | read_events();
+    enough = stop.push(text, delta.text) || read_events();
     give();
     return !enough && !c.dropped && !c.reply->left();
   }
@@ -121,7 +121,7 @@ private:
       reader->finish(events);
     else
       decoder->flush(text);
-    if (!(stop.push(text, delta.text) | read_events()))
+    if (!(stop.push(text, delta.text) || read_events()))
       stop.flush(delta.text);
     give(true);
   }
