@@ -68,13 +68,14 @@ private:
     if (c.generation.logprobs >= 0 && !c.context.is_stop(token.id))
       delta.tokens.push_back(token);
     std::string text;
-    if (token.id >= 0 && token.id < int32_t(tokenizer.vocab())) {
-      if (reader) {
+    // Stop ids are no text, and with ignore_eos the text goes on behind them.
+    if (token.id >= 0 && token.id < int32_t(tokenizer.vocab()) &&
+        !c.context.is_stop(token.id)) {
+      if (reader)
         reader->push(token.id, events);
-        thought_count += reader->in_thought();
-      } else if (!c.context.is_stop(token.id)) {
+      else
         decoder->push(token.id, text);
-      }
+      thought_count += reader && reader->in_thought();
     }
     enough = stop.push(text, delta.text) || read_events();
     give();

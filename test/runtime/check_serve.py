@@ -146,6 +146,8 @@ def check_chat():
         expect(events[-1]["choices"] == [] and all(events[-1]["usage"][k] == usage[k] for k in ("prompt_tokens", "completion_tokens")), f"usage: {events[-1]}")
         expect([e["choices"][0]["finish_reason"] for e in events if e["choices"]][-1] == "stop", "no finish_reason")
         expect(len(events) > 4, "the stream came in one piece")
+        more = s.chat(ignore_eos=True, max_tokens=40)
+        expect(more["choices"][0]["message"]["content"] != text and more["choices"][0]["finish_reason"] == "length", f"ignore_eos: {more}")
 
 
 def check_sampling():
@@ -322,14 +324,18 @@ def check_limits():
             expect(b"messages" in expecting.recv(4096), "no answer after 100 Continue")
 
 
-def begin_stream(s, **more):
-    """A connection on which a long answer has begun."""
+def begin_stream(s, room=None, **more):
+    """A connection, with so much room for what comes, on which a long answer has begun."""
     body = json.dumps({"messages": HELLO, "stream": True, "ignore_eos": True} | more).encode()
-    c = s.connect()
+    c = socket.socket()
+    c.settimeout(20)
+    if room:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    c.connect((s.host, s.port))
     c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
     got = b""
     while b"data: " not in got:
-        got += c.recv(65536)
+        got += c.recv(1024)
     return c
 
 
@@ -360,7 +366,7 @@ def check_leaving():
         wait_for(quiet, "a client that left before its answer is still answered")
         expect(s.metric("clients_left_total") >= 3, "clients that left are not counted")
         # One that reads nothing: its answer is ended, those of others are not.
-        c = begin_stream(s, logprobs=True, top_logprobs=20)
+        c = begin_stream(s, 8192, logprobs=True, top_logprobs=20)
         wait_for(quiet, "a client that reads nothing is still answered", 60)
         c.close()
         wait_for(lambda: s.metric("clients_left_total") >= 4, "a client that reads nothing has not left")
