@@ -33,9 +33,10 @@ Tree ApiError::tree() const {
 
 int64_t now_seconds() { return int64_t(time(nullptr)); }
 
-Context::Context(Program &program, Scheduler &scheduler, ServeSettings given)
+Context::Context(Program &program, Scheduler &scheduler, Grammars &grammars,
+                 ServeSettings given)
     : program(program), scheduler(scheduler), settings(std::move(given)),
-      created(now_seconds()), rules(program.manifest()) {
+      created(now_seconds()), grammars(grammars), rules(program.manifest()) {
   const auto *id = program.manifest().weights_id();
   fingerprint = "fp_" + (id ? id->str().substr(0, 12) : "");
 }

@@ -46,8 +46,11 @@ struct Counters {
   std::atomic<int64_t> requests = 0, errors = 0, left = 0;
 };
 
+class Grammars; // demand.h
+
 struct Context {
-  Context(Program &program, Scheduler &scheduler, ServeSettings settings);
+  Context(Program &program, Scheduler &scheduler, Grammars &grammars,
+          ServeSettings settings);
 
   bool is_stop(int32_t id) const { return rules.is_stop(id); }
   // The text of one token as it is in a text, control tokens included; may be a
@@ -69,6 +72,7 @@ struct Context {
   const ServeSettings settings;
   const int64_t created; // seconds, when the server began
   Counters counters;
+  Grammars &grammars;
 
 private:
   const TokenRules rules;

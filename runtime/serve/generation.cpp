@@ -17,6 +17,8 @@ Sequence Generation::sequence(const std::vector<int32_t> &prompt,
   out.ignore_stop = ignore_stop;
   out.logprobs = logprobs;
   out.changes = changes;
+  if (constraint)
+    out.constraint = constraint->clone();
   return out;
 }
 

@@ -12,7 +12,8 @@ struct Generation {
   Sampling sampling;
   uint64_t seed = 0;
   LogitChanges changes;
-  int32_t logprobs = -1; // as Sequence::logprobs
+  std::shared_ptr<const Constraint> constraint; // of every answer; null: none
+  int32_t logprobs = -1;                        // as Sequence::logprobs
   std::vector<std::string> stops;
   bool stream = false, include_usage = false, ignore_stop = false;
   bool one_call = false; // a tool call ends the answer

@@ -1,6 +1,7 @@
 // See openai.h: /v1/chat/completions.
 #include "runtime/manifest_generated.h"
 #include "runtime/serve/completion.h"
+#include "runtime/serve/demand.h"
 #include "runtime/serve/http_text.h"
 #include "runtime/serve/openai.h"
 
@@ -168,31 +169,9 @@ bool shows_tools(Fields &fields) {
       choice->is_string() ? choice->get<std::string>() : "";
   if (word == "none")
     return false;
-  if (word == "auto")
-    return true;
-  if (word != "required" && !choice->is_object())
+  if (word != "auto" && word != "required" && !choice->is_object())
     fields.expect("tool_choice", "auto, none, required or a function", *choice);
-  else
-    fields.fail("tool_choice",
-                failure(UNSUPPORTED, "'tool_choice' expects auto or none: a "
-                                     "call cannot be demanded yet"));
   return true;
-}
-
-void check_format(Fields &fields) {
-  const Tree *format = fields.map("response_format");
-  if (!format)
-    return;
-  Fields inner(*format, "response_format.");
-  std::string type;
-  inner.text("type", type);
-  if (inner.status().ok() && type != "text")
-    fields.fail("response_format",
-                failure(UNSUPPORTED,
-                        "'response_format.type' expects text, got '%.40s': "
-                        "other formats are not enforced yet",
-                        type.c_str()));
-  fields.fail("response_format", inner.status());
 }
 
 } // namespace
@@ -269,11 +248,21 @@ MaybeError chat_completions(Context &context, HttpRequest &request,
   bool parallel = true;
   fields.truth("parallel_tool_calls", parallel);
   generation.one_call = !parallel;
-  check_format(fields);
   if (MaybeError e = error_of(fields))
     return e;
   ChatPrompt prompt;
   if (MaybeError e = chat_prompt(context, request.body, root, prompt))
+    return e;
+  generation.constraint =
+      read_demand(fields, context.grammars, parallel,
+                  {wants_thoughts(fields), prompt.in_thought});
+  if (generation.constraint && generation.ignore_stop)
+    fields.fail("ignore_eos",
+                failure(BAD_INPUT,
+                        "'ignore_eos' expects false beside tools and "
+                        "'response_format', which say where the "
+                        "answer ends"));
+  if (MaybeError e = error_of(fields))
     return e;
   auto completion =
       std::make_shared<ChatCompletion>(context, reply, generation);

@@ -4,6 +4,7 @@
 #include "runtime/app/text_input.h"
 #include "runtime/manifest_generated.h"
 #include "runtime/serve/api.h"
+#include "runtime/serve/demand.h"
 
 #include <cmath>
 #include <cstdio>
@@ -165,8 +166,10 @@ Status serve(Request &request) {
   prepare_for_scheduler(options);
   if (Status s = program.start(options); !s.ok())
     return s;
+  Grammars grammars(program);
   Scheduler scheduler(program, request.queue);
-  context = std::make_unique<Context>(program, scheduler, request.serve);
+  context =
+      std::make_unique<Context>(program, scheduler, grammars, request.serve);
   fprintf(stderr, "listening on %s\n", server.url().c_str());
   if (!server.run())
     fprintf(stderr, "warning: some answers were cut off\n");

@@ -181,6 +181,35 @@ def check_sampling():
         expect(biased != text, "a bias changes nothing")
 
 
+def check_forms():
+    schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}, "big": {"type": "boolean"}}, "required": ["city", "big"],
+              "additionalProperties": False}
+    tool = {"type": "function", "function": {"name": "get_weather", "description": "The weather.", "parameters": {
+        "type": "object", "properties": {"city": {"type": "string", "maxLength": 8}}, "required": ["city"]}}}
+    other = {"type": "function", "function": {"name": "stop-it", "parameters": {"type": "object", "properties": {}}}}
+    with serving("--parallel", "2") as s:
+        for form in ({"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}, {"type": "json_object", "value": schema}):
+            for more in {}, {"n": 2, "temperature": 3, "top_p": 1}, {"reasoning_effort": "high"}:
+                for choice in s.chat(response_format=form, max_tokens=200, **more)["choices"]:
+                    made = json.loads(choice["message"]["content"])
+                    expect(set(made) == {"city", "big"} and isinstance(made["big"], bool) and len(made["city"]) <= 8, str(choice))
+                    expect(choice["finish_reason"] == "stop", str(choice))
+        events = s.stream("/v1/chat/completions", {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {"schema": schema}}})
+        json.loads("".join(e["choices"][0]["delta"].get("content", "") for e in events))
+        for choice, name in (("required", None), ({"type": "function", "function": {"name": "stop-it"}}, "stop-it")):
+            done = s.chat(tools=[tool, other], tool_choice=choice, max_tokens=200, parallel_tool_calls=False)["choices"][0]
+            calls = done["message"]["tool_calls"]
+            expect(len(calls) == 1 and done["finish_reason"] == "tool_calls" and calls[0]["function"]["name"] in ([name] if name else ["get_weather", "stop-it"]),
+                   f"{choice}: {done}")
+            json.loads(calls[0]["function"]["arguments"])
+        expect("tool_calls" not in s.chat(tools=[tool], tool_choice="none")["choices"][0]["message"], "none calls")
+        for more in ({"response_format": {"type": "xml"}}, {"response_format": {"type": "json_schema"}},
+                     {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "strange"}}}},
+                     {"tools": [tool], "tool_choice": {"type": "function", "function": {"name": "nix"}}}, {"tools": [tool], "tool_choice": "perhaps"}):
+            status, reply = s.post("/v1/chat/completions", {"messages": HELLO} | more)
+            has_error(reply, 400, list(more)[-1], got=status)
+
+
 def check_text():
     with serving() as s:
         def complete(**more):
