@@ -109,7 +109,8 @@ std::shared_ptr<const Constraint> read_demand(Fields &fields,
   CallRules rules;
   rules.parallel = parallel;
   const std::vector<CallableTool> tools = read_tools(fields, rules.required);
-  if (!fields.status().ok() || (!formatted && tools.empty()))
+  // A call that nobody demands is read in any form, not held to one.
+  if (!fields.status().ok() || (!formatted && !rules.required))
     return nullptr;
   const Program &program = grammars.program;
   const AnswerTokens tokens = answer_tokens(program.tokenizer);
@@ -119,9 +120,6 @@ std::shared_ptr<const Constraint> read_demand(Fields &fields,
     const bool demanded = rules.required;
     rules.required |= formatted; // a call stands in place of the schema's value
     Status s = add_calls(grammar, tools, rules, tokens, calls);
-    // What nobody demands need not be enforced: calls are read in any form.
-    if (!s.ok() && !demanded && !formatted)
-      return nullptr;
     fields.fail("tools", s);
     root = calls;
     rules.required = demanded;
@@ -138,8 +136,6 @@ std::shared_ptr<const Constraint> read_demand(Fields &fields,
     root = add_thought(grammar, thought.open ? Thought::Open : Thought::Allowed,
                        tokens, root);
   Status s = grammar.finish(root);
-  if (!s.ok() && !rules.required && !formatted)
-    return nullptr;
   fields.fail(formatted ? "response_format" : "tools", s);
   if (!s.ok())
     return nullptr;

@@ -7,6 +7,7 @@ import sys
 
 try:
     import openai
+    import pydantic  # which openai needs
 except ImportError:
     print("SKIP: the package openai is missing")
     sys.exit(0)
@@ -76,6 +77,17 @@ def check_tools():
         more = client.chat.completions.create(model="any", messages=ask + [a.message.model_dump(exclude_none=True), answer], tools=[TOOL],
                                               temperature=0, max_tokens=40)
         expect(more.choices[0].message.content, str(more))
+
+
+def check_parse():
+    class Place(pydantic.BaseModel):
+        city: str = pydantic.Field(max_length=12)
+        large: bool
+
+    done = client.chat.completions.parse(model="any", messages=HELLO, response_format=Place, temperature=0, max_tokens=200)
+    expect(isinstance(done.choices[0].message.parsed, Place), str(done))
+    forced = client.chat.completions.create(model="any", messages=HELLO, tools=[TOOL], tool_choice="required", temperature=0, max_tokens=200)
+    expect(forced.choices[0].message.tool_calls and forced.choices[0].finish_reason == "tool_calls", str(forced))
 
 
 def check_text():
