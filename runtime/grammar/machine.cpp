@@ -129,10 +129,9 @@ void Machine::run(Frame f) {
   const Node &n = grammar.nodes[f.node];
   const uint32_t depth = f.parent ? frames[f.parent].depth + 1 : 0;
   const uint32_t height = grammar.height[f.node];
-  if (height != Grammar::kNever)
-    peak = std::max(peak, depth + height);
   if (height > Grammar::kMostDepth || depth + height > Grammar::kMostDepth)
     return;
+  peak = std::max(peak, depth + height);
   switch (n.kind) {
   case Node::Literal:
   case Node::Number:
@@ -222,8 +221,10 @@ bool Machine::allow(const Object &o, const Frame &f) {
   bool only_required = o.max != kNoLimit && f.extra + lacking >= o.max;
   // Near the bottom of the stack nothing comes that need not.
   const uint32_t depth = f.parent ? frames[f.parent].depth + 1 : 0;
-  peak = std::max(peak, depth + 1 + o.deepest);
-  only_required |= depth + 1 + o.deepest > Grammar::kMostDepth;
+  if (depth + 1 + o.deepest > Grammar::kMostDepth)
+    only_required = true;
+  else
+    peak = std::max(peak, depth + 1 + o.deepest);
   for (size_t w = 0; w < words; ++w) {
     allowed.names[w] &= o.usable[w];
     if (only_required)

@@ -10,6 +10,23 @@ Matcher::Matcher(std::shared_ptr<Compiled> compiled)
   held = {machine.start()};
 }
 
+std::shared_ptr<const PartMask> MaskCache::find(const Key &key) {
+  std::lock_guard guard(lock);
+  auto at = masks.find(key);
+  return at == masks.end() ? nullptr : at->second;
+}
+
+void MaskCache::add(const Key &key, std::shared_ptr<const PartMask> mask) {
+  std::lock_guard guard(lock);
+  if (bytes + mask->bytes() > kMostBytes) {
+    masks.clear();
+    bytes = 0;
+  }
+  const size_t more = mask->bytes();
+  if (masks.emplace(key, std::move(mask)).second)
+    bytes += more;
+}
+
 // Forgets steps that have been taken when they are too many.
 void Matcher::tidy() {
   if (machine.full())
@@ -44,9 +61,10 @@ void Matcher::walk(uint32_t from, uint32_t to, const Token &token,
 }
 
 // Frames with the same key allow the same tokens.
-Compiled::Key Matcher::key_of(const Frame &f) const {
+MaskCache::Key Matcher::key_of(const Frame &f, bool &common) const {
+  common = false;
   const Node &n = compiled->grammar.nodes[f.node];
-  Compiled::Key key = {f.node, f.data, f.more, f.extra};
+  MaskCache::Key key = {f.node, f.data, f.more, f.extra};
   if (n.kind != Node::Text)
     return key;
   const TextRule &rule = compiled->grammar.texts[n.index];
@@ -67,16 +85,19 @@ Compiled::Key Matcher::key_of(const Frame &f) const {
   at.count = 0;
   key[1] = at.pack();
   key[2] = uint64_t(low) << 32 | high;
+  if (rule.plain && rule.form != TextForm::Quote) {
+    common = true;
+    key[0] = uint64_t(rule.form);
+  }
   return key;
 }
 
 std::shared_ptr<const PartMask> Matcher::part(uint32_t frame) {
-  const Compiled::Key key = key_of(machine.frame(frame));
-  {
-    std::lock_guard guard(compiled->lock);
-    if (auto at = compiled->parts.find(key); at != compiled->parts.end())
-      return at->second;
-  }
+  bool common;
+  const MaskCache::Key key = key_of(machine.frame(frame), common);
+  MaskCache &cache = common ? *compiled->common : compiled->own;
+  if (auto known = cache.find(key))
+    return known;
   const Vocabulary &v = *compiled->vocabulary;
   auto made = std::make_shared<PartMask>();
   held.push_back(machine.alone(frame));
@@ -96,13 +117,7 @@ std::shared_ptr<const PartMask> Matcher::part(uint32_t frame) {
       made->bits[size_t(id) / 32] |= 1u << (id % 32);
     made->ids = {};
   }
-  std::lock_guard guard(compiled->lock);
-  if (compiled->part_bytes + made->bytes() > Compiled::kCacheBytes) {
-    compiled->parts.clear();
-    compiled->part_bytes = 0;
-  }
-  if (compiled->parts.emplace(key, made).second)
-    compiled->part_bytes += made->bytes();
+  cache.add(key, made);
   return made;
 }
 

@@ -28,14 +28,34 @@ struct PartMask {
   }
 };
 
+// Masks by what they depend on; forgets all when it is full. For several
+// threads.
+class MaskCache {
+public:
+  using Key = std::array<uint64_t, 4>;
+  std::shared_ptr<const PartMask> find(const Key &key);
+  void add(const Key &key, std::shared_ptr<const PartMask> mask);
+
+private:
+  static constexpr size_t kMostBytes = 32u << 20;
+  std::mutex lock;
+  std::map<Key, std::shared_ptr<const PartMask>> masks;
+  size_t bytes = 0;
+};
+
 // A finished grammar for one vocabulary. May be used on several threads.
 class Compiled {
 public:
-  // `stop`: ids that end a text, each where the grammar may end.
+  // `stop`: ids that end a text, each where the grammar may end. `common`: of
+  // the vocabulary, masks that are the same in all grammars (strings of which
+  // no more is said than a length), so that a new grammar does not make them
+  // again; null: none are shared.
   Compiled(Grammar grammar, std::shared_ptr<const Vocabulary> vocabulary,
-           std::vector<int32_t> stop)
+           std::vector<int32_t> stop,
+           std::shared_ptr<MaskCache> common = nullptr)
       : grammar(std::move(grammar)), vocabulary(std::move(vocabulary)),
-        stop(std::move(stop)) {}
+        stop(std::move(stop)),
+        common(common ? std::move(common) : std::make_shared<MaskCache>()) {}
 
   const Grammar grammar;
   const std::shared_ptr<const Vocabulary> vocabulary;
@@ -43,11 +63,8 @@ public:
 
 private:
   friend class Matcher;
-  using Key = std::array<uint64_t, 4>;
-  static constexpr size_t kCacheBytes = 32u << 20;
-  std::mutex lock;
-  std::map<Key, std::shared_ptr<const PartMask>> parts;
-  size_t part_bytes = 0;
+  const std::shared_ptr<MaskCache> common;
+  MaskCache own;
 };
 
 class Matcher : public Constraint {
@@ -72,7 +89,8 @@ private:
   template <typename Token, typename Node>
   void walk(uint32_t from, uint32_t to, const Token &token, const Node &at);
   std::shared_ptr<const PartMask> part(uint32_t frame);
-  Compiled::Key key_of(const Frame &f) const;
+  // Of what a frame allows; `common`: in all grammars.
+  MaskCache::Key key_of(const Frame &f, bool &common) const;
   void build();
   void build_frame(size_t index);
 

@@ -219,27 +219,29 @@ bool SchemaReader::holds(const Value &v, const Part &part, int depth) {
   return true;
 }
 
-// A value as it is written.
+// A listed value: members in their order, numbers as they are spelled there.
 NodeId SchemaReader::constant(const Value &v) {
-  if (!style.call)
-    return g.literal(value_text(v));
-  auto word = [&](const std::string &text) { return g.literal(text); };
-  if (v.kind == Value::String)
-    return g.seq({g.token(style.quote), word(v.text), g.token(style.quote)});
-  if (v.kind != Value::List && v.kind != Value::Map)
-    return word(value_text(v));
+  if (style.call && v.kind == Value::String)
+    return g.seq(
+        {g.token(style.quote), g.literal(v.text), g.token(style.quote)});
   const bool map = v.kind == Value::Map;
-  std::vector<NodeId> all = {word(map ? "{" : "[")};
-  for (const Value &item : v.items) {
-    if (all.size() > 1)
-      all.push_back(word(","));
-    all.push_back(constant(item));
+  if (!map && v.kind != Value::List)
+    return g.literal(value_text(v));
+  const size_t count = map ? v.fields.size() : v.items.size();
+  std::vector<NodeId> all = {g.literal(map ? "{" : "["), blank()};
+  for (size_t i = 0; i < count; ++i) {
+    if (i)
+      all.insert(all.end(), {g.literal(","), blank()});
+    if (map && style.call)
+      all.push_back(g.literal(v.fields[i].key + ":"));
+    else if (map)
+      all.insert(all.end(),
+                 {g.literal(quoted(v.fields[i].key) + ":"), blank()});
+    all.push_back(constant(map ? v.fields[i].value : v.items[i]));
   }
-  for (const Field &f : v.fields) {
-    all.push_back(word((all.size() > 1 ? "," : "") + f.key + ":"));
-    all.push_back(constant(f.value));
-  }
-  all.push_back(word(map ? "}" : "]"));
+  if (count)
+    all.push_back(blank());
+  all.push_back(g.literal(map ? "}" : "]"));
   return g.seq(std::move(all));
 }
 
