@@ -23,6 +23,7 @@ int detokenize_main(const Invocation &call);
 int eval_main(const Invocation &call);
 int info_main(const Invocation &call);
 int run_main(const Invocation &call);
+int serve_main(const Invocation &call);
 int tokenize_main(const Invocation &call);
 
 struct Command {

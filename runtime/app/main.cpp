@@ -21,6 +21,7 @@ namespace {
 const Command commands[] = {
     {"run", "generate what follows a prompt", run_main},
     {"chat", "hold a conversation", chat_main},
+    {"serve", "answer HTTP requests as OpenAI's API has them", serve_main},
     {"eval", "score a text", eval_main},
     {"bench", "measure tokens per second", bench_main},
     {"tokenize", "print the token ids of a text", tokenize_main},
@@ -29,7 +30,7 @@ const Command commands[] = {
 };
 
 // Commands of later versions: no prompt may come to mean something else.
-const char *const later[] = {"serve", "embed"};
+const char *const later[] = {"embed"};
 // What other programs have as commands.
 const char *const foreign[] = {"help", "version", "server"};
 

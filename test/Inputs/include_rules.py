@@ -19,10 +19,11 @@ RULES = {
                 ["mlir", "llvm", "lld", "halide", "flatbuffers"]),
     "compiler": (["codegen", "passes", "dialects", "targets"] + CONTRACTS,
                  ["mlir", "llvm", "lld", "flatbuffers", "nlohmann", "CLI", "fmt"]),
-    "runtime": ([], ["flatbuffers", "nlohmann"]),
+    "runtime": ([], ["flatbuffers", "nlohmann", "boost"]),
 }
-# The one file of the runtime that knows a library.
-ALONE = {"nlohmann": "runtime/app/json_value.cpp", "seccomp.h": "runtime/serve/sandbox.cpp"}
+# The files and folders of the runtime that know a library.
+ALONE = {"nlohmann": ("runtime/app/json_value.cpp", "runtime/serve/json_body.h"), "boost": ("runtime/serve/asio.h",),
+         "seccomp.h": ("runtime/serve/sandbox.cpp",)}
 # Files of another layer: the lists of arrays and segments and gm_ctx, which
 # calls are lowered to, and the sizes of cache pages; whether a target runs here
 # is asked, and what the machine has and how fast it is, as programs do; pages of flags are
@@ -47,7 +48,7 @@ BELOW = {"runtime/core/": ("runtime/app/", "runtime/serve/"), "runtime/host/": (
          "runtime/app/": ("runtime/serve/",)}
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
-             "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt"}
+             "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt", "boost": "boost"}
 # What decodes pictures and sounds: a codec's folder or header -> the files that know it.
 CODECS = {"png.h": "decode_png", "zlib.h": "decode_png", "jpeglib.h": "decode_jpeg", "jerror.h": "decode_jpeg", "gif_lib.h": "decode_gif",
           "webp": "decode_webp", "vorbis": "decode_vorbis", "ogg": "decode_vorbis", "miniaudio.h": "decode_flac_mp3"}
@@ -73,7 +74,7 @@ def knows(path, name):
     """Whether a layer that stands apart may include `name`."""
     alone = ALONE.get(name.split("/")[0])
     if alone and path.startswith("runtime/"):
-        return path == alone
+        return path.startswith(alone)
     codec = CODECS.get(name.split("/")[0])
     if codec:
         return path == f"runtime/media/{codec}.cpp"

@@ -78,7 +78,7 @@ def check_refusals():
     for word, meant in (("chatt", "chat"), ("caht", "chat"), ("Info", "info"), ("tokenise", "tokenize"), ("serv", "serve"),
                         ("evla", "eval")):
         refused(2, [f"unknown command '{word}'; did you mean '{meant}'? for a prompt: run '{word}'"], [word, "-n", "1"])
-    for word in "help", "serve", "embed", "Help":
+    for word in "help", "embed", "server", "Help":
         refused(2, [f"unknown command '{word}'; --help lists the commands; for a prompt: run '{word}'"], [word])
     for prompt in ["run", "help"], ["-p", "serve"], ["Hello"], ["Paris"], ["chat about"], ["run", "--", "--help"], ["--", "-hello"], ["-p", "--help"]:
         good(prompt + ["-n", "0"] if "--" not in prompt else prompt[:1] + ["-n", "0"] + prompt[1:] if prompt[0] == "run"

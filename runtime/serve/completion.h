@@ -1,0 +1,97 @@
+// An answer in the making: its sequences' tokens become texts, thoughts and
+// tool calls, until a stop string, and go to the client as they come or at the
+// end. Knows the tokenizer and the scheduler; the form of an answer is its
+// derived classes'.
+#pragma once
+
+#include "runtime/serve/generation.h"
+#include "runtime/serve/stop_text.h"
+
+#include <mutex>
+#include <optional>
+
+namespace gm {
+
+// More of a tool call.
+struct CallDelta {
+  size_t index = 0;
+  std::string id, name; // at its beginning only
+  std::string arguments;
+};
+
+// More of a choice.
+struct Delta {
+  std::string text, thought;
+  std::vector<CallDelta> calls;
+  std::vector<Drawn> tokens; // of it, if logprobs are asked
+
+  bool empty() const {
+    return text.empty() && thought.empty() && calls.empty() && tokens.empty();
+  }
+};
+
+// How the ids of a choice are read.
+struct Reading {
+  bool chat = false;       // thoughts and calls are told apart
+  bool in_thought = false; // the prompt ends inside a thought
+};
+
+class Completion : public std::enable_shared_from_this<Completion> {
+public:
+  Completion(Context &context, std::shared_ptr<HttpReply> reply,
+             const Generation &generation);
+  virtual ~Completion();
+
+  // Submits prompts.size() times n sequences. If that fails, none goes on and
+  // the reply is still to be given.
+  MaybeError start(const std::vector<std::vector<int32_t>> &prompts,
+                   const Reading &reading);
+
+protected:
+  // More of a choice, in a stream; the first time `first`.
+  virtual void give(size_t choice, const Delta &delta, bool first) = 0;
+  // A choice's end, in a stream.
+  virtual void close(size_t choice, const char *reason) = 0;
+  // After the last choice, in a stream.
+  virtual void close_all() = 0;
+  // The whole answer.
+  virtual Tree whole() = 0;
+
+  // One event of a stream.
+  void event(const Tree &tree);
+  void event_text(const std::string &text);
+  Tree usage() const { return Context::usage_of(total, thought_tokens); }
+  Tree timings() const { return Context::timings_of(total); }
+
+  // What a choice has become.
+  struct Made {
+    Delta all;
+    const char *reason = nullptr; // at its end
+    bool begun = false;
+  };
+
+  Context &context;
+  const Generation generation;
+  const int64_t created;
+  std::vector<Made> made;
+
+private:
+  class Choice;
+  void take(size_t choice, Delta &&delta);
+  void finish(size_t choice, const char *reason, const Status &status,
+              const Usage &usage, int64_t thought);
+  void finish_all();
+  void fail(const Status &status);
+  void cancel();
+
+  std::mutex mutex; // of all below and of `made`
+  std::shared_ptr<HttpReply> reply;
+  std::vector<int64_t> numbers; // of the scheduler
+  size_t ended = 0;
+  bool streaming = false;            // the stream's head is out
+  std::atomic<bool> dropped = false; // it has failed: nothing more is wanted
+  Usage total;
+  int64_t thought_tokens = 0;
+};
+
+} // namespace gm

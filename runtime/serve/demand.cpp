@@ -1,0 +1,150 @@
+// See demand.h.
+#include "runtime/serve/demand.h"
+#include "runtime/app/json_value.h"
+#include "runtime/grammar/matcher.h"
+#include "runtime/grammar/tools.h"
+#include "runtime/manifest_generated.h"
+
+namespace gm {
+
+using namespace grammar;
+
+std::shared_ptr<const Vocabulary> Grammars::vocabulary() {
+  std::call_once(once, [this] {
+    made =
+        std::make_shared<const Vocabulary>(program.tokenizer, program.vocab());
+  });
+  return made;
+}
+
+namespace {
+
+Status value_of(const Tree &tree, Value &out) {
+  return read_json(dump(tree), "the schema is", out);
+}
+
+// The schema that response_format holds; false: it demands none.
+bool read_format(Fields &fields, Value &schema) {
+  const Tree *format = fields.map("response_format");
+  if (!format)
+    return false;
+  Fields inner(*format, "response_format.");
+  std::string type;
+  inner.text("type", type);
+  const Tree *found = nullptr;
+  if (type == "json_schema") {
+    if (const Tree *wrapped = inner.map("json_schema"))
+      found = Fields(*wrapped).find("schema");
+    if (!found && inner.status().ok())
+      inner.fail("json_schema",
+                 failure(BAD_INPUT, "'response_format.json_schema' expects an "
+                                    "object with 'schema'"));
+  } else if (type == "json_object") {
+    for (const char *key : {"value", "schema"}) // of other clients
+      found = found ? found : inner.find(key);
+  } else if (type != "text" && inner.status().ok()) {
+    inner.fail("type", failure(BAD_INPUT,
+                               "'response_format.type' expects text, "
+                               "json_object or json_schema, got '%.40s'",
+                               type.c_str()));
+  }
+  fields.fail("response_format", inner.status());
+  if (!fields.status().ok() || type == "text")
+    return false;
+  const Tree any = {{"type", "object"}};
+  fields.fail("response_format", value_of(found ? *found : any, schema));
+  return true;
+}
+
+// The tools that may be called; `required`: one must be.
+std::vector<CallableTool> read_tools(Fields &fields, bool &required) {
+  std::vector<CallableTool> out;
+  const Tree *tools = fields.list("tools");
+  const Tree *choice = fields.find("tool_choice");
+  const std::string word =
+      choice && choice->is_string() ? choice->get<std::string>() : "auto";
+  if (!tools || word == "none")
+    return out;
+  std::string only;
+  if (choice && choice->is_object())
+    if (const Tree *function = Fields(*choice).find("function"))
+      if (const Tree *name = Fields(*function).find("name");
+          name && name->is_string())
+        only = name->get<std::string>();
+  required = word == "required" || !only.empty();
+  if (choice && choice->is_object() && only.empty())
+    fields.expect("tool_choice",
+                  "auto, none, required or {\"type\": \"function\", "
+                  "\"function\": {\"name\": ...}}",
+                  *choice);
+  for (const Tree &tool : *tools) {
+    const Tree *function = Fields(tool).find("function");
+    const Tree *name = function ? Fields(*function).find("name") : nullptr;
+    if (!name || !name->is_string()) // said elsewhere
+      continue;
+    CallableTool each;
+    each.name = name->get<std::string>();
+    if (!only.empty() && each.name != only)
+      continue;
+    if (const Tree *parameters = Fields(*function).find("parameters"))
+      fields.fail("tools", value_of(*parameters, each.parameters));
+    out.push_back(std::move(each));
+  }
+  if (out.empty() && !only.empty() && !tools->empty())
+    fields.fail("tool_choice",
+                failure(BAD_INPUT,
+                        "'tool_choice' expects one of 'tools', got '%.100s'",
+                        only.c_str()));
+  required &= !tools->empty(); // without tools nothing can be demanded
+  return out;
+}
+
+} // namespace
+
+std::shared_ptr<const Constraint> read_demand(Fields &fields,
+                                              Grammars &grammars, bool parallel,
+                                              const ThoughtState &thought) {
+  Value schema;
+  const bool formatted = read_format(fields, schema);
+  CallRules rules;
+  rules.parallel = parallel;
+  const std::vector<CallableTool> tools = read_tools(fields, rules.required);
+  // A call that nobody demands is read in any form, not held to one.
+  if (!fields.status().ok() || (!formatted && !rules.required))
+    return nullptr;
+  const Program &program = grammars.program;
+  const AnswerTokens tokens = answer_tokens(program.tokenizer);
+  Grammar grammar;
+  NodeId root = 0, calls = 0;
+  if (!tools.empty()) {
+    const bool demanded = rules.required;
+    rules.required |= formatted; // a call stands in place of the schema's value
+    Status s = add_calls(grammar, tools, rules, tokens, calls);
+    fields.fail("tools", s);
+    root = calls;
+    rules.required = demanded;
+  }
+  if (formatted && !rules.required) {
+    NodeId value = 0;
+    fields.fail("response_format",
+                add_schema(grammar, schema, SchemaStyle(), value));
+    root = tools.empty() ? value : grammar.choice({value, calls});
+  }
+  if (!fields.status().ok())
+    return nullptr;
+  if (thought.open || thought.allowed)
+    root = add_thought(grammar, thought.open ? Thought::Open : Thought::Allowed,
+                       tokens, root);
+  Status s = grammar.finish(root);
+  fields.fail(formatted ? "response_format" : "tools", s);
+  if (!s.ok())
+    return nullptr;
+  std::vector<int32_t> stop;
+  if (auto *sampling = program.manifest().sampling(); sampling)
+    if (sampling->stop())
+      stop.assign(sampling->stop()->begin(), sampling->stop()->end());
+  return std::make_shared<Matcher>(std::make_shared<Compiled>(
+      std::move(grammar), grammars.vocabulary(), std::move(stop)));
+}
+
+} // namespace gm
