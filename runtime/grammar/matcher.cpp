@@ -132,9 +132,14 @@ void Matcher::build_frame(size_t index) {
         set(id);
     return;
   }
-  if (int32_t id = machine.token_of(machine.frames_of(state())[index]); id >= 0)
-    return set(id);
-  auto p = part(machine.frames_of(state())[index]);
+  const uint32_t reads = machine.frames_of(state())[index];
+  if (int32_t id = machine.token_of(reads); id >= 0) {
+    set(id);
+    // A text between quotes that may end may also go on.
+    if (compiled->grammar.nodes[machine.frame(reads).node].kind == Node::Token)
+      return;
+  }
+  auto p = part(reads);
   // part() may have renumbered frames, but their order within a state is that
   // of their numbers, which compact() keeps.
   const uint32_t frame = machine.frames_of(state())[index];

@@ -18,6 +18,7 @@ struct Route {
 };
 
 const Route routes[] = {
+    {"GET", "/", home},
     {"GET", "/health", health},
     {"GET", "/v1/health", health},
     {"GET", "/metrics", metrics},
@@ -36,8 +37,9 @@ const Route routes[] = {
 
 bool matches(const Route &route, const std::string &path) {
   const std::string_view own = route.path;
-  return own.back() == '/' ? path.size() > own.size() && path.starts_with(own)
-                           : path == own;
+  return own.size() > 1 && own.back() == '/'
+             ? path.size() > own.size() && path.starts_with(own)
+             : path == own;
 }
 
 // Of every answer to an origin that is let in.
@@ -71,7 +73,9 @@ MaybeError check_origin(const Context &context, const HttpRequest &request) {
 
 MaybeError check_key(const Context &context, const HttpRequest &request) {
   const auto &keys = context.settings.keys;
-  if (keys.empty() || request.path == "/health" || request.path == "/v1/health")
+  const bool open = request.path == "/" || request.path == "/health" ||
+                    request.path == "/v1/health";
+  if (keys.empty() || open)
     return {};
   bool known = false; // all are compared, whatever the first says
   for (const std::string &key : keys)
@@ -132,6 +136,7 @@ MaybeError dispatch(Context &context, HttpRequest &request,
     Page page;
     if (MaybeError e = route.page(context, request, page))
       return e;
+    reply->add(std::move(page.headers));
     reply->send(200, page.type, std::move(page.body));
     return {};
   }

@@ -2,6 +2,7 @@
 #include "runtime/serve/endpoints.h"
 #include "runtime/manifest_generated.h"
 #include "runtime/serve/openai.h"
+#include "runtime/serve/page.h"
 
 namespace gm {
 
@@ -28,6 +29,16 @@ static Tree describe(const Context &context) {
             {"n_ctx_train", m.max_context()},
             {"n_embd", m.hidden()},
             {"n_params", m.parameters()}}}};
+}
+
+// What people talk to. No other page may show it inside of itself.
+MaybeError home(Context &, HttpRequest &, Page &out) {
+  out = {"text/html; charset=utf-8",
+         std::string(page()),
+         {{"content-security-policy", "frame-ancestors 'none'"},
+          {"x-frame-options", "DENY"},
+          {"referrer-policy", "no-referrer"}}};
+  return {};
 }
 
 MaybeError models(Context &context, HttpRequest &, Page &page) {

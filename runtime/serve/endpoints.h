@@ -8,8 +8,10 @@ namespace gm {
 
 struct Page {
   std::string type, body;
+  HttpHeaders headers = {};
 };
 
+MaybeError home(Context &, HttpRequest &, Page &);
 MaybeError models(Context &, HttpRequest &, Page &);
 MaybeError model(Context &, HttpRequest &, Page &);
 MaybeError health(Context &, HttpRequest &, Page &);

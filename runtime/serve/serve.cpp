@@ -5,6 +5,7 @@
 #include "runtime/manifest_generated.h"
 #include "runtime/serve/api.h"
 #include "runtime/serve/demand.h"
+#include "runtime/serve/sandbox.h"
 
 #include <cmath>
 #include <cstdio>
@@ -18,7 +19,7 @@ struct Request {
   ServeSettings serve;
   std::optional<std::string> alias, key, key_file;
   int64_t parallel = 1, queue = 256, body_mb = 32;
-  bool log_json = false;
+  bool log_json = false, no_sandbox = false;
 
   Syntax syntax();
   Status check();
@@ -27,11 +28,13 @@ struct Request {
 
 Syntax Request::syntax() {
   HttpLimits &limits = http.limits;
-  Syntax s = {"serve",
-              "Answers HTTP requests as OpenAI's API has them, until Ctrl-C or "
-              "SIGTERM; then what is\nunder way is answered first.",
-              {},
-              {}};
+  Syntax s = {
+      "serve",
+      "Answers HTTP requests as OpenAI's API has them, and shows a page to "
+      "talk at /, until\nCtrl-C or SIGTERM; then what is under way is "
+      "answered first.",
+      {},
+      {}};
   s.flags = {
       {"--host", "", "ADDRESS",
        "where to listen; all but this machine's own addresses need an API key "
@@ -69,6 +72,10 @@ Syntax Request::syntax() {
        "for a client to send a header, and to take the next byte of an answer; "
        "a body has a second more for every 64 KiB (default: 30)",
        &limits.seconds, 0.1, 86400},
+      {"--no-sandbox", "", "",
+       "do not give up the rights to start programs, open connections and "
+       "write files",
+       &no_sandbox},
       {"--drain", "", "SECONDS",
        "for what is under way when a signal comes (default: 30)",
        &limits.drain_seconds, 0, 86400},
@@ -161,6 +168,13 @@ Status serve(Request &request) {
   if (Status s = server.listen(); !s.ok())
     return s;
 
+  // Before there are threads, and with all files open.
+  if (!request.no_sandbox) {
+    std::string shut;
+    if (Status s = enter_sandbox({"", has_device()}, shut); !s.ok())
+      return s;
+    fprintf(stderr, "sandbox: %s\n", shut.c_str());
+  }
   Options &options = request.machine;
   options.slots = request.parallel;
   prepare_for_scheduler(options);

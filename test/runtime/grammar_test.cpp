@@ -126,6 +126,31 @@ void compare(const Made &made, int walks = 3, int steps = 12) {
   }
 }
 
+// The same in front of every byte and control token of a text.
+void compare_along(const Made &made, std::string_view text) {
+  ASSERT_TRUE(made.status.ok()) << made.status.text;
+  const Vocabulary &v = *made.compiled->vocabulary;
+  Matcher matcher(made.compiled);
+  while (!text.empty()) {
+    std::vector<uint32_t> mask(v.words(), ~0u);
+    matcher.allow(mask.data());
+    int32_t next = -1;
+    size_t bytes = 1;
+    for (size_t t = 0; t < small_controls.size(); ++t)
+      if (text.starts_with(small_controls[t]))
+        next = int32_t(t), bytes = small_controls[t].size();
+    for (int32_t id = 0; id < v.size(); ++id) {
+      ASSERT_EQ(mask[size_t(id) / 32] >> (id % 32) & 1, matcher.can(id))
+          << id << " in front of " << text;
+      std::string piece;
+      if (next < 0 && v.append_bytes(id, piece) && piece == text.substr(0, 1))
+        next = id;
+    }
+    ASSERT_TRUE(matcher.accept(next)) << text;
+    text.remove_prefix(bytes);
+  }
+}
+
 bool matches(const char *pattern, const char *text) {
   Dfa d;
   gm::Status s = regex_dfa(pattern, d);
@@ -301,6 +326,15 @@ TEST(Masks, EqualTryingEveryToken) {
       calls({{"f", value_of_json(Json::parse(
                        R"({"properties": {"city": {"type": "string"}}})"))}},
             {}, true));
+  // Between quotes, where a text may end and go on.
+  for (const char *city :
+       {R"({"type": "string"})", R"({"type": "string", "minLength": 2})",
+        R"({"type": "string", "pattern": "^P[a-z]*$"})"}) {
+    const std::string parameters =
+        std::string(R"({"properties": {"city": )") + city + "}}";
+    compare_along(calls({{"f", value_of_json(Json::parse(parameters))}}, {}),
+                  "so<call>call:f{city:<q>Paris<q>}</call>");
+  }
 }
 
 TEST(Gbnf, Syntax) {
