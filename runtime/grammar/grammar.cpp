@@ -35,8 +35,8 @@ NodeId Grammar::literal(std::string text) {
 }
 
 NodeId Grammar::text(TextRule rule) {
-  auto [at, fresh] =
-      text_nodes.try_emplace({rule.dfa, int(rule.form), rule.min, rule.max});
+  auto [at, fresh] = text_nodes.try_emplace(
+      {rule.dfa, int(rule.form), rule.min, rule.max, rule.shortest});
   if (fresh) {
     bytes += 8 * rule.ends.size();
     texts.push_back(std::move(rule));

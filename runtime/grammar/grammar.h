@@ -99,7 +99,8 @@ private:
   void find_reach(Object &o) const;
 
   std::map<std::string, NodeId> literals;
-  std::map<std::tuple<uint32_t, int, uint32_t, uint32_t>, NodeId> text_nodes;
+  std::map<std::tuple<uint32_t, int, uint32_t, uint32_t, bool>, NodeId>
+      text_nodes;
   size_t bytes = 0, work = 0;
 };
 

@@ -291,7 +291,7 @@ NodeId SchemaReader::enumerated(const Parts &parts,
     Dfa d;
     if (Status s = names_dfa(texts, d); !s.ok())
       refuse(s.code, parts[0].pointer, s.text);
-    nodes.push_back(text_node(std::move(d), 0, kNoLimit));
+    nodes.push_back(listed_text(std::move(d)));
   }
   return g.choice(std::move(nodes));
 }

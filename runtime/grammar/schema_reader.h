@@ -72,7 +72,7 @@ private:
                  const std::vector<std::string> &patterns);
   bool text_dfa(const Parts &parts, Dfa &out, bool &any);
   bool pattern_dfa(const Part &part, const std::string &pattern, Dfa &out);
-  NodeId text_node(Dfa d, uint32_t min, uint32_t max);
+  NodeId listed_text(Dfa d);
   NodeId blank();
 
   // Reading keywords.

@@ -47,11 +47,11 @@ NodeId SchemaReader::blank() {
   return blank_node;
 }
 
-NodeId SchemaReader::text_node(Dfa d, uint32_t min, uint32_t max) {
+NodeId SchemaReader::listed_text(Dfa d) {
   TextRule rule;
   rule.form = style.call ? TextForm::Quote : TextForm::Json;
   rule.quote = style.quote;
-  rule.min = min, rule.max = max;
+  rule.shortest = true;
   rule.dfa = g.dfa(std::move(d));
   return g.text(rule);
 }
@@ -387,6 +387,7 @@ NodeId SchemaReader::members(const Parts &parts, Object &o,
     refuse(s.code, parts[0].pointer, s.text);
   TextRule rule;
   rule.form = style.call ? TextForm::Bare : TextForm::Json;
+  rule.shortest = true;
   rule.dfa = g.dfa(std::move(keys));
   return g.text(rule);
 }

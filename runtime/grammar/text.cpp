@@ -178,14 +178,16 @@ TextMove TextStepper::hex(TextState at, uint8_t b) const {
                      last = first + (1u << shift) - 1;
       const uint32_t high = std::max(first, 0xD800u),
                      high_end = std::min(last, 0xDBFFu);
-      m.goes_on = any_in(at, first, last) ||
-                  (high <= high_end &&
+      m.goes_on = any_in(at, first, std::min(last, last_hex())) ||
+                  (high <= high_end && !rule.shortest &&
                    any_in(at, 0x10000 + ((high - 0xD800) << 10),
                           0x10000 + ((high_end - 0xD800) << 10) + 0x3FF));
       m.next = at;
       m.next.part = digits << 16 | value;
       return m;
     }
+    if (value > last_hex())
+      return m;
     if (value >= 0xD800 && value <= 0xDBFF) {
       const uint32_t ten = value - 0xD800;
       m.goes_on = any_in(at, 0x10000 + (ten << 10), 0x103FF + (ten << 10));
@@ -217,12 +219,12 @@ TextMove TextStepper::escape(TextState at, uint8_t b) const {
                  {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
   if (b == 'u') {
     TextMove m;
-    m.goes_on = any_in(at, 0, kLastCode);
+    m.goes_on = any_in(at, 0, last_hex());
     m.next = {at.state, TextState::Hex, at.count, 0};
     return m;
   }
   for (auto e : escapes)
-    if (b == uint8_t(e.letter))
+    if (b == uint8_t(e.letter) && !(rule.shortest && b == '/'))
       return character(at, uint8_t(e.code));
   return {};
 }
@@ -244,7 +246,9 @@ TextMove TextStepper::byte(const TextState &at, uint8_t b) const {
         return m;
       }
       if (b == '\\') {
-        m.goes_on = any_in(at, 0, kLastCode);
+        m.goes_on =
+            any_in(at, 0, last_hex()) ||
+            (rule.shortest && (any_in(at, '"', '"') || any_in(at, '\\', '\\')));
         m.next = {at.state, TextState::Escape, at.count, 0};
         return m;
       }

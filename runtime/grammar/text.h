@@ -24,6 +24,8 @@ struct TextRule {
   uint32_t min = 0, max = kNoLimit; // code points
   int32_t quote = -1;               // Quote: the token
   uint32_t object = 0;              // of a key: its node; 0: none
+  // Json: characters that may be written as they are have no other spelling.
+  bool shortest = false;
   // By prepare(): the automaton is one state that may always end or go on.
   bool plain = false;
   // Else, if lengths matter: per state a bit for each number of code points
@@ -99,6 +101,8 @@ public:
 
 private:
   bool lives(uint16_t state, uint32_t count) const;
+  // Of \u and four digits.
+  uint32_t last_hex() const { return rule.shortest ? 0x1F : kLastCode; }
   bool any_in(const TextState &at, uint32_t first, uint32_t last) const;
   TextMove character(const TextState &at, uint32_t code) const;
   TextMove part(TextState at, uint32_t value, uint32_t left) const;

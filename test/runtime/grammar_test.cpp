@@ -269,6 +269,23 @@ TEST(Schema, Objects) {
   EXPECT_FALSE(m.takes(R"({"x": 1})"));
 }
 
+// Names and listed strings are written as JSON writes them shortest.
+TEST(Schema, SpellingsOfNames) {
+  Made m = schema(R"({"type": "object", "properties": {"a/\"\u0001é": {"enum":
+      ["x\\y/😀"]}}, "additionalProperties": false})");
+  EXPECT_TRUE(m.takes(R"({"a/\"\u0001é": "x\\y/😀"})"));
+  for (const char *text :
+       {R"({"\u0061/\"\u0001é": "x\\y/😀"})", R"({"a\/\"\u0001é": "x\\y/😀"})",
+        R"({"a/\u0022\u0001é": "x\\y/😀"})",
+        R"({"a/\"\u0001\u00e9": "x\\y/😀"})",
+        R"({"a/\"\u0001é": "x\\y/\ud83d\ude00"})",
+        R"({"a/\"\u0001é": "\u0078\\y/😀"})"})
+    EXPECT_FALSE(m.takes(text)) << text;
+  compare_along(m, R"({"a/\"\u0001é": "x\\y/😀"})");
+  EXPECT_TRUE(
+      schema(R"({"type": "string"})").takes(R"("\u0061\/\ud83d\ude00")"));
+}
+
 TEST(Schema, Combinations) {
   Made m = schema(R"({"anyOf": [{"required": ["a"]}, {"required": ["b"]}],
     "type": "object", "properties": {"a": {"type": "integer"}}})");
