@@ -59,7 +59,7 @@ struct Linker : testing::Test {
                                    .media = {},
                                    .target = *target,
                                    .plan = plan,
-                                   .source = source,
+                                   .source = &source,
                                    .ignored = ignored,
                                    .weightFormat = "",
                                    .cacheFormat = "",
