@@ -62,7 +62,7 @@ const uint32_t whole[] = {0, 65536};
 class Cuda : public Backend {
 public:
   ~Cuda() override {
-    if (!card.driver)
+    if (!card.is_open())
       return;
     card.enter();
     if (stream)

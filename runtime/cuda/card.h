@@ -15,6 +15,8 @@ public:
 
   // As find_device fails; and RESOURCES or MACHINE without a context on it.
   Status open(int64_t index);
+  // Whether there is a context; else a driver may lack every function.
+  bool is_open() const { return context; }
   // Makes the context the calling thread's.
   void enter() const { driver->cuCtxSetCurrent(context); }
   Status ask(CUdevice_attribute what, int &value) const {

@@ -202,7 +202,7 @@ public:
   CardProbe(const CardProbe &) = delete;
   CardProbe &operator=(const CardProbe &) = delete;
   ~CardProbe() {
-    if (!card.driver)
+    if (!card.is_open())
       return;
     for (CUdeviceptr memory : {buffer, result})
       if (memory)

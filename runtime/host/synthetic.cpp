@@ -9,21 +9,21 @@ namespace gm {
 
 namespace mf = gemmac::manifest;
 
-// What numbers of a format begin with, the longest first. Blocks hold codes,
-// of which any are valid, and scales.
+// What names of formats hold, the first that does. Blocks hold codes, of which
+// any are valid, and scales.
 static const struct {
-  const char *begin;
+  const char *part;
   SyntheticWords words;
 } formats[] = {
-    {"f32", {0x807FFFFFu, 0x3F000000u}},   // 1/2 to 1, either sign
-    {"bf16", {0x80FF80FFu, 0x3C003C00u}},  // 2^-7 to 2^-5, either sign
-    {"q4_bf", {0x01FF01FFu, 0x3A003A00u}}, // scales of bf16, 2^-11 to 2^-7
-    {"q", {0x0FFF0FFFu, 0x10001000u}},     // scales of f16, 2^-11 to 2^-7
+    {"f32", {0x807FFFFFu, 0x3F000000u}},  // 1/2 to 1, either sign
+    {"bf16", {0x80FF80FFu, 0x3C003C00u}}, // 2^-7 to 2^-5, either sign
+    {"_bf", {0x01FF01FFu, 0x3A003A00u}},  // scales of bf16, 2^-11 to 2^-7
+    {"q", {0x0FFF0FFFu, 0x10001000u}},    // scales of f16, 2^-11 to 2^-7
 };
 
 SyntheticWords synthetic_words(const char *format) {
-  for (const auto &[begin, words] : formats)
-    if (strncmp(format, begin, strlen(begin)) == 0)
+  for (const auto &[part, words] : formats)
+    if (strstr(format, part))
       return words;
   return {};
 }

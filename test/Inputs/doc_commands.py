@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 ROOT, PROGRAMS = sys.argv[1], sys.argv[2:]
-COMMANDS = ("run", "chat", "eval", "bench", "tokenize", "detokenize", "info")
+COMMANDS = ("run", "chat", "serve", "eval", "bench", "tokenize", "detokenize", "info")
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 # Words that begin a command, and whose it is ("": not checked).
 TOOLS = [(r"(?:build/bin/)?gemmac", "gemmac"), (r"(?:build/bin/)?gemma-opt", "gemma-opt"),

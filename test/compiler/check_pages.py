@@ -94,7 +94,7 @@ def check(program):
         same(name + ": commands", bash(program, "completions.bash", [""]) & set(commands), set(commands))
     if name == "gemmac":
         same("--weights", bash(program, "completions.bash", ["--weights", "=", "e"]), {"embedded", "external"})
-        same("--weights", bash(program, "completions.bash", ["--weights", "="]), {"embedded", "external"})
+        same("--weights", bash(program, "completions.bash", ["--weights", "="]), {"embedded", "external", "none"})
         same("--quant", bash(program, "completions.bash", ["--quant", "q"]), {"q8", "q4"})
         os.makedirs("a folder", exist_ok=True)
         same("-o", bash(program, "completions.bash", ["-o", "a f"]), {"a", "folder"})

@@ -26,6 +26,16 @@ def ask(**what):
     return json.loads(tool.stdout.readline())
 
 
+def text_of(value, escaped):
+    """JSON, strings with needless escapes if `escaped`; names never have such."""
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join(json.dumps(k, ensure_ascii=False) + ": " + text_of(v, escaped)
+                                  for k, v in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(text_of(v, escaped) for v in value)
+    return json.dumps(value, ensure_ascii=escaped)
+
+
 def wrong(*words):
     global bad
     bad += 1
@@ -37,7 +47,7 @@ def check(case, number):
     schema = case["schema"]
     valid, invalid = case.get("valid", []), case.get("invalid", [])
     answer = ask(schema=schema, random=WALKS, seed=SEED + number, steps=25,
-                 accept=[json.dumps(v, ensure_ascii=n % 2 == 0) for n, v in enumerate(valid + invalid)])
+                 accept=[text_of(v, n % 2 == 0) for n, v in enumerate(valid + invalid)])
     if "error" in answer:
         return wrong(schema, "is refused:", answer["error"])
     if "bad" in answer:

@@ -32,6 +32,8 @@ class Server:
         self.process = subprocess.Popen([PROGRAM, "serve", "--host", host, "--port", "0", "-t", "1", *flags],
                                         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
+        if line.startswith("sandbox: "):
+            line = self.process.stderr.readline()
         found = re.fullmatch(r"listening on http://(.*):(\d+)\n", line)
         if not found:
             self.process.kill()
