@@ -2,6 +2,7 @@
 #include "runtime/app/media_source.h"
 
 #include "runtime/app/text_input.h"
+#include "runtime/app/unicode.h"
 #include "runtime/media/kinds.h"
 
 #include <algorithm>
@@ -25,13 +26,6 @@ bool starts(string_view text, string_view scheme) {
 // As messages quote it.
 std::string shortened(const std::string &named) {
   return "'" + (named.size() > 100 ? named.substr(0, 97) + "..." : named) + "'";
-}
-
-int hex_digit(char c) {
-  return c >= '0' && c <= '9'   ? c - '0'
-         : c >= 'a' && c <= 'f' ? c - 'a' + 10
-         : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                : -1;
 }
 
 // %41 is A; the offset of a % without two digits behind it, or npos.

@@ -42,14 +42,6 @@ void append_run(std::string &run, std::string &out) {
   run.clear();
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  if (c >= 'A' && c <= 'F')
-    return c - 'A' + 10;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
-}
-
 } // namespace
 
 //===----------------------------------------------------------------------===//

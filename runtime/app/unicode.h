@@ -23,6 +23,14 @@ void append_char(uint32_t code, std::string &out);
 // none.
 size_t first_bad_utf8(std::string_view text);
 
+// What a hexadecimal digit of either case is worth; -1 for anything else.
+inline int hex_digit(char c) {
+  return c >= '0' && c <= '9'   ? c - '0'
+         : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                : -1;
+}
+
 // Without white space (Python's str.strip) at both ends.
 std::string_view trim(std::string_view text);
 

@@ -49,11 +49,7 @@ uint32_t GbnfReader::character() {
     ++at;
     const size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     for (size_t i = 0; i < digits; ++i, ++at) {
-      const char d = peek();
-      const int value = d >= '0' && d <= '9'   ? d - '0'
-                        : d >= 'a' && d <= 'f' ? d - 'a' + 10
-                        : d >= 'A' && d <= 'F' ? d - 'A' + 10
-                                               : -1;
+      const int value = hex_digit(peek());
       if (value < 0) {
         fail("an escape without its hexadecimal digits");
         return 0;

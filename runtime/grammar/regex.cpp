@@ -141,11 +141,7 @@ Expr Parser::counted(Expr item) {
 uint32_t Parser::hex(size_t digits) {
   uint32_t value = 0;
   for (size_t i = 0; i < digits; ++i, ++at) {
-    const char c = peek();
-    const int d = c >= '0' && c <= '9'   ? c - '0'
-                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                         : -1;
+    const int d = hex_digit(peek());
     if (d < 0) {
       fail(BAD_INPUT, "has an escape without its hexadecimal digits");
       return 0;

@@ -1,5 +1,6 @@
 // See text.h.
 #include "runtime/grammar/text.h"
+#include "runtime/app/unicode.h"
 
 #include <algorithm>
 
@@ -7,13 +8,6 @@ namespace gm::grammar {
 namespace {
 
 constexpr size_t kMostEnds = 1u << 22; // bits
-
-int hex_digit(uint8_t b) {
-  return b >= '0' && b <= '9'   ? b - '0'
-         : b >= 'a' && b <= 'f' ? b - 'a' + 10
-         : b >= 'A' && b <= 'F' ? b - 'A' + 10
-                                : -1;
-}
 
 } // namespace
 
@@ -166,7 +160,7 @@ TextMove TextStepper::part(TextState at, uint32_t value, uint32_t left) const {
 }
 
 TextMove TextStepper::hex(TextState at, uint8_t b) const {
-  const int digit = hex_digit(b);
+  const int digit = hex_digit(char(b));
   if (digit < 0)
     return {};
   TextMove m;

@@ -226,6 +226,16 @@ void Completion::event_text(const std::string &text) {
   reply->write(text);
 }
 
+void Completion::close_all() {
+  if (generation.include_usage) {
+    Tree last = chunk({});
+    last["usage"] = usage();
+    last["timings"] = timings();
+    event(last);
+  }
+  event_text("data: [DONE]\n\n");
+}
+
 void Completion::take(size_t choice, Delta &&delta) {
   std::lock_guard lock(mutex);
   if (dropped)

@@ -52,14 +52,13 @@ protected:
   virtual void give(size_t choice, const Delta &delta, bool first) = 0;
   // A choice's end, in a stream.
   virtual void close(size_t choice, const char *reason) = 0;
-  // After the last choice, in a stream.
-  virtual void close_all() = 0;
+  // What one event of a stream is, about a choice or (null) about all.
+  virtual Tree chunk(Tree choice) const = 0;
   // The whole answer.
   virtual Tree whole() = 0;
 
   // One event of a stream.
   void event(const Tree &tree);
-  void event_text(const std::string &text);
   Tree usage() const { return Context::usage_of(total, thought_tokens); }
   Tree timings() const { return Context::timings_of(total); }
 
@@ -81,6 +80,8 @@ private:
   void finish(size_t choice, const char *reason, const Status &status,
               const Usage &usage, int64_t thought);
   void finish_all();
+  void event_text(const std::string &text);
+  void close_all(); // after the last choice, in a stream
   void fail(const Status &status);
   void cancel();
 

@@ -54,7 +54,7 @@ public:
   using Completion::Completion;
 
 private:
-  Tree chunk(Tree choice) const {
+  Tree chunk(Tree choice) const override {
     Tree out = context.head(id, "chat.completion.chunk", created);
     out["choices"] = Tree::array();
     if (!choice.is_null())
@@ -92,16 +92,6 @@ private:
 
   void close(size_t index, const char *reason) override {
     event(chunk(choice(index, Tree::object(), reason, {})));
-  }
-
-  void close_all() override {
-    if (generation.include_usage) {
-      Tree last = chunk({});
-      last["usage"] = usage();
-      last["timings"] = timings();
-      event(last);
-    }
-    event_text("data: [DONE]\n\n");
   }
 
   Tree whole() override {

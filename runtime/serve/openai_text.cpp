@@ -47,7 +47,7 @@ private:
             {"text_offset", std::move(offsets)}};
   }
 
-  Tree chunk(Tree choice) const {
+  Tree chunk(Tree choice) const override {
     Tree out = context.head(id, "text_completion", created);
     out["choices"] = Tree::array();
     if (!choice.is_null())
@@ -81,16 +81,6 @@ private:
 
   void close(size_t index, const char *reason) override {
     event(chunk(choice(index, "", reason)));
-  }
-
-  void close_all() override {
-    if (generation.include_usage) {
-      Tree last = chunk({});
-      last["usage"] = usage();
-      last["timings"] = timings();
-      event(last);
-    }
-    event_text("data: [DONE]\n\n");
   }
 
   Tree whole() override {
