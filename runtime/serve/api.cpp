@@ -1,8 +1,10 @@
 // See api.h.
 #include "runtime/serve/api.h"
+#include "runtime/serve/anthropic.h"
 #include "runtime/serve/endpoints.h"
 #include "runtime/serve/http_text.h"
 #include "runtime/serve/openai.h"
+#include "runtime/serve/responses.h"
 
 #include <algorithm>
 
@@ -33,6 +35,9 @@ const Route routes[] = {
     {"POST", "/chat/completions", nullptr, chat_completions},
     {"POST", "/v1/chat/completions", nullptr, chat_completions},
     {"POST", "/v1/completions", nullptr, text_completions},
+    {"POST", "/v1/responses", nullptr, responses},
+    {"POST", "/v1/messages", nullptr, messages},
+    {"POST", "/v1/messages/count_tokens", count_tokens},
 };
 
 bool matches(const Route &route, const std::string &path) {

@@ -17,7 +17,7 @@ public:
         tokenizer(this->owner->context.program.tokenizer),
         stop(this->owner->generation.stops) {
     if (how.chat)
-      reader.emplace(tokenizer, AnswerOptions{how.in_thought, true});
+      reader.emplace(tokenizer, AnswerOptions{how.in_thought, how.trimmed});
     else
       decoder.emplace(tokenizer, false);
   }
@@ -38,12 +38,12 @@ public:
       Usage usage = given;
       usage.generated = count;
       const bool length = why == Finish::Length || why == Finish::Context;
-      const bool calls = reader && reader->calls() && !stop.found();
+      const bool calls = reader && reader->calls() && stop.found().empty();
       owner->finish(index,
-                    length  ? "length"
-                    : calls ? "tool_calls"
-                            : "stop",
-                    outcome(why, status), usage, thought_count);
+                    {length  ? "length"
+                     : calls ? "tool_calls"
+                             : "stop",
+                     stop.found(), outcome(why, status), usage, thought_count});
     } catch (...) {
       // The reply goes away unfinished, and says so.
     }
@@ -86,7 +86,7 @@ private:
   bool read_events() {
     bool done = false;
     for (AnswerEvent &event : events) {
-      if (stop.found())
+      if (!stop.found().empty())
         break;
       switch (event.kind) {
       case AnswerEvent::Thought:
@@ -160,11 +160,13 @@ Completion::~Completion() = default;
 MaybeError Completion::start(const std::vector<std::vector<int32_t>> &prompts,
                              const Reading &reading) {
   made.resize(prompts.size() * size_t(generation.n));
+  for (const auto &prompt : prompts)
+    prompt_tokens += int64_t(prompt.size());
   if (generation.most == 0) {
     for (size_t i = 0; i < made.size(); ++i) {
       Usage usage;
       usage.prompt = int64_t(prompts[i / size_t(generation.n)].size());
-      finish(i, "length", {}, usage, 0);
+      finish(i, {"length", "", {}, usage});
     }
     return {};
   }
@@ -215,8 +217,9 @@ void Completion::cancel() {
     context.scheduler.cancel(number);
 }
 
-void Completion::event(const Tree &tree) {
-  event_text("data: " + dump(tree) + "\n\n");
+void Completion::event(const Tree &tree, const char *name) {
+  const std::string line = name ? "event: " + std::string(name) + "\n" : "";
+  event_text(line + "data: " + dump(tree) + "\n\n");
 }
 
 void Completion::event_text(const std::string &text) {
@@ -257,14 +260,14 @@ void Completion::take(size_t choice, Delta &&delta) {
   m.begun = true;
 }
 
-void Completion::finish(size_t choice, const char *reason, const Status &status,
-                        const Usage &usage, int64_t thought) {
+void Completion::finish(size_t choice, const Ending &ending) {
+  const Usage &usage = ending.usage;
   std::lock_guard lock(mutex);
   if (dropped)
     return;
-  if (!status.ok()) {
+  if (!ending.status.ok()) {
     dropped = true;
-    return fail(status);
+    return fail(ending.status);
   }
   if (choice % size_t(generation.n) == 0) {
     total.prompt += usage.prompt;
@@ -274,13 +277,14 @@ void Completion::finish(size_t choice, const char *reason, const Status &status,
   total.generated += usage.generated;
   total.waited_ns = std::max(total.waited_ns, usage.waited_ns);
   total.generate_ns = std::max(total.generate_ns, usage.generate_ns);
-  thought_tokens += thought;
+  thought_tokens += ending.thought;
   Made &m = made[choice];
-  m.reason = reason;
+  m.reason = ending.reason;
+  m.stop = ending.stop;
   if (generation.stream) {
     if (!m.begun)
       give(choice, {}, true);
-    close(choice, reason);
+    close(choice, m.reason);
   }
   if (++ended == made.size())
     finish_all();
@@ -303,7 +307,7 @@ void Completion::fail(const Status &status) {
   ++context.counters.errors;
   const ApiError error(status);
   if (streaming) {
-    event(error.tree());
+    give_error(error);
     reply->end();
   } else {
     reply->send(error.status, "application/json", dump(error.tree()));

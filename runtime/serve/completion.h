@@ -34,6 +34,7 @@ struct Delta {
 struct Reading {
   bool chat = false;       // thoughts and calls are told apart
   bool in_thought = false; // the prompt ends inside a thought
+  bool trimmed = true;     // without white space around texts
 };
 
 class Completion : public std::enable_shared_from_this<Completion> {
@@ -57,15 +58,22 @@ protected:
   // The whole answer.
   virtual Tree whole() = 0;
 
-  // One event of a stream.
-  void event(const Tree &tree);
+  // What a stream ends with when all choices have ended.
+  virtual void close_all();
+  // The end of a stream that failed.
+  virtual void give_error(const ApiError &error) { event(error.tree()); }
+
+  // One event of a stream; with an `event` line if it has a name.
+  void event(const Tree &tree, const char *name = nullptr);
   Tree usage() const { return Context::usage_of(total, thought_tokens); }
   Tree timings() const { return Context::timings_of(total); }
 
   // What a choice has become.
   struct Made {
     Delta all;
-    const char *reason = nullptr; // at its end
+    // At its end: "stop", "length" or "tool_calls".
+    const char *reason = nullptr;
+    std::string stop; // the stop string that ended it
     bool begun = false;
   };
 
@@ -73,15 +81,22 @@ protected:
   const Generation generation;
   const int64_t created;
   std::vector<Made> made;
+  Usage total;
+  int64_t prompt_tokens = 0, thought_tokens = 0;
 
 private:
   class Choice;
+  struct Ending {
+    const char *reason;
+    std::string stop;
+    Status status;
+    Usage usage;
+    int64_t thought = 0;
+  };
   void take(size_t choice, Delta &&delta);
-  void finish(size_t choice, const char *reason, const Status &status,
-              const Usage &usage, int64_t thought);
+  void finish(size_t choice, const Ending &ending);
   void finish_all();
   void event_text(const std::string &text);
-  void close_all(); // after the last choice, in a stream
   void fail(const Status &status);
   void cancel();
 
@@ -91,8 +106,6 @@ private:
   size_t ended = 0;
   bool streaming = false;            // the stream's head is out
   std::atomic<bool> dropped = false; // it has failed: nothing more is wanted
-  Usage total;
-  int64_t thought_tokens = 0;
 };
 
 } // namespace gm

@@ -24,11 +24,36 @@ Tree ApiError::tree() const {
   auto or_null = [](const std::string &text) {
     return text.empty() ? Tree() : Tree(text);
   };
-  return {{"error",
+  return {{"type", "error"},
+          {"error",
            {{"message", message},
             {"type", type},
             {"param", or_null(param)},
             {"code", or_null(code)}}}};
+}
+
+ApiError expects(const std::string &where, const std::string &what,
+                 const Tree &got) {
+  return ApiError(400,
+                  "'" + where + "' expects " + what + ", got " + kind_of(got),
+                  where.substr(0, where.find_first_of(".[")));
+}
+
+MaybeError error_of(const Fields &fields) {
+  if (fields.status().ok())
+    return {};
+  ApiError error(fields.status());
+  error.param = fields.key();
+  return error;
+}
+
+MaybeError read_object(const HttpRequest &request, Tree &out) {
+  if (Status s = parse_json(request.body, out); !s.ok())
+    return ApiError(s);
+  if (!out.is_object())
+    return ApiError(400, std::string("the body expects a JSON object, got ") +
+                             kind_of(out));
+  return {};
 }
 
 int64_t now_seconds() { return int64_t(time(nullptr)); }
@@ -75,6 +100,26 @@ MaybeError Context::encode_text(const std::string &text, const char *param,
             std::to_string(most),
         param, "context_length_exceeded");
   return check_prompt(encode_raw(program, text, ids, most), param);
+}
+
+Tree Context::logprobs_of(const std::vector<Drawn> &tokens) const {
+  auto one = [&](int32_t id, float logprob) {
+    const std::string text = token_text(id);
+    Tree bytes = Tree::array();
+    for (unsigned char byte : text)
+      bytes.push_back(byte);
+    return Tree{{"token", text}, {"logprob", logprob}, {"bytes", bytes}};
+  };
+  Tree out = Tree::array();
+  for (const Drawn &token : tokens) {
+    Tree each = one(token.id, token.logprob);
+    Tree top = Tree::array();
+    for (const auto &[id, logprob] : token.likely)
+      top.push_back(one(id, logprob));
+    each["top_logprobs"] = std::move(top);
+    out.push_back(std::move(each));
+  }
+  return out;
 }
 
 Tree Context::head(const std::string &id, const char *object,

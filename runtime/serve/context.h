@@ -27,7 +27,7 @@ struct ApiError {
       : status(status), message(std::move(message)), param(std::move(param)),
         code(std::move(code)) {}
   explicit ApiError(const Status &status); // 400, 503 or 500
-  // In OpenAI's form.
+  // As OpenAI's clients and Anthropic's read it.
   Tree tree() const;
 };
 using MaybeError = std::optional<ApiError>;
@@ -61,6 +61,8 @@ struct Context {
                          std::vector<int32_t> &ids) const;
   enum : size_t { MANY_TOKENS = SIZE_MAX }; // so many that nobody counts
   MaybeError check_prompt(size_t tokens, const char *param) const;
+  // [{"token", "logprob", "bytes", "top_logprobs"}]
+  Tree logprobs_of(const std::vector<Drawn> &tokens) const;
   // {"id", "object", "created", "model", "system_fingerprint"}.
   Tree head(const std::string &id, const char *object, int64_t created) const;
   // As "usage" and "timings" of answers have it.
@@ -79,6 +81,13 @@ private:
   std::string fingerprint;
 };
 
+// "'messages[2].content' expects WHAT, got KIND".
+ApiError expects(const std::string &where, const std::string &what,
+                 const Tree &got);
+// The first mistake that `fields` found.
+MaybeError error_of(const Fields &fields);
+// Of a body that is a JSON object.
+MaybeError read_object(const HttpRequest &request, Tree &out);
 // Seconds since 1970.
 int64_t now_seconds();
 

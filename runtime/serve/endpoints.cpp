@@ -1,7 +1,7 @@
 // See endpoints.h.
 #include "runtime/serve/endpoints.h"
 #include "runtime/manifest_generated.h"
-#include "runtime/serve/openai.h"
+#include "runtime/serve/chat_request.h"
 #include "runtime/serve/page.h"
 
 namespace gm {
@@ -199,7 +199,7 @@ MaybeError apply_template(Context &context, HttpRequest &request, Page &page) {
   if (MaybeError e = read_object(request, root))
     return e;
   ChatPrompt prompt;
-  if (MaybeError e = chat_prompt(context, request.body, root, prompt))
+  if (MaybeError e = read_chat_prompt(context, request.body, root, prompt))
     return e;
   give(page, {{"prompt", prompt.text.text}});
   return {};

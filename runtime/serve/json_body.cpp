@@ -83,6 +83,14 @@ const char *kind_of(const Tree &value) {
                               : "an object";
 }
 
+std::string text_of(const Tree &object, const char *key) {
+  if (!object.is_object())
+    return "";
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>()
+                                                     : "";
+}
+
 const Tree *Fields::find(const char *key) const {
   auto at = object.is_object() ? object.find(key) : object.end();
   return at == object.end() || at->is_null() ? nullptr : &*at;

@@ -31,6 +31,9 @@ std::string dump(const Tree &tree);
 // "a string", "null", ...
 const char *kind_of(const Tree &value);
 
+// The string that an object has as `key`; empty if there is none, or no object.
+std::string text_of(const Tree &object, const char *key);
+
 // Reads the fields of an object. An absent field and null leave `out` as it is;
 // the first wrong one is kept as the error.
 class Fields {

@@ -1,4 +1,5 @@
-// `PROGRAM serve`: an HTTP server with OpenAI's API until a signal ends it.
+// `PROGRAM serve`: an HTTP server with OpenAI's and Anthropic's APIs until a
+// signal ends it.
 #include "runtime/app/commands.h"
 #include "runtime/app/sampling_flags.h"
 #include "runtime/app/text_input.h"
@@ -30,9 +31,9 @@ Syntax Request::syntax() {
   HttpLimits &limits = http.limits;
   Syntax s = {
       "serve",
-      "Answers HTTP requests as OpenAI's API has them, and shows a page to "
-      "talk at /, until\nCtrl-C or SIGTERM; then what is under way is "
-      "answered first.",
+      "Answers HTTP requests as OpenAI's and Anthropic's APIs have them, and "
+      "shows a page to\ntalk at /, until Ctrl-C or SIGTERM; then what is under "
+      "way is answered first.",
       {},
       {}};
   s.flags = {

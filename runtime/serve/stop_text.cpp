@@ -10,18 +10,21 @@ StopText::StopText(std::vector<std::string> given) : stops(std::move(given)) {
 }
 
 bool StopText::push(std::string_view text, std::string &out) {
-  if (stopped)
+  if (!stopped.empty())
     return true;
   if (stops.empty())
     return out += text, false;
   held += text;
   size_t end = held.npos;
   for (const std::string &stop : stops)
-    end = std::min(end, held.find(stop));
-  if (end != held.npos) {
+    if (const size_t at = held.find(stop); at < end) {
+      end = at;
+      stopped = stop;
+    }
+  if (!stopped.empty()) {
     out.append(held, 0, end);
     held.clear();
-    return stopped = true;
+    return true;
   }
   // The longest end of the text that begins a stop string stays.
   size_t keep = 0;

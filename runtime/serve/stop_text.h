@@ -18,12 +18,13 @@ public:
   bool push(std::string_view text, std::string &out);
   // The text ends: what is held back is text.
   void flush(std::string &out);
-  bool found() const { return stopped; }
+  // The stop string that came; empty: none.
+  const std::string &found() const { return stopped; }
 
 private:
   std::vector<std::string> stops;
   std::string held; // begins a stop string
-  bool stopped = false;
+  std::string stopped;
 };
 
 } // namespace gm

@@ -236,6 +236,140 @@ def check_text():
             has_error(reply, 400, "prompt", word, got=status)
 
 
+def named_events(s, path, body):
+    """Names and data of a stream whose events have names."""
+    status, headers, text = s.ask("POST", path, body | {"stream": True})
+    expect(status == 200 and headers["content-type"] == "text/event-stream", f"{path}: {status} {text[:200]}")
+    out = []
+    for event in text.decode().removesuffix("\n\n").split("\n\n"):
+        name, data = event.split("\n")
+        out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    expect(all(name == data["type"] for name, data in out), f"{path}: {out}")
+    return out
+
+
+# One conversation with a call and its result, as the three APIs have it.
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CALL_CHAT = {"messages": [
+    {"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "The weather in Paris?"}]},
+    {"role": "assistant", "content": "I look.", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}]},
+    {"role": "tool", "tool_call_id": "c1", "content": "15 degrees"}, {"role": "user", "content": "And?"}],
+    "tools": [{"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": CITY}}], "temperature": 0, "max_tokens": 20}
+CALL_MESSAGES = {"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}], "messages": [
+    {"role": "user", "content": "The weather in Paris?"},
+    {"role": "assistant", "content": [{"type": "text", "text": "I look."}, {"type": "tool_use", "id": "c1", "name": "get_weather", "input": {"city": "Paris"}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "15 degrees"}]}, {"type": "text", "text": "And?"}]}],
+    "tools": [{"name": "get_weather", "description": "Weather.", "input_schema": CITY}], "temperature": 0, "max_tokens": 20}
+CALL_INPUT = {"instructions": "Be brief.", "input": [
+    {"role": "user", "content": [{"type": "input_text", "text": "The weather in Paris?"}]},
+    {"type": "message", "id": "m", "status": "completed", "role": "assistant", "content": [{"type": "output_text", "text": "I look.", "annotations": []}]},
+    {"type": "function_call", "id": "f", "call_id": "c1", "name": "get_weather", "arguments": '{"city": "Paris"}'},
+    {"type": "function_call_output", "call_id": "c1", "output": "15 degrees"}, {"type": "message", "role": "user", "content": "And?"}],
+    "tools": [{"type": "function", "name": "get_weather", "description": "Weather.", "parameters": CITY, "strict": True}], "temperature": 0, "max_output_tokens": 20}
+
+
+def check_same_conversation():
+    """What is said is the same, whichever API says it."""
+    with serving() as s:
+        status, chat = s.post("/v1/chat/completions", CALL_CHAT)
+        expect(status == 200, str(chat))
+        status, message = s.post("/v1/messages", CALL_MESSAGES)
+        expect(status == 200, str(message))
+        status, response = s.post("/v1/responses", CALL_INPUT)
+        expect(status == 200, str(response))
+        text = chat["choices"][0]["message"]["content"]
+        expect([b["text"] for b in message["content"] if b["type"] == "text"] == [text], f"{message} {text!r}")
+        expect([i["content"][0]["text"] for i in response["output"] if i["type"] == "message"] == [text], f"{response} {text!r}")
+        n = chat["usage"]["prompt_tokens"]
+        used = message["usage"]
+        expect(used["input_tokens"] + used["cache_read_input_tokens"] == n == response["usage"]["input_tokens"], f"{n} {used} {response['usage']}")
+        body = {k: v for k, v in CALL_MESSAGES.items() if k != "max_tokens"}
+        expect(s.post("/v1/messages/count_tokens", body) == (200, {"input_tokens": n}), "count_tokens")
+
+
+def check_messages():
+    hello = {"messages": HELLO, "max_tokens": 24, "temperature": 0}
+    with serving("--api-key", "k") as s:
+        keys = {**JSON, "x-api-key": "k", "anthropic-version": "2023-06-01"}
+        status, m = s.post("/v1/messages", hello, keys)
+        expect(status == 200 and m["type"] == "message" and m["role"] == "assistant" and m["stop_reason"] == "end_turn" and m["stop_sequence"] is None,
+               f"{status} {m}")
+        status, error = s.post("/v1/messages", hello)
+        expect(status == 401 and error["type"] == "error" and error["error"]["type"] == "authentication_error", f"{status} {error}")
+    with serving() as s:
+        events = named_events(s, "/v1/messages", hello)
+        names = [n for n, _ in events]
+        expect(names[:2] == ["message_start", "content_block_start"] and names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+               and set(names[2:-3]) == {"content_block_delta"}, f"{names}")
+        text = "".join(d["delta"]["text"] for n, d in events if n == "content_block_delta")
+        expect([{"type": "text", "text": text}] == m["content"], f"{text!r} {m}")
+        expect(events[-2][1]["usage"]["output_tokens"] == m["usage"]["output_tokens"] and events[0][1]["message"]["usage"]["input_tokens"] > 0, str(events))
+        _, m = s.post("/v1/messages", hello | {"stop_sequences": ["capital"]})
+        expect(m["stop_reason"] == "stop_sequence" and m["stop_sequence"] == "capital" and m["content"] == [{"type": "text", "text": "The "}], str(m))
+        _, m = s.post("/v1/messages", hello | {"max_tokens": 2})
+        expect(m["stop_reason"] == "max_tokens" and m["usage"]["output_tokens"] == 2, str(m))
+        _, m = s.post("/v1/messages", hello | {"messages": HELLO + [{"role": "assistant", "content": "The capital of"}]})
+        expect(m["content"] == [{"type": "text", "text": " France is Paris."}], f"an answer that is begun: {m}")
+        tools = {"tools": CALL_MESSAGES["tools"], "tool_choice": {"type": "any"}, "max_tokens": 200}
+        _, m = s.post("/v1/messages", hello | tools)
+        call = m["content"][-1]
+        expect(m["stop_reason"] == "tool_use" and call["type"] == "tool_use" and isinstance(call["input"]["city"], str), str(m))
+        events = named_events(s, "/v1/messages", hello | tools)
+        pieces = "".join(d["delta"]["partial_json"] for n, d in events if n == "content_block_delta")
+        expect(json.loads(pieces) == call["input"] and events[-2][1]["delta"]["stop_reason"] == "tool_use", str(events))
+        _, m = s.post("/v1/messages", hello | {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 400})
+        expect(m["content"][0]["type"] == "thinking" and "signature" in m["content"][0], str(m))
+        schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["n"], "additionalProperties": False}
+        _, m = s.post("/v1/messages", hello | {"output_config": {"format": {"type": "json_schema", "schema": schema}}, "max_tokens": 60})
+        expect(json.loads(m["content"][0]["text"])["n"] in range(10), str(m))
+        for body, word in (({"messages": HELLO}, "max_tokens"), (hello | {"messages": []}, "messages"), (hello | {"messages": [{"role": "x", "content": "y"}]}, "role"),
+                           (hello | {"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "document"), (hello | {"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+                           (hello | {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0]"), (hello | {"tool_choice": {"type": "x"}}, "tool_choice"),
+                           (hello | {"thinking": {"type": "x"}}, "thinking"), (hello | {"stop_sequences": [1]}, "stop_sequences"), (hello | {"temperature": "hot"}, "temperature"),
+                           (hello | {"output_config": {"format": {"type": "x"}}}, "output_config"), (hello | {"system": 1}, "system"), (hello | {"messages": HELLO + ["x"]}, "messages[1]")):
+            status, reply = s.post("/v1/messages", body)
+            has_error(reply, 400, word, got=status)
+
+
+def check_responses():
+    hello = {"input": "What is the capital of France?", "temperature": 0}
+    with serving() as s:
+        status, r = s.post("/v1/responses", hello | {"metadata": {"a": "b"}})
+        expect(status == 200 and r["object"] == "response" and r["status"] == "completed" and r["metadata"] == {"a": "b"} and r["store"] is False, f"{status} {r}")
+        expect(r["output"][0]["content"][0]["text"] == "The capital of France is Paris.", str(r))
+        events = named_events(s, "/v1/responses", hello | {"include": ["message.output_text.logprobs"], "top_logprobs": 2})
+        names = [n.removeprefix("response.") for n, _ in events]
+        expect(names[:4] == ["created", "in_progress", "output_item.added", "content_part.added"]
+               and names[-4:] == ["output_text.done", "content_part.done", "output_item.done", "completed"] and set(names[4:-4]) == {"output_text.delta"}, str(names))
+        expect([d["sequence_number"] for _, d in events] == list(range(len(events))), "events are numbered")
+        deltas = [d for n, d in events if n.endswith("delta")]
+        expect("".join(d["delta"] for d in deltas) == r["output"][0]["content"][0]["text"], str(deltas))
+        expect(sum(len(d["logprobs"]) for d in deltas) == len(events[-1][1]["response"]["output"][0]["content"][0]["logprobs"]) > 0
+               and len(deltas[0]["logprobs"][0]["top_logprobs"]) == 2, str(deltas))
+        _, r = s.post("/v1/responses", hello | {"max_output_tokens": 2})
+        expect(r["status"] == "incomplete" and r["incomplete_details"] == {"reason": "max_output_tokens"}, str(r))
+        expect(named_events(s, "/v1/responses", hello | {"max_output_tokens": 2})[-1][0] == "response.incomplete", "a cut stream")
+        tools = {"tools": CALL_INPUT["tools"], "tool_choice": {"type": "function", "name": "get_weather"}}
+        _, r = s.post("/v1/responses", hello | tools)
+        call = r["output"][-1]
+        expect(call["type"] == "function_call" and call["name"] == "get_weather" and isinstance(json.loads(call["arguments"])["city"], str), str(r))
+        events = named_events(s, "/v1/responses", hello | tools)
+        expect("".join(d["delta"] for n, d in events if n.endswith("arguments.delta")) == call["arguments"], str(events))
+        _, r = s.post("/v1/responses", hello | {"reasoning": {"effort": "low"}, "max_output_tokens": 400})
+        expect([i["type"] for i in r["output"]] == ["reasoning", "message"] and r["usage"]["output_tokens_details"]["reasoning_tokens"] > 0, str(r))
+        again = [{"role": "user", "content": hello["input"]}, *r["output"], {"role": "user", "content": "Sure?"}]
+        expect(s.post("/v1/responses", hello | {"input": again})[0] == 200, "items that come back")
+        schema = {"type": "object", "properties": {"n": {"enum": [3, 4]}}, "required": ["n"], "additionalProperties": False}
+        _, r = s.post("/v1/responses", hello | {"text": {"format": {"type": "json_schema", "name": "x", "schema": schema}}})
+        expect(json.loads(r["output"][0]["content"][0]["text"])["n"] in (3, 4), str(r))
+        for body, word in (({}, "input"), ({"input": []}, "input"), ({"input": 5}, "input"), (hello | {"previous_response_id": "r"}, "previous_response_id"), (hello | {"background": True}, "background"),
+                           ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"), ({"input": [{"role": "x", "content": "y"}]}, "input[0].role"), ({"input": [{"role": "user"}]}, "input[0].content"),
+                           ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input_file"), (hello | {"tools": [{"type": "web_search"}]}, "web_search"), ({"input": [7]}, "input[0]"),
+                           (hello | {"tool_choice": {"type": "mcp"}}, "tool_choice"), (hello | {"text": {"format": {"type": "json_schema"}}}, "text.format"), (hello | {"max_output_tokens": 0}, "max_output_tokens")):
+            status, reply = s.post("/v1/responses", body)
+            has_error(reply, 400, word, got=status)
+
+
 def check_pages():
     with serving("--alias", "small one", "--metrics") as s:
         listed = json.loads(s.ask("GET", "/v1/models")[2])
@@ -352,7 +486,10 @@ def check_limits():
             expecting.sendall(post + b"content-length: 2\r\nexpect: 100-continue\r\n\r\n")
             expect(expecting.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n", "no 100 Continue")
             expecting.sendall(b"{}")
-            expect(b"messages" in expecting.recv(4096), "no answer after 100 Continue")
+            got = b""
+            while b"messages" not in got and (piece := expecting.recv(4096)):
+                got += piece
+            expect(b"messages" in got, f"no answer after 100 Continue: {got}")
 
 
 def begin_stream(s, room=None, **more):

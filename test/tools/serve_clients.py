@@ -1,15 +1,16 @@
-"""Talks to `PROGRAM serve` with the official client: serve_clients.py PROGRAM.
+"""Talks to `PROGRAM serve` with the official clients: serve_clients.py PROGRAM.
 
-Needs PyPI's `openai` (newest), which no build or test installs; without it the
-run is skipped. PROGRAM is nano-e."""
+Needs PyPI's `openai` and `anthropic` (newest), which no build or test installs;
+without them the run is skipped. PROGRAM is nano-e."""
 import subprocess
 import sys
 
 try:
+    import anthropic
     import openai
-    import pydantic  # which openai needs
-except ImportError:
-    print("SKIP: the package openai is missing")
+    import pydantic  # which both need
+except ImportError as e:
+    print(f"SKIP: {e}")
     sys.exit(0)
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])
@@ -80,10 +81,6 @@ def check_tools():
 
 
 def check_parse():
-    class Place(pydantic.BaseModel):
-        city: str = pydantic.Field(max_length=12)
-        large: bool
-
     done = client.chat.completions.parse(model="any", messages=HELLO, response_format=Place, temperature=0, max_tokens=200)
     expect(isinstance(done.choices[0].message.parsed, Place), str(done))
     forced = client.chat.completions.create(model="any", messages=HELLO, tools=[TOOL], tool_choice="required", temperature=0, max_tokens=200)
@@ -107,9 +104,67 @@ def check_errors():
     refuses(openai.AuthenticationError, lambda: wrong.models.list())
 
 
+FUNCTION = {"type": "function", "strict": True, **{k: v for k, v in TOOL["function"].items()}}
+CUSTOM = {"name": "get_weather", "description": "The weather of a city.", "input_schema": TOOL["function"]["parameters"]}
+ASK = [{"role": "user", "content": "What is the weather in Paris?"}]
+
+
+class Place(pydantic.BaseModel):
+    city: str = pydantic.Field(max_length=12)
+    large: bool
+
+
+def check_responses():
+    whole = client.responses.create(model="any", input="What is the capital of France?", temperature=0)
+    expect("Paris" in whole.output_text and whole.status == "completed" and whole.usage.total_tokens > 0, str(whole))
+    with client.responses.stream(model="any", input="What is the capital of France?", temperature=0) as stream:
+        kinds = [e.type for e in stream]
+        final = stream.get_final_response()
+    expect(final.output_text == whole.output_text and kinds[0] == "response.created" and kinds[-1] == "response.completed", f"{kinds} {final}")
+    with client.responses.stream(model="any", input=ASK, tools=[FUNCTION], tool_choice="required", temperature=0) as stream:
+        for _ in stream:
+            pass
+        called = stream.get_final_response()
+    call = called.output[-1]
+    expect(call.type == "function_call" and call.parsed_arguments["city"], str(called))
+    more = client.responses.create(model="any", tools=[FUNCTION], temperature=0, max_output_tokens=40, input=ASK + [o.model_dump() for o in called.output] + [
+        {"type": "function_call_output", "call_id": call.call_id, "output": "15 degrees"}])
+    expect(more.output, str(more))
+    parsed = client.responses.parse(model="any", input="What is the capital of France?", text_format=Place, max_output_tokens=200)
+    expect(isinstance(parsed.output_parsed, Place), str(parsed))
+    refuses(openai.BadRequestError, lambda: client.responses.create(model="any", input="x", previous_response_id="resp_1"))
+
+
+def check_anthropic():
+    more = {"model": "any", "max_tokens": 200, "extra_body": {"temperature": 0}}
+    whole = claude.messages.create(messages=HELLO, **more)
+    expect("Paris" in whole.content[0].text and whole.stop_reason == "end_turn" and whole.usage.output_tokens > 0, str(whole))
+    with claude.messages.stream(messages=HELLO, **more) as stream:
+        text = "".join(stream.text_stream)
+        final = stream.get_final_message()
+    expect(text == whole.content[0].text == final.content[0].text and final.usage.output_tokens == whole.usage.output_tokens, f"{text!r} {final}")
+    expect(claude.messages.count_tokens(model="any", messages=HELLO).input_tokens == whole.usage.input_tokens + whole.usage.cache_read_input_tokens, "count_tokens")
+    with claude.messages.stream(messages=ASK, tools=[CUSTOM], tool_choice={"type": "any"}, **more) as stream:
+        called = stream.get_final_message()
+    call = called.content[-1]
+    expect(called.stop_reason == "tool_use" and call.type == "tool_use" and call.input["city"], str(called))
+    answer = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "15 degrees"}]}
+    expect(claude.messages.create(messages=ASK + [{"role": "assistant", "content": called.content}, answer], tools=[CUSTOM], **more).content, "a loop of tools")
+    thinks = claude.messages.create(messages=HELLO, thinking={"type": "enabled", "budget_tokens": 1024}, **more)
+    expect(thinks.content[0].type == "thinking", str(thinks))
+    expect(isinstance(claude.messages.parse(messages=HELLO, output_format=Place, **more).parsed_output, Place), "parse")
+    e = refuses(anthropic.BadRequestError, lambda: claude.messages.create(messages=[{"role": "user", "content": "many words " * 20000}], **more))
+    expect(e.body["error"]["code"] == "context_length_exceeded", repr(e))
+    wrong = anthropic.Anthropic(base_url=url, api_key="wrong", max_retries=0)
+    refuses(anthropic.AuthenticationError, lambda: wrong.messages.create(messages=HELLO, **more))
+
+
 server = subprocess.Popen([PROGRAM, "serve", "--port", "0", "-t", "1", "--api-key", "good"], stderr=subprocess.PIPE, text=True)
-url = server.stderr.readline().removeprefix("listening on ").strip()
+while not (line := server.stderr.readline()).startswith("listening on "):
+    expect(line, "the server does not listen")
+url = line.removeprefix("listening on ").strip()
 client = openai.OpenAI(base_url=url + "/v1", api_key="good", max_retries=0)
+claude = anthropic.Anthropic(base_url=url, api_key="good", max_retries=0)
 try:
     checks.run([value for name, value in list(globals().items()) if name.startswith("check_")])
 finally:
