@@ -14,14 +14,15 @@ Batch::Batch(const Program &program)
 void Batch::add(Running &r, int64_t count, int32_t soft_first) {
   const std::vector<Item> &prompt = r.prompt();
   const bool reading = r.reading();
-  const bool wanted = !reading || r.at + count == int64_t(prompt.size());
+  const bool draws = !reading || r.at + count == int64_t(prompt.size());
+  const int64_t wanted = reading && r.asked.scored ? count : draws;
   for (int64_t i = 0; i < count; ++i) {
     const Item item = reading ? prompt[size_t(r.at + i)] : Item{r.next};
     rows.push_back({item.id < 0 ? item.id + soft_first : item.id, r.slot,
-                    int32_t(r.at + i), wanted && i == count - 1,
+                    int32_t(r.at + i), i >= count - wanted,
                     has_blocks ? item.end_at(r.at + i) : 0});
   }
-  parts.push_back({&r, count, wanted});
+  parts.push_back({&r, count, int32_t(wanted), draws});
 }
 
 // About `budget` rows of a prompt, at most `room`; false: it has to wait for

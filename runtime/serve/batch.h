@@ -42,7 +42,8 @@ public:
   struct Part {
     Running *of;
     int64_t rows;
-    bool wanted; // the last one: a token is drawn
+    int32_t wanted; // its last ones: their results are asked for
+    bool draws;     // a token, from the last one
   };
   // A prompt whose media could not be read.
   struct Unread {

@@ -31,13 +31,22 @@ public:
     }
   }
 
+  void scored(const Drawn &token) override {
+    try {
+      delta.prompt.push_back(token);
+    } catch (...) {
+      no_memory = true;
+    }
+  }
+
   void finished(Finish why, const Status &status, const Usage &given) override {
     try {
       if (!enough)
         flush();
       Usage usage = given;
       usage.generated = count;
-      const bool length = why == Finish::Length || why == Finish::Context;
+      const bool length = why == Finish::Length || why == Finish::Context ||
+                          owner->generation.most == 0;
       const bool calls = reader && reader->calls() && stop.found().empty();
       owner->finish(index,
                     {length  ? "length"
@@ -64,8 +73,16 @@ private:
 
   bool take(const Drawn &token) {
     Completion &c = *owner;
+    if (c.generation.most == 0) { // the prompt alone was scored
+      enough = true;
+      give(true);
+      return false;
+    }
     ++count;
-    if (c.generation.logprobs >= 0 && !c.context.is_stop(token.id))
+    // Harnesses that score texts count on one token behind the prompt, whichever
+    // it is; a chat has none but those of its text.
+    if (c.generation.logprobs >= 0 &&
+        (!reader || !c.context.is_stop(token.id)))
       delta.tokens.push_back(token);
     std::string text;
     // Stop ids are no text, and with ignore_eos the text goes on behind them.
@@ -130,7 +147,7 @@ private:
   // Tokens without a text yet wait for it.
   void give(bool last = false) {
     if (delta.text.empty() && delta.thought.empty() && delta.calls.empty() &&
-        !(last && !delta.tokens.empty()))
+        !(last && !delta.empty()))
       return;
     owner->take(index, std::move(delta));
     delta = {};
@@ -162,7 +179,7 @@ MaybeError Completion::start(const std::vector<std::vector<int32_t>> &prompts,
   made.resize(prompts.size() * size_t(generation.n));
   for (const auto &prompt : prompts)
     prompt_tokens += int64_t(prompt.size());
-  if (generation.most == 0) {
+  if (generation.most == 0 && !generation.scored) {
     for (size_t i = 0; i < made.size(); ++i) {
       Usage usage;
       usage.prompt = int64_t(prompts[i / size_t(generation.n)].size());
@@ -256,6 +273,8 @@ void Completion::take(size_t choice, Delta &&delta) {
     }
     for (Drawn &token : delta.tokens)
       m.all.tokens.push_back(std::move(token));
+    for (Drawn &token : delta.prompt)
+      m.all.prompt.push_back(std::move(token));
   }
   m.begun = true;
 }

@@ -23,10 +23,12 @@ struct CallDelta {
 struct Delta {
   std::string text, thought;
   std::vector<CallDelta> calls;
-  std::vector<Drawn> tokens; // of it, if logprobs are asked
+  std::vector<Drawn> tokens;      // of it, if logprobs are asked
+  std::vector<Drawn> prompt = {}; // of the prompt, if it is scored
 
   bool empty() const {
-    return text.empty() && thought.empty() && calls.empty() && tokens.empty();
+    return text.empty() && thought.empty() && calls.empty() && tokens.empty() &&
+           prompt.empty();
   }
 };
 

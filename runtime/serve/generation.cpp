@@ -11,7 +11,9 @@ Sequence Generation::sequence(const std::vector<int32_t> &prompt,
                               size_t index) const {
   Sequence out;
   out.prompt = Items(prompt);
-  out.most = most;
+  // A prompt that is only scored has a last row, too.
+  out.most = scored && most == 0 ? 1 : most;
+  out.scored = scored;
   out.sampling = sampling;
   out.seed = seed + index;
   out.ignore_stop = ignore_stop;

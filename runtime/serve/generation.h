@@ -17,6 +17,7 @@ struct Generation {
   std::vector<std::string> stops;
   bool stream = false, include_usage = false, ignore_stop = false;
   bool one_call = false; // a tool call ends the answer
+  bool scored = false;   // as Sequence::scored
 
   // Answer number `index`, without its listener.
   Sequence sequence(const std::vector<int32_t> &prompt, size_t index) const;

@@ -14,33 +14,55 @@ int64_t characters(const std::string &text) {
   return count;
 }
 
+// A prompt that stands in front of its answers.
+struct Echo {
+  std::string text;
+  int32_t first; // its first token, -1: the text does not show it
+};
+
 class TextCompletion final : public Completion {
 public:
   TextCompletion(Context &context, std::shared_ptr<HttpReply> reply,
-                 const Generation &generation, std::vector<std::string> echo)
+                 const Generation &generation, std::vector<Echo> echo)
       : Completion(context, std::move(reply), generation),
         echo(std::move(echo)) {}
 
 private:
   // What stands in front of a choice.
-  std::string front(size_t index) const {
-    return echo.empty() ? "" : echo[index / size_t(generation.n)];
+  const Echo *front(size_t index) const {
+    return echo.empty() ? nullptr : &echo[index / size_t(generation.n)];
+  }
+  std::string front_text(size_t index) const {
+    return echo.empty() ? "" : front(index)->text;
   }
 
-  Tree logprobs_of(const std::vector<Drawn> &tokens, int64_t &offset) const {
+  // Of a choice: its own tokens, behind those of the prompt if `more` has them;
+  // `begin`: nothing of it was given yet.
+  Tree logprobs_of(size_t index, const Delta &more, bool begin,
+                   int64_t &offset) const {
     Tree texts = Tree::array(), values = Tree::array(), tops = Tree::array(),
          offsets = Tree::array();
-    for (const Drawn &token : tokens) {
-      const std::string text = context.token_text(token.id);
-      Tree top = Tree::object();
-      for (const auto &[id, logprob] : token.likely)
-        top[context.token_text(id)] = logprob;
+    auto add = [&](int32_t id, Tree logprob, Tree top) {
+      const std::string text = context.token_text(id);
       texts.push_back(text);
-      values.push_back(token.logprob);
+      values.push_back(std::move(logprob));
       tops.push_back(std::move(top));
       offsets.push_back(offset);
       offset += characters(text);
-    }
+    };
+    auto add_drawn = [&](const Drawn &token) {
+      Tree top = Tree::object();
+      for (const auto &[id, logprob] : token.likely)
+        top[context.token_text(id)] = logprob;
+      add(token.id, token.logprob, std::move(top));
+    };
+    // Nothing stands in front of the first one.
+    if (begin && generation.scored && front(index)->first >= 0)
+      add(front(index)->first, nullptr, nullptr);
+    for (const Drawn &token : more.prompt)
+      add_drawn(token);
+    for (const Drawn &token : more.tokens)
+      add_drawn(token);
     return {{"tokens", std::move(texts)},
             {"token_logprobs", std::move(values)},
             {"top_logprobs", std::move(tops)},
@@ -68,14 +90,14 @@ private:
   void give(size_t index, const Delta &delta, bool first) override {
     if (offsets.empty())
       offsets.resize(made.size());
-    const std::string text = (first ? front(index) : "") + delta.text;
+    const std::string text = (first ? front_text(index) : "") + delta.text;
     if (first)
-      offsets[index] = characters(front(index));
-    if (text.empty() && delta.tokens.empty())
+      offsets[index] = generation.scored ? 0 : characters(front_text(index));
+    if (text.empty() && delta.empty())
       return;
     Tree out = choice(index, text, nullptr);
-    if (!delta.tokens.empty())
-      out["logprobs"] = logprobs_of(delta.tokens, offsets[index]);
+    if (!delta.tokens.empty() || !delta.prompt.empty())
+      out["logprobs"] = logprobs_of(index, delta, first, offsets[index]);
     event(chunk(std::move(out)));
   }
 
@@ -86,10 +108,10 @@ private:
   Tree whole() override {
     Tree out = chunk({});
     for (size_t i = 0; i < made.size(); ++i) {
-      Tree each = choice(i, front(i) + made[i].all.text, made[i].reason);
-      int64_t offset = characters(front(i));
+      Tree each = choice(i, front_text(i) + made[i].all.text, made[i].reason);
+      int64_t offset = generation.scored ? 0 : characters(front_text(i));
       if (generation.logprobs >= 0)
-        each["logprobs"] = logprobs_of(made[i].all.tokens, offset);
+        each["logprobs"] = logprobs_of(i, made[i].all, true, offset);
       out["choices"].push_back(std::move(each));
     }
     out["usage"] = usage();
@@ -97,7 +119,7 @@ private:
     return out;
   }
 
-  const std::vector<std::string> echo;
+  const std::vector<Echo> echo;
   std::vector<int64_t> offsets; // of a stream's choices
   const std::string id = "cmpl-" + random_hex(24);
 };
@@ -108,13 +130,17 @@ bool is_ids(const Tree &list) {
 
 struct Prompts {
   std::vector<std::vector<int32_t>> ids;
-  std::vector<std::string> texts;
+  std::vector<Echo> texts;
 
   MaybeError add(const Context &context, const Tree &prompt) {
     ids.emplace_back();
     if (prompt.is_string()) {
-      texts.push_back(prompt.get<std::string>());
-      return context.encode_text(texts.back(), "prompt", ids.back());
+      const std::string &text = prompt.get_ref<const std::string &>();
+      MaybeError e = context.encode_text(text, "prompt", ids.back());
+      const bool shown = !ids.back().empty() &&
+                         text.starts_with(context.token_text(ids.back()[0]));
+      texts.push_back({text, shown ? ids.back()[0] : -1}); // else our <bos>
+      return e;
     }
     const int64_t vocab = context.program.tokenizer.vocab();
     for (const Tree &id : prompt) {
@@ -127,8 +153,9 @@ struct Prompts {
                         "prompt");
       ids.back().push_back(id.get<int32_t>());
     }
-    texts.push_back(context.program.tokenizer.decode(ids.back().data(),
-                                                     ids.back().size(), false));
+    texts.push_back({context.program.tokenizer.decode(ids.back().data(),
+                                                      ids.back().size(), true),
+                     ids.back().empty() ? -1 : ids.back()[0]});
     return context.check_prompt(ids.back().size(), "prompt");
   }
 
@@ -191,10 +218,8 @@ MaybeError text_completions(Context &context, HttpRequest &request,
     fields.fail("best_of",
                 failure(UNSUPPORTED, "'best_of' is not supported; ask for 'n' "
                                      "answers and choose"));
-  if (echo && logprobs >= 0)
-    fields.fail("echo", failure(UNSUPPORTED, "'echo' with 'logprobs' is not "
-                                             "supported yet"));
   generation.logprobs = int32_t(logprobs);
+  generation.scored = echo && logprobs >= 0;
   if (MaybeError e = error_of(fields))
     return e;
   Prompts prompts;

@@ -107,9 +107,10 @@ Status Scheduler::Work::check(const Sequence &s) const {
   }
   const Sampling &p = s.sampling;
   if (!(p.temperature >= 0) || p.top_k < 0 || !(p.top_p >= 0) ||
-      !(p.min_p >= 0) || s.most < -1 || s.logprobs > rules.vocab)
-    return failure(USAGE, "sampling settings below 0, or more logprobs than "
-                          "there are tokens");
+      !(p.min_p >= 0) || s.most < -1 || s.logprobs > rules.vocab ||
+      (s.scored && s.logprobs < 0))
+    return failure(USAGE, "sampling settings below 0, more logprobs than there "
+                          "are tokens, or a prompt scored without logprobs");
   const LogitChanges &c = s.changes;
   if (!std::isfinite(c.presence) || !std::isfinite(c.frequency) ||
       !std::isfinite(c.repeat) || c.repeat <= 0)
@@ -271,8 +272,10 @@ void Scheduler::Work::admit() {
     r.total = r.asked.most < 0 || r.asked.most > room - n
                   ? room
                   : n + r.asked.most - 1;
-    const Prefixes::Place place = prefixes.find(r.prompt());
-    if (place.slot < 0 || is_coming(r, place) || !has_pages(r, place))
+    const Prefixes::Place place =
+        r.asked.scored ? prefixes.find({}) : prefixes.find(r.prompt());
+    if (place.slot < 0 || (!r.asked.scored && is_coming(r, place)) ||
+        !has_pages(r, place))
       return;
     active.push_back(std::move(waiting.front()));
     waiting.pop_front();

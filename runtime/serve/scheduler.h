@@ -44,6 +44,9 @@ public:
   // False: nothing more is wanted (a stop string, a client that left); ends
   // with Finish::Cancelled.
   virtual bool drawn(const Drawn &token) = 0;
+  // Of Sequence::scored: the next token of the prompt, but for the first one,
+  // which nothing stands in front of.
+  virtual void scored(const Drawn &) {}
   // The last call.
   virtual void finished(Finish why, const Status &status, const Usage &) = 0;
 };
@@ -58,7 +61,10 @@ struct Sequence {
   uint64_t seed = 0;
   bool ignore_stop = false;
   int32_t logprobs = -1; // -1: none; how many of the best beside the drawn one
-  LogitChanges changes;  // penalties and bias
+  // With logprobs: also those of the prompt's own tokens. All of it is computed
+  // then, whatever slots hold of it.
+  bool scored = false;
+  LogitChanges changes;                   // penalties and bias
   std::unique_ptr<Constraint> constraint; // null: none
   std::shared_ptr<Listener> listener;
 };

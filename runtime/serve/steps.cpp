@@ -30,8 +30,16 @@ void Scheduler::Work::step_once() {
   job.soft_count = batch.soft_count;
   job.ask = ask_for_all();
   make_pages();
+  // Rows of prompts may be more than there are outputs: one after another.
+  const bool scores =
+      std::any_of(batch.parts.begin(), batch.parts.end(),
+                  [](const Batch::Part &p) { return p.of->asked.scored; });
+  if (scores)
+    job.ask = {Output::Hidden};
   const int64_t begin = now_ns();
   const Status s = step(engine, job);
+  if (scores && s.ok())
+    score_all();
   const int64_t ns = now_ns() - begin;
   batch.took(ns);
   ++counted.steps;
@@ -49,7 +57,7 @@ void Scheduler::Work::step_once() {
   }
   failures = 0;
   advance();
-  draw_all(s);
+  draw_all(s, scores);
 }
 
 // What serves all wanted rows; `masks` has a row for each if one needs it.
@@ -60,7 +68,7 @@ Ask Scheduler::Work::ask_for_all() {
   int64_t wanted = 0;
   bool masked = rules.mask();
   for (const Batch::Part &part : batch.parts)
-    if (part.wanted) {
+    if (part.draws) {
       const Running &r = *part.of;
       ++wanted;
       masked |= bool(r.asked.constraint);
@@ -76,7 +84,7 @@ Ask Scheduler::Work::ask_for_all() {
   masks.resize(size_t(wanted * rules.words()), ~0u);
   uint32_t *mask = masks.data();
   for (const Batch::Part &part : batch.parts)
-    if (part.wanted) {
+    if (part.draws) {
       if (rules.mask())
         std::copy_n(rules.mask(), rules.words(), mask);
       if (part.of->asked.constraint)
@@ -114,19 +122,26 @@ void Scheduler::Work::advance() {
   }
 }
 
-void Scheduler::Work::draw_all(const Status &stepped) {
+// `again`: the step's results were of no use for drawing.
+void Scheduler::Work::draw_all(const Status &stepped, bool again) {
   drawn.clear();
   unclear.clear();
-  int32_t row = 0;
+  int32_t row = 0; // the part's last wanted one
+  size_t mask = 0;
   for (const Batch::Part &part : batch.parts) {
-    if (!part.wanted)
+    row += part.wanted - 1;
+    if (!part.draws) {
+      ++row;
       continue;
+    }
+    const uint32_t *allowed = masks.empty() ? nullptr : &masks[mask];
+    mask += size_t(rules.words());
     const Results &g = results(engine);
-    if (stepped.ok() || is_finite(g.hidden + row * g.hidden_stride,
-                                  program.manifest().model()->hidden()))
-      draw(*part.of, row,
-           masks.empty() ? nullptr : &masks[size_t(row * rules.words())],
-           false);
+    if (again && stepped.ok())
+      unclear.push_back({part.of, row, allowed});
+    else if (stepped.ok() || is_finite(g.hidden + row * g.hidden_stride,
+                                       program.manifest().model()->hidden()))
+      draw(*part.of, row, allowed, false);
     else
       end(*part.of, Finish::Failed,
           failure(RUN_ERROR,
@@ -136,17 +151,63 @@ void Scheduler::Work::draw_all(const Status &stepped) {
     ++row;
   }
   // These end the results of the others.
-  for (const auto &[r, at] : unclear) {
+  for (const auto &[r, at, allowed] : unclear) {
     Ask ask;
     ask.output = Output::Logits;
+    ask.logsumexp = r->asked.logprobs >= 0;
     if (Status s = head(engine, ask, at, 1); !s.ok())
       end(*r, Finish::Failed, s);
     else
-      draw(*r, at, masks.empty() ? nullptr : &masks[size_t(at * rules.words())],
-           true);
+      draw(*r, at, allowed, true);
   }
   for (const auto &[r, token] : drawn)
     give(*r, token);
+}
+
+// Of result `at`: the logprobs of d.id and of the `best` best.
+void Scheduler::Work::add_logprobs(const Results &g, int32_t at, int32_t best,
+                                   Drawn &d) {
+  const float *logits = g.logits + at * g.logits_stride;
+  auto logprob = [&](float logit) {
+    return float(double(logit) - double(g.logsumexp[at]));
+  };
+  d.logprob = logprob(logits[d.id]);
+  scratch.best.clear();
+  if (best)
+    best_of(logits, rules.vocab, nullptr, best, scratch.best);
+  for (const Candidate &c : scratch.best)
+    d.likely.push_back({c.id, logprob(c.value)});
+}
+
+// What the rows of scored prompts say of the tokens behind them.
+void Scheduler::Work::score_all() {
+  Ask ask = {Output::Logits};
+  ask.logsumexp = true;
+  int32_t row = 0;
+  for (const Batch::Part &part : batch.parts) {
+    Running &r = *part.of;
+    const int32_t first = row;
+    row += part.wanted;
+    if (!r.asked.scored || !r.reading() || r.ended)
+      continue;
+    const std::vector<Item> &prompt = r.prompt();
+    const int64_t count =
+        std::min<int64_t>(part.wanted, int64_t(prompt.size()) - 1 - r.at);
+    for (int64_t i = 0; i < count; i += plan.outputs) {
+      const auto n = int32_t(std::min(count - i, plan.outputs));
+      if (Status s = head(engine, ask, first + int32_t(i), n); !s.ok()) {
+        end(r, Finish::Failed, s);
+        break;
+      }
+      for (int32_t j = 0; j < n; ++j) {
+        const int32_t id = prompt[size_t(r.at + i + j + 1)].id;
+        Drawn d = {id, 0, {}};
+        if (id >= 0 && id < rules.vocab)
+          add_logprobs(results(engine), j, r.asked.logprobs, d);
+        r.asked.listener->scored(d);
+      }
+    }
+  }
 }
 
 // From the results of wanted row `row`; `again`: they are of this row alone.
@@ -156,7 +217,7 @@ void Scheduler::Work::draw(Running &r, int32_t row, const uint32_t *mask,
   const int32_t at = again ? 0 : row;
   Drawn d = {r.draw.next(g, at, rules, mask, scratch), 0, {}};
   if (d.id == Draw::NEEDS_LOGITS && !again)
-    return unclear.push_back({&r, row});
+    return unclear.push_back({&r, row, mask});
   if (d.id == NOT_FINITE)
     return end(r, Finish::Failed,
                failure(RUN_ERROR,
@@ -166,18 +227,8 @@ void Scheduler::Work::draw(Running &r, int32_t row, const uint32_t *mask,
     return end(r, Finish::Failed,
                failure(RUN_ERROR, "no token is allowed at position %lld",
                        (long long)r.at));
-  if (r.asked.logprobs >= 0) {
-    const float *logits = g.logits + at * g.logits_stride;
-    auto logprob = [&](float logit) {
-      return float(double(logit) - double(g.logsumexp[at]));
-    };
-    d.logprob = logprob(logits[d.id]);
-    scratch.best.clear();
-    if (r.asked.logprobs)
-      best_of(logits, rules.vocab, nullptr, r.asked.logprobs, scratch.best);
-    for (const Candidate &c : scratch.best)
-      d.likely.push_back({c.id, logprob(c.value)});
-  }
+  if (r.asked.logprobs >= 0)
+    add_logprobs(g, at, r.asked.logprobs, d);
   drawn.push_back({&r, std::move(d)});
 }
 

@@ -37,7 +37,9 @@ struct Scheduler::Work {
   Ask ask_for_all();
   void make_pages();
   void advance();
-  void draw_all(const Status &stepped);
+  void draw_all(const Status &stepped, bool again);
+  void score_all();
+  void add_logprobs(const Results &g, int32_t at, int32_t best, Drawn &d);
   void draw(Running &r, int32_t row, const uint32_t *mask, bool again);
   void give(Running &r, const Drawn &drawn);
   void publish();
@@ -57,7 +59,12 @@ struct Scheduler::Work {
   std::vector<std::unique_ptr<Running>> active; // in order of arrival
   std::vector<uint32_t> masks;                  // of wanted rows; empty: none
   std::vector<std::pair<Running *, Drawn>> drawn;
-  std::vector<std::pair<Running *, int32_t>> unclear; // and its wanted row
+  struct Unclear {
+    Running *of;
+    int32_t row; // wanted one
+    const uint32_t *mask;
+  };
+  std::vector<Unclear> unclear; // to be drawn from their logits
   SchedulerStats counted = {};
   int failures = 0; // of steps, one after another
 

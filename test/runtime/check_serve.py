@@ -236,6 +236,48 @@ def check_text():
             has_error(reply, 400, "prompt", word, got=status)
 
 
+def check_scored():
+    """echo with logprobs: what the model gives the prompt's own tokens."""
+    with serving("--parallel", "3", "-c", "512") as s:
+        encode = lambda text: s.post("/tokenize", {"content": text, "add_special": True})[1]["tokens"]
+        text = "The capital of France is"
+        start = encode(text)
+        _, made = s.post("/v1/completions", {"prompt": start, "max_tokens": 40, "temperature": 0, "logprobs": 3, "ignore_eos": True})
+        own = made["choices"][0]["logprobs"]
+        expect(len(own["tokens"]) == 40 and any("turn|>" in t for t in own["tokens"]), f"{own}")
+        ids = start + [i for t in own["tokens"] for i in encode(t)[1:]]
+        scored = {"prompt": ids, "echo": True, "logprobs": 3, "max_tokens": 1, "temperature": 0}
+        # Others meanwhile, whose rows stand in the same steps.
+        others = [begin_stream(s, max_tokens=300, ignore_eos=True) for _ in range(2)]
+        _, reply = s.post("/v1/completions", scored)
+        got = reply["choices"][0]["logprobs"]
+        for each in others:
+            each.close()
+        expect(len(got["tokens"]) == len(ids) + 1 and got["token_logprobs"][0] is None and got["top_logprobs"][0] is None, f"{got}")
+        if len(ids) == len(start) + 40:
+            for key in ("tokens", "token_logprobs", "top_logprobs"):
+                expect(got[key][len(start):-1] == own[key], f"{key}: {got[key][len(start):-1]} {own[key]}")
+        else:
+            fail(f"the text has other tokens: {own['tokens']}")
+        whole = reply["choices"][0]["text"]
+        expect(all(whole[o:].startswith(t) for o, t in zip(got["text_offset"][:-1], got["tokens"])), "offsets")
+        expect(reply["usage"]["prompt_tokens_details"]["cached_tokens"] == 0, "a scored prompt was not computed")
+        events = s.stream("/v1/completions", scored)
+        streamed = [p for e in events for c in e["choices"] if c["logprobs"] for p in c["logprobs"]["token_logprobs"]]
+        expect(streamed == got["token_logprobs"], f"{streamed}")
+        # A text: <bos> is ours and not shown. The prompt alone; and a turn that ends at once keeps its token.
+        _, reply = s.post("/v1/completions", scored | {"prompt": text, "max_tokens": 0})
+        choice = reply["choices"][0]
+        expect(choice["text"] == text and choice["logprobs"]["token_logprobs"] == got["token_logprobs"][1:len(start)] and choice["finish_reason"] == "length"
+               and reply["usage"]["completion_tokens"] == 0, f"{reply}")
+        _, reply = s.post("/v1/completions", scored | {"prompt": text + " Paris.", "logit_bias": {str(encode("<turn|>")[1]): 100}})
+        choice = reply["choices"][0]
+        expect(choice["finish_reason"] == "stop" and len(choice["logprobs"]["tokens"]) == len(start) + 2, f"{reply}")
+        long = encode(" ".join(["word"] * 300))
+        _, reply = s.post("/v1/completions", scored | {"prompt": long})
+        expect(len(reply["choices"][0]["logprobs"]["tokens"]) == len(long) + 1, "a prompt of several steps")
+
+
 def named_events(s, path, body):
     """Names and data of a stream whose events have names."""
     status, headers, text = s.ask("POST", path, body | {"stream": True})
