@@ -23,6 +23,7 @@ const Route routes[] = {
     {"GET", "/", home},
     {"GET", "/health", health},
     {"GET", "/v1/health", health},
+    {"GET", "/openapi.json", description},
     {"GET", "/metrics", metrics},
     {"GET", "/props", props},
     {"GET", "/slots", slots},

@@ -79,10 +79,9 @@ private:
       return false;
     }
     ++count;
-    // Harnesses that score texts count on one token behind the prompt, whichever
-    // it is; a chat has none but those of its text.
-    if (c.generation.logprobs >= 0 &&
-        (!reader || !c.context.is_stop(token.id)))
+    // Harnesses that score texts count on one token behind the prompt,
+    // whichever it is; a chat has none but those of its text.
+    if (c.generation.logprobs >= 0 && (!reader || !c.context.is_stop(token.id)))
       delta.tokens.push_back(token);
     std::string text;
     // Stop ids are no text, and with ignore_eos the text goes on behind them.

@@ -2,6 +2,7 @@
 #include "runtime/serve/endpoints.h"
 #include "runtime/manifest_generated.h"
 #include "runtime/serve/chat_request.h"
+#include "runtime/serve/openapi.h"
 #include "runtime/serve/page.h"
 
 namespace gm {
@@ -38,6 +39,11 @@ MaybeError home(Context &, HttpRequest &, Page &out) {
          {{"content-security-policy", "frame-ancestors 'none'"},
           {"x-frame-options", "DENY"},
           {"referrer-policy", "no-referrer"}}};
+  return {};
+}
+
+MaybeError description(Context &, HttpRequest &, Page &page) {
+  page = {"application/json", std::string(openapi())};
   return {};
 }
 

@@ -12,6 +12,7 @@ struct Page {
 };
 
 MaybeError home(Context &, HttpRequest &, Page &);
+MaybeError description(Context &, HttpRequest &, Page &);
 MaybeError models(Context &, HttpRequest &, Page &);
 MaybeError model(Context &, HttpRequest &, Page &);
 MaybeError health(Context &, HttpRequest &, Page &);

@@ -412,6 +412,85 @@ def check_responses():
             has_error(reply, 400, word, got=status)
 
 
+def check_openapi():
+    """The description of the API against the code and its answers."""
+    import jsonschema
+    sources = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../runtime/serve")
+
+    def read(name):
+        with open(os.path.join(sources, name)) as f:
+            return f.read()
+
+    def requests_of(path):
+        return resolve(document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"])
+
+    def resolve(schema):
+        return document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+
+    def answers(path, method, reply, chunk=None):
+        if chunk:
+            schema = {"$ref": f"#/components/schemas/{chunk}"}
+        else:
+            schema = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+        # Beside the components, to which it refers.
+        jsonschema.Draft202012Validator({"components": document["components"], "allOf": [schema]}).validate(reply)
+
+    with serving("--parallel", "2") as s:
+        document = json.loads(s.ask("GET", "/openapi.json")[2])
+        for schema in document["components"]["schemas"].values():
+            jsonschema.Draft202012Validator.check_schema(schema)
+        # The same paths and methods.
+        told = {(m.upper(), re.sub(r"\{.*", "", p)) for p, methods in document["paths"].items() for m in methods if m != "parameters"}
+        routes = set(re.findall(r'\{"(GET|POST)", "([^"]+)"', read("api.cpp")))
+        expect(told == routes and len(routes) > 15, f"only told or only there: {told ^ routes}")
+        # Every key that is read is told, and none else; a wrong type is an error that names it.
+        keys = {}
+        for name in ("generation", "chat_request", "demand", "openai_text", "responses_request", "anthropic_request", "endpoints"):
+            keys[name] = set(re.findall(r'\bfields\.(?:find|text|texts|truth|number|integer|map|list)\(\s*"(\w+)"', read(name + ".cpp")))
+        sampling = {"temperature", "top_p", "top_k", "min_p", "seed", "stream"}
+        forms = {"/v1/chat/completions": keys["generation"] | keys["chat_request"] | keys["demand"] | {"messages", "max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
+                 "/v1/completions": keys["generation"] | keys["openai_text"] | {"max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
+                 "/v1/responses": keys["responses_request"] | sampling | {"previous_response_id", "conversation", "prompt", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "metadata"},
+                 "/v1/messages": keys["anthropic_request"] | sampling | {"max_tokens"}}
+        for path, read_keys in forms.items():
+            properties = requests_of(path)["properties"]
+            expect(set(properties) == read_keys, f"{path}: only told or only read: {set(properties) ^ read_keys}")
+            good = {"/v1/chat/completions": {"messages": HELLO, "tools": CALL_CHAT["tools"]}, "/v1/completions": {"prompt": "a"}, "/v1/responses": {"input": "a"},
+                    "/v1/messages": {"messages": HELLO, "max_tokens": 1}}[path]
+            for key in set(properties) - {"metadata"}:
+                for wrong in ({"no such": {}}, ["x", 5], "no such", -2, 5.5, True):
+                    if jsonschema.Draft202012Validator({"components": document["components"], "allOf": [properties[key]]}).is_valid(wrong):
+                        continue
+                    status, reply = s.post(path, {**good, "max_output_tokens" if path == "/v1/responses" else "max_tokens": 1, key: wrong})
+                    if status == 200: # what the description does not promise may work
+                        fail(f"{path}: {key} {wrong} is answered")
+                        break
+                    expect(status == 400 and key.split("_")[0] in json.dumps(reply["error"]), f"{path}: {key} {wrong}: {status} {reply}")
+                    answers(path, "post", reply, "Error")
+                    break
+        # What is answered is what is told.
+        tools = {"tools": CALL_CHAT["tools"], "tool_choice": "required", "max_tokens": 200}
+        for body in ({}, {"logprobs": True, "top_logprobs": 2, "n": 2}, {"reasoning_effort": "low", "max_tokens": 300}, tools):
+            body = {"messages": HELLO, "temperature": 0, "max_tokens": 20} | body
+            answers("/v1/chat/completions", "post", s.post("/v1/chat/completions", body)[1])
+            for event in s.stream("/v1/chat/completions", body | {"stream_options": {"include_usage": True}}):
+                answers("/v1/chat/completions", "post", event, "ChatChunk")
+        for body in ({}, {"logprobs": 2, "echo": True}):
+            body = {"prompt": [2, 5, 6], "temperature": 0} | body
+            answers("/v1/completions", "post", s.post("/v1/completions", body)[1])
+            for event in s.stream("/v1/completions", body):
+                answers("/v1/completions", "post", event)
+        for body in (CALL_INPUT, {"input": "a", "reasoning": {"effort": "low"}}):
+            answers("/v1/responses", "post", s.post("/v1/responses", body)[1])
+        answers("/v1/messages", "post", s.post("/v1/messages", CALL_MESSAGES)[1])
+        answers("/v1/messages/count_tokens", "post", s.post("/v1/messages/count_tokens", CALL_MESSAGES)[1])
+        answers("/tokenize", "post", s.post("/tokenize", {"content": "a b"})[1])
+        answers("/detokenize", "post", s.post("/detokenize", {"tokens": [5]})[1])
+        answers("/apply-template", "post", s.post("/apply-template", {"messages": HELLO})[1])
+        for path in ("/health", "/props", "/v1/models", "/openapi.json"):
+            answers(path, "get", json.loads(s.ask("GET", path)[2]))
+
+
 def check_pages():
     with serving("--alias", "small one", "--metrics") as s:
         listed = json.loads(s.ask("GET", "/v1/models")[2])

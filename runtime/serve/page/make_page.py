@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Puts the page of `serve` into one C++ file: embed.py FOLDER LIBRARIES OUT
+"""Puts the page of `serve` into one C++ file: make_page.py FOLDER LIBRARIES OUT
 HTML. OUT is the C++ file, HTML the page alone, for tests.
 
 FOLDER has page.html, page.css and page.js, LIBRARIES marked.umd.min.js and
@@ -9,6 +9,9 @@ import base64
 import hashlib
 import os
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from embed import write_cpp
 
 
 def read(*path):
@@ -43,13 +46,7 @@ def main():
     data = page.encode()
     with open(html, "wb") as f:
         f.write(data)
-    lines = [",".join(map(str, data[i:i + 32])) for i in range(0, len(data), 32)]
-    with open(out, "w") as f:
-        f.write("// Made by embed.py.\n#include \"runtime/serve/page.h\"\n\nnamespace gm {\n\n"
-                "static constexpr unsigned char bytes[] = {\n%s};\n"
-                "std::string_view page() {\n"
-                "  return {reinterpret_cast<const char *>(bytes), sizeof bytes};\n}\n\n"
-                "} // namespace gm\n" % ",\n".join(lines))
+    write_cpp(out, "runtime/serve/page.h", "page", data)
 
 
 if __name__ == "__main__":
