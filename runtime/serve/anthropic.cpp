@@ -116,6 +116,10 @@ private:
   }
 
   void end_block(size_t index) override {
+    if (blocks[index].kind == Block::Thought) // clients wait for it
+      send("content_block_delta",
+           {{"index", index},
+            {"delta", {{"type", "signature_delta"}, {"signature", ""}}}});
     send("content_block_stop", {{"index", index}});
   }
 

@@ -37,6 +37,7 @@ const Route routes[] = {
     {"POST", "/v1/chat/completions", nullptr, chat_completions},
     {"POST", "/v1/completions", nullptr, text_completions},
     {"POST", "/v1/responses", nullptr, responses},
+    {"POST", "/v1/responses/input_tokens", response_tokens},
     {"POST", "/v1/messages", nullptr, messages},
     {"POST", "/v1/messages/count_tokens", count_tokens},
 };

@@ -53,8 +53,15 @@ MaybeError take_beginning(Fields &fields, std::vector<Message> &messages,
                           std::string &out) {
   bool goes_on = false;
   fields.truth("continue_final_message", goes_on);
+  bool prompted = false; // said, not by default
+  fields.truth("add_generation_prompt", prompted);
   if (MaybeError e = error_of(fields); e || !goes_on)
     return e;
+  if (prompted)
+    return ApiError(400,
+                    "'continue_final_message' and 'add_generation_prompt' "
+                    "exclude each other",
+                    "continue_final_message");
   const Message *last = messages.empty() ? nullptr : &messages.back();
   if (!last || last->role != "assistant" || !last->tool_calls.empty())
     return ApiError(400,
@@ -135,12 +142,6 @@ MaybeError read_chat(const Context &context, const std::string &body,
   generation.constraint =
       read_demand(fields, context.grammars, parallel,
                   {wants_thoughts(fields), out.prompt.reading.in_thought});
-  if (generation.constraint && generation.ignore_stop)
-    fields.fail("ignore_eos",
-                failure(BAD_INPUT,
-                        "'ignore_eos' expects false beside tools and "
-                        "'response_format', which say where the "
-                        "answer ends"));
   return error_of(fields);
 }
 

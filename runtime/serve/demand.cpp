@@ -1,6 +1,7 @@
 // See demand.h.
 #include "runtime/serve/demand.h"
 #include "runtime/app/json_value.h"
+#include "runtime/grammar/gbnf.h"
 #include "runtime/grammar/matcher.h"
 #include "runtime/grammar/tools.h"
 #include "runtime/manifest_generated.h"
@@ -22,6 +23,18 @@ namespace {
 Status value_of(const Tree &tree, Value &out) {
   return read_json(dump(tree), "the schema is", out);
 }
+
+// Words of other servers that would be ignored otherwise.
+constexpr const char *kUnknown[] = {
+    "guided_json",        "guided_regex", "guided_choice", "guided_grammar",
+    "structured_outputs", "regex",        "ebnf"};
+
+// What all of an answer must be. Key: where that is said, null: nowhere.
+struct Form {
+  const char *key = nullptr;
+  Value schema;
+  std::string gbnf; // instead of a schema
+};
 
 // The schema that response_format holds; false: it demands none.
 bool read_format(Fields &fields, Value &schema) {
@@ -54,6 +67,33 @@ bool read_format(Fields &fields, Value &schema) {
   const Tree any = {{"type", "object"}};
   fields.fail("response_format", value_of(found ? *found : any, schema));
   return true;
+}
+
+Form read_form(Fields &fields) {
+  Form form;
+  for (const char *key : kUnknown)
+    if (fields.find(key))
+      fields.fail(key, failure(UNSUPPORTED,
+                               "'%s' is not known here and would change the "
+                               "answer: use response_format, json_schema or "
+                               "grammar",
+                               key));
+  int count = 0;
+  if (read_format(fields, form.schema))
+    form.key = "response_format", ++count;
+  if (const Tree *schema = fields.find("json_schema")) {
+    fields.fail("json_schema", value_of(*schema, form.schema));
+    form.key = "json_schema", ++count;
+  }
+  fields.text("grammar", form.gbnf);
+  if (!form.gbnf.empty())
+    form.key = "grammar", ++count;
+  if (count > 1)
+    fields.fail(form.key, failure(BAD_INPUT,
+                                  "'%s' excludes the other ones of "
+                                  "response_format, json_schema and grammar",
+                                  form.key));
+  return form;
 }
 
 // The tools that may be called; `required`: one must be.
@@ -104,11 +144,19 @@ std::vector<CallableTool> read_tools(Fields &fields, bool &required) {
 std::shared_ptr<const Constraint> read_demand(Fields &fields,
                                               Grammars &grammars, bool parallel,
                                               const ThoughtState &thought) {
-  Value schema;
-  const bool formatted = read_format(fields, schema);
+  const Form form = read_form(fields);
+  const bool formatted = form.key;
   CallRules rules;
   rules.parallel = parallel;
   const std::vector<CallableTool> tools = read_tools(fields, rules.required);
+  bool endless = false;
+  fields.truth("ignore_eos", endless);
+  if (endless && (formatted || rules.required))
+    fields.fail("ignore_eos", failure(BAD_INPUT,
+                                      "'ignore_eos' expects false beside what "
+                                      "says where the answer ends, such as "
+                                      "'%s'",
+                                      formatted ? form.key : "tools"));
   // A call that nobody demands is read in any form, not held to one.
   if (!fields.status().ok() || (!formatted && !rules.required))
     return nullptr;
@@ -126,8 +174,10 @@ std::shared_ptr<const Constraint> read_demand(Fields &fields,
   }
   if (formatted && !rules.required) {
     NodeId value = 0;
-    fields.fail("response_format",
-                add_schema(grammar, schema, SchemaStyle(), value));
+    fields.fail(form.key,
+                form.gbnf.empty()
+                    ? add_schema(grammar, form.schema, SchemaStyle(), value)
+                    : add_gbnf(grammar, form.gbnf, value));
     root = tools.empty() ? value : grammar.choice({value, calls});
   }
   if (!fields.status().ok())
@@ -136,7 +186,7 @@ std::shared_ptr<const Constraint> read_demand(Fields &fields,
     root = add_thought(grammar, thought.open ? Thought::Open : Thought::Allowed,
                        tokens, root);
   Status s = grammar.finish(root);
-  fields.fail(formatted ? "response_format" : "tools", s);
+  fields.fail(formatted ? form.key : "tools", s);
   if (!s.ok())
     return nullptr;
   std::vector<int32_t> stop;

@@ -1,6 +1,6 @@
-// What a chat request demands of its answer's form (response_format, tools,
-// tool_choice), as a constraint. Knows JSON and grammars; must not know how
-// answers are drawn or sent.
+// What a request demands of its answer's form (response_format, json_schema,
+// grammar, tools, tool_choice), as a constraint. Knows JSON and grammars; must
+// not know how answers are drawn or sent.
 #pragma once
 
 #include "runtime/grammar/vocabulary.h"

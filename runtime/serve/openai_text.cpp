@@ -1,5 +1,6 @@
 // See openai.h: /v1/completions.
 #include "runtime/serve/completion.h"
+#include "runtime/serve/demand.h"
 #include "runtime/serve/http_text.h"
 #include "runtime/serve/openai.h"
 
@@ -220,6 +221,7 @@ MaybeError text_completions(Context &context, HttpRequest &request,
                                      "answers and choose"));
   generation.logprobs = int32_t(logprobs);
   generation.scored = echo && logprobs >= 0;
+  generation.constraint = read_demand(fields, context.grammars, false, {});
   if (MaybeError e = error_of(fields))
     return e;
   Prompts prompts;

@@ -226,4 +226,18 @@ MaybeError responses(Context &context, HttpRequest &request,
       ->start({chat.prompt.ids}, chat.prompt.reading);
 }
 
+MaybeError response_tokens(Context &context, HttpRequest &request, Page &page) {
+  Tree root, form;
+  if (MaybeError e = read_object(request, root))
+    return e;
+  if (MaybeError e = chat_of_responses(root, form))
+    return e;
+  ChatPrompt prompt;
+  if (MaybeError e = read_chat_prompt(context, dump(form), form, prompt))
+    return e;
+  page = {"application/json", dump({{"object", "response.input_tokens"},
+                                    {"input_tokens", prompt.ids.size()}})};
+  return {};
+}
+
 } // namespace gm

@@ -3,7 +3,7 @@
 // (responses_request.cpp), answers are items (responses.cpp).
 #pragma once
 
-#include "runtime/serve/context.h"
+#include "runtime/serve/endpoints.h"
 
 #include <memory>
 
@@ -11,6 +11,9 @@ namespace gm {
 
 MaybeError responses(Context &context, HttpRequest &request,
                      const std::shared_ptr<HttpReply> &reply);
+
+// /v1/responses/input_tokens.
+MaybeError response_tokens(Context &context, HttpRequest &request, Page &page);
 
 // A request of responses as one of chats. Its form alone is looked at: what a
 // chat may say is checked where chats are read.

@@ -236,6 +236,28 @@ def check_text():
             has_error(reply, 400, "prompt", word, got=status)
 
 
+def check_demands():
+    """Schemas and grammars outside response_format, and what must not be ignored."""
+    with serving() as s:
+        for path, body in (("/v1/chat/completions", {"messages": HELLO}), ("/v1/completions", {"prompt": "A"})):
+            body = body | {"max_tokens": 60, "temperature": 0}
+
+            def text(**more):
+                status, reply = s.post(path, body | more)
+                expect(status == 200, f"{more}: {reply}")
+                choice = reply["choices"][0]
+                return choice["message"]["content"] if "message" in choice else choice["text"]
+
+            expect(text(grammar='root ::= "a"{5,5}') == "aaaaa", "grammar")
+            expect(text(json_schema={"const": "42"}) == '"42"', "json_schema")
+            expect(text(response_format={"type": "json_schema", "json_schema": {"schema": {"enum": [7]}}}) == "7", "response_format")
+            for more, word in (({"grammar": "root ::= ("}, "grammar"), ({"grammar": 5}, "grammar"), ({"json_schema": {"type": "x"}}, "type"), ({"guided_json": {}}, "guided_json"),
+                               ({"structured_outputs": {"regex": "a"}}, "structured_outputs"), ({"json_schema": {}, "grammar": 'root ::= "a"'}, "exclude"),
+                               ({"json_schema": {}, "ignore_eos": True}, "ignore_eos")):
+                status, reply = s.post(path, body | more)
+                has_error(reply, 400, word, got=status)
+
+
 def check_scored():
     """echo with logprobs: what the model gives the prompt's own tokens."""
     with serving("--parallel", "3", "-c", "512") as s:
@@ -361,6 +383,8 @@ def check_messages():
         expect(json.loads(pieces) == call["input"] and events[-2][1]["delta"]["stop_reason"] == "tool_use", str(events))
         _, m = s.post("/v1/messages", hello | {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 400})
         expect(m["content"][0]["type"] == "thinking" and "signature" in m["content"][0], str(m))
+        kinds = [d["delta"]["type"] for n, d in named_events(s, "/v1/messages", hello | {"thinking": {"type": "adaptive"}, "max_tokens": 400}) if n == "content_block_delta"]
+        expect(kinds[0] == "thinking_delta" and kinds.count("signature_delta") == 1 and kinds[-1] == "text_delta", str(kinds))
         schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}}, "required": ["n"], "additionalProperties": False}
         _, m = s.post("/v1/messages", hello | {"output_config": {"format": {"type": "json_schema", "schema": schema}}, "max_tokens": 60})
         expect(json.loads(m["content"][0]["text"])["n"] in range(10), str(m))
@@ -447,9 +471,10 @@ def check_openapi():
         keys = {}
         for name in ("generation", "chat_request", "demand", "openai_text", "responses_request", "anthropic_request", "endpoints"):
             keys[name] = set(re.findall(r'\bfields\.(?:find|text|texts|truth|number|integer|map|list)\(\s*"(\w+)"', read(name + ".cpp")))
+        keys["demand"] -= {"tools"} # of chats
         sampling = {"temperature", "top_p", "top_k", "min_p", "seed", "stream"}
-        forms = {"/v1/chat/completions": keys["generation"] | keys["chat_request"] | keys["demand"] | {"messages", "max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
-                 "/v1/completions": keys["generation"] | keys["openai_text"] | {"max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
+        forms = {"/v1/chat/completions": keys["generation"] | keys["chat_request"] | keys["demand"] | {"messages", "tools", "max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
+                 "/v1/completions": keys["generation"] | keys["openai_text"] | keys["demand"] - {"tool_choice"} | {"max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
                  "/v1/responses": keys["responses_request"] | sampling | {"previous_response_id", "conversation", "prompt", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "metadata"},
                  "/v1/messages": keys["anthropic_request"] | sampling | {"max_tokens"}}
         for path, read_keys in forms.items():
@@ -457,7 +482,7 @@ def check_openapi():
             expect(set(properties) == read_keys, f"{path}: only told or only read: {set(properties) ^ read_keys}")
             good = {"/v1/chat/completions": {"messages": HELLO, "tools": CALL_CHAT["tools"]}, "/v1/completions": {"prompt": "a"}, "/v1/responses": {"input": "a"},
                     "/v1/messages": {"messages": HELLO, "max_tokens": 1}}[path]
-            for key in set(properties) - {"metadata"}:
+            for key in set(properties) - {"metadata", "json_schema"}:
                 for wrong in ({"no such": {}}, ["x", 5], "no such", -2, 5.5, True):
                     if jsonschema.Draft202012Validator({"components": document["components"], "allOf": [properties[key]]}).is_valid(wrong):
                         continue
@@ -483,6 +508,7 @@ def check_openapi():
         for body in (CALL_INPUT, {"input": "a", "reasoning": {"effort": "low"}}):
             answers("/v1/responses", "post", s.post("/v1/responses", body)[1])
         answers("/v1/messages", "post", s.post("/v1/messages", CALL_MESSAGES)[1])
+        answers("/v1/responses/input_tokens", "post", s.post("/v1/responses/input_tokens", CALL_INPUT)[1])
         answers("/v1/messages/count_tokens", "post", s.post("/v1/messages/count_tokens", CALL_MESSAGES)[1])
         answers("/tokenize", "post", s.post("/tokenize", {"content": "a b"})[1])
         answers("/detokenize", "post", s.post("/detokenize", {"tokens": [5]})[1])
