@@ -91,10 +91,11 @@ struct Options {
   int64_t device = 0;      // number of the device, of programs for devices
   Load load = Load::Auto;
   // Of programs that see or hear; 0: no room for it.
-  int64_t image_rows = 0;  // most soft rows of a picture
-  int64_t sound_rows = 0;  // most soft rows of a sound
-  int64_t soft_rows = 0;   // that are kept for steps to read
-  int64_t media_bytes = 0; // beside the allocation, while one is read
+  int64_t image_rows = 0;    // most soft rows of a picture
+  int64_t sound_rows = 0;    // most soft rows of a sound
+  int64_t soft_rows = 0;     // that are kept for steps to read
+  int64_t media_bytes = 0;   // beside the allocation, while one is read
+  int64_t request_bytes = 0; // beside the allocation, of a server's clients
   // Asked by the first worker between phases of a picture or a sound that is
   // encoded: true ends it. Null: nothing does. May be called very often.
   bool (*ends)() = nullptr;

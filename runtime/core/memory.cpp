@@ -321,7 +321,8 @@ Status resolve(const File &file, const Options &o, Plan &plan) {
       {"soft rows of a picture", o.image_rows, 0, 4096},
       {"soft rows of a sound", o.sound_rows, 0, 1 << 20},
       {"soft rows", o.soft_rows, 0, 1 << 20},
-      {"bytes of a medium that is read", o.media_bytes, 0, int64_t(1) << 40}};
+      {"bytes of a medium that is read", o.media_bytes, 0, int64_t(1) << 40},
+      {"bytes of requests", o.request_bytes, 0, int64_t(1) << 40}};
   for (const auto &l : limits)
     if (l.value < l.least || l.value > l.most)
       return failure(USAGE, "%s must be at most %lld, got %lld", l.what,
@@ -403,6 +404,9 @@ Status make_plan(const File &file, const Options &options, Plan &plan) {
     add_term(plan,
              {"media", "a picture or sound while it is read: file, pixels",
               uint64_t(plan.media_bytes)});
+  if (options.request_bytes)
+    add_term(plan, {"requests", "bodies, what they are read into, answers",
+                    uint64_t(options.request_bytes)});
   add_up(plan);
   return {};
 }

@@ -5,6 +5,8 @@
 #include "runtime/serve/openapi.h"
 #include "runtime/serve/page.h"
 
+#include <sys/resource.h>
+
 namespace gm {
 
 namespace mf = gemmac::manifest;
@@ -104,6 +106,12 @@ MaybeError metrics(Context &context, HttpRequest &, Page &page) {
   add("pages", "gauge", "Pages of the cache.", s.pages);
   add("pages_left", "gauge", "Pages of the cache that nothing holds.",
       s.pages_left);
+  rusage used;
+  getrusage(RUSAGE_SELF, &used);
+  add("memory_planned_bytes", "gauge", "What the server never goes beyond.",
+      int64_t(context.program.plan.total));
+  add("memory_peak_bytes", "gauge", "The most that it has held.",
+      int64_t(used.ru_maxrss) * 1024);
   page = {"text/plain; version=0.0.4; charset=utf-8", out};
   return {};
 }

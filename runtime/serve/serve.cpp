@@ -25,6 +25,7 @@ struct Request {
   Syntax syntax();
   Status check();
   Status read_keys();
+  int64_t request_bytes() const;
 };
 
 Syntax Request::syntax() {
@@ -128,6 +129,18 @@ Status Request::check() {
   return {};
 }
 
+// The most that clients make the server hold, beside what the engine has.
+int64_t Request::request_bytes() const {
+  const HttpLimits &limits = http.limits;
+  // While a body is read: its tree, its conversation, and texts made of it.
+  const int64_t reading = JsonLimits().values * 256 + 4 * limits.body_bytes;
+  // Of what waits: prompts of at most 8 bytes a token.
+  const int64_t context = machine.context ? machine.context : 8192;
+  return limits.bodies_bytes + http.workers * reading +
+         limits.connections * (limits.header_bytes + (64 << 10)) +
+         (queue + parallel) * context * 8 + (64 << 20);
+}
+
 void log_record(const HttpRecord &r) {
   const Tree line = {{"time", now_seconds()},
                      {"id", r.id},
@@ -178,6 +191,7 @@ Status serve(Request &request) {
   }
   Options &options = request.machine;
   options.slots = request.parallel;
+  options.request_bytes = request.request_bytes();
   prepare_for_scheduler(options);
   if (Status s = program.start(options); !s.ok())
     return s;
@@ -185,6 +199,8 @@ Status serve(Request &request) {
   Scheduler scheduler(program, request.queue);
   context =
       std::make_unique<Context>(program, scheduler, grammars, request.serve);
+  fprintf(stderr, "memory: at most %.0f MiB\n",
+          double(program.plan.total) / (1 << 20));
   fprintf(stderr, "listening on %s\n", server.url().c_str());
   if (!server.run())
     fprintf(stderr, "warning: some answers were cut off\n");

@@ -32,7 +32,7 @@ class Server:
         self.process = subprocess.Popen([PROGRAM, "serve", "--host", host, "--port", "0", "-t", "1", *flags],
                                         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
-        if line.startswith("sandbox: "):
+        while line.startswith(("sandbox: ", "memory: ")):
             line = self.process.stderr.readline()
         found = re.fullmatch(r"listening on http://(.*):(\d+)\n", line)
         if not found:
@@ -686,6 +686,78 @@ def check_leaving():
         c.close()
         wait_for(lambda: s.metric("clients_left_total") >= 4, "a client that reads nothing has not left")
         s.chat()
+
+
+def check_load():
+    """16 clients on 4 slots: answers are those of a client alone, memory stays inside the plan.
+
+    LOAD_SECONDS: for how long (600 for a real one)."""
+    import random
+    import threading
+    call = {"tools": CALL_CHAT["tools"], "tool_choice": "required", "max_tokens": 120}
+    words = "the cat sat on a mat and saw a dog with red shoes in Paris while rain fell over seven towns".split()
+
+    def requests(rng):
+        for i in range(10):
+            text = " ".join(rng.choice(words) for _ in range(rng.choice((3, 20, 150, 600))))
+            chat = {"messages": [{"role": "system", "content": "Be brief." if i % 2 else "Answer in one word."}, {"role": "user", "content": text}], "seed": i, "max_tokens": rng.choice((1, 12, 60))}
+            yield "/v1/chat/completions", chat
+            yield "/v1/chat/completions", chat | {"temperature": 0, "logprobs": True, "top_logprobs": 3, "n": 2}
+            yield "/v1/chat/completions", chat | {"temperature": 1.5, "presence_penalty": 0.5, "logit_bias": {"300": 2}}
+            yield "/v1/chat/completions", chat | call
+            yield "/v1/chat/completions", chat | {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "array", "items": {"type": "integer"}, "maxItems": 3}}}}
+            yield "/v1/chat/completions", chat | {"reasoning_effort": "low", "stop": ["."]}
+            yield "/v1/completions", {"prompt": text, "seed": i, "max_tokens": 30, "echo": i % 3 == 0, "logprobs": 2}
+            yield "/v1/messages", {"messages": [{"role": "user", "content": text}], "seed": i, "max_tokens": 30}
+            yield "/v1/responses", {"input": text, "seed": i, "max_output_tokens": 30}
+
+    def strip(value):
+        """Without what differs from one answer to another."""
+        if isinstance(value, dict):
+            return {k: strip(v) for k, v in value.items() if k not in ("id", "call_id", "created", "created_at", "completed_at", "timings", "cache_read_input_tokens", "input_tokens", "prompt_tokens_details", "input_tokens_details")}
+        return [strip(v) for v in value] if isinstance(value, list) else value
+
+    seconds = float(os.environ.get("LOAD_SECONDS", "4"))
+    with serving("--parallel", "4", "-c", "2048", "--metrics") as s:
+        asked = list(requests(random.Random(5)))
+        alone = []
+        for path, body in asked:
+            status, reply = s.post(path, body)
+            expect(status == 200, f"{path} {body}: {reply}")
+            alone.append(strip(reply))
+        end, wrong, done = time.time() + seconds, [], []
+
+        def client(number):
+            rng = random.Random(number)
+            while time.time() < end and len(wrong) < 5:
+                which = rng.randrange(len(asked))
+                path, body = asked[which]
+                try:
+                    if rng.random() < 0.1: # one that leaves
+                        with s.connect() as c:
+                            data = json.dumps(body | {"stream": True}).encode()
+                            c.sendall(f"POST {path} HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data)
+                            c.recv(rng.choice((1, 300)))
+                        continue
+                    status, reply = s.post(path, body)
+                    if status != 200 or strip(reply) != alone[which]:
+                        wrong.append(f"{path} {body}: {status} {reply}\nalone: {alone[which]}")
+                except Exception as e:
+                    wrong.append(f"{path} {body}: {e!r}")
+                done.append(which)
+
+        clients = [threading.Thread(target=client, args=(i,)) for i in range(16)]
+        for each in clients:
+            each.start()
+        for each in clients:
+            each.join()
+        expect(not wrong, "\n".join(wrong)[:4000])
+        expect(len(done) > 8 * seconds, f"{len(done)} answers")
+        peak, planned = s.metric("memory_peak_bytes"), s.metric("memory_planned_bytes")
+        plan = subprocess.run([PROGRAM, "info", "-np", "4", "-c", "2048", "-t", "1", "--json"], capture_output=True, text=True, check=True)
+        own = json.loads(plan.stdout)["total_bytes"]
+        print(f"load: {len(done)} answers, peak {peak >> 20} MiB of {planned >> 20}, the model's {own >> 20}")
+        expect(peak <= planned and peak <= own + (64 << 20), f"peak {peak}, planned {planned}, for the model {own}")
 
 
 def check_keys():
