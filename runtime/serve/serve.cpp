@@ -14,12 +14,15 @@
 namespace gm {
 namespace {
 
+// More are of no use, and are looked through for every prompt.
+constexpr int64_t kMostStates = 64;
+
 struct Request {
   Options machine;
   HttpServer::Settings http;
   ServeSettings serve;
   std::optional<std::string> alias, key, key_file;
-  int64_t parallel = 1, queue = 256, body_mb = 32;
+  int64_t parallel = 1, queue = 256, body_mb = 32, cache_mb = 256;
   bool log_json = false, no_sandbox = false;
 
   Syntax syntax();
@@ -52,6 +55,11 @@ Syntax Request::syntax() {
        "sequences that may wait for their turn (default: "
        "256)",
        &queue, 0, 1 << 16},
+      {"--cache-ram", "", "MB",
+       "for beginnings of prompts that others share, such as instructions and "
+       "tools: states of sliding layers that are kept, part of the memory plan "
+       "(default: 256)",
+       &cache_mb, 0, 1 << 20},
       {"--alias", "", "NAME", "the model's name in answers", &alias},
       {"--api-key", "", "KEY",
        "let in who knows it; other users of this machine see it in the command "
@@ -129,6 +137,21 @@ Status Request::check() {
   return {};
 }
 
+// As many states as `bytes` hold.
+Status fit_checkpoints(const Program &program, int64_t bytes,
+                       Options &options) {
+  Plan without, with;
+  if (Status s = make_plan(program.file, options, without); !s.ok())
+    return s;
+  options.checkpoints = 1;
+  if (Status s = make_plan(program.file, options, with); !s.ok())
+    return s;
+  auto sum = [](const Plan &plan) { return plan.total + plan.device; };
+  const auto each = std::max<int64_t>(1, int64_t(sum(with) - sum(without)));
+  options.checkpoints = std::min(bytes / each, kMostStates);
+  return {};
+}
+
 // The most that clients make the server hold, beside what the engine has.
 int64_t Request::request_bytes() const {
   const HttpLimits &limits = http.limits;
@@ -193,6 +216,9 @@ Status serve(Request &request) {
   options.slots = request.parallel;
   options.request_bytes = request.request_bytes();
   prepare_for_scheduler(options);
+  if (Status s = fit_checkpoints(program, request.cache_mb << 20, options);
+      !s.ok())
+    return s;
   if (Status s = program.start(options); !s.ok())
     return s;
   Grammars grammars(program);

@@ -3,7 +3,8 @@ and that nothing a client does ends it.
 
 check_serve.py PROGRAM [NAME...]
 
-PROGRAM is nano-e. Works in the current folder; runs the checks check_NAME."""
+PROGRAM is nano-e. Works in the current folder; runs the checks check_NAME.
+MACHINE_FLAGS: of every run, "-t 1" unless said."""
 import contextlib
 import http.client
 import json
@@ -21,6 +22,7 @@ import checks
 from checks import expect, fail
 
 PROGRAM = sys.argv[1]
+MACHINE = os.environ.get("MACHINE_FLAGS", "-t 1").split()
 JSON = {"content-type": "application/json"}
 HELLO = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -29,7 +31,7 @@ class Server:
     """A running server; `flags` beside those that every test has."""
 
     def __init__(self, *flags, host="127.0.0.1"):
-        self.process = subprocess.Popen([PROGRAM, "serve", "--host", host, "--port", "0", "-t", "1", *flags],
+        self.process = subprocess.Popen([PROGRAM, "serve", "--host", host, "--port", "0", *MACHINE, *flags],
                                         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         line = self.process.stderr.readline()
         while line.startswith(("sandbox: ", "memory: ")):
@@ -121,7 +123,7 @@ def has_error(reply, status, *words, got=None):
 
 
 def check_chat():
-    run = subprocess.run([PROGRAM, "run", "-p", HELLO[0]["content"], "--temp", "0", "-t", "1"], capture_output=True, text=True,
+    run = subprocess.run([PROGRAM, "run", "-p", HELLO[0]["content"], "--temp", "0", *MACHINE], capture_output=True, text=True,
                          stdin=subprocess.DEVNULL)
     with serving() as s:
         whole = s.chat(max_tokens=100)
@@ -662,6 +664,24 @@ def wait_for(what, text, seconds=10):
         time.sleep(0.02)
 
 
+def check_shared():
+    """Instructions that several prompts begin with are computed once, however long ago that was."""
+    system = {"role": "system", "content": " ".join(f"Rule {i}: be brief." for i in range(80))}
+
+    def cached(s, question):
+        reply = s.chat(messages=[system, {"role": "user", "content": question}], max_tokens=100, ignore_eos=True)
+        return reply["usage"]["prompt_tokens_details"]["cached_tokens"], reply["usage"]["prompt_tokens"], reply["choices"][0]["message"]["content"]
+
+    questions = ["Who are you?", "Where is Paris?", "What is red?"]
+    with serving("-c", "2048", "--cache-ram", "0") as s:
+        alone = [cached(s, q) for q in questions]
+    with serving("-c", "2048") as s:
+        got = [cached(s, q) for q in questions]
+    expect([g[2] for g in got] == [a[2] for a in alone], "other answers")
+    expect(got[0][1] > 500 and got[0][0] == 0 and got[2][0] > got[2][1] - 30, f"instructions are computed again: {got}")
+    expect(alone[2][0] < 10, f"without room: {alone}")
+
+
 def check_leaving():
     with serving("--metrics", "--timeout", "1") as s:
         quiet = lambda: s.metric("slots_busy") == 0 and s.metric("sequences_waiting") == 0
@@ -754,7 +774,7 @@ def check_load():
         expect(not wrong, "\n".join(wrong)[:4000])
         expect(len(done) > 8 * seconds, f"{len(done)} answers")
         peak, planned = s.metric("memory_peak_bytes"), s.metric("memory_planned_bytes")
-        plan = subprocess.run([PROGRAM, "info", "-np", "4", "-c", "2048", "-t", "1", "--json"], capture_output=True, text=True, check=True)
+        plan = subprocess.run([PROGRAM, "info", "-np", "4", "-c", "2048", *MACHINE, "--json"], capture_output=True, text=True, check=True)
         own = json.loads(plan.stdout)["total_bytes"]
         print(f"load: {len(done)} answers, peak {peak >> 20} MiB of {planned >> 20}, the model's {own >> 20}")
         expect(peak <= planned and peak <= own + (64 << 20), f"peak {peak}, planned {planned}, for the model {own}")
