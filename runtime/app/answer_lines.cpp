@@ -4,20 +4,22 @@
 
 namespace gm {
 
-void AnswerLines::push(int32_t id, std::string &out) {
+void AnswerLines::push(int32_t id, std::string &out, std::string *thought) {
   reader.push(id, events);
-  show(out);
+  show(out, thought);
 }
 
 void AnswerLines::finish(std::string &out) {
   reader.finish(events);
-  show(out);
+  show(out, nullptr);
 }
 
-void AnswerLines::show(std::string &out) {
+void AnswerLines::show(std::string &out, std::string *thought) {
   all.add(events);
   for (const AnswerEvent &event : events) {
-    if (event.kind == AnswerEvent::Text) {
+    if (event.kind == AnswerEvent::Thought && thought) {
+      *thought += event.text;
+    } else if (event.kind == AnswerEvent::Text) {
       out += event.text;
       line_begins = event.text.ends_with('\n');
     } else if (event.kind == AnswerEvent::CallEnd) {

@@ -5,6 +5,7 @@
 #include "runtime/app/grammar_flags.h"
 #include "runtime/app/line_input.h"
 #include "runtime/app/sampling_flags.h"
+#include "runtime/app/thought_budget.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -15,10 +16,13 @@
 namespace gm {
 namespace {
 
+std::string command_names();
+
 struct Request {
   Options machine;
   SamplingFlags sampling;
   GrammarFlags grammar;
+  ThinkFlags think;
   MediaFlags media;
   ChatSettings settings;
   std::vector<std::string> first;
@@ -31,15 +35,14 @@ struct Request {
 };
 
 Syntax Request::syntax() {
-  Syntax s = {
-      "chat",
-      "Holds a conversation: each line of the standard input is a "
-      "turn, or the lines between\n\"\"\" and \"\"\". Ctrl-C stops an "
-      "answer; lines that are commands: /help, /image, /audio, /video,\n"
-      "/drop, /reset, /quit. Media that flags name stand in front of "
-      "the first turn.",
-      {},
-      {"TEXT", "the first turn", &first, 1}};
+  Syntax s = {"chat",
+              "Holds a conversation: each line of the standard input is a "
+              "turn, or the lines between\n\"\"\" and \"\"\". Ctrl-C stops an "
+              "answer. Media that flags name stand in front of the first turn. "
+              "Lines that are commands,\nwhich /help explains: " +
+                  command_names() + ".",
+              {},
+              {"TEXT", "the first turn", &first, 1}};
   s.flags = {
       {"--predict", "-n", "N",
        "most tokens of an answer (default: until it stops or the context is "
@@ -60,8 +63,9 @@ Syntax Request::syntax() {
        "('info --media' shows what the room takes)",
        &settings.no_media},
   };
-  for (std::vector<Flag> more : {grammar.flags(), media.flags(/*piped=*/false),
-                                 sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more :
+       {think.flags(), grammar.flags(), media.flags(/*piped=*/false),
+        sampling.flags(), machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
@@ -84,16 +88,7 @@ Status Request::check() {
   return media.check();
 }
 
-const char commands_help[] =
-    "/reset   forget the conversation (a system turn stays) and media that "
-    "wait\n"
-    "/drop    forget the oldest turns, until half of the context is free\n"
-    "/image FILE, /audio FILE, /video FILE\n"
-    "         put a picture, a sound or a film in front of the next message; "
-    "may be given\n"
-    "         again, FILE as for the flags of these names\n"
-    "/quit    end; so do /exit, /bye and the end of the input (Ctrl-D)\n"
-    "/help    print this\n"
+const char lines_help[] =
     "Lines between \"\"\" and \"\"\" are one turn; so is what is pasted.\n"
     "Ctrl-C stops an answer; pressed again, or twice at the prompt, it ends "
     "the chat.\n";
@@ -123,48 +118,122 @@ std::string file_of(std::string_view rest) {
   return name;
 }
 
-// Whether a line of text is a command that takes a file.
-bool attaches(Chat &chat, const std::string &text, Status &status) {
-  const struct {
-    const char *name;
-    Medium::Kind kind;
-  } commands[] = {{"/image", Medium::Picture},
-                  {"/audio", Medium::Sound},
-                  {"/video", Medium::Film}};
-  const std::string word = text.substr(0, text.find_first_of(" \t"));
-  for (const auto &command : commands)
-    if (word == command.name && text.find('\n') == text.npos) {
-      const std::string file = file_of(text.substr(word.size()));
-      status = file.empty() ? failure(USAGE, "%s expects a file", command.name)
-                            : chat.attach(command.kind, command.name, file);
-      return true;
-    }
-  return false;
+Status attach(Chat &chat, Medium::Kind kind, const char *command,
+              const std::string &rest) {
+  return chat.attach(kind, command, file_of(rest));
+}
+
+struct Command {
+  const char *name;
+  const char *argument; // null: none; in brackets: it may be left out
+  const char *about;
+  Status (*run)(Chat &chat, const std::string &rest);
+};
+
+Status help(Chat &, const std::string &);
+
+const Command commands[] = {
+    {"/image", "FILE",
+     "put a picture in front of the next message; may be given again",
+     [](Chat &chat, const std::string &rest) {
+       return attach(chat, Medium::Picture, "/image", rest);
+     }},
+    {"/audio", "FILE", "put a sound in front of it",
+     [](Chat &chat, const std::string &rest) {
+       return attach(chat, Medium::Sound, "/audio", rest);
+     }},
+    {"/video", "FILE", "put a film in front of it",
+     [](Chat &chat, const std::string &rest) {
+       return attach(chat, Medium::Film, "/video", rest);
+     }},
+    {"/system", "[TEXT]",
+     "put TEXT, or nothing, as a system turn in front of the conversation",
+     [](Chat &chat, const std::string &rest) {
+       return chat.set_system(rest), Status{};
+     }},
+    {"/think", "on|off", "let the model think before it answers, or not",
+     [](Chat &chat, const std::string &rest) {
+       if (rest != "on" && rest != "off")
+         return failure(USAGE, "/think expects on or off, got '%.40s'",
+                        rest.c_str());
+       return chat.set_thinking(rest == "on"), Status{};
+     }},
+    {"/tools", "[FILE]",
+     "tools that the model may call, a list in JSON as OpenAI's API has it; "
+     "without FILE none",
+     [](Chat &chat, const std::string &rest) {
+       return chat.set_tools(rest.empty() ? rest : file_of(rest));
+     }},
+    {"/result", "TEXT", "what a call of a tool has given",
+     [](Chat &chat, const std::string &rest) { return chat.result(rest); }},
+    {"/regen", nullptr, "another answer to the last message",
+     [](Chat &chat, const std::string &) { return chat.again(); }},
+    {"/reset", nullptr,
+     "forget the conversation (a system turn stays) and media that wait",
+     [](Chat &chat, const std::string &) { return chat.reset(), Status{}; }},
+    {"/drop", nullptr,
+     "forget the oldest turns, until half of the context is free",
+     [](Chat &chat, const std::string &) { return chat.drop(); }},
+    {"/save", "FILE", "write the conversation, as --messages reads it",
+     [](Chat &chat, const std::string &rest) {
+       return chat.save(file_of(rest));
+     }},
+    {"/load", "FILE", "go on with such a conversation instead of this one",
+     [](Chat &chat, const std::string &rest) {
+       return chat.load(file_of(rest));
+     }},
+    {"/stats", nullptr, "how full the context is, how fast the last answer was",
+     [](Chat &chat, const std::string &) { return chat.print_stats(); }},
+    {"/quit", nullptr,
+     "end; so do /exit, /bye and the end of the input (Ctrl-D)", nullptr},
+    {"/help", nullptr, "print this", help},
+};
+
+std::string command_names() {
+  std::string out;
+  for (const Command &c : commands)
+    out += (out.empty() ? "" : ", ") + std::string(c.name);
+  return out;
+}
+
+Status help(Chat &, const std::string &) {
+  for (const Command &c : commands) {
+    const std::string head =
+        c.name + (c.argument ? std::string(" ") + c.argument : "");
+    printf("%-14s %s\n", head.c_str(), c.about);
+  }
+  fputs(lines_help, stdout);
+  return finish_output();
 }
 
 // What a line asks for; text starts a turn.
 Status handle(Chat &chat, const std::string &line, bool &quit) {
-  std::string text(trim(line));
+  const std::string text(trim(line));
   if (text.empty())
     return {};
   if (Status s = check_text(line, "the turn"); !s.ok())
     return s;
-  if (Status s; attaches(chat, text, s))
-    return s;
-  // One word after the slash, so that paths are text.
-  if (text[0] != '/' || text.find_first_of(" \t/\n", 1) != text.npos) {
-    return chat.turn(text);
-  }
+  const size_t end = std::min(text.find_first_of(" \t\n"), text.size());
+  const std::string word = text.substr(0, end), rest(trim(text.substr(end)));
   if (text == "/quit" || text == "/exit" || text == "/bye")
     return quit = true, Status{};
-  if (text == "/reset")
-    return chat.reset(), Status{};
-  if (text == "/drop")
-    return chat.drop();
-  if (text == "/help")
-    return fputs(commands_help, stdout), finish_output();
-  return failure(USAGE, "unknown command '%.100s'; /help lists them",
-                 text.c_str());
+  for (const Command &c : commands) {
+    if (word != c.name || !c.run)
+      continue;
+    if (!c.argument && !rest.empty())
+      break; // a sentence that begins so
+    // Files have names of one line.
+    if (text.find('\n') != text.npos && word != "/system" && word != "/result")
+      break;
+    if (c.argument && c.argument[0] != '[' && rest.empty())
+      return failure(USAGE, "%s expects %s", c.name, c.argument);
+    return c.run(chat, rest);
+  }
+  // One word after the slash, so that paths and sentences are text.
+  if (text[0] == '/' && text.find_first_of(" \t/\n", 1) == text.npos)
+    return failure(USAGE, "unknown command '%.100s'; /help lists them",
+                   text.c_str());
+  return chat.turn(text);
 }
 
 // On a terminal a mistake is shown and the conversation goes on; a script ends
@@ -260,9 +329,12 @@ Status chat(Request &request) {
   options.sampling = request.sampling.resolve(program);
   options.most = request.most;
   options.ignore_stop = request.ignore_stop;
-  if (Status s = request.grammar.compile(program, false, options.constraint);
+  const bool thinks = request.settings.think = request.think.any();
+  if (Status s = request.grammar.compile(program, thinks, options.constraint);
       !s.ok())
     return s;
+  options.constraint =
+      bound_thought(program, request.think.most, false, options.constraint);
   request.machine.all_logits = !top_is_enough(options.sampling);
   Media media(program, request.media);
   if (Status s = make_room(program, request, media); !s.ok())

@@ -1,7 +1,7 @@
 // See chat_turns.h.
 #include "runtime/app/chat_turns.h"
 #include "runtime/app/answer_lines.h"
-#include "runtime/app/timings.h"
+#include "runtime/app/output.h"
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
@@ -60,7 +60,7 @@ Status Chat::check_room(size_t tokens) const {
 
 Status Chat::drop() {
   std::vector<Message> &messages = talk.messages;
-  const size_t kept = settings.system ? 1 : 0, half = program.plan.context / 2;
+  const size_t kept = has_system(), half = program.plan.context / 2;
   size_t dropped = 0;
   for (;;) {
     Items items;
@@ -108,9 +108,16 @@ size_t Chat::lasting(const Items &items) {
 }
 
 // The answer as a message, with its tokens if they are what history shows of
-// it: the text without blanks around it. Nobody answers calls here, so they
-// stay what the model wrote.
+// it: the text without blanks around it. Calls of declared tools get results;
+// others stay what the model wrote.
 Message Chat::answered(const Answer &answer) const {
+  if (!talk.tools.empty() && !answer.calls.empty()) {
+    Message m = text_message("assistant", std::string(trim(answer.text)));
+    for (size_t i = 0; i < answer.calls.size(); ++i)
+      m.tool_calls.push_back({"call_" + std::to_string(i + 1),
+                              answer.calls[i].name, answer.calls[i].arguments});
+    return m;
+  }
   const Tokenizer &t = program.tokenizer;
   // Stop ids that were passed over, and ends of what did not begin, are not
   // shown, but the model goes on from them.
@@ -144,6 +151,30 @@ Message Chat::answered(const Answer &answer) const {
   return m;
 }
 
+namespace {
+
+// Thoughts, dim, where the answer is shown on a terminal; elsewhere a word at
+// the standard error.
+class ThoughtPrinter {
+public:
+  void show(const std::string &text, bool inside) {
+    if (!terminal)
+      return notice.show(inside);
+    if (!text.empty() && !dim)
+      write_output("\033[2m"), dim = true;
+    write_model_text(text);
+    if (dim && !inside)
+      write_output("\033[0m\n"), dim = false;
+  }
+
+private:
+  const bool terminal = isatty(1);
+  bool dim = false;
+  Notice notice{"(thinking)"};
+};
+
+} // namespace
+
 // Streams the answer. Goes on after the longest beginning of `items` that the
 // caches or the checkpoint hold; at least the last token is computed, for its
 // logits.
@@ -158,22 +189,23 @@ Status Chat::generate(Items items, Answer &answer, End &end) {
   written.clear();
 
   AnswerLines lines(program.tokenizer);
-  Notice thinking("(thinking)");
-  Timings timings(items.size());
+  ThoughtPrinter thinking;
+  last.emplace(items.size());
+  Timings &timings = *last;
   const auto begin = now_ns();
   Status s = generator.run(
       items,
       [&](int32_t id) {
         timings.token();
         held.push_back({id});
-        std::string shown;
+        std::string shown, thought;
         const bool known = id < int32_t(program.tokenizer.vocab()),
                    inside = lines.in_thought();
         if (known && !generator.is_stop(id))
-          lines.push(id, shown);
+          lines.push(id, shown, &thought);
         if (known && !inside && !lines.in_thought())
           written.push_back(id);
-        thinking.show(lines.in_thought());
+        thinking.show(thought, lines.in_thought());
         return write_model_text(shown);
       },
       end, int64_t(keep));
@@ -181,7 +213,7 @@ Status Chat::generate(Items items, Answer &answer, End &end) {
     written.pop_back(); // the stop id
   std::string rest;
   lines.finish(rest);
-  thinking.show(false);
+  thinking.show("", false);
   write_model_text(rest + "\n");
   answer = lines.answer();
   if (s.ok() && settings.timings) {
@@ -195,29 +227,76 @@ Status Chat::generate(Items items, Answer &answer, End &end) {
 }
 
 Status Chat::turn(const std::string &text) {
+  const size_t before = media_in(talk.messages);
+  talk.messages.push_back(text_message("user", text));
+  put_in_front(media, before, talk.messages.back());
+  return answer(1, before);
+}
+
+Status Chat::again() {
   std::vector<Message> &messages = talk.messages;
-  const size_t before = media_in(messages);
-  messages.push_back(text_message("user", text));
-  put_in_front(media, before, messages.back());
+  size_t end = messages.size();
+  while (end && messages[end - 1].role == "assistant")
+    --end;
+  if (end == messages.size() || end == size_t(has_system()))
+    return failure(USAGE, "/regen: there is no answer yet");
+  const std::vector<Message> old(messages.begin() + ptrdiff_t(end),
+                                 messages.end());
+  messages.resize(end);
+  // Media that wait for the next message are none of this one.
+  Status s = answer(0, media.size());
+  if (!s.ok() && messages.size() == end)
+    messages.insert(messages.end(), old.begin(), old.end());
+  return s;
+}
+
+// Calls of the last turn that have no result yet, the first of them.
+static const ToolCall *open_call(const std::vector<Message> &messages,
+                                 size_t &left) {
+  size_t results = 0, at = messages.size();
+  while (at && messages[at - 1].role == "tool")
+    --at, ++results;
+  if (!at || messages[at - 1].tool_calls.size() <= results)
+    return nullptr;
+  left = messages[at - 1].tool_calls.size() - results;
+  return &messages[at - 1].tool_calls[results];
+}
+
+Status Chat::result(const std::string &text) {
+  size_t left = 0;
+  const ToolCall *call = open_call(talk.messages, left);
+  if (!call)
+    return failure(USAGE, "/result: no call of a tool waits for one");
+  Message message = text_message("tool", text);
+  message.tool_call_id = call->id;
+  message.name = call->name;
+  talk.messages.push_back(std::move(message));
+  return left > 1 ? Status() : answer(1, media.size());
+}
+
+Status Chat::answer(size_t added, size_t media_before) {
+  std::vector<Message> &messages = talk.messages;
+  const size_t before = messages.size() - added;
   Items items;
   size_t count;
   Status fits = encode(talk, items, count);
   if (fits.ok())
     fits = check_room(count);
   if (!fits.ok()) {
-    messages.pop_back();
+    messages.resize(before);
     return fits;
   }
   Answer answer;
   End end = End::Stop;
   Status s = generate(std::move(items), answer, end);
   if (!s.ok()) {
-    messages.pop_back();
-    media.erase(before, media.size() - before); // one of them may be broken
+    messages.resize(before);
+    // One of them may be broken.
+    media.erase(media_before, media.size() - media_before);
     return s;
   }
   if (answer.text.empty() && answer.calls.empty() && end == End::Interrupted)
-    messages.pop_back(); // as if it had not been asked
+    messages.resize(before); // as if it had not been asked
   else
     messages.push_back(answered(answer));
   if (end == End::Context)

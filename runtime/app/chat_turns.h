@@ -6,6 +6,7 @@
 #include "runtime/app/answer.h"
 #include "runtime/app/conversation.h"
 #include "runtime/app/generate.h"
+#include "runtime/app/timings.h"
 
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@ namespace gm {
 
 struct ChatSettings {
   std::optional<std::string> system; // a turn before the conversation
+  bool think = false;                // at its beginning
   bool allow_special = false, timings = false, no_media = false;
 };
 
@@ -28,13 +30,30 @@ public:
        const GenerateOptions &options)
       : program(program), settings(settings), media(media),
         seed(options.random.state), generator(program, options) {
-    begin();
+    talk.enable_thinking = settings.think;
+    if (settings.system)
+      set_system(*settings.system);
   }
 
+  // Forgets the conversation, but what begins it.
   void reset() {
     media.erase(0, media.size());
-    begin();
+    talk.messages.resize(size_t(has_system()));
   }
+  // From now on at the beginning of the conversation; empty: nothing.
+  void set_system(const std::string &text);
+  void set_thinking(bool on) { talk.enable_thinking = on; }
+  // Tools that the model may call, a list in JSON as OpenAI's API has it;
+  // empty: none.
+  Status set_tools(const std::string &file);
+  // The conversation as --messages reads it, with paths of its media.
+  Status save(const std::string &file) const;
+  // In place of this one, which stays if that cannot be.
+  Status load(const std::string &file);
+  // Another answer to the last message.
+  Status again();
+  // On stderr: the context, what the model is told, the last answer's times.
+  Status print_stats();
   // Puts a medium in front of the next message.
   Status attach(Medium::Kind kind, const char *command,
                 const std::string &file);
@@ -44,13 +63,16 @@ public:
   // Prints the answer to `text`. A refused turn is not part of the
   // conversation; its media wait for the next one, unless they are the reason.
   Status turn(const std::string &text);
+  // What the first call without one has given; the last one is answered.
+  Status result(const std::string &text);
 
 private:
-  void begin() {
-    talk.messages.clear();
-    if (settings.system)
-      talk.messages.push_back(text_message("system", *settings.system));
+  bool has_system() const {
+    return !talk.messages.empty() && talk.messages[0].role == "system";
   }
+  // Answers the conversation, whose last `added` messages are new and go away
+  // with the media behind the first `media_before` if it cannot be.
+  Status answer(size_t added, size_t media_before);
   // `count`: how many tokens there are; `items` has them if they fit.
   Status encode(const Conversation &talk, Items &items, size_t &count);
   size_t lasting(const Items &items);
@@ -64,6 +86,7 @@ private:
   const uint64_t seed;
   Generator generator;
   Conversation talk;
+  std::optional<Timings> last;  // of the last answer
   std::vector<Item> held;       // what the caches hold: generator.length()
   std::vector<int32_t> written; // of the last answer, outside of thoughts
 };

@@ -168,7 +168,7 @@ Status Reader::run(const Value &root) {
       tools && tools->kind == Value::List)
     out.tools = tools->items;
   if (const Value *thinking = find(root, "enable_thinking"))
-    out.enable_thinking = thinking->kind == Value::Bool && thinking->truth;
+    out.enable_thinking |= thinking->kind == Value::Bool && thinking->truth;
   return {};
 }
 

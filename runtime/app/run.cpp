@@ -5,6 +5,7 @@
 #include "runtime/app/grammar_flags.h"
 #include "runtime/app/profile.h"
 #include "runtime/app/sampling_flags.h"
+#include "runtime/app/thought_budget.h"
 #include "runtime/app/timings.h"
 #include "runtime/manifest_generated.h"
 
@@ -17,6 +18,7 @@ struct Request {
   Options machine;
   SamplingFlags sampling;
   GrammarFlags grammar;
+  ThinkFlags think;
   TextInput input;
   MediaFlags media;
   std::optional<std::string> messages;
@@ -67,8 +69,9 @@ Syntax Request::syntax() {
       // f32 soft rows.
       {"--test-items", "", "FILE", "", &test_items, 0, 0, true},
   };
-  for (std::vector<Flag> more : {own, grammar.flags(), media.flags(),
-                                 sampling.flags(), machine_flags(machine)})
+  for (std::vector<Flag> more :
+       {own, think.flags(), grammar.flags(), media.flags(), sampling.flags(),
+        machine_flags(machine)})
     s.flags.insert(s.flags.end(), more.begin(), more.end());
   return s;
 }
@@ -88,6 +91,10 @@ Status Request::check() {
                    "%s needs the chat format, so it excludes --raw and "
                    "--tokens",
                    system ? "--system" : media.first_flag());
+  if (think.any() && (raw || token_file))
+    return failure(USAGE, "--think needs the chat format, so it excludes --raw "
+                          "and --tokens");
+  conversation.enable_thinking = think.any();
   if (Status s = grammar.check(ignore_eos); !s.ok())
     return s;
   return media.check();
@@ -112,13 +119,16 @@ Status encode_text(const Program &program, const Request &request,
                    std::vector<int32_t> &ids) {
   auto chat = program.manifest().chat();
   if (request.raw || chat == gemmac::manifest::Chat_None) {
-    if (request.system || media.size())
+    if (request.system || media.size() || request.think.any())
       return failure(UNSUPPORTED,
                      "%s: this program was made without a chat template",
-                     request.system ? "--system" : request.media.first_flag());
+                     request.system        ? "--system"
+                     : request.think.any() ? "--think"
+                                           : request.media.first_flag());
     return check_length(encode_raw(program, text, ids, context), context);
   }
   Conversation conversation;
+  conversation.enable_thinking = request.think.any();
   if (request.system)
     conversation.messages.push_back(text_message("system", *request.system));
   conversation.messages.push_back(text_message("user", text));
@@ -245,6 +255,9 @@ Status run(Request &request) {
           program, request.conversation.enable_thinking, options.constraint);
       !s.ok())
     return s;
+  if (request.think.most >= 0)
+    options.constraint =
+        bound_thought(program, request.think.most, false, options.constraint);
   if (Status s = media.reserve(request.machine); !s.ok())
     return s;
   Plan plan;

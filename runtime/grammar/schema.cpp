@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 namespace gm::grammar {
 namespace {
@@ -32,7 +33,7 @@ unsigned type_of(const Value &v) {
   case Value::Integer:
     return kInteger;
   case Value::Float:
-    return v.number == double(int64_t(v.number)) ? kInteger : kFraction;
+    return v.number == std::trunc(v.number) ? kInteger : kFraction;
   case Value::String:
     return kString;
   case Value::List:

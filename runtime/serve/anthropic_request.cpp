@@ -253,6 +253,8 @@ private:
                           type.substr(0, 40) + "'",
                       "thinking");
     chat["enable_thinking"] = type != "disabled";
+    if (const Tree *budget = Fields(*given).find("budget_tokens"))
+      chat["thinking_budget_tokens"] = *budget;
     return {};
   }
 

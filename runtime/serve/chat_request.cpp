@@ -1,6 +1,7 @@
 // See chat_request.h.
 #include "runtime/serve/chat_request.h"
 #include "runtime/app/conversation.h"
+#include "runtime/app/thought_budget.h"
 #include "runtime/manifest_generated.h"
 #include "runtime/serve/demand.h"
 
@@ -132,6 +133,8 @@ MaybeError read_chat(const Context &context, const std::string &body,
     fields.fail("top_logprobs", failure(BAD_INPUT, "'top_logprobs' expects "
                                                    "'logprobs' to be true"));
   generation.logprobs = logprobs ? int32_t(top) : -1;
+  for (const char *key : {"reasoning_budget_tokens", "thinking_budget_tokens"})
+    fields.integer(key, generation.thought, -1, INT64_MAX);
   bool parallel = true;
   fields.truth("parallel_tool_calls", parallel);
   generation.one_call = !parallel;
@@ -142,6 +145,9 @@ MaybeError read_chat(const Context &context, const std::string &body,
   generation.constraint =
       read_demand(fields, context.grammars, parallel,
                   {wants_thoughts(fields), out.prompt.reading.in_thought});
+  generation.constraint =
+      bound_thought(context.program, generation.thought,
+                    out.prompt.reading.in_thought, generation.constraint);
   return error_of(fields);
 }
 

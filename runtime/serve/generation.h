@@ -18,6 +18,7 @@ struct Generation {
   bool stream = false, include_usage = false, ignore_stop = false;
   bool one_call = false; // a tool call ends the answer
   bool scored = false;   // as Sequence::scored
+  int64_t thought = -1;  // most tokens of thoughts; -1: any number
 
   // Answer number `index`, without its listener.
   Sequence sequence(const std::vector<int32_t> &prompt, size_t index) const;

@@ -260,6 +260,30 @@ def check_demands():
                 has_error(reply, 400, word, got=status)
 
 
+def check_thoughts():
+    """A budget of thoughts: they end there, and the answer comes."""
+    with serving() as s:
+        free = s.chat(reasoning_effort="low", max_tokens=400)
+        n = free["usage"]["completion_tokens_details"]["reasoning_tokens"]
+        expect(n > 8, f"{free}")
+        for budget in (0, 1, 4):
+            for key in ("reasoning_budget_tokens", "thinking_budget_tokens"):
+                got = s.chat(reasoning_effort="low", max_tokens=400, **{key: budget})
+                message = got["choices"][0]["message"]
+                expect(message["content"] and free["choices"][0]["message"]["reasoning_content"].startswith(message.get("reasoning_content", "")), f"{budget}: {got}")
+                expect(got["usage"]["completion_tokens_details"]["reasoning_tokens"] <= budget + 4, f"{budget}: {got['usage']}")
+        expect(strip_answer(s.chat(reasoning_effort="low", max_tokens=400, reasoning_budget_tokens=1000)) == strip_answer(free), "a large budget changes the answer")
+        schema = {"response_format": {"type": "json_schema", "json_schema": {"schema": {"enum": [5]}}}}
+        got = s.chat(reasoning_effort="low", max_tokens=400, reasoning_budget_tokens=3, **schema)
+        expect(got["choices"][0]["message"]["content"] == "5", f"{got}")
+        _, m = s.post("/v1/messages", {"messages": HELLO, "max_tokens": 400, "temperature": 0, "thinking": {"type": "enabled", "budget_tokens": 4}})
+        expect([b["type"] for b in m["content"]] == ["thinking", "text"] and m["usage"]["output_tokens"] < 40, f"{m}")
+
+
+def strip_answer(reply):
+    return [c["message"] for c in reply["choices"]]
+
+
 def check_scored():
     """echo with logprobs: what the model gives the prompt's own tokens."""
     with serving("--parallel", "3", "-c", "512") as s:
@@ -475,7 +499,7 @@ def check_openapi():
             keys[name] = set(re.findall(r'\bfields\.(?:find|text|texts|truth|number|integer|map|list)\(\s*"(\w+)"', read(name + ".cpp")))
         keys["demand"] -= {"tools"} # of chats
         sampling = {"temperature", "top_p", "top_k", "min_p", "seed", "stream"}
-        forms = {"/v1/chat/completions": keys["generation"] | keys["chat_request"] | keys["demand"] | {"messages", "tools", "max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
+        forms = {"/v1/chat/completions": keys["generation"] | keys["chat_request"] | keys["demand"] | {"messages", "tools", "reasoning_budget_tokens", "thinking_budget_tokens", "max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
                  "/v1/completions": keys["generation"] | keys["openai_text"] | keys["demand"] - {"tool_choice"} | {"max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
                  "/v1/responses": keys["responses_request"] | sampling | {"previous_response_id", "conversation", "prompt", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "metadata"},
                  "/v1/messages": keys["anthropic_request"] | sampling | {"max_tokens"}}
@@ -668,17 +692,18 @@ def check_shared():
     """Instructions that several prompts begin with are computed once, however long ago that was."""
     system = {"role": "system", "content": " ".join(f"Rule {i}: be brief." for i in range(80))}
 
-    def cached(s, question):
-        reply = s.chat(messages=[system, {"role": "user", "content": question}], max_tokens=100, ignore_eos=True)
+    def cached(s, word):
+        question = " ".join([word] * 350) # longer than the ring of sliding layers
+        reply = s.chat(messages=[system, {"role": "user", "content": question}], max_tokens=20, ignore_eos=True)
         return reply["usage"]["prompt_tokens_details"]["cached_tokens"], reply["usage"]["prompt_tokens"], reply["choices"][0]["message"]["content"]
 
-    questions = ["Who are you?", "Where is Paris?", "What is red?"]
-    with serving("-c", "2048", "--cache-ram", "0") as s:
-        alone = [cached(s, q) for q in questions]
-    with serving("-c", "2048") as s:
-        got = [cached(s, q) for q in questions]
+    words = ["red", "cat", "sun"]
+    with serving("-c", "2048", "-b", "64", "--cache-ram", "0") as s:
+        alone = [cached(s, w) for w in words]
+    with serving("-c", "2048", "-b", "64") as s:
+        got = [cached(s, w) for w in words]
     expect([g[2] for g in got] == [a[2] for a in alone], "other answers")
-    expect(got[0][1] > 500 and got[0][0] == 0 and got[2][0] > got[2][1] - 30, f"instructions are computed again: {got}")
+    expect(got[0][0] < 10 and got[2][0] > 900, f"instructions are computed again: {got}")
     expect(alone[2][0] < 10, f"without room: {alone}")
 
 

@@ -295,6 +295,75 @@ def check_chat():
     expect("same seed", a, b)
 
 
+def check_chat_commands():
+    """What lines ask for that are commands."""
+    france, italy = QUESTIONS[2], "What is the capital of Italy?"
+
+    def said(*lines, args=()):
+        return good("nano-e", ["chat", *GREEDY, *args], stdin="\n".join(lines).encode())
+
+    plain = said(france, italy)
+    expect("/regen", said(france, "/regen", italy), plain.splitlines(True)[0] + plain)
+    sampled = said("Tell me a story.", *["/regen"] * 6, args=["-s", "3", "--temp", "1.5"]).splitlines()
+    if len(set(sampled)) < 3:
+        fail(f"/regen gives the same answer: {sampled}")
+    # A system turn from now on, also over what was said.
+    expect("/system", said(france, "/system Be kind.", italy), said(france) + after_drop([france, said(france).strip(), italy], "Be kind."))
+    expect("/system, /reset", said("/system Be kind.", france, "/reset", italy), said(france, args=["--system", "Be kind."]) + said(italy, args=["--system", "Be kind."]))
+    expect("/system without a text", said("/system Be kind.", "/system", france), said(france))
+    expect("/think", said("/think on", france, "/think off", "/reset", france), said(france, args=["--think"]) + said(france))
+    if said(france, args=["--think"]) == said(france):
+        fail("--think changes nothing")
+    # Saved and loaded, also by `run`.
+    expect("/load", said(france, "/save talk", "/reset", italy, "/load talk", italy), said(france) + said(italy) + plain.splitlines(True)[1])
+    with open("talk") as f:
+        talk = json.load(f)
+    expect("/save", talk, {"messages": [{"role": "user", "content": france}, {"role": "assistant", "content": said(france).strip()}], "enable_thinking": False})
+    talk["messages"].append({"role": "user", "content": italy})
+    write("more", json.dumps(talk))
+    expect("run --messages", good("nano-e", ["run", *GREEDY, "--messages", "more"]), plain.splitlines(True)[1])
+    # Tools, whose results are typed in.
+    tool = {"type": "function", "function": {"name": "get_weather", "description": "The weather of a city.",
+                                             "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+    write("tools", json.dumps([tool]))
+    weather = said("/tools tools", "What is the weather in Paris?", "/result 15 degrees", "/save called").splitlines()
+    expect("/tools", weather[0], '{"name":"get_weather","arguments":{"city":"Paris"}}')
+    if not weather[-1]:
+        fail(f"/result: {weather}")
+    with open("called") as f:
+        saved = json.load(f)
+    expect("saved calls", ([m["role"] for m in saved["messages"]], saved["tools"], saved["messages"][1]["tool_calls"][0]["function"]),
+           (["user", "assistant", "tool", "assistant"], [tool], {"name": "get_weather", "arguments": '{"city":"Paris"}'}))
+    expect("/load with calls", said("/load called", "/regen"), weather[-1] + "\n")
+    stats = call("nano-e", ["chat", *GREEDY, "-c", "500"], stdin=f"{france}\n/stats".encode())[2]
+    if not re.search(r"context: \d+ of 500 tokens, 1 answer; thinking off, 0 tools, no system turn\ntimings: ", stats):
+        fail(f"/stats: {stats}")
+    for line, code, words in (("/think maybe", 2, ["on", "off", "maybe"]), ("/load", 2, ["FILE"]), ("/load none", 3, ["none"]), ("/tools none", 3, ["none"]), ("/tools talk", 3, ["talk", "tools"]),
+                              ("/result x", 2, ["/result", "call"]), ("/regen", 2, ["/regen", "answer"]), ("/save /nowhere/x", 5, ["/nowhere"])):
+        refused(code, words, "nano-e", ["chat", *GREEDY], stdin=line.encode())
+    # A sentence that begins like a command, and a block, are text.
+    expect("text", said("/reset the clock please"), said('"""\n/reset the clock please\n"""'))
+
+
+def check_think():
+    question = QUESTIONS[2]
+    ids = lambda *args: [int(i) for i in good("nano-e", ["run", *GREEDY, "--print-tokens", *args, question]).split()]
+    opens, closes = (int(good("nano-e", ["tokenize", t]).split()[-1]) for t in ("<|channel>", "<channel|>"))
+    free = ids("--think")
+    length = free.index(closes) - free.index(opens) - 1
+    if length < 6:
+        fail(f"a short thought: {free}")
+    for budget in 0, 1, 3:
+        got = ids("--think-budget", str(budget))
+        expect(f"budget {budget}", got[:got.index(closes)], free[:free.index(opens) + 1 + 2 + budget])
+        if len(got) < got.index(closes) + 3:
+            fail(f"no answer behind the thought: {got}")
+    expect("a large budget", ids("--think-budget", "1000"), free)
+    out = good("nano-e", ["run", *GREEDY, "--think-budget", "2", "--json-schema", '{"enum": [5]}', question])
+    expect("with a schema", out, "5\n")
+    refused(2, ["--think", "--raw"], "nano-e", ["run", "--raw", "--think", question])
+
+
 def check_run():
     question, system = "What is the capital of France?", "Always write in upper case."
     for model in "nano-e", "nano-m":
@@ -405,8 +474,10 @@ def on_terminal(args, keys=(), stdin=None, term="xterm"):
 
 
 def thinking_notice(args):
+    """`chat` shows thoughts, dim; `run` says that there are some."""
     code, out = on_terminal(args, stdin=subprocess.DEVNULL)
-    if code or b"(thinking)\r\x1b[K" not in out:
+    shown = b"\x1b[0m\r\n" in out.partition(b"\x1b[2m")[2] if args[0] == "chat" else b"(thinking)\r\x1b[K" in out
+    if code or not shown:
         fail(f"{args} does not say that the model thinks: {out!r}")
 
 
@@ -569,8 +640,8 @@ def check_signals():
     first = os.read(chat.process.stdout.fileno(), 4).decode(errors="ignore")
     chat.process.send_signal(signal.SIGINT)
     chat.say("/help")
-    part = first + chat.wait("/reset ")
-    part = part[: -len("\n/reset ")]
+    part = first + chat.wait("/image ") # the first line of the help
+    part = part[: -len("\n/image ")]
     if not whole.startswith(first) or len(part) >= len(whole) - 1 or part[4:200] not in whole:
         fail(f"Ctrl-C did not stop the answer: {len(part)} of {len(whole)} characters")
     chat.say("/quit")
