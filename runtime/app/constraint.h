@@ -17,6 +17,8 @@ public:
   virtual void allow(uint32_t *mask) = 0;
   // `id` comes next. False, and nothing is changed, if it cannot.
   [[nodiscard]] virtual bool accept(int32_t id) = 0;
+  // Whether everything can come next: then nobody needs a mask.
+  virtual bool is_free() const { return false; }
   // The same state in another object, for sequences that part here.
   virtual std::unique_ptr<Constraint> clone() const = 0;
 };

@@ -22,7 +22,7 @@ Generator::Generator(Program &program, const GenerateOptions &options)
 
 // Ids that may come next; null: all.
 const uint32_t *Generator::allowed() {
-  if (!constraint)
+  if (!constraint || constraint->is_free())
     return rules.mask();
   now.assign(size_t(rules.words()), ~0u);
   if (rules.mask())
@@ -33,7 +33,7 @@ const uint32_t *Generator::allowed() {
 
 // Whether nothing may follow, not even a stop id: a program may have none.
 bool Generator::complete() {
-  if (!constraint)
+  if (!constraint || constraint->is_free())
     return false;
   allowed();
   return std::all_of(now.begin(), now.end(),

@@ -40,6 +40,10 @@ public:
     return true;
   }
 
+  bool is_free() const override {
+    return (!inner || inner->is_free()) && (heading != 0 || left > 0);
+  }
+
   std::unique_ptr<Constraint> clone() const override {
     return std::make_unique<ThoughtBudget>(open, close, words, left, heading,
                                            inner ? inner->clone() : nullptr);

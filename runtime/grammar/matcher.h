@@ -37,7 +37,7 @@ public:
   void add(const Key &key, std::shared_ptr<const PartMask> mask);
 
 private:
-  static constexpr size_t kMostBytes = 32u << 20;
+  static constexpr size_t kMostBytes = 6u << 20;
   std::mutex lock;
   std::map<Key, std::shared_ptr<const PartMask>> masks;
   size_t bytes = 0;

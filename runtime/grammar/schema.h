@@ -17,6 +17,9 @@ struct SchemaStyle {
   bool call = false;
   int32_t quote = -1;
   Order order = Order::Any;
+  // Objects whose schema names members have no others unless it says so. The
+  // draft leaves them open; who generates would get names that are made up.
+  bool closed = true;
 };
 
 // Adds to `grammar` a node for the values that `schema` allows. BAD_INPUT for

@@ -67,6 +67,7 @@ private:
   NodeId object(const Parts &parts);
   NodeId members(const Parts &parts, Object &o,
                  const std::vector<std::string> &names);
+  bool is_closed(const Parts &parts, const Object &o);
   Parts value_of(const Parts &parts, const std::string *name,
                  const std::vector<bool> &matched,
                  const std::vector<std::string> &patterns);

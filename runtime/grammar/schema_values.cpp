@@ -263,6 +263,19 @@ Parts SchemaReader::value_of(const Parts &parts, const std::string *name,
   return all;
 }
 
+// Whether names that no schema speaks of may not come: some are spoken of, and
+// they are enough.
+bool SchemaReader::is_closed(const Parts &parts, const Object &o) {
+  bool named = false;
+  for (const Part &p : parts) {
+    named |= p.schema->find("properties") != nullptr;
+    if (p.schema->find("additionalProperties") ||
+        p.schema->find("propertyNames"))
+      return false;
+  }
+  return style.closed && named && o.min <= o.names;
+}
+
 // The key's automaton and what follows each kind of key.
 NodeId SchemaReader::members(const Parts &parts, Object &o,
                              const std::vector<std::string> &names) {
@@ -355,6 +368,7 @@ NodeId SchemaReader::members(const Parts &parts, Object &o,
     o.member.push_back(
         valid.run(name) < 0 ? 0 : follow(value_of(parts, &name, matched, by)));
   }
+  const bool closed = is_closed(parts, o);
   std::map<std::vector<bool>, int32_t> others;
   std::vector<const Dfa *> all;
   for (const Dfa &d : automata)
@@ -373,7 +387,7 @@ NodeId SchemaReader::members(const Parts &parts, Object &o,
         auto [at, fresh] = others.try_emplace(matched);
         if (fresh) {
           Parts value = value_of(parts, nullptr, matched, by);
-          bool never = false;
+          bool never = value.empty() && closed;
           for (const Part &p : value)
             never |= p.schema->kind == Value::Bool && !p.schema->truth;
           at->second = never ? -1 : int32_t(o.member.size());

@@ -2,6 +2,7 @@
 #include "runtime/serve/demand.h"
 #include "runtime/app/json_value.h"
 #include "runtime/grammar/gbnf.h"
+#include "runtime/grammar/held_calls.h"
 #include "runtime/grammar/matcher.h"
 #include "runtime/grammar/tools.h"
 #include "runtime/manifest_generated.h"
@@ -10,12 +11,39 @@ namespace gm {
 
 using namespace grammar;
 
-std::shared_ptr<const Vocabulary> Grammars::vocabulary() {
-  std::call_once(once, [this] {
-    made =
+std::shared_ptr<Compiled> Grammars::compile(Grammar grammar) {
+  std::vector<int32_t> stop;
+  if (auto *sampling = program.manifest().sampling(); sampling)
+    if (sampling->stop())
+      stop.assign(sampling->stop()->begin(), sampling->stop()->end());
+  std::lock_guard lock(mutex);
+  if (!vocabulary) {
+    vocabulary =
         std::make_shared<const Vocabulary>(program.tokenizer, program.vocab());
-  });
-  return made;
+    common = std::make_shared<MaskCache>();
+  }
+  return std::make_shared<Compiled>(std::move(grammar), vocabulary,
+                                    std::move(stop), common);
+}
+
+std::shared_ptr<const Constraint> Grammars::find(const std::string &key) {
+  std::lock_guard lock(mutex);
+  for (auto at = kept.begin(); at != kept.end(); ++at)
+    if (at->first == key) {
+      kept.splice(kept.begin(), kept, at);
+      return kept.front().second;
+    }
+  return nullptr;
+}
+
+void Grammars::keep(const std::string &key,
+                    std::shared_ptr<const Constraint> made) {
+  if (key.size() > kMostKey)
+    return;
+  std::lock_guard lock(mutex);
+  kept.emplace_front(key, std::move(made));
+  if (kept.size() > kMost)
+    kept.pop_back();
 }
 
 namespace {
@@ -96,9 +124,15 @@ Form read_form(Fields &fields) {
   return form;
 }
 
-// The tools that may be called; `required`: one must be.
-std::vector<CallableTool> read_tools(Fields &fields, bool &required) {
-  std::vector<CallableTool> out;
+struct Tools {
+  std::vector<CallableTool> list;
+  std::vector<bool> strict; // of each: its schema is demanded
+  bool required = false;    // one must be called
+};
+
+// The tools that may be called.
+Tools read_tools(Fields &fields) {
+  Tools out;
   const Tree *tools = fields.list("tools");
   const Tree *choice = fields.find("tool_choice");
   const std::string word =
@@ -111,7 +145,7 @@ std::vector<CallableTool> read_tools(Fields &fields, bool &required) {
       if (const Tree *name = Fields(*function).find("name");
           name && name->is_string())
         only = name->get<std::string>();
-  required = word == "required" || !only.empty();
+  out.required = word == "required" || !only.empty();
   if (choice && choice->is_object() && only.empty())
     fields.expect("tool_choice",
                   "auto, none, required or {\"type\": \"function\", "
@@ -128,57 +162,90 @@ std::vector<CallableTool> read_tools(Fields &fields, bool &required) {
       continue;
     if (const Tree *parameters = Fields(*function).find("parameters"))
       fields.fail("tools", value_of(*parameters, each.parameters));
-    out.push_back(std::move(each));
+    bool strict = false;
+    Fields inner(*function, "tools.function.");
+    inner.truth("strict", strict);
+    fields.fail("tools", inner.status());
+    out.strict.push_back(strict);
+    out.list.push_back(std::move(each));
   }
-  if (out.empty() && !only.empty() && !tools->empty())
+  if (out.list.empty() && !only.empty() && !tools->empty())
     fields.fail("tool_choice",
                 failure(BAD_INPUT,
                         "'tool_choice' expects one of 'tools', got '%.100s'",
                         only.c_str()));
-  required &= !tools->empty(); // without tools nothing can be demanded
+  out.required &= !tools->empty(); // without tools nothing can be demanded
   return out;
 }
 
-} // namespace
+// Everything that a constraint is made of.
+std::string key_of(const Fields &fields, bool parallel,
+                   const ThoughtState &thought) {
+  std::string key = {parallel ? 'p' : '-', thought.allowed ? 'a' : '-',
+                     thought.open ? 'o' : '-'};
+  for (const char *word :
+       {"tools", "tool_choice", "response_format", "json_schema", "grammar"}) {
+    key += '\n';
+    if (const Tree *value = fields.find(word))
+      key += dump(*value);
+  }
+  return key;
+}
 
-std::shared_ptr<const Constraint> read_demand(Fields &fields,
-                                              Grammars &grammars, bool parallel,
-                                              const ThoughtState &thought) {
-  const Form form = read_form(fields);
-  const bool formatted = form.key;
-  CallRules rules;
-  rules.parallel = parallel;
-  const std::vector<CallableTool> tools = read_tools(fields, rules.required);
-  bool endless = false;
-  fields.truth("ignore_eos", endless);
-  if (endless && (formatted || rules.required))
-    fields.fail("ignore_eos", failure(BAD_INPUT,
-                                      "'ignore_eos' expects false beside what "
-                                      "says where the answer ends, such as "
-                                      "'%s'",
-                                      formatted ? form.key : "tools"));
-  // A call that nobody demands is read in any form, not held to one.
-  if (!fields.status().ok() || (!formatted && !rules.required))
+// Any object, where a schema is more than can be held to and nobody demands it.
+void relax(Tools &tools, const AnswerTokens &tokens) {
+  for (size_t i = 0; i < tools.list.size(); ++i) {
+    Grammar grammar;
+    NodeId node;
+    if (tools.strict[i] ||
+        add_calls(grammar, {tools.list[i]}, {true, false}, tokens, node).ok())
+      continue;
+    tools.list[i].parameters = Value();
+    tools.list[i].parameters.kind = Value::Map;
+  }
+}
+
+// Of calls that nobody demands: text is free.
+std::shared_ptr<const Constraint> hold_calls(Fields &fields, Tools &tools,
+                                             Grammars &grammars) {
+  const AnswerTokens tokens = answer_tokens(grammars.program.tokenizer);
+  if (tools.list.empty() || tokens.call_open < 0 || tokens.call_close < 0)
     return nullptr;
-  const Program &program = grammars.program;
-  const AnswerTokens tokens = answer_tokens(program.tokenizer);
+  relax(tools, tokens);
+  Grammar grammar;
+  NodeId call = 0;
+  Status s = add_calls(grammar, tools.list, {true, false}, tokens, call);
+  if (s.ok())
+    s = grammar.finish(call);
+  fields.fail("tools", s);
+  if (!s.ok())
+    return nullptr;
+  return std::make_shared<HeldCalls>(grammars.compile(std::move(grammar)),
+                                     tokens.call_open, tokens.call_close);
+}
+
+std::shared_ptr<const Constraint>
+make_constraint(Fields &fields, Grammars &grammars, bool parallel,
+                const ThoughtState &thought, const Form &form, Tools &tools) {
+  const bool formatted = form.key;
+  if (!formatted && !tools.required)
+    return hold_calls(fields, tools, grammars);
+  const AnswerTokens tokens = answer_tokens(grammars.program.tokenizer);
   Grammar grammar;
   NodeId root = 0, calls = 0;
-  if (!tools.empty()) {
-    const bool demanded = rules.required;
-    rules.required |= formatted; // a call stands in place of the schema's value
-    Status s = add_calls(grammar, tools, rules, tokens, calls);
+  if (!tools.list.empty()) {
+    // A call stands in place of the schema's value.
+    Status s = add_calls(grammar, tools.list, {true, parallel}, tokens, calls);
     fields.fail("tools", s);
     root = calls;
-    rules.required = demanded;
   }
-  if (formatted && !rules.required) {
+  if (formatted && !tools.required) {
     NodeId value = 0;
     fields.fail(form.key,
                 form.gbnf.empty()
                     ? add_schema(grammar, form.schema, SchemaStyle(), value)
                     : add_gbnf(grammar, form.gbnf, value));
-    root = tools.empty() ? value : grammar.choice({value, calls});
+    root = tools.list.empty() ? value : grammar.choice({value, calls});
   }
   if (!fields.status().ok())
     return nullptr;
@@ -189,12 +256,33 @@ std::shared_ptr<const Constraint> read_demand(Fields &fields,
   fields.fail(formatted ? form.key : "tools", s);
   if (!s.ok())
     return nullptr;
-  std::vector<int32_t> stop;
-  if (auto *sampling = program.manifest().sampling(); sampling)
-    if (sampling->stop())
-      stop.assign(sampling->stop()->begin(), sampling->stop()->end());
-  return std::make_shared<Matcher>(std::make_shared<Compiled>(
-      std::move(grammar), grammars.vocabulary(), std::move(stop)));
+  return std::make_shared<Matcher>(grammars.compile(std::move(grammar)));
+}
+
+} // namespace
+
+std::shared_ptr<const Constraint> read_demand(Fields &fields,
+                                              Grammars &grammars, bool parallel,
+                                              const ThoughtState &thought) {
+  const Form form = read_form(fields);
+  Tools tools = read_tools(fields);
+  bool endless = false;
+  fields.truth("ignore_eos", endless);
+  if (endless && (form.key || tools.required))
+    fields.fail("ignore_eos",
+                failure(BAD_INPUT,
+                        "'ignore_eos' expects false beside what says where "
+                        "the answer ends, such as '%s'",
+                        form.key ? form.key : "tools"));
+  if (!fields.status().ok() || (!form.key && tools.list.empty()))
+    return nullptr;
+  const std::string key = key_of(fields, parallel, thought);
+  if (auto known = grammars.find(key))
+    return known;
+  auto made = make_constraint(fields, grammars, parallel, thought, form, tools);
+  if (made)
+    grammars.keep(key, made);
+  return made;
 }
 
 } // namespace gm

@@ -56,6 +56,7 @@ struct HttpServer::Work : HttpShared {
   ~Work() { join(); }
 
   void accept();
+  void drop_closed();
   void take(tcp::socket socket);
   void tick();
   void drain();
@@ -70,16 +71,24 @@ struct HttpServer::Work : HttpShared {
   int64_t drained_at = 0; // when it must be over
 };
 
+void HttpServer::Work::drop_closed() {
+  std::erase_if(all, [](const auto &each) {
+    return each->closed() && each.use_count() == 1;
+  });
+}
+
 // A connection beyond the limit takes the place of the one that has been idle
 // the longest, or is refused.
 void HttpServer::Work::take(tcp::socket socket) {
-  const bool full = int64_t(open.size()) >= settings.limits.connections;
+  drop_closed();
+  const bool full = open >= settings.limits.connections;
   auto connection = std::make_shared<Connection>(*this, std::move(socket));
+  all.insert(connection);
   if (!full)
     return connection->start();
-  Connection *oldest = nullptr;
-  for (Connection *each : open)
-    if (each != connection.get() && each->idle() &&
+  std::shared_ptr<Connection> oldest;
+  for (const auto &each : all)
+    if (each != connection && each->idle() &&
         (!oldest || each->idle_since() < oldest->idle_since()))
       oldest = each;
   if (!oldest)
@@ -117,18 +126,14 @@ void HttpServer::Work::tick() {
     if (!draining && settings.ends && settings.ends())
       drain();
     const int64_t now = now_ns();
-    std::vector<std::shared_ptr<Connection>> all;
-    for (Connection *each : open)
-      if (auto held = each->weak_from_this().lock())
-        all.push_back(std::move(held));
     for (const auto &each : all) {
       each->check(now);
       if (draining)
         each->drain();
     }
-    all.clear();
-    if (draining && (open.empty() || now > drained_at)) {
-      whole = open.empty();
+    drop_closed();
+    if (draining && (!open || now > drained_at)) {
+      whole = !open;
       return io.stop();
     }
     if (!draining && !accepting)
@@ -217,6 +222,6 @@ bool HttpServer::run() {
     }
 }
 
-int64_t HttpServer::connections() const { return work->count; }
+int64_t HttpServer::connections() const { return work->open; }
 
 } // namespace gm

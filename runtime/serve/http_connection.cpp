@@ -101,15 +101,13 @@ private:
 Connection::Connection(HttpShared &shared, asio::ip::tcp::socket socket)
     : shared(shared), socket(std::move(socket)),
       buffer(size_t(shared.settings.limits.header_bytes) + 65536) {
-  shared.open.insert(this);
-  shared.count = int64_t(shared.open.size());
+  ++shared.open;
 }
 
 Connection::~Connection() {
   if (exchange)
     shared.body_bytes -= exchange->body_bytes;
-  shared.open.erase(this);
-  shared.count = int64_t(shared.open.size());
+  shared.open -= state != Closed;
 }
 
 template <typename Then>
@@ -425,6 +423,7 @@ void Connection::close() {
   if (exchange && state == Handling)
     log();
   state = Closed;
+  --shared.open;
   Error ignored;
   socket.close(ignored);
 }

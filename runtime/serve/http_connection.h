@@ -19,12 +19,14 @@ struct HttpShared {
   explicit HttpShared(HttpServer::Settings settings)
       : settings(std::move(settings)) {}
   HttpServer::Settings settings;
+  std::atomic<int64_t> open = 0; // connections that are not closed
+  int64_t body_bytes = 0;        // that requests hold
+  bool draining = false;
   asio::io_context io{1};
   asio::io_context jobs; // requests, handled by the workers
-  std::unordered_set<Connection *> open;
-  std::atomic<int64_t> count = 0; // of `open`
-  int64_t body_bytes = 0;         // that requests hold
-  bool draining = false;
+  // Closed ones stay until the server's thread drops them: whoever answers
+  // may be the last to let one go, on a thread of his own.
+  std::unordered_set<std::shared_ptr<Connection>> all;
 };
 
 // One request and the state of its answer.
@@ -51,6 +53,7 @@ public:
   // No further request; what waits for one is closed.
   void drain();
   bool idle() const { return state == Idle; }
+  bool closed() const { return state == Closed; }
   int64_t idle_since() const { return since; }
   void close();
 

@@ -71,7 +71,7 @@ Ask Scheduler::Work::ask_for_all() {
     if (part.draws) {
       const Running &r = *part.of;
       ++wanted;
-      masked |= bool(r.asked.constraint);
+      masked |= r.asked.constraint && !r.asked.constraint->is_free();
       if (r.draw.output() == Output::Logits || r.asked.logprobs >= 0)
         ask.output = Output::Logits;
       ask.best = std::max(ask.best, r.draw.best());

@@ -260,6 +260,33 @@ def check_demands():
                 has_error(reply, 400, word, got=status)
 
 
+def check_auto_calls():
+    """A call that nobody demands is one of the declared tools; text is free."""
+    city = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]}
+    tool = lambda name, parameters, **more: {"type": "function", "function": {"name": name, "parameters": parameters} | more}
+    ask = {"messages": [{"role": "user", "content": "What is the weather in Paris?"}], "max_tokens": 100}
+    odd = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+    with serving() as s:
+        called = 0
+        for seed in range(30):
+            status, reply = s.post("/v1/chat/completions", ask | {"tools": [tool("get_weather", city)], "seed": seed, "temperature": 1.3})
+            expect(status == 200, f"{reply}")
+            choice = reply["choices"][0]
+            for call in choice["message"].get("tool_calls", []):
+                called += 1
+                expect(call["function"]["name"] == "get_weather", f"{call}")
+                if choice["finish_reason"] == "tool_calls":
+                    expect(json.loads(call["function"]["arguments"]) in ({"city": "Oslo"}, {"city": "Rome"}), f"{call}")
+        expect(called > 5, f"{called} calls")
+        free = s.chat(tools=[tool("get_weather", city)])
+        expect("Paris" in free["choices"][0]["message"]["content"], f"{free}")
+        # What cannot be enforced is free where nobody demands it, else an error.
+        expect(s.post("/v1/chat/completions", ask | {"tools": [tool("f", odd)]})[0] == 200, "a tool whose schema is not enforced")
+        for more in ({"tools": [tool("f", odd)], "tool_choice": "required"}, {"tools": [tool("f", odd, strict=True)]}):
+            status, reply = s.post("/v1/chat/completions", ask | more)
+            has_error(reply, 400, "uniqueItems", "tools", got=status)
+
+
 def check_thoughts():
     """A budget of thoughts: they end there, and the answer comes."""
     with serving() as s:

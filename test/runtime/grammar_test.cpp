@@ -384,6 +384,39 @@ TEST(Gbnf, Refuses) {
 }
 
 // Hostile ones end, in a status or with masks.
+// Who generates gets no names but those that a schema speaks of.
+TEST(Objects, AreClosedWhereMembersAreNamed) {
+  const char *named =
+      R"({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["b"]})";
+  EXPECT_TRUE(schema(named).takes(R"({"a": 1, "b": 2})"));
+  EXPECT_FALSE(schema(named).takes(R"({"a": 1, "b": 2, "c": 3})"));
+  SchemaStyle open;
+  open.closed = false;
+  EXPECT_TRUE(schema(named, open).takes(R"({"a": 1, "b": 2, "c": 3})"));
+  // Said, or nothing is named: as the draft has it.
+  for (
+      const char *free :
+      {R"({"properties": {"a": true}, "additionalProperties": true})",
+       R"({"properties": {"a": true}, "additionalProperties": {"type": "integer"}})",
+       R"({"type": "object"})", R"({"required": ["a"]})"})
+    EXPECT_EQ(schema(free).takes(R"({"a": 1, "c": 3})"),
+              schema(free, open).takes(R"({"a": 1, "c": 3})"))
+        << free;
+  // Names of all that holds are known.
+  const char *merged =
+      R"({"allOf": [{"properties": {"a": true}}, {"properties": {"b": true}}]})";
+  EXPECT_TRUE(schema(merged).takes(R"({"a": 1, "b": 2})"));
+  EXPECT_FALSE(schema(merged).takes(R"({"a": 1, "c": 2})"));
+  EXPECT_TRUE(
+      schema(
+          R"({"properties": {"a": true}, "patternProperties": {"^x": true}})")
+          .takes(R"({"a": 1, "xy": 2})"));
+  EXPECT_FALSE(
+      schema(
+          R"({"properties": {"a": true}, "patternProperties": {"^x": true}})")
+          .takes(R"({"a": 1, "yx": 2})"));
+}
+
 TEST(Bounds, Hold) {
   auto begin = std::chrono::steady_clock::now();
   Made m = gbnf("root ::= ((\"a\"{1000}){1000}){1000}");
@@ -493,7 +526,9 @@ TEST(Speed, OfMasksAndSchemas) {
   begin = now();
   Grammar grammar;
   NodeId root;
-  ASSERT_TRUE(add_schema(grammar, value, {}, root).ok());
+  SchemaStyle open;
+  open.closed = false;
+  ASSERT_TRUE(add_schema(grammar, value, open, root).ok());
   ASSERT_TRUE(grammar.finish(root).ok());
   const double compile = now() - begin;
 

@@ -124,6 +124,7 @@ Json Tool::answer(const Json &ask) {
     SchemaStyle style;
     if (ask.value("order", "") == "declared")
       style.order = Order::Declared;
+    style.closed = !ask.value("open", false);
     if (ask.value("call", false))
       style.call = true, style.quote = kQuoteToken;
     gm::Value schema = value_of_json(ask["schema"]);
