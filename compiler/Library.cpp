@@ -80,7 +80,8 @@ Status LibraryFolder::makeFolders() const {
   std::vector<std::string> all(std::begin(folders), std::end(folders));
   all.push_back("/lib/cmake/" + name);
   for (const std::string &each : all)
-    if (std::error_code e = llvm::sys::fs::create_directories(folder + each))
+    if (std::error_code e = llvm::sys::fs::create_directories(
+            folder + each, true, llvm::sys::fs::all_all))
       return makeError(ExitCode::Resources, "cannot create the folder '{}': {}",
                        folder + each, e.message());
   return Done{};

@@ -18,9 +18,14 @@ struct Settings {
 
 class Model {
 public:
+  Model() = default;
+  // Its listeners read `context` to the last.
+  ~Model() { scheduler.reset(); }
+  Model(const Model &) = delete;
+
   Status open(const Settings &settings);
 
-  Program program; // of the scheduler, which ends first
+  Program program;
   std::unique_ptr<Grammars> grammars;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<Context> context;
