@@ -62,10 +62,8 @@ Status read_trailer(int fd, const char *path, uint64_t size,
 
 Status map_section(const File &file, uint64_t offset, uint64_t bytes,
                    Span &section, Span &pages) {
-  if (file.memory.data) {
-    section = {file.memory.data + offset, bytes};
-    return {};
-  }
+  if (file.memory.data)
+    return section = {file.memory.data + offset, bytes}, Status{};
   uint64_t start = offset & ~uint64_t(sysconf(_SC_PAGESIZE) - 1);
   uint64_t length = offset - start + bytes;
   void *p =
@@ -212,10 +210,9 @@ Status open_external(File &file, const char *given) {
     return bad_manifest(file, "name of the external weight file");
   char path[sizeof file.path + 256];
   const char *slash = strrchr(file.path, '/');
-  snprintf(path, sizeof path, "%.*s%s", slash ? int(slash - file.path + 1) : 0,
-           file.path, name);
-  if (given)
-    snprintf(path, sizeof path, "%s", given);
+  snprintf(path, sizeof path, "%.*s%s",
+           slash && !given ? int(slash - file.path + 1) : 0, file.path,
+           given ? given : name);
   uint64_t size;
   if (Status s = open_for_reading(path, file.weights_fd, size); !s.ok())
     return failure(s.code,
@@ -319,14 +316,18 @@ Status read_file(const char *path, File &file, bool weights) {
   return read_sections(t, size, file, weights, nullptr);
 }
 
+// Of what is refused nothing stays open.
+Status kept(const Status &s, File &file) {
+  if (!s.ok())
+    close_file(file);
+  return s;
+}
+
 } // namespace
 
 Status open_file(const char *path, File &file, bool weights) {
   file = File();
-  Status s = read_file(path, file, weights);
-  if (!s.ok())
-    close_file(file);
-  return s;
+  return kept(read_file(path, file, weights), file);
 }
 
 Status open_memory(const Span &sections, const char *weights, File &file) {
@@ -335,10 +336,7 @@ Status open_memory(const Span &sections, const char *weights, File &file) {
   program_path(file.path, sizeof file.path);
   gm_trailer t;
   memcpy(&t, sections.data + sections.bytes - sizeof t, sizeof t);
-  Status s = read_sections(t, sections.bytes, file, true, weights);
-  if (!s.ok())
-    close_file(file);
-  return s;
+  return kept(read_sections(t, sections.bytes, file, true, weights), file);
 }
 
 void close_file(File &file) {
