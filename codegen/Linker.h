@@ -1,6 +1,7 @@
-// Makes a program file: links the generated object with the prelinked runtime
-// of the target's architecture (in-process LLD, nothing else installed), then
-// writes weights, tokenizer, manifest and trailer behind it (runtime/file.h).
+// Makes a program file, or a library of the same: links the generated object
+// with the prelinked runtime of the target's architecture (in-process LLD,
+// nothing else installed), then writes weights, tokenizer, manifest and trailer
+// behind it (runtime/file.h).
 // Everything is written under a temporary name and renamed when complete. Must
 // not know MLIR.
 #pragma once

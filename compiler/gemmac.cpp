@@ -74,7 +74,8 @@ void addOptions(CommandLine &line, DriverOptions &o) {
       "Hugging Face folder (config.json, *.safetensors, tokenizer.json) or "
       "GGUF file");
   line.option("-o,--output", o.output, "FILE",
-              "program to write (default: the checkpoint's name, here); with "
+              "program, or folder of a library, to write (default: the "
+              "checkpoint's name, here); with "
               "--compile-to '-', the default, is standard output");
   std::vector<std::string> names = {"host"};
   for (const Target &target : targets())

@@ -2,10 +2,6 @@
 // so that both have one reader, one set of limits and one wording.
 #include "runtime/lib/request.h"
 #include "runtime/app/unicode.h"
-#include "runtime/grammar/gbnf.h"
-#include "runtime/grammar/matcher.h"
-#include "runtime/grammar/tools.h"
-#include "runtime/manifest_generated.h"
 
 #include <cmath>
 #include <ctime>
@@ -68,41 +64,14 @@ Status complete(const gemma_request &r, Tree &root) {
   }
   if (r.stop_count)
     put("stop", std::move(stops));
-  return {};
-}
-
-// json_schema as the server's response_format.
-Status put_schema(const char *schema, Tree &root) {
-  if (root.contains("response_format") && !root["response_format"].is_null())
-    return failure(USAGE, "json_schema and the chat's response_format exclude "
-                          "each other");
-  Tree value;
-  if (Status s = parse_json(schema, value); !s.ok())
-    return failure(s.code, "json_schema: %.480s", s.text);
-  root["response_format"] = {{"type", "json_schema"},
-                             {"json_schema", {{"schema", std::move(value)}}}};
-  return {};
-}
-
-Status put_grammar(const Model &model, const char *text,
-                   const ThoughtState &thought, Generation &out) {
-  using namespace grammar;
-  Grammar grammar;
-  NodeId root = 0;
-  Status s = add_gbnf(grammar, text, root);
-  if (s.ok() && (thought.open || thought.allowed))
-    root = add_thought(grammar, thought.open ? Thought::Open : Thought::Allowed,
-                       answer_tokens(model.program.tokenizer), root);
-  if (s.ok())
-    s = grammar.finish(root);
-  if (!s.ok())
-    return failure(s.code, "grammar: %.480s", s.text);
-  std::vector<int32_t> stop;
-  if (auto *sampling = model.program.manifest().sampling(); sampling)
-    if (sampling->stop())
-      stop.assign(sampling->stop()->begin(), sampling->stop()->end());
-  out.constraint = std::make_shared<Matcher>(std::make_shared<Compiled>(
-      std::move(grammar), model.grammars->vocabulary(), std::move(stop)));
+  if (r.grammar)
+    put("grammar", r.grammar);
+  Tree schema;
+  if (r.json_schema)
+    if (Status s = parse_json(r.json_schema, schema); !s.ok())
+      return failure(s.code, "json_schema: %.480s", s.text);
+  if (r.json_schema)
+    put("json_schema", std::move(schema));
   return {};
 }
 
@@ -142,11 +111,6 @@ Status check_shape(const gemma_request &r) {
                    "a request expects one of chat, text and ids, got %d "
                    "of them",
                    !!r.chat + !!r.text + !!r.ids);
-  if (r.json_schema && r.grammar)
-    return failure(USAGE, "json_schema and grammar exclude each other");
-  if ((r.json_schema || r.grammar) && r.ignore_stop)
-    return failure(USAGE, "ignore_stop expects 0 beside json_schema and "
-                          "grammar, which say where the answer ends");
   return {};
 }
 
@@ -205,33 +169,18 @@ Status read_request(const Model &model, const gemma_request &r,
       return s;
   if (Status s = complete(r, root); !s.ok())
     return s;
-  if (r.json_schema)
-    if (Status s = put_schema(r.json_schema, root); !s.ok())
-      return s;
-  Generation &generation = out.generation;
-  ThoughtState thought;
   if (r.chat) {
     if (Status s = status_of(read_chat(*model.context, r.chat, root, out));
         !s.ok())
       return s;
-    Fields fields(root);
-    thought = {wants_thoughts(fields), out.prompt.reading.in_thought};
-  } else {
-    Fields fields(root);
-    read_generation(fields, *model.context, generation);
-    generation.constraint = read_demand(fields, *model.grammars, true, thought);
-    if (Status s = fields.status(); !s.ok())
-      return s;
-    if (Status s = read_plain_prompt(model, r, out.prompt.ids); !s.ok())
-      return s;
+    return refuse(out.generation);
   }
-  if (Status s = refuse(generation); !s.ok() || !r.grammar)
+  Fields fields(root);
+  read_generation(fields, *model.context, out.generation);
+  out.generation.constraint = read_demand(fields, *model.grammars, true, {});
+  if (Status s = fields.status(); !s.ok())
     return s;
-  if (generation.constraint)
-    return failure(USAGE, "grammar and what the chat demands of the answer's "
-                          "form (response_format, tool_choice) exclude each "
-                          "other");
-  return put_grammar(model, r.grammar, thought, generation);
+  return read_plain_prompt(model, r, out.prompt.ids);
 }
 
 } // namespace gm::lib

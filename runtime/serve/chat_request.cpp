@@ -6,6 +6,7 @@
 #include "runtime/serve/demand.h"
 
 namespace gm {
+namespace {
 
 bool wants_thoughts(Fields &fields) {
   std::string effort = "none";
@@ -19,8 +20,6 @@ bool wants_thoughts(Fields &fields) {
   }
   return out;
 }
-
-namespace {
 
 // Whether the tools are to be shown to the model.
 bool shows_tools(Fields &fields) {

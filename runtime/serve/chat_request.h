@@ -19,10 +19,6 @@ struct ChatRequest {
   ChatPrompt prompt;
 };
 
-// Whether a request lets the answer begin with a thought. `fields` keeps what
-// is wrong.
-bool wants_thoughts(Fields &fields);
-
 // `body`: the request's JSON, also parsed as `root`.
 MaybeError read_chat_prompt(const Context &context, const std::string &body,
                             const Tree &root, ChatPrompt &out);

@@ -162,7 +162,7 @@ static void wrong_requests(gemma_model *model) {
   r.json_schema = "{\"type\": \"nothing\"}";
   refused(model, r, GEMMA_BAD_INPUT, "type");
   r.grammar = "root ::= \"a\"";
-  refused(model, r, GEMMA_USAGE, "exclude");
+  refused(model, r, GEMMA_BAD_INPUT, "exclude");
   r.json_schema = NULL, r.grammar = "root = a";
   refused(model, r, GEMMA_BAD_INPUT, "grammar");
   r.grammar = NULL, r.stops = stops, r.stop_count = 1;
