@@ -2,16 +2,16 @@
 #include "codegen/Linker.h"
 
 #include "codegen/ContentHash.h"
+#include "codegen/LinkElf.h"
 #include "codegen/OutputFile.h"
+#include "codegen/SectionsObject.h"
 #include "runtime/abi.h"
 #include "runtime/file.h"
 
-#include "lld/Common/CommonLinkerContext.h"
-#include "lld/Common/Driver.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/Support/FileSystem.h"
+#include "llvm/Object/ArchiveWriter.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/raw_ostream.h"
 
 #include <cerrno>
 #include <cstring>
@@ -19,98 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-LLD_HAS_DRIVER(elf)
-
 namespace gemmac {
-
-//===-- linking -----------------------------------------------------------===//
-
-using Names = std::vector<const char *>;
-
-namespace {
-
-// How programs for a device are linked: flags, and files of the runtime's
-// folder in order around the object.
-struct Linking {
-  Device device;
-  Names flags, before, after;
-};
-
-} // namespace
-
-static const char *const always[] = {
-    "ld.lld", "-pie", "-ztext", "-zrelro", "-znow", "-znoexecstack",
-    "--build-id=none", "--gc-sections",
-    // Or no exception would find its handler.
-    "--eh-frame-hdr",
-    // More may not be given, and one object needs no more.
-    "--threads=1"};
-
-static const Linking &linkingOf(const Target &target) {
-  static const Linking all[] = {
-      // Static, at an address that each start draws anew; nothing to load.
-      {Device::Cpu,
-       {"-static", "--no-dynamic-linker"},
-       {"rcrt1.o", "crti.o", "crtbeginS.o"},
-       {"runtime.o", "crtendS.o", "crtn.o"}},
-      // The driver is loaded at run time and needs the machine's libc: a second
-      // one in the program would crash. Nothing of the libraries named here
-      // enters it.
-      {Device::Cuda,
-       {"--dynamic-linker=/lib64/ld-linux-x86-64.so.2", "--as-needed"},
-       {"Scrt1.o", "crti.o", "crtbeginS.o"},
-       {"runtime.o", "libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2",
-        "crtendS.o", "crtn.o"}},
-  };
-  return *llvm::find_if(
-      all, [&](const Linking &l) { return l.device == target.device; });
-}
-
-static std::vector<std::string> runtimeFiles(const Names &names,
-                                             const std::string &folder,
-                                             const Target &target) {
-  std::vector<std::string> paths;
-  for (const char *name : names)
-    paths.push_back(folder + "/" + target.arch + "/" + name);
-  return paths;
-}
-
-Status checkRuntime(const std::string &folder, const Target &target) {
-  const Linking &linking = linkingOf(target);
-  for (const Names *names : {&linking.before, &linking.after})
-    for (const std::string &path : runtimeFiles(*names, folder, target))
-      if (!llvm::sys::fs::exists(path))
-        return makeError(ExitCode::Unsupported,
-                         "no runtime for '{}': expected the file '{}', found "
-                         "none; reinstall gemmac with that architecture",
-                         target.arch, path);
-  return Done{};
-}
-
-static Status linkElf(const ProgramInput &in, const std::string &objectPath,
-                      const std::string &outputPath) {
-  const Target &target = in.manifest.target;
-  const Linking &linking = linkingOf(target);
-  std::vector<std::string> args(std::begin(always), std::end(always));
-  args.push_back(in.symbols ? "--strip-debug" : "--strip-all");
-  args.insert(args.end(), {"-o", outputPath});
-  llvm::append_range(args, linking.flags);
-  llvm::append_range(args, runtimeFiles(linking.before, in.runtime, target));
-  args.push_back(objectPath);
-  llvm::append_range(args, runtimeFiles(linking.after, in.runtime, target));
-  std::vector<const char *> argv;
-  for (const std::string &arg : args)
-    argv.push_back(arg.c_str());
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  const lld::DriverDef drivers[] = {{lld::Gnu, &lld::elf::link}};
-  lld::Result result = lld::lldMain(argv, stream, stream, drivers);
-  lld::CommonLinkerContext::destroy();
-  if (result.retCode != 0)
-    return makeError(ExitCode::Resources, "linking '{}' failed: {}", in.output,
-                     text);
-  return Done{};
-}
 
 //===-- sections ----------------------------------------------------------===//
 
@@ -149,6 +58,13 @@ struct WeightFile {
 };
 
 } // namespace
+
+std::string weightsPath(Form form, const std::string &output) {
+  llvm::StringRef stem = output;
+  if (form == Form::StaticLibrary)
+    stem.consume_back(".a");
+  return stem.str() + ".weights";
+}
 
 Status checkWeightsPath(const std::string &path) {
   WeightFile file(path);
@@ -253,7 +169,7 @@ static Status appendFidelity(TemporaryFile &file, ProgramInput &in,
 // Writes or reuses `output`.weights; the program only names it.
 static Result<PackHashes> externalWeights(ProgramInput &in,
                                           ProgramSizes &sizes) {
-  std::string path = in.output + ".weights";
+  std::string path = weightsPath(in.form, in.output);
   if (std::optional<PackHashes> hashes = reusable(path, in)) {
     sizes.reused = true;
     return *hashes;
@@ -276,14 +192,85 @@ static Result<PackHashes> externalWeights(ProgramInput &in,
   return hashes;
 }
 
-Result<ProgramSizes> writeProgram(ProgramInput in) {
+// The code as a program or a shared library.
+static Status linkInto(const TemporaryFile &program, const ProgramInput &in) {
+  TemporaryFile object(in.output, ".o"), sections(in.output, ".sections.o");
+  std::vector<std::string> objects;
+  auto write = [&](TemporaryFile &file, const std::string &bytes) -> Status {
+    objects.push_back(file.path);
+    if (Status s = file.create(0666); !s)
+      return s;
+    return file.append(bytes.data(), bytes.size());
+  };
+  if (Status s = write(object, in.object); !s)
+    return s;
+  if (in.form == Form::SharedLibrary)
+    if (Status s = write(sections, sectionsObject(in.manifest.target, {})); !s)
+      return s;
+  return linkElf(in, objects, program.path);
+}
+
+// An archive of the code and of all sections but the weights.
+static Result<ProgramSizes> writeArchive(ProgramInput &in) {
   ProgramSizes sizes;
-  TemporaryFile object(in.output, ".o"), program(in.output);
-  if (Status s = object.create(0666); !s)
+  sizes.weights = in.manifest.plan.weightBytes();
+  in.manifest.externalName =
+      llvm::sys::path::filename(weightsPath(in.form, in.output)).str();
+  Result<PackHashes> hashes = externalWeights(in, sizes);
+  if (!hashes)
+    return hashes.error();
+  sizes.take(*hashes);
+  in.manifest.hashes = std::move(*hashes);
+  std::vector<uint8_t> manifest = writeManifest(in.manifest);
+  sizes.manifest = manifest.size();
+  sizes.tokenizer = in.tokenizer.size();
+
+  std::vector<uint8_t> data = std::move(in.tokenizer);
+  gm_trailer trailer = makeTrailer(in.manifest.weightsId);
+  trailer.tokenizer_bytes = data.size();
+  data.resize((data.size() + 63) / 64 * 64);
+  trailer.manifest_offset = data.size();
+  trailer.manifest_bytes = manifest.size();
+  trailer.checksum = gm_checksum(trailer, manifest.data());
+  llvm::append_range(data, manifest);
+  const auto *bytes = reinterpret_cast<const uint8_t *>(&trailer);
+  data.insert(data.end(), bytes, bytes + sizeof trailer);
+
+  const std::string runtime =
+      runtimeOf(in.runtime, in.manifest.target, in.form) + "/runtime.o";
+  auto code = llvm::MemoryBuffer::getFile(runtime);
+  if (!code)
+    return makeError(ExitCode::Unsupported, "cannot read '{}': {}", runtime,
+                     code.getError().message());
+  const std::string sections = sectionsObject(in.manifest.target, data);
+  auto archive = llvm::writeArchiveToBuffer(
+      {llvm::MemoryBufferRef((*code)->getBuffer(), "runtime.o"),
+       llvm::MemoryBufferRef(in.object, "model.o"),
+       llvm::MemoryBufferRef(sections, "sections.o")},
+      llvm::SymtabWritingMode::NormalSymtab, llvm::object::Archive::K_GNU,
+      /*Deterministic=*/true, /*Thin=*/false);
+  if (!archive)
+    return makeError(ExitCode::Resources, "cannot make '{}': {}", in.output,
+                     llvm::toString(archive.takeError()));
+  sizes.elf = (*archive)->getBufferSize() - sizes.manifest - sizes.tokenizer;
+  TemporaryFile file(in.output);
+  if (Status s = file.create(0666); !s)
     return s.error();
-  if (Status s = object.append(in.object.data(), in.object.size()); !s)
+  if (Status s = file.append((*archive)->getBufferStart(),
+                             (*archive)->getBufferSize());
+      !s)
     return s.error();
-  if (Status s = linkElf(in, object.path, program.path); !s)
+  if (Status s = file.keep(); !s)
+    return s.error();
+  return sizes;
+}
+
+Result<ProgramSizes> writeProgram(ProgramInput in) {
+  if (in.form == Form::StaticLibrary)
+    return writeArchive(in);
+  ProgramSizes sizes;
+  TemporaryFile program(in.output);
+  if (Status s = linkInto(program, in); !s)
     return s.error();
   if (Status s = program.reopen(); !s)
     return s.error();
@@ -309,7 +296,7 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
     // bench --synthetic fills them
   } else if (in.external && !in.discard) {
     in.manifest.externalName =
-        llvm::sys::path::filename(in.output).str() + ".weights";
+        llvm::sys::path::filename(weightsPath(in.form, in.output)).str();
     hashes = externalWeights(in, sizes);
   } else {
     trailer.weights_offset = program.end;
@@ -318,9 +305,7 @@ Result<ProgramSizes> writeProgram(ProgramInput in) {
   }
   if (!hashes)
     return hashes.error();
-  sizes.roundingError = hashes->roundingError;
-  sizes.roundedTensor = hashes->roundedTensor;
-  sizes.notes = hashes->notes;
+  sizes.take(*hashes);
 
   trailer.tokenizer_offset = program.end = (program.end + 4095) / 4096 * 4096;
   trailer.tokenizer_bytes = sizes.tokenizer = in.tokenizer.size();

@@ -5,6 +5,7 @@
 #include "codegen/NativeModule.h"
 #include "compiler/Inspect.h"
 #include "compiler/Installed.h"
+#include "compiler/Library.h"
 #include "compiler/MachineCode.h"
 #include "compiler/Messages.h"
 #include "compiler/ModelInput.h"
@@ -81,17 +82,19 @@ private:
   Status writeCode();
   Status makeProgram();
   void printModule(llvm::raw_ostream &stream);
-  bool makesProgram() const { return o.compileTo.empty() && o.emit.empty(); }
+  bool makesProgram() const { return o.compileTo.empty() && formOf(o.emit); }
+  Form form() const { return formOf(o.emit).value_or(Form::Program); }
 
   const DriverOptions o;
   const bool second;
   Phases &phases;
   const Messages messages;
-  Destination output;                 // of -o
-  bool discard = false;               // -o is /dev/null
-  const Stage *from = stages;         // what --compile-from has given
-  bool printed = false;               // the stage that was asked for
-  std::unique_ptr<Compilation> exact; // of --verify
+  Destination output;                   // of -o
+  bool discard = false;                 // -o is /dev/null
+  std::optional<LibraryFolder> library; // -o is its folder
+  const Stage *from = stages;           // what --compile-from has given
+  bool printed = false;                 // the stage that was asked for
+  std::unique_ptr<Compilation> exact;   // of --verify
   const Target *target = nullptr;
   std::optional<Ptxas> ptxas;
   int threads = 1;
@@ -313,7 +316,13 @@ Status Compilation::checkOptions() {
   threads = o.threads ? o.threads : std::max(1, int(gm::usable_cpus()));
   if (o.inspect)
     return Done{};
-  output = Destination::of(o.output);
+  if (makesProgram() && form() != Form::Program) {
+    Result<LibraryFolder> folder = LibraryFolder::of(o.output, form());
+    if (!folder)
+      return folder.error();
+    library = *folder;
+  }
+  output = Destination::of(library ? library->library() : o.output);
   discard = output.kind == Destination::Kind::Null;
   if (discard && makesProgram()) {
     llvm::SmallString<128> path;
@@ -330,7 +339,7 @@ Status Compilation::checkOptions() {
                        "cannot create the folder '{}' of --dump-to: {}",
                        o.dumpTo, error.message());
   if (makesProgram())
-    if (Status s = checkRuntime(runtimeFolder(), *target); !s)
+    if (Status s = checkRuntime(runtimeFolder(), *target, form()); !s)
       return s;
   if (Status s = lookForPtxas(); !s)
     return s;
@@ -373,7 +382,7 @@ Status Compilation::toProgram() {
     return s;
   if (o.compileTo == native.name)
     return printStage();
-  return o.emit.empty() ? makeProgram() : writeCode();
+  return makesProgram() ? makeProgram() : writeCode();
 }
 
 Status Compilation::run() {
@@ -494,7 +503,12 @@ Status Compilation::makeProgram() {
     return object.error();
   phases.begin(second ? "link and pack for exact math" : "link and pack");
   Progress progress(second ? "packing for exact math" : "packing", o.quiet);
+  if (library)
+    if (Status s = library->makeFolders(); !s)
+      return s;
   ProgramInput program{
+      .form = form(),
+      .soname = library ? library->soname() : "",
       .object = std::move(*object),
       .runtime = runtimeFolder(),
       .output = output.path,
@@ -516,9 +530,17 @@ Status Compilation::makeProgram() {
       return verify(path);
     };
   Result<ProgramSizes> sizes = writeProgram(std::move(program));
-  if (!sizes)
+  if (!sizes) {
+    if (library)
+      library->removeFolders();
     return sizes.error();
+  }
   progress.finish();
+  if (library)
+    if (Status s =
+            library->complete(runtimeOf(runtimeFolder(), *target, form()));
+        !s)
+      return s;
   if (sizes->roundingError > 0)
     messages.warn({fmt::format(
         "quantised tensors are stored as bf16, which changes their values by "
@@ -527,7 +549,9 @@ Status Compilation::makeProgram() {
   QuantNotes notes = quantNotes(sizes->notes);
   messages.warn(notes.warnings);
   messages.remark(notes.remarks);
-  const bool external = o.weights == "external", none = o.weights == "none";
+  const bool external =
+                 o.weights == "external" || form() == Form::StaticLibrary,
+             none = o.weights == "none";
   const uint64_t bytes = sizes->elf + sizes->tokenizer + sizes->manifest +
                          (external || none ? 0 : sizes->weights);
   if (!o.quiet && !second)
@@ -545,10 +569,13 @@ ExitCode runDriver(const DriverOptions &options) {
   DriverOptions o = options;
   // "-o" left away: the model's name here, or standard output for a stage.
   if (o.output.empty() && o.compileTo.empty() && !o.inspect)
-    o.output = checkpointName(o.input) + (o.emit == "llvm"  ? ".ll"
-                                          : o.emit == "asm" ? ".s"
-                                          : o.emit == "obj" ? ".o"
-                                                            : "");
+    o.output =
+        (formOf(o.emit).value_or(Form::Program) == Form::Program ? "" : "lib") +
+        checkpointName(o.input) +
+        (o.emit == "llvm"  ? ".ll"
+         : o.emit == "asm" ? ".s"
+         : o.emit == "obj" ? ".o"
+                           : "");
   Phases phases(o.verbose);
   Compilation compilation(o, phases);
   Status status = o.inspect ? compilation.inspect() : compilation.run();

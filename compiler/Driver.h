@@ -24,7 +24,7 @@ struct DriverOptions {
   bool noVision = false, noAudio = false; // leave the tower out
   std::string compileFrom; // file of a stage's text to go on from; empty: none
   std::string compileTo;   // stage to stop after and print; empty: none
-  std::string emit;        // llvm, asm, obj; empty: a program
+  std::string emit;        // llvm, asm, obj, lib, static-lib; empty: a program
   std::string ptxas;       // file or none; empty: looked for
   std::string dumpTo;      // folder for every stage and kernel; empty: none
   std::string verify;      // text to run the program on; empty: none

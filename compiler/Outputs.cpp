@@ -2,6 +2,7 @@
 #include "compiler/Outputs.h"
 
 #include "codegen/Linker.h"
+#include "compiler/Library.h"
 #include "compiler/ModelInput.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -29,7 +30,8 @@ checkDistinct(const std::string &path,
 
 Status checkOutputs(const DriverOptions &o, const Destination &output) {
   using Kind = Destination::Kind;
-  const bool program = o.compileTo.empty() && o.emit.empty();
+  const std::optional<Form> form = formOf(o.emit);
+  const bool program = o.compileTo.empty() && form;
   if (program && o.output == "-")
     return Error{ExitCode::Usage,
                  "-o - prints text; a program needs a file name"};
@@ -47,9 +49,10 @@ Status checkOutputs(const DriverOptions &o, const Destination &output) {
 
   std::vector<std::string> outputs;
   if (output.kind == Kind::File)
-    outputs.push_back(o.output);
-  if (program && output.kind == Kind::File && o.weights == "external") {
-    outputs.push_back(output.path + ".weights");
+    outputs.push_back(output.path);
+  if (program && output.kind == Kind::File &&
+      (o.weights == "external" || form == Form::StaticLibrary)) {
+    outputs.push_back(weightsPath(*form, output.path));
     if (Status s = checkWeightsPath(outputs.back()); !s)
       return s;
   }

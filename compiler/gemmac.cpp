@@ -22,6 +22,7 @@ examples:
   gemmac gemma-4-E2B-it/ -o gemma && ./gemma "Why is the sky blue?"
   gemmac gemma-4-E2B-it-Q4_0.gguf -o gemma
   gemmac gemma-4-E2B-it/ --target=arm-neon -o gemma-arm
+  gemmac gemma-4-E2B-it/ --emit=lib -o libgemma
   gemmac --inspect gemma-4-E2B-it/
   gemmac doctor
   gemmac gemma-4-E2B-it/ --compile-to=plan -o x.mlir
@@ -73,7 +74,8 @@ void addOptions(CommandLine &line, DriverOptions &o) {
       "Hugging Face folder (config.json, *.safetensors, tokenizer.json) or "
       "GGUF file");
   line.option("-o,--output", o.output, "FILE",
-              "program to write (default: the checkpoint's name, here); with "
+              "program, or folder of a library, to write (default: the "
+              "checkpoint's name, here); with "
               "--compile-to '-', the default, is standard output");
   std::vector<std::string> names = {"host"};
   for (const Target &target : targets())
@@ -129,8 +131,10 @@ void addOptions(CommandLine &line, DriverOptions &o) {
   line.option("--compile-from", o.compileFrom, "FILE.mlir",
               "go on from the text of a stage, as --compile-to and --dump-to "
               "write it for this checkpoint and target, perhaps edited");
-  line.choice("--emit", o.emit, {"llvm", "asm", "obj"},
-              "write the code alone instead of a program; needs no weights");
+  line.choice("--emit", o.emit, {"llvm", "asm", "obj", "lib", "static-lib"},
+              "write the code alone instead of a program, which needs no "
+              "weights; or lib, static-lib: a library with a C header, -o is "
+              "its folder (static-lib: weights in a file beside it)");
   line.option("--ptxas", o.ptxas, "FILE",
               "CUDA targets: NVIDIA's assembler, with which a program gets "
               "machine code for the common cards beside its PTX (which drivers "
@@ -184,6 +188,9 @@ const char *conflict(const DriverOptions &o) {
   if (!o.verify.empty() && o.weights == "none")
     return "--verify runs the program, which --weights=none leaves without "
            "weights";
+  if ((o.emit == "lib" || o.emit == "static-lib") && o.weights == "none")
+    return "--emit=lib and --emit=static-lib expect weights: --weights=none "
+           "makes what only bench runs";
   if (!o.verify.empty() && !(o.compileTo.empty() && o.emit.empty()))
     return "--verify runs the program, which --compile-to and --emit do not "
            "make";

@@ -3,6 +3,8 @@
  *
  * program:  [ELF][pad to 64 KiB][weights][tokenizer][manifest][trailer]
  * external: [weights][manifest][trailer] with tokenizer_bytes = 0
+ * A shared library is a program file. A static one has external weights, and
+ * [tokenizer][manifest][trailer] as data: gm_sections.
  * The manifest of an external file is that of the program which was compiled
  * with it: its hashes serve later programs that reuse the weights.
  * Tokenizer and manifest start at multiples of 64 bytes of the file, weights at
@@ -26,6 +28,14 @@ typedef struct gm_trailer {
   uint32_t checksum;   /* gm_checksum of this trailer and the manifest */
   char magic[8];       /* GM_TRAILER_MAGIC */
 } gm_trailer;
+
+/* Of a library: the symbol gm_sections, at a multiple of GM_WEIGHT_ALIGN. The
+ * offsets in the trailer count from `data`. */
+typedef struct gm_embedded {
+  uint64_t bytes; /* of data; 0: the library is the program file */
+  uint8_t pad[GM_WEIGHT_ALIGN - 8];
+  uint8_t data[];
+} gm_embedded;
 
 /* FNV-1a over the trailer, its checksum counted as 0, then its manifest: no
  * single damaged byte of the two goes unnoticed. */

@@ -50,6 +50,7 @@ struct File {
   Span tokenizer; // data = null: none
   char path[4096] = "";
 
+  Span memory; // all but the weights, if they are in no file; fd = -1 then
   int fd = -1, weights_fd = -1; // equal if the weights are embedded
   uint64_t weights_offset = 0;  // in the file of weights_fd
   uint64_t code_bytes = 0;      // ELF and padding
@@ -62,6 +63,9 @@ struct File {
 // is left alone (weights_fd = -1): enough for everything but start with weights
 // of a file. A program that has none (manifest: weightless) opens in any case.
 Status open_file(const char *path, File &file, bool weights = true);
+// Of sections that stand in memory (gm_sections), which stay there. Their
+// weights are the file `weights`, or with null one beside the running program.
+Status open_memory(const Span &sections, const char *weights, File &file);
 void close_file(File &file);
 // What the program takes of `kind`: "image", "video" or "audio"; null: none.
 const gemmac::manifest::Medium *medium_of(const File &file, const char *kind);

@@ -73,6 +73,21 @@ Status Program::open(bool weights) {
   if (weights)
     if (Status s = need_weights(file); !s.ok())
       return s;
+  return open_tokenizer();
+}
+
+Status Program::open_library(const Span &sections, const char *path) {
+  is_library = true;
+  if (Status s = sections.bytes ? open_memory(sections, path, file)
+                                : open_file(path, file);
+      !s.ok())
+    return s;
+  if (Status s = need_weights(file); !s.ok())
+    return s;
+  return open_tokenizer();
+}
+
+Status Program::open_tokenizer() {
   if (!has_tokenizer())
     return {};
   std::string problem =
@@ -91,7 +106,8 @@ Status Program::open(bool weights) {
 
 Status Program::start(const Options &given) {
   Options options = given;
-  options.ends = interrupted;
+  if (!is_library)
+    options.ends = interrupted;
   if (Status s = make_plan(file, options, plan); !s.ok())
     return s;
   if (Status s = check_plan(file, options, plan); !s.ok())
@@ -100,7 +116,8 @@ Status Program::start(const Options &given) {
   if (manifest().external())
     weights = weights.substr(0, weights.rfind('/') + 1) +
               manifest().external_name()->str();
-  name_bus_errors(weights.c_str());
+  if (!is_library)
+    name_bus_errors(weights.c_str());
   return gm::start(file, gm_model, options, plan, engine);
 }
 

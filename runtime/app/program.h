@@ -30,6 +30,9 @@ public:
   // Opens this program's own file, and its tokenizer if it has one. Without
   // `weights` it need not have any, and an external weight file is not needed.
   Status open(bool weights = true);
+  // Of a library that this code is in: `sections` of its memory, and `path` of
+  // its weights (open_memory); where there are none, `path` of itself.
+  Status open_library(const Span &sections, const char *path);
   // Plans, checks that the plan fits, allocates, starts the workers.
   Status start(const Options &options);
 
@@ -45,6 +48,10 @@ public:
   Tokenizer tokenizer; // if has_tokenizer()
   Plan plan;           // after start
   Engine *engine = nullptr;
+
+private:
+  Status open_tokenizer();
+  bool is_library = false; // in a process whose signals are not ours
 };
 
 // Ids below `vocab`, separated by white space or as a JSON list. The error,

@@ -62,6 +62,8 @@ Status read_trailer(int fd, const char *path, uint64_t size,
 
 Status map_section(const File &file, uint64_t offset, uint64_t bytes,
                    Span &section, Span &pages) {
+  if (file.memory.data)
+    return section = {file.memory.data + offset, bytes}, Status{};
   uint64_t start = offset & ~uint64_t(sysconf(_SC_PAGESIZE) - 1);
   uint64_t length = offset - start + bytes;
   void *p =
@@ -200,16 +202,17 @@ Status read_manifest(File &file, const gm_trailer &trailer) {
   return check_weights(file, *p);
 }
 
-// The weight file stands beside the program.
-Status open_external(File &file) {
+// The weight file stands beside the program, unless `given` says where.
+Status open_external(File &file, const char *given) {
   const mf::Program &p = *file.manifest;
   const char *name = chars(p.external_name());
   if (!*name || strchr(name, '/'))
     return bad_manifest(file, "name of the external weight file");
   char path[sizeof file.path + 256];
   const char *slash = strrchr(file.path, '/');
-  snprintf(path, sizeof path, "%.*s%s", slash ? int(slash - file.path + 1) : 0,
-           file.path, name);
+  snprintf(path, sizeof path, "%.*s%s",
+           slash && !given ? int(slash - file.path + 1) : 0, file.path,
+           given ? given : name);
   uint64_t size;
   if (Status s = open_for_reading(path, file.weights_fd, size); !s.ok())
     return failure(s.code,
@@ -250,24 +253,11 @@ Status check_cpu(const mf::Target &target) {
   return {};
 }
 
-Status read_file(const char *path, File &file, bool weights) {
-  uint64_t size = 0;
-  if (path)
-    snprintf(file.path, sizeof file.path, "%s", path);
-  else if (!program_path(file.path, sizeof file.path))
-    return failure(RESOURCES, "cannot find the program's own file: no /proc "
-                              "and no AT_EXECFN");
-  // A running program may have been renamed or removed meanwhile.
-  Status opened =
-      open_for_reading(path ? path : "/proc/self/exe", file.fd, size);
-  if (!opened.ok() && !path)
-    opened = open_for_reading(file.path, file.fd, size);
-  if (!opened.ok())
-    return opened;
-  gm_trailer t;
-  if (Status s = read_trailer(file.fd, file.path, size, t); !s.ok())
-    return s;
-  uint64_t end = size - sizeof t;
+// `t` ends the file, or the memory, of `size` bytes. Without `weights` external
+// ones are left alone; `given`: where they are.
+Status read_sections(const gm_trailer &t, uint64_t size, File &file,
+                     bool weights, const char *given) {
+  const uint64_t end = size - sizeof t;
   if (!inside(t.weights_offset, t.weights_bytes, end) ||
       !inside(t.tokenizer_offset, t.tokenizer_bytes, end) ||
       !inside(t.manifest_offset, t.manifest_bytes, end) ||
@@ -298,7 +288,7 @@ Status read_file(const char *path, File &file, bool weights) {
   if (file.manifest->weightless())
     return {};
   if (file.manifest->external())
-    return weights ? open_external(file) : Status();
+    return weights ? open_external(file, given) : Status();
   if (t.weights_bytes != file.manifest->weights_bytes())
     return bad_manifest(file, "size of the weights differs from the trailer's");
   file.weights_fd = file.fd;
@@ -306,14 +296,47 @@ Status read_file(const char *path, File &file, bool weights) {
   return {};
 }
 
+Status read_file(const char *path, File &file, bool weights) {
+  uint64_t size = 0;
+  if (path)
+    snprintf(file.path, sizeof file.path, "%s", path);
+  else if (!program_path(file.path, sizeof file.path))
+    return failure(RESOURCES, "cannot find the program's own file: no /proc "
+                              "and no AT_EXECFN");
+  // A running program may have been renamed or removed meanwhile.
+  Status opened =
+      open_for_reading(path ? path : "/proc/self/exe", file.fd, size);
+  if (!opened.ok() && !path)
+    opened = open_for_reading(file.path, file.fd, size);
+  if (!opened.ok())
+    return opened;
+  gm_trailer t;
+  if (Status s = read_trailer(file.fd, file.path, size, t); !s.ok())
+    return s;
+  return read_sections(t, size, file, weights, nullptr);
+}
+
+// Of what is refused nothing stays open.
+Status kept(const Status &s, File &file) {
+  if (!s.ok())
+    close_file(file);
+  return s;
+}
+
 } // namespace
 
 Status open_file(const char *path, File &file, bool weights) {
   file = File();
-  Status s = read_file(path, file, weights);
-  if (!s.ok())
-    close_file(file);
-  return s;
+  return kept(read_file(path, file, weights), file);
+}
+
+Status open_memory(const Span &sections, const char *weights, File &file) {
+  file = File();
+  file.memory = sections;
+  program_path(file.path, sizeof file.path);
+  gm_trailer t;
+  memcpy(&t, sections.data + sections.bytes - sizeof t, sizeof t);
+  return kept(read_sections(t, sections.bytes, file, true, weights), file);
 }
 
 void close_file(File &file) {

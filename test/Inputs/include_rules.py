@@ -43,9 +43,9 @@ APART |= {path: (*SCHEDULER, "runtime/app/constraint.h", "runtime/app/draw.h", "
                  "runtime/app/program.h", "runtime/abi.h", "runtime/gemma.h", "runtime/host/clock.h", "runtime/manifest_generated.h")
           for path in SCHEDULER}
 # Layers that do not know these, which stand above them.
-BELOW = {"runtime/core/": ("runtime/app/", "runtime/serve/"), "runtime/host/": ("runtime/app/", "runtime/serve/"),
-         "runtime/cpu/": ("runtime/app/", "runtime/serve/"), "runtime/cuda/": ("runtime/app/", "runtime/serve/"),
-         "runtime/app/": ("runtime/serve/",)}
+BELOW = {layer: ("runtime/app/", "runtime/serve/", "runtime/lib/")
+         for layer in ("runtime/core/", "runtime/host/", "runtime/cpu/", "runtime/cuda/")}
+BELOW |= {"runtime/app/": ("runtime/serve/", "runtime/lib/"), "runtime/serve/": ("runtime/lib/",)}
 LIBRARIES = {"mlir": "mlir", "mlir-c": "mlir", "llvm": "llvm", "llvm-c": "llvm", "lld": "lld",
              "Halide.h": "halide", "HalideRuntime.h": "halide", "flatbuffers": "flatbuffers",
              "nlohmann": "nlohmann", "CLI": "CLI", "fmt": "fmt", "boost": "boost"}
