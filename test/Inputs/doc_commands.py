@@ -19,7 +19,7 @@ TOOLS = [(r"(?:build/bin/)?gemmac", "gemmac"), (r"(?:build/bin/)?gemma-opt", "ge
          (r"(?:build/bin/)?gemma-kernels", "gemma-kernels"),
          (r"PROGRAM|(?:build/|\./)(?:gemma|nano)[\w-]*|eval|info", "program"),
          (r"(?:build/bin/)?gemma-eval|cmake|ninja|lit|/usr/[\w/.-]+|qemu-\w+|git|[\w/.-]*python3|\./bootstrap"
-          r"|build/unit/\w+|clang[\w+-]*|mmdebstrap", "")]
+          r"|build/unit/\w+|clang[\w+-]*|cc|pkg-config|mmdebstrap", "")]
 START = re.compile(r"(?<![\w/.-])(?:%s)(?![\w/.-])" % "|".join(f"({words})" for words, _ in TOOLS))
 
 

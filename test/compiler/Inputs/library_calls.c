@@ -27,7 +27,7 @@ static gemma_error error;
   do {                                                                         \
     memset(&error, 0, sizeof error);                                           \
     EXPECT((call) == (with));                                                  \
-    EXPECT(error.code == (int32_t)(with));                                              \
+    EXPECT(error.code == (int32_t)(with));                                     \
     EXPECT(strstr(error.text, says));                                          \
   } while (0)
 
