@@ -308,26 +308,18 @@ Status read_file(const char *path, File &file, bool weights) {
       open_for_reading(path ? path : "/proc/self/exe", file.fd, size);
   if (!opened.ok() && !path)
     opened = open_for_reading(file.path, file.fd, size);
-  if (!opened.ok())
-    return opened;
   gm_trailer t;
-  if (Status s = read_trailer(file.fd, file.path, size, t); !s.ok())
-    return s;
-  return read_sections(t, size, file, weights, nullptr);
-}
-
-// Of what is refused nothing stays open.
-Status kept(const Status &s, File &file) {
-  if (!s.ok())
-    close_file(file);
-  return s;
+  if (opened.ok())
+    opened = read_trailer(file.fd, file.path, size, t);
+  return opened.ok() ? read_sections(t, size, file, weights, nullptr) : opened;
 }
 
 } // namespace
 
 Status open_file(const char *path, File &file, bool weights) {
   file = File();
-  return kept(read_file(path, file, weights), file);
+  Status s = read_file(path, file, weights);
+  return s.ok() ? s : (close_file(file), s);
 }
 
 Status open_memory(const Span &sections, const char *weights, File &file) {
@@ -336,7 +328,8 @@ Status open_memory(const Span &sections, const char *weights, File &file) {
   program_path(file.path, sizeof file.path);
   gm_trailer t;
   memcpy(&t, sections.data + sections.bytes - sizeof t, sizeof t);
-  return kept(read_sections(t, sections.bytes, file, true, weights), file);
+  Status s = read_sections(t, sections.bytes, file, true, weights);
+  return s.ok() ? s : (close_file(file), s);
 }
 
 void close_file(File &file) {
