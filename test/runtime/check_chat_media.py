@@ -208,7 +208,7 @@ def check_again():
 def check_refusals():
     for code, words, line in (
             (3, ["'none.png'", "No such file"], "/image none.png"), (3, ["cut.png"], "/image cut.png"),
-            (3, ["talk.json"], "/audio talk.json"), (2, ["/image expects a file"], "/image"),
+            (3, ["talk.json"], "/audio talk.json"), (2, ["/image expects FILE"], "/image"),
             (2, ["/video expects a file", "standard input"], "/video -"), (2, ["/video expects", "standard input"], "/video @-"),
             (4, ["network"], "/image http://example.org/x.png"), (3, ["'none'"], "/video none")):
         refused(code, words, "nano-e", ["chat", *GREEDY], stdin=line + "\n" + WHAT)
