@@ -133,6 +133,10 @@ Status ServedMedia::read_one(const NamedMedium &named,
   made->rows = made->medium.rows();
   made->bytes = int64_t(made->source.capacity()) + made->medium.kept_bytes() +
                 int64_t(sizeof *made) + 1024;
+  if (made->bytes > settings.bytes)
+    return failure(
+        BAD_INPUT, "it takes %lld KiB, more than the %lld of --media-ram",
+        (long long)made->bytes >> 10, (long long)settings.bytes >> 10);
   if (!make_room(made->bytes))
     return failure(RESOURCES, "pictures and sounds of other requests fill "
                               "--media-ram, try again later");
