@@ -81,9 +81,9 @@ Status ServedMedia::check(const NamedMedium &named) const {
   if (takes(named.kind))
     return {};
   return failure(UNSUPPORTED,
-                 settings.none ? "this server keeps no room for pictures and "
+                 settings.none ? "no room is kept here for pictures and "
                                  "sounds: --no-media, or too little memory"
-                               : "this server's context is smaller than a "
+                               : "the context is smaller than a "
                                  "picture: serve with a larger -c or a smaller "
                                  "--image-tokens");
 }
