@@ -197,29 +197,56 @@ int64_t Media::added(size_t count) const {
 
 Status Media::place(const std::vector<int32_t> &ids, size_t count, Items &items,
                     std::vector<int32_t> *shown) {
-  static const char *const words[Medium::Kinds] = {"sounds", "pictures",
-                                                   "frames of films"};
-  struct Part {
-    int64_t first, rows;
-  };
-  const mf::Medium *facts[Medium::Kinds];
-  std::vector<Part> parts[Medium::Kinds];
-  size_t next[Medium::Kinds] = {};
-  for (int kind = 0; kind < Medium::Kinds; ++kind)
-    facts[kind] = medium_of(program.file, Medium::kNames[kind]);
-  for (size_t i = 0; i < count; ++i) {
-    int64_t first = list[i].first;
-    for (int64_t rows : list[i].medium.parts()) {
-      parts[list[i].medium.what()].push_back({first, rows});
-      first += rows;
-    }
-  }
   items.soft = program.engine ? soft_rows(*program.engine) : nullptr;
   items.soft_count = int32_t(one ? program.plan.soft_rows : numbers);
   if (one)
     items.bring = [this](const Item *from, int64_t &some, int32_t &first) {
       return bring(from, some, first);
     };
+  std::vector<MediumRows> rows;
+  for (size_t i = 0; i < count; ++i)
+    rows.push_back(
+        {list[i].medium.what(), list[i].first, list[i].medium.parts()});
+  return place_media(program.file, rows, ids, items, shown);
+}
+
+namespace {
+
+struct PartRows {
+  int64_t first, count;
+};
+
+// Of one kind: what stands in front of them, for them and behind them, and
+// which of them comes next.
+struct Places {
+  const mf::Medium *facts = nullptr;
+  std::vector<PartRows> parts = {};
+  size_t next = 0;
+};
+
+} // namespace
+
+// Fills `places`, one for each kind, with what has to be placed.
+static void find_parts(const File &file, const std::vector<MediumRows> &media,
+                       Places *places) {
+  for (int kind = 0; kind < Medium::Kinds; ++kind)
+    places[kind].facts = medium_of(file, Medium::kNames[kind]);
+  for (const MediumRows &medium : media) {
+    int64_t first = medium.first;
+    for (int64_t rows : medium.parts) {
+      places[medium.kind].parts.push_back({first, rows});
+      first += rows;
+    }
+  }
+}
+
+Status place_media(const File &file, const std::vector<MediumRows> &media,
+                   const std::vector<int32_t> &ids, Items &items,
+                   std::vector<int32_t> *shown) {
+  static const char *const words[Medium::Kinds] = {"sounds", "pictures",
+                                                   "frames of films"};
+  Places places[Medium::Kinds];
+  find_parts(file, media, places);
   auto put = [&](Item item, int32_t id) {
     items.list.push_back(item);
     if (shown)
@@ -227,33 +254,36 @@ Status Media::place(const std::vector<int32_t> &ids, size_t count, Items &items,
   };
   for (int32_t id : ids) {
     int kind = 0;
-    while (kind < Medium::Kinds && !(facts[kind] && facts[kind]->soft() == id))
+    while (kind < Medium::Kinds &&
+           !(places[kind].facts && places[kind].facts->soft() == id))
       ++kind;
     // Ids of a prompt without media stay what they are.
-    if (kind == Medium::Kinds || !count) {
+    if (kind == Medium::Kinds || media.empty()) {
       put({id}, id);
       continue;
     }
-    if (next[kind] == parts[kind].size())
+    Places &p = places[kind];
+    if (p.next == p.parts.size())
       return failure(BAD_INPUT,
                      "the prompt has more places for %s than there "
                      "are",
                      words[kind]);
-    const Part part = parts[kind][next[kind]++];
-    const mf::Medium &m = *facts[kind];
+    const PartRows part = p.parts[p.next++];
+    const mf::Medium &m = *p.facts;
     if (kind != Medium::Film)
       put({m.begin()}, m.begin());
-    for (int64_t r = 0; r < part.rows; ++r)
+    for (int64_t r = 0; r < part.count; ++r)
       put({int32_t(-1 - part.first - r),
-           kind == Medium::Sound ? 0 : int32_t(part.rows - r)},
+           kind == Medium::Sound ? 0 : int32_t(part.count - r)},
           id);
     if (kind != Medium::Film)
       put({m.end()}, m.end());
   }
   for (int kind = 0; kind < Medium::Kinds; ++kind)
-    if (next[kind] != parts[kind].size())
+    if (places[kind].next != places[kind].parts.size())
       return failure(BAD_INPUT, "the prompt has %zu places too few for its %s",
-                     parts[kind].size() - next[kind], words[kind]);
+                     places[kind].parts.size() - places[kind].next,
+                     words[kind]);
   return {};
 }
 

@@ -29,6 +29,19 @@ struct MediaFlags : MediaStyle {
 // "-", or a list of pictures that comes from there.
 bool is_standard_input(const std::string &medium);
 
+// What stands for a medium in a prompt.
+struct MediumRows {
+  Medium::Kind kind;
+  int64_t first; // number of its first row
+  const std::vector<int64_t> &parts;
+};
+// Puts the rows of media, with the tokens around them, in place of the ids that
+// stand for them. BAD_INPUT if there are more or fewer of these. `shown`: the
+// ids that are in `items`, with those of soft rows.
+Status place_media(const File &file, const std::vector<MediumRows> &media,
+                   const std::vector<int32_t> &ids, Items &items,
+                   std::vector<int32_t> *shown);
+
 // Media in the order of their places in the conversation. Each soft row has a
 // number of its own, which no other row ever gets: what a slot holds can be
 // compared with what a prompt has.
@@ -58,10 +71,8 @@ public:
   // Decodes and encodes everything, one after the other.
   Status encode();
 
-  // Puts soft rows of the first `count` media, with the tokens around them, in
-  // place of the ids that stand for them. BAD_INPUT if there are more or fewer
-  // of these. `shown`: the ids that are in `items`, with those of soft rows.
-  // They must have been measured or encoded; `items` must not outlive this.
+  // place_media, of the first `count` of them, which must have been measured or
+  // encoded; `items` must not outlive this.
   Status place(const std::vector<int32_t> &ids, size_t count, Items &items,
                std::vector<int32_t> *shown = nullptr);
   // Each time that a tower ran for one of them, in their order.

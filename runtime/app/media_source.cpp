@@ -162,17 +162,32 @@ Status check_size(const MediaSource &source, size_t most) {
 
 } // namespace
 
-Status read_media(const std::string &named, MediaSource &source, size_t most) {
+Status read_carried(const std::string &named, MediaSource &source,
+                    size_t most) {
   source = {};
-  std::string path = named;
-  if (named.empty())
-    return failure(USAGE, "expects a file, got an empty name");
   if (starts(named, "data:")) {
     source.name = "the data: URL";
     if (Status s = read_data_url(named, source.bytes); !s.ok())
       return s;
     return check_size(source, most);
   }
+  source.name = "the base64 text";
+  if (is_base64_of_media(named, source.bytes))
+    return check_size(source, most);
+  return failure(UNSUPPORTED,
+                 "expects a data: URL (data:image/png;base64,...) or base64 of "
+                 "a picture or a sound; paths and other URLs are not opened, "
+                 "got %s",
+                 shortened(named).c_str());
+}
+
+Status read_media(const std::string &named, MediaSource &source, size_t most) {
+  source = {};
+  std::string path = named;
+  if (named.empty())
+    return failure(USAGE, "expects a file, got an empty name");
+  if (starts(named, "data:"))
+    return read_carried(named, source, most);
   if (starts(named, "file:")) {
     path.clear();
     if (Status s = path_of_file_url(named, path); !s.ok())

@@ -24,6 +24,11 @@ struct MediaSource {
 Status read_media(const std::string &named, MediaSource &source,
                   size_t most = size_t(media::kMostFileBytes));
 
+// The same of what carries its bytes in itself, a data: URL or base64 text:
+// nothing is opened. UNSUPPORTED for anything else.
+Status read_carried(const std::string &named, MediaSource &source,
+                    size_t most = size_t(media::kMostFileBytes));
+
 // What `named` is to somebody outside of `folder` ("": here): a path becomes
 // one in it, the rest stays as it is.
 std::string in_folder(const std::string &named, const std::string &folder);

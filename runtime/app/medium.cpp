@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <functional>
 #include <numeric>
-#include <string_view>
 
 namespace gm {
 namespace mf = gemmac::manifest;
@@ -108,12 +107,20 @@ Status Medium::read(Engine *into, int64_t first) {
   found.clear();
   Notice notice((kind == Sound ? "listening to " : "looking at ") +
                 (called.empty() ? kNames[kind] : called));
-  notice.show(engine);
+  notice.show(engine && !keeps);
   Status s = kind == Sound ? hear() : kind == Picture ? see() : watch();
   if (!s.ok())
     return s;
   rowsOf = found;
   return {};
+}
+
+Status Medium::decode(std::string_view bytes) {
+  keeps = true;
+  given = bytes;
+  Status s = read(nullptr, 0);
+  given = {};
+  return s;
 }
 
 // `now`: a hash of what was read.
@@ -126,6 +133,11 @@ Status Medium::check_same(size_t now) {
 }
 
 Status Medium::source_bytes(std::string &bytes) {
+  if (keeps) {
+    called = kind == Sound ? "the sound" : "the picture";
+    bytes = given;
+    return {};
+  }
   if (!kept.empty()) {
     bytes = kept;
     return {};
@@ -155,13 +167,14 @@ media::PictureOptions Medium::picture_options() const {
   options.alpha =
       style->transparent == "white" ? media::Alpha::White : media::Alpha::Drop;
   options.most_pixels = style->image_pixels;
-  options.advice = ", or allow more by --image-pixels";
+  if (!keeps)
+    options.advice = ", or allow more by --image-pixels";
   return options;
 }
 
 // Once, when it is first read.
 void Medium::say(const media::PictureRemarks &remarks) const {
-  if (!rowsOf.empty())
+  if (keeps || !rowsOf.empty())
     return;
   if (remarks.transparent)
     fprintf(stderr,
@@ -177,6 +190,8 @@ void Medium::say(const media::PictureRemarks &remarks) const {
 }
 
 Status Medium::see() {
+  if (keeps && engine)
+    return show_kept();
   std::string bytes;
   if (Status s = source_bytes(bytes); !s.ok())
     return s;
@@ -220,7 +235,8 @@ Status Medium::scale(media::Picture &picture) {
       !s.ok())
     return s;
   const bool fewer = size.height * size.width < picture.height * picture.width;
-  if (fewer && rowsOf.empty() && found.empty()) // once, of a film the first
+  // Once, of a film the first.
+  if (fewer && !keeps && rowsOf.empty() && found.empty())
     fprintf(stderr,
             "note: %s%s has %lld x %lld pixels, of which the model sees %lld x "
             "%lld (%lld tokens)%s\n",
@@ -231,7 +247,7 @@ Status Medium::scale(media::Picture &picture) {
             kind == Picture && most_part() < std::end(media::kBudgets)[-1]
                 ? "; --image-tokens allows more"
                 : "");
-  if (engine)
+  if (engine || keeps)
     return media::resize(picture, size.height, size.width, picture);
   picture = {size.height, size.width, {}}; // of no interest but for its size
   return {};
@@ -241,18 +257,35 @@ Status Medium::scale(media::Picture &picture) {
 Status Medium::show(media::Picture &picture) {
   const PictureRows rows = picture_rows(facts(), picture);
   found.push_back(rows.tokens);
+  if (keeps)
+    seen = std::move(picture);
   if (!engine)
     return {};
   if (Status s = fill_picture(*engine, facts(), picture); !s.ok())
     return s;
   picture = {}; // the tower needs its memory
+  return look(rows.patches, rows.tokens);
+}
+
+Status Medium::show_kept() {
+  const PictureRows rows = picture_rows(facts(), seen);
+  found.push_back(rows.tokens);
+  Status s = fill_picture(*engine, facts(), seen);
+  if (s.ok())
+    s = look(rows.patches, rows.tokens);
+  return s.ok() ? s : with_name(s);
+}
+
+// The tower, at its input.
+Status Medium::look(int64_t patches, int64_t tokens) {
   Encoding now = encoding();
-  if (Status s = encode_picture(*engine, rows.patches, to); !s.ok())
+  if (Status s = encode_picture(*engine, patches, to); !s.ok())
     return s;
-  to += rows.tokens;
-  now.finish(rows.patches, rows.tokens);
+  to += tokens;
+  now.finish(patches, tokens);
   begin = now.end;
-  done.push_back(now);
+  if (!keeps)
+    done.push_back(now);
   return {};
 }
 
@@ -267,6 +300,8 @@ Encoding Medium::encoding() const {
 }
 
 Status Medium::hear() {
+  if (keeps && engine)
+    return listen(heard);
   std::string bytes;
   if (Status s = source_bytes(bytes); !s.ok())
     return s;
@@ -284,15 +319,30 @@ Status Medium::hear() {
   if (count > most) {
     if (!style->cut)
       return failure(RUN_ERROR,
-                     "%s has %.1f seconds, the model hears %.0f at most; "
-                     "--audio-cut takes the first of them",
+                     "%s has %.1f seconds, the model hears %.0f at most%s",
                      called.c_str(), double(count) / media::kRate,
-                     double(most) / media::kRate);
+                     double(most) / media::kRate,
+                     keeps ? "" : "; --audio-cut takes the first of them");
     count = most;
   }
+  sound.resize(size_t(count));
+  if (engine)
+    return listen(sound);
+  found.push_back(sound_rows(m, count));
+  if (keeps) {
+    sound.shrink_to_fit();
+    heard = std::move(sound);
+  }
+  return {};
+}
+
+// Soft rows of what the model hears.
+Status Medium::listen(const std::vector<float> &sound) {
+  const mf::Medium &m = facts();
+  const auto count = int64_t(sound.size());
   const int64_t rows = sound_rows(m, count);
   found.push_back(rows);
-  if (!engine || !rows) // too short for a row: begin and end alone
+  if (!rows) // too short for a row: begin and end alone
     return {};
   if (Status s = fill_sound(*engine, m, sound.data(), count); !s.ok())
     return with_name(s);
@@ -300,7 +350,8 @@ Status Medium::hear() {
   if (Status s = encode_sound(*engine, rows, to); !s.ok())
     return with_name(s);
   now.finish(rows, rows);
-  done.push_back(now);
+  if (!keeps)
+    done.push_back(now);
   return {};
 }
 

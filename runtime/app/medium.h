@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gm {
@@ -45,6 +46,11 @@ public:
   // Decodes it and makes soft rows [to, to + rows()). The engine has room for
   // them. BAD_INPUT if it is not what was measured.
   Status encode(Engine &engine, int64_t to) { return read(&engine, to); }
+  // A picture or a sound whose file is `bytes`, wherever they come from:
+  // `measure`, and what the tower reads is kept, so that `encode` reads nothing
+  // and can be called again and again. Whoever sent it is far away: notes are
+  // not printed, and encodings not counted.
+  Status decode(std::string_view bytes);
 
   Kind what() const { return kind; }
   // After open: most rows of it, and of a part.
@@ -53,6 +59,10 @@ public:
   // After measure or encode: the rows of a picture, a sound or each frame.
   const std::vector<int64_t> &parts() const { return rowsOf; }
   int64_t rows() const;
+  // After decode: of what is kept.
+  int64_t kept_bytes() const {
+    return int64_t(seen.rgb.size() + heard.size() * sizeof(float));
+  }
   // Of films: what stands in front of each frame.
   const std::vector<std::string> &stamps() const { return stampsOf; }
   // "'cat.png'".
@@ -77,6 +87,9 @@ private:
   Status check_same(size_t now);
   Status scale(media::Picture &picture);
   Status show(media::Picture &picture);
+  Status show_kept();
+  Status look(int64_t patches, int64_t tokens);
+  Status listen(const std::vector<float> &sound);
   media::PictureOptions picture_options() const;
   Status with_name(const Status &status) const;
   void say(const media::PictureRemarks &remarks) const;
@@ -91,6 +104,12 @@ private:
   std::vector<int64_t> rowsOf;
   size_t hash = 0;  // of its bytes, or a film's pixels, once they were read
   std::string kept; // bytes that cannot be read twice
+
+  // Of decode.
+  bool keeps = false;
+  std::string_view given; // while it decodes
+  media::Picture seen;
+  std::vector<float> heard;
 
   // While it is read.
   Engine *engine = nullptr; // null: it is measured

@@ -195,7 +195,10 @@ gemma_code gemma_render(const gemma_model *model, const char *chat,
     ChatPrompt prompt;
     if (Status s = read_prompt(*model->model, chat, prompt); !s.ok())
       return s;
-    give_some(prompt.ids.data(), prompt.ids.size(), ids, count);
+    std::vector<int32_t> all;
+    for (const Item &item : prompt.items.list)
+      all.push_back(item.id);
+    give_some(all.data(), all.size(), ids, count);
     return {};
   });
 }
@@ -227,7 +230,7 @@ gemma_code gemma_start(gemma_model *model, const gemma_request *request,
     auto made = std::make_unique<gemma_generation>();
     made->model = held;
     made->stream = std::make_shared<Stream>();
-    Sequence sequence = read.generation.sequence(read.prompt.ids, 0);
+    Sequence sequence = read.generation.sequence(read.prompt.items, 0);
     sequence.listener = listen(*held->context, read.generation,
                                read.prompt.reading, made->stream);
     if (Status s = held->scheduler->submit(std::move(sequence), made->number);

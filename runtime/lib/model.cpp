@@ -80,7 +80,11 @@ Status Model::open(const Settings &settings) {
   scheduler = std::make_unique<Scheduler>(program, settings.queue);
   ServeSettings serve;
   serve.sampling = SamplingFlags().resolve(program);
-  context = std::make_unique<Context>(program, *scheduler, *grammars, serve);
+  ServedMediaSettings no_media;
+  no_media.none = true;
+  media = std::make_unique<ServedMedia>(program, *scheduler, no_media);
+  context =
+      std::make_unique<Context>(program, *scheduler, *grammars, *media, serve);
 
   const gemmac::manifest::Program &p = program.manifest();
   const Plan &plan = program.plan;

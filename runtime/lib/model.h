@@ -28,6 +28,7 @@ public:
   Program program;
   std::unique_ptr<Grammars> grammars;
   std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<ServedMedia> media; // of which it takes none
   std::unique_ptr<Context> context;
   std::string info; // JSON, see gemma_info
   bool chats() const;

@@ -180,7 +180,10 @@ Status read_request(const Model &model, const gemma_request &r,
   out.generation.constraint = read_demand(fields, *model.grammars, true, {});
   if (Status s = fields.status(); !s.ok())
     return s;
-  return read_plain_prompt(model, r, out.prompt.ids);
+  std::vector<int32_t> ids;
+  Status s = read_plain_prompt(model, r, ids);
+  out.prompt.items = Items(ids);
+  return s;
 }
 
 } // namespace gm::lib

@@ -153,7 +153,7 @@ MaybeError messages(Context &context, HttpRequest &request,
   if (MaybeError e = read_chat(context, dump(form), form, chat))
     return e;
   return std::make_shared<MessagesAnswer>(context, reply, chat.generation)
-      ->start({chat.prompt.ids}, chat.prompt.reading);
+      ->start({chat.prompt.items}, chat.prompt.reading);
 }
 
 MaybeError count_tokens(Context &context, HttpRequest &request, Page &page) {
@@ -165,7 +165,7 @@ MaybeError count_tokens(Context &context, HttpRequest &request, Page &page) {
   ChatPrompt prompt;
   if (MaybeError e = read_chat_prompt(context, dump(form), form, prompt))
     return e;
-  page = {"application/json", dump({{"input_tokens", prompt.ids.size()}})};
+  page = {"application/json", dump({{"input_tokens", prompt.items.size()}})};
   return {};
 }
 

@@ -98,9 +98,9 @@ MaybeError read_chat_prompt(const Context &context, const std::string &body,
   if (Status s = parse_conversation(body, "the request", "", conversation);
       !s.ok())
     return ApiError(400, s.text, "messages");
-  if (!conversation.media.empty())
-    return ApiError(400, "pictures, sounds and films are not read here yet",
-                    "messages");
+  ServedMedia::List media;
+  if (Status s = context.media.read(conversation.media, media); !s.ok())
+    return ApiError(s.code == RESOURCES ? 503 : 400, s.text, "messages");
   if (!tools)
     conversation.tools.clear();
   std::string begun;
@@ -116,8 +116,13 @@ MaybeError read_chat_prompt(const Context &context, const std::string &body,
   const int64_t most = program.plan.context;
   if (out.text.text.size() > limit_for(program, most).bytes)
     return context.check_prompt(Context::MANY_TOKENS, "messages");
-  return context.check_prompt(
-      encode_prompt(program, out.text, false, out.ids, most), "messages");
+  std::vector<int32_t> ids;
+  if (MaybeError e = context.check_prompt(
+          encode_prompt(program, out.text, false, ids, most), "messages"))
+    return e;
+  if (Status s = context.media.place(ids, media, out.items); !s.ok())
+    return ApiError(400, s.text, "messages");
+  return context.check_prompt(out.items.size(), "messages");
 }
 
 MaybeError read_chat(const Context &context, const std::string &body,

@@ -7,10 +7,11 @@
 
 namespace gm {
 
-// The prompt of a chat request: rendered text and its ids.
+// The prompt of a chat request: rendered text, and its ids with the rows of its
+// media.
 struct ChatPrompt {
   Prompt text;
-  std::vector<int32_t> ids;
+  Items items;
   Reading reading; // of what follows it
 };
 

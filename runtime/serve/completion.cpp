@@ -173,10 +173,10 @@ Completion::Completion(Context &context, std::shared_ptr<HttpReply> reply,
 
 Completion::~Completion() = default;
 
-MaybeError Completion::start(const std::vector<std::vector<int32_t>> &prompts,
+MaybeError Completion::start(const std::vector<Items> &prompts,
                              const Reading &reading) {
   made.resize(prompts.size() * size_t(generation.n));
-  for (const auto &prompt : prompts)
+  for (const Items &prompt : prompts)
     prompt_tokens += int64_t(prompt.size());
   if (generation.most == 0 && !generation.scored) {
     for (size_t i = 0; i < made.size(); ++i) {

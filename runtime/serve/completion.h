@@ -47,8 +47,7 @@ public:
 
   // Submits prompts.size() times n sequences. If that fails, none goes on and
   // the reply is still to be given.
-  MaybeError start(const std::vector<std::vector<int32_t>> &prompts,
-                   const Reading &reading);
+  MaybeError start(const std::vector<Items> &prompts, const Reading &reading);
 
 protected:
   // More of a choice, in a stream; the first time `first`.

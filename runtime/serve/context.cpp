@@ -59,9 +59,10 @@ MaybeError read_object(const HttpRequest &request, Tree &out) {
 int64_t now_seconds() { return int64_t(time(nullptr)); }
 
 Context::Context(Program &program, Scheduler &scheduler, Grammars &grammars,
-                 ServeSettings given)
+                 ServedMedia &media, ServeSettings given)
     : program(program), scheduler(scheduler), settings(std::move(given)),
-      created(now_seconds()), grammars(grammars), rules(program.manifest()) {
+      created(now_seconds()), grammars(grammars), media(media),
+      rules(program.manifest()) {
   const auto *id = program.manifest().weights_id();
   fingerprint = "fp_" + (id ? id->str().substr(0, 12) : "");
 }

@@ -6,7 +6,7 @@
 #include "runtime/app/conversation.h"
 #include "runtime/serve/http.h"
 #include "runtime/serve/json_body.h"
-#include "runtime/serve/scheduler.h"
+#include "runtime/serve/served_media.h"
 
 #include <atomic>
 #include <optional>
@@ -50,7 +50,7 @@ class Grammars; // demand.h
 
 struct Context {
   Context(Program &program, Scheduler &scheduler, Grammars &grammars,
-          ServeSettings settings);
+          ServedMedia &media, ServeSettings settings);
 
   bool is_stop(int32_t id) const { return rules.is_stop(id); }
   // The text of one token as it is in a text, control tokens included; may be a
@@ -75,6 +75,7 @@ struct Context {
   const int64_t created; // seconds, when the server began
   Counters counters;
   Grammars &grammars;
+  ServedMedia &media;
 
 private:
   const TokenRules rules;

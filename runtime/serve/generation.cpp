@@ -7,10 +7,9 @@
 
 namespace gm {
 
-Sequence Generation::sequence(const std::vector<int32_t> &prompt,
-                              size_t index) const {
+Sequence Generation::sequence(const Items &prompt, size_t index) const {
   Sequence out;
-  out.prompt = Items(prompt);
+  out.prompt = prompt;
   // A prompt that is only scored has a last row, too.
   out.most = scored && most == 0 ? 1 : most;
   out.scored = scored;

@@ -21,7 +21,7 @@ struct Generation {
   int64_t thought = -1;  // most tokens of thoughts; -1: any number
 
   // Answer number `index`, without its listener.
-  Sequence sequence(const std::vector<int32_t> &prompt, size_t index) const;
+  Sequence sequence(const Items &prompt, size_t index) const;
 };
 
 // The most answers that one request may ask for, prompts times n.

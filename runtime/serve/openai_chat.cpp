@@ -116,7 +116,7 @@ MaybeError chat_completions(Context &context, HttpRequest &request,
   if (MaybeError e = read_chat(context, request.body, root, chat))
     return e;
   return std::make_shared<ChatCompletion>(context, reply, chat.generation)
-      ->start({chat.prompt.ids}, chat.prompt.reading);
+      ->start({chat.prompt.items}, chat.prompt.reading);
 }
 
 } // namespace gm

@@ -232,14 +232,17 @@ MaybeError text_completions(Context &context, HttpRequest &request,
                     "expects at most " + std::to_string(kMostAnswers) +
                         " answers, prompts times n",
                     "n");
-  for (const auto &ids : prompts.ids)
+  std::vector<Items> items;
+  for (const auto &ids : prompts.ids) {
     if (ids.empty())
       return ApiError(400, "'prompt' expects at least one token", "prompt");
+    items.emplace_back(ids);
+  }
   if (!echo)
     prompts.texts.clear();
   auto completion = std::make_shared<TextCompletion>(context, reply, generation,
                                                      std::move(prompts.texts));
-  return completion->start(prompts.ids, {});
+  return completion->start(items, {});
 }
 
 } // namespace gm

@@ -223,7 +223,7 @@ MaybeError responses(Context &context, HttpRequest &request,
   root.erase("input"); // the rest is said again
   return std::make_shared<ResponsesAnswer>(context, reply, chat.generation,
                                            std::move(root))
-      ->start({chat.prompt.ids}, chat.prompt.reading);
+      ->start({chat.prompt.items}, chat.prompt.reading);
 }
 
 MaybeError response_tokens(Context &context, HttpRequest &request, Page &page) {
@@ -236,7 +236,7 @@ MaybeError response_tokens(Context &context, HttpRequest &request, Page &page) {
   if (MaybeError e = read_chat_prompt(context, dump(form), form, prompt))
     return e;
   page = {"application/json", dump({{"object", "response.input_tokens"},
-                                    {"input_tokens", prompt.ids.size()}})};
+                                    {"input_tokens", prompt.items.size()}})};
   return {};
 }
 

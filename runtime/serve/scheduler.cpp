@@ -190,6 +190,8 @@ bool Scheduler::Work::wait() {
     numbers.swap(cancels);
     if (stopping)
       return false;
+    for (; forgets; forgets = prefixes.drop())
+      ;
   }
   apply(numbers);
   return true;
@@ -393,6 +395,11 @@ void Scheduler::cancel(int64_t number) {
     work->cancels.push_back(number);
   }
   work->wake.notify_one();
+}
+
+void Scheduler::forget() {
+  std::lock_guard lock(work->mutex);
+  work->forgets = true;
 }
 
 SchedulerStats Scheduler::stats() const {

@@ -101,6 +101,9 @@ public:
   Status submit(Sequence sequence, int64_t &number);
   // Ends it before the next step. Others' numbers mean nothing.
   void cancel(int64_t number);
+  // What idle slots and checkpoints hold now is not reused by what is submitted
+  // from now on.
+  void forget();
   SchedulerStats stats() const;
   std::vector<SlotStats> slots() const;
   // Takes no more sequences; returns when all have ended, or after `ns`.

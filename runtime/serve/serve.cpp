@@ -23,6 +23,8 @@ struct Request {
   ServeSettings serve;
   std::optional<std::string> alias, key, key_file;
   int64_t parallel = 1, queue = 256, body_mb = 32, cache_mb = 256;
+  ServedMediaSettings media;
+  int64_t media_mb = 128;
   bool log_json = false, no_sandbox = false;
 
   Syntax syntax();
@@ -60,6 +62,18 @@ Syntax Request::syntax() {
        "tools: states of sliding layers that are kept, part of the memory plan "
        "(default: 256)",
        &cache_mb, 0, 1 << 20},
+      {"--no-media", "", "",
+       "keep no room for pictures and sounds: requests with some are refused "
+       "('info --images 1 --audios 1' shows what the room takes)",
+       &media.none},
+      {"--media-ram", "", "MB",
+       "for pictures and sounds of requests that wait, and of earlier ones: "
+       "what is known is not decoded again (default: 128)",
+       &media_mb, 1, 1 << 20},
+      image_tokens_flag(media.style.image_tokens),
+      image_pixels_flag(media.style.image_pixels),
+      // For tests: so many rows of media have numbers of their own.
+      {"--test-media-rows", "", "N", "", &media.numbers, 1, INT32_MAX, true},
       {"--alias", "", "NAME", "the model's name in answers", &alias},
       {"--api-key", "", "KEY",
        "let in who knows it; other users of this machine see it in the command "
@@ -134,6 +148,7 @@ Status Request::check() {
   http.limits.bodies_bytes = std::max<int64_t>(128, body_mb) << 20;
   serve.parallel = parallel;
   serve.queue = queue;
+  media.bytes = media_mb << 20;
   return {};
 }
 
@@ -155,8 +170,9 @@ Status fit_checkpoints(const Program &program, int64_t bytes,
 // The most that clients make the server hold, beside what the engine has.
 int64_t Request::request_bytes() const {
   const HttpLimits &limits = http.limits;
-  // While a body is read: its tree, its conversation, and texts made of it.
-  const int64_t reading = JsonLimits().values * 256 + 4 * limits.body_bytes;
+  // While a body is read: its tree, that of OpenAI's form and its text, its
+  // conversation, and the bytes of a medium in two steps.
+  const int64_t reading = JsonLimits().values * 256 + 6 * limits.body_bytes;
   // Of what waits: prompts of at most 8 bytes a token.
   const int64_t context = machine.context ? machine.context : 8192;
   return limits.bodies_bytes + http.workers * reading +
@@ -190,6 +206,7 @@ Status serve(Request &request) {
       request.alias.value_or(program.manifest().model()->name()->str());
 
   // What listens is found out before minutes go into loading.
+  std::unique_ptr<ServedMedia> media;
   std::unique_ptr<Context> context;
   HttpServer::Settings &http = request.http;
   http.error = error_body;
@@ -215,6 +232,8 @@ Status serve(Request &request) {
   Options &options = request.machine;
   options.slots = request.parallel;
   options.request_bytes = request.request_bytes();
+  if (Status s = ServedMedia::reserve(program, request.media, options); !s.ok())
+    return s;
   prepare_for_scheduler(options);
   if (Status s = fit_checkpoints(program, request.cache_mb << 20, options);
       !s.ok())
@@ -223,8 +242,9 @@ Status serve(Request &request) {
     return s;
   Grammars grammars(program);
   Scheduler scheduler(program, request.queue);
-  context =
-      std::make_unique<Context>(program, scheduler, grammars, request.serve);
+  media = std::make_unique<ServedMedia>(program, scheduler, request.media);
+  context = std::make_unique<Context>(program, scheduler, grammars, *media,
+                                      request.serve);
   fprintf(stderr, "memory: at most %.0f MiB\n",
           double(program.plan.total) / (1 << 20));
   fprintf(stderr, "listening on %s\n", server.url().c_str());

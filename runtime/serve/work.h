@@ -76,7 +76,7 @@ struct Scheduler::Work {
   int64_t numbers = 0;
   int64_t occupied = 0;   // slots and places in the queue
   int64_t unfinished = 0; // whose listeners have not heard the last
-  bool stopping = false, draining = false;
+  bool stopping = false, draining = false, forgets = false;
   Status broken; // not ok: nothing is computed any more
   SchedulerStats shown = {};
   std::vector<SlotStats> shown_slots;

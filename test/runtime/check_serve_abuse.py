@@ -30,7 +30,9 @@ CHAT = {"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {
         "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 3}, {"enum": ["a", None]}]}}}},
         "reasoning_effort": "low", "max_tokens": 2}
 PICTURE = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-SEEN = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PICTURE}}, {"type": "text", "text": "?"}]}], "max_tokens": 1}
+SOUND = "UklGRiwAAABXQVZFZm10IBAAAAABAAEAgD4AAAB9AAACABAAZGF0YQgAAAAAAAEAAgADAA=="
+SEEN = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PICTURE}}, {"type": "input_audio", "input_audio": {"data": SOUND, "format": "wav"}},
+                                                  {"type": "text", "text": "?"}]}], "max_tokens": 1}
 TEXT = {"prompt": "A", "max_tokens": 2, "logprobs": 2, "echo": True, "stop": "b", "grammar": 'root ::= "a" [b-d]+ | "\\n" root'}
 INPUT = {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}, {"type": "reasoning", "summary": [{"type": "summary_text", "text": "t"}]},
                    {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}, {"type": "function_call_output", "call_id": "c", "output": "o"}],
@@ -78,6 +80,9 @@ def altered(rng, body):
             tree.extend(copy.deepcopy(tree[key]) for _ in range(rng.choice((1, 3, 40))))
         elif isinstance(tree[key], str):
             at = rng.randrange(len(tree[key]) + 1)
+            if at > 22 and rng.random() < 0.7:  # another letter of a picture or a sound
+                tree[key] = tree[key][:at - 1] + rng.choice("AQgw/+9z") + tree[key][at:]
+                continue
             tree[key] = tree[key][:at] + rng.choice(("\\", '"', "\n", "\ufffd", "<|tool_call>", "{", "a" * 50)) + tree[key][at:]
     return body
 
