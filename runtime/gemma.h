@@ -323,6 +323,31 @@ struct Growth {
 // negative: they are too few. Those that they share now count once.
 int64_t pages_after(const Engine &engine, const Growth *list, int32_t count);
 
+//===- slots outside of the engine ----------------------------------------===//
+
+// A slot's keys and values as pieces: a page of 64 rows of one array, for all
+// pages of local (0) and of global (1) layers; the global ones begin at row 0.
+struct SlotState {
+  int64_t rows;  // valid
+  int64_t first; // row that the local pages begin with
+};
+SlotState slot_state(const Engine &engine, int32_t slot);
+// Of array `array` of a kind, the same for every page; 0: there is none.
+uint64_t piece_bytes(const Engine &engine, int kind, int64_t array);
+// Makes a slot one of `rows` rows with local pages from row `first` on, or from
+// a later one if it cannot hold so many: none of them in a block, and undefined
+// until all pieces were put. BAD_INPUT if there can be no such state; RESOURCES
+// if the pages left are too few, and the slot is empty then.
+Status slot_allocate(Engine &engine, int32_t slot, int64_t rows, int64_t first);
+struct SlotPiece {
+  int kind;
+  int64_t page, array; // page: of the sequence
+};
+// Copies a piece to `data` or, with `put`, from there; between steps. RUN_ERROR
+// if a device fails.
+Status slot_piece(Engine &engine, int32_t slot, const SlotPiece &piece,
+                  uint8_t *data, bool put);
+
 // Scratch for sample_logits: V entries; null unless Options.all_logits.
 struct Candidate;
 Candidate *candidates(Engine &engine);

@@ -174,7 +174,9 @@ const Command commands[] = {
     {"/drop", nullptr,
      "forget the oldest turns, until half of the context is free",
      [](Chat &chat, const std::string &) { return chat.drop(); }},
-    {"/save", "FILE", "write the conversation, as --messages reads it",
+    {"/save", "FILE",
+     "write the conversation, as --messages reads it, and beside it in "
+     "FILE.state what was computed of it",
      [](Chat &chat, const std::string &rest) {
        return chat.save(file_of(rest));
      }},

@@ -3,12 +3,16 @@
 #include "runtime/app/json_value.h"
 #include "runtime/app/media_source.h"
 #include "runtime/app/output_file.h"
+#include "runtime/app/slot_file.h"
 #include "runtime/app/text_input.h"
 
 #include <cstdio>
 #include <cstdlib>
+#include <unistd.h>
 
 namespace gm {
+
+static const char kStateSuffix[] = ".state";
 
 void Chat::set_system(const std::string &text) {
   std::vector<Message> &messages = talk.messages;
@@ -135,7 +139,60 @@ Status Chat::save(const std::string &file) const {
     return s;
   if (Status s = out.write(text.data(), text.size()); !s.ok())
     return s;
-  return out.finish();
+  if (Status s = out.finish(); !s.ok())
+    return s;
+  return save_state(file + kStateSuffix);
+}
+
+Status Chat::save_state(const std::string &file) const {
+  std::vector<int32_t> ids;
+  for (const Item &item : held)
+    ids.push_back(item.id);
+  const bool shown = isatty(0);
+  if (ids.empty())
+    return {};
+  SlotWriter writer(program, 0);
+  if (Status s = writer.begin(ids, file); !s.ok()) {
+    if (s.code != UNSUPPORTED)
+      return s;
+    if (shown)
+      fputs("note: with media in it, the conversation is computed again when "
+            "it is loaded\n",
+            stderr);
+    return {};
+  }
+  for (bool done = false; !done;)
+    if (Status s = writer.advance(done); !s.ok())
+      return s;
+  if (shown)
+    fprintf(stderr, "%s: %.1f MB, so that nothing is computed again\n",
+            file.c_str(), double(writer.bytes()) / 1e6);
+  return {};
+}
+
+// Whatever is wrong with it, the conversation itself is there.
+Status Chat::load_state(const std::string &file) {
+  if (access(file.c_str(), F_OK) != 0)
+    return {};
+  SlotReader reader(program, 0);
+  Status problem = reader.open(file);
+  if (problem.ok()) {
+    if (Status s = generator.rewind(0); !s.ok())
+      return s;
+    held.clear();
+    problem = reader.begin();
+    for (bool done = false; problem.ok() && !done;)
+      problem = reader.advance(done);
+  }
+  if (problem.ok()) {
+    generator.restored();
+    for (int32_t id : reader.ids())
+      held.push_back({id});
+    return {};
+  }
+  fprintf(stderr, "note: %s; the conversation is computed again\n",
+          problem.text);
+  return {};
 }
 
 Status Chat::load(const std::string &file) {
@@ -153,7 +210,7 @@ Status Chat::load(const std::string &file) {
   }
   talk = std::move(other);
   media.erase(0, own);
-  return {};
+  return load_state(file + kStateSuffix);
 }
 
 Status Chat::print_stats() {

@@ -46,9 +46,11 @@ public:
   // Tools that the model may call, a list in JSON as OpenAI's API has it;
   // empty: none.
   Status set_tools(const std::string &file);
-  // The conversation as --messages reads it, with paths of its media.
+  // The conversation as --messages reads it, with paths of its media; and what
+  // was computed of it as FILE.state, unless there are media in it.
   Status save(const std::string &file) const;
-  // In place of this one, which stays if that cannot be.
+  // In place of this one, which stays if that cannot be. Without a FILE.state
+  // of this program all of it is computed again.
   Status load(const std::string &file);
   // Another answer to the last message.
   Status again();
@@ -67,6 +69,8 @@ public:
   Status result(const std::string &text);
 
 private:
+  Status save_state(const std::string &file) const;
+  Status load_state(const std::string &file);
   bool has_system() const {
     return !talk.messages.empty() && talk.messages[0].role == "system";
   }

@@ -44,6 +44,8 @@ public:
   // Forgets everything after the first `tokens`, or after those of checkpoint
   // 0, or everything, whichever is the most that is not more than `tokens`.
   Status rewind(int64_t tokens);
+  // Slot 0 was made to hold other rows; `length()` is of these.
+  void restored() { position = slot_length(*program.engine, 0); }
   bool is_stop(int32_t id) const { return rules.is_stop(id); }
 
 private:

@@ -63,12 +63,12 @@ Status OutputFile::write(const void *data, size_t bytes) {
   return {};
 }
 
-Status OutputFile::finish() {
+Status OutputFile::finish(bool durable) {
   int closing = fd;
   fd = -1;
   // The bytes before the name: after a power loss the file is whole or the one
   // before. Devices cannot be synced.
-  bool stored = temporary == path || fdatasync(closing) == 0;
+  bool stored = !durable || temporary == path || fdatasync(closing) == 0;
   int problem = errno;
   bool closed = close(closing) == 0;
   if (!stored)

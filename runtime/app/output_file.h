@@ -17,7 +17,8 @@ public:
 
   Status create(const std::string &path);
   Status write(const void *data, size_t bytes);
-  Status finish();
+  // `durable`: also after a loss of power, which takes a while.
+  Status finish(bool durable = true);
   bool is_open() const { return fd >= 0; }
 
 private:

@@ -57,6 +57,10 @@ public:
   // steps; a failure is that of the next run.
   virtual void copy(uint8_t *to, const uint8_t *from, uint64_t bytes) = 0;
   virtual void fill(uint8_t *to, uint32_t word, uint64_t bytes) = 0;
+  // The same between the allocation and memory that is not pinned; done when
+  // they return. Fail if the device does.
+  virtual Status fetch(uint8_t *to, const uint8_t *from, uint64_t bytes) = 0;
+  virtual Status store(uint8_t *to, const uint8_t *from, uint64_t bytes) = 0;
   // When that happened which gm_ctx::mark is called for, as now_ns counts.
   virtual int64_t moment() const { return now_ns(); }
 };

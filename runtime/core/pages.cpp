@@ -81,18 +81,26 @@ void cut(Engine &e, int32_t sequence, int kind, int32_t end) {
     s.first[kind] = s.end[kind] = 0;
 }
 
-void copy_page(Engine &e, int kind, int32_t from, int32_t to) {
+// Calls `use` for every array of keys or values of a kind: where its page 0
+// lies and how many bytes a page has.
+template <typename Use>
+void each_array(const Engine &e, int kind, Use use) {
   const gm_ctx &c = e.step[BODY].ctx;
   uint8_t *base = c.cache[kind];
-  auto copy = [&](uint64_t bytes) {
-    e.backend->copy(base + uint64_t(to) * bytes, base + uint64_t(from) * bytes,
-                    bytes);
-    base += bytes * uint64_t(c.pool_pages[kind]);
-  };
   if (const auto *caches = e.file->manifest->caches())
     for (const gemmac::manifest::Cache *cache : *caches)
       if (cache->global() == (kind == GM_GLOBAL))
-        copy(cache->k_page()), copy(cache->v_page());
+        for (uint64_t bytes : {cache->k_page(), cache->v_page()}) {
+          use(base, bytes);
+          base += bytes * uint64_t(c.pool_pages[kind]);
+        }
+}
+
+void copy_page(Engine &e, int kind, int32_t from, int32_t to) {
+  each_array(e, kind, [&](uint8_t *base, uint64_t bytes) {
+    e.backend->copy(base + uint64_t(to) * bytes, base + uint64_t(from) * bytes,
+                    bytes);
+  });
 }
 
 Status check_continue(const Engine &e, const char *what, int64_t index,
@@ -271,6 +279,68 @@ int64_t checkpoint_length(const Engine &e, int32_t index) {
   return index >= 0 && index < e.plan.checkpoints
              ? e.sequence[e.plan.slots + index].length
              : 0;
+}
+
+//===- slots outside of the engine ----------------------------------------===//
+
+SlotState slot_state(const Engine &e, int32_t slot) {
+  const Sequence &s = e.sequence[slot];
+  return {s.length, int64_t(s.first[GM_LOCAL]) * GM_PAGE_KEYS};
+}
+
+uint64_t piece_bytes(const Engine &e, int kind, int64_t array) {
+  uint64_t found = 0;
+  each_array(e, kind, [&](uint8_t *, uint64_t bytes) {
+    if (array-- == 0)
+      found = bytes;
+  });
+  return found;
+}
+
+Status slot_allocate(Engine &e, int32_t slot, int64_t rows, int64_t first) {
+  if (Status s = check_sequence(slot, e.plan.slots, "slot"); !s.ok())
+    return s;
+  const int32_t end = pages_of(rows), seen = first_seen(e, GM_LOCAL, rows);
+  if (rows < 0 || rows > e.plan.context || first < 0 || first % GM_PAGE_KEYS ||
+      page_of(first) > std::min(seen, end))
+    return failure(BAD_INPUT,
+                   "%lld rows with keys of sliding layers from %lld on are no "
+                   "state of a slot",
+                   (long long)rows, (long long)first);
+  for (int kind : {GM_LOCAL, GM_GLOBAL})
+    cut(e, slot, kind, 0);
+  Sequence &s = e.sequence[slot];
+  s.length = 0;
+  if (end > e.pool[GM_GLOBAL].left())
+    return failure(RESOURCES, "%d pages are needed, but %lld are left", end,
+                   (long long)e.pool[GM_GLOBAL].left());
+  s.first[GM_LOCAL] =
+      std::max(page_of(first), end - int32_t(e.plan.ring / GM_PAGE_KEYS));
+  for (int kind : {GM_LOCAL, GM_GLOBAL}) {
+    int32_t previous = -1;
+    for (int32_t i = s.first[kind]; i < end; ++i)
+      previous = number(e, kind, slot, i) = e.pool[kind].take(previous);
+    s.end[kind] = end;
+  }
+  if (e.inner_words)
+    memset(e.inner + slot * e.inner_words, 0,
+           size_t(e.inner_words) * sizeof *e.inner);
+  s.length = rows;
+  return {};
+}
+
+Status slot_piece(Engine &e, int32_t slot, const SlotPiece &piece,
+                  uint8_t *data, bool put) {
+  const int kind = piece.kind;
+  const auto page = uint64_t(number(e, kind, slot, int32_t(piece.page)));
+  int64_t left = piece.array;
+  Status status;
+  each_array(e, kind, [&](uint8_t *base, uint64_t bytes) {
+    if (left-- == 0)
+      status = put ? e.backend->store(base + page * bytes, data, bytes)
+                   : e.backend->fetch(data, base + page * bytes, bytes);
+  });
+  return status;
 }
 
 } // namespace gm

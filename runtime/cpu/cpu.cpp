@@ -142,6 +142,14 @@ public:
     memcpy(to, from, bytes);
   }
 
+  Status fetch(uint8_t *to, const uint8_t *from, uint64_t bytes) override {
+    return copy(to, from, bytes), Status{};
+  }
+
+  Status store(uint8_t *to, const uint8_t *from, uint64_t bytes) override {
+    return copy(to, from, bytes), Status{};
+  }
+
   void fill(uint8_t *to, uint32_t word, uint64_t bytes) override {
     std::fill_n(reinterpret_cast<uint32_t *>(to), bytes / 4, word);
   }

@@ -153,6 +153,20 @@ public:
            "fill the arena");
   }
 
+  Status fetch(uint8_t *to, const uint8_t *from, uint64_t n) override {
+    card.enter();
+    CUresult error =
+        card.driver->cuMemcpyDtoHAsync_v2(to, addresses.find(from), n, stream);
+    return finish_copy(error, "copy pages from the card");
+  }
+
+  Status store(uint8_t *to, const uint8_t *from, uint64_t n) override {
+    card.enter();
+    CUresult error =
+        card.driver->cuMemcpyHtoDAsync_v2(addresses.find(to), from, n, stream);
+    return finish_copy(error, "copy pages to the card");
+  }
+
   int64_t moment() const override { return told ? told : now_ns(); }
 
 private:
@@ -220,6 +234,13 @@ private:
   void keep(CUresult error, const char *what) {
     if (error && status.ok())
       status = failed(*card.driver, error, what);
+  }
+
+  Status finish_copy(CUresult error, const char *what) {
+    if (!error)
+      error = card.driver->cuStreamSynchronize(stream);
+    keep(error, what);
+    return status;
   }
 
   //===- launches ---------------------------------------------------------===//

@@ -3,8 +3,10 @@
 #include "runtime/serve/anthropic.h"
 #include "runtime/serve/endpoints.h"
 #include "runtime/serve/http_text.h"
+#include "runtime/serve/llama_completion.h"
 #include "runtime/serve/openai.h"
 #include "runtime/serve/responses.h"
+#include "runtime/serve/slots.h"
 
 #include <algorithm>
 
@@ -27,6 +29,7 @@ const Route routes[] = {
     {"GET", "/metrics", metrics},
     {"GET", "/props", props},
     {"GET", "/slots", slots},
+    {"POST", "/slots/", nullptr, slot_task},
     {"GET", "/models", models},
     {"GET", "/v1/models", models},
     {"GET", "/v1/models/", model},
@@ -36,6 +39,8 @@ const Route routes[] = {
     {"POST", "/chat/completions", nullptr, chat_completions},
     {"POST", "/v1/chat/completions", nullptr, chat_completions},
     {"POST", "/v1/completions", nullptr, text_completions},
+    {"POST", "/completion", nullptr, llama_completion},
+    {"POST", "/completions", nullptr, llama_completion},
     {"POST", "/v1/responses", nullptr, responses},
     {"POST", "/v1/responses/input_tokens", response_tokens},
     {"POST", "/v1/messages", nullptr, messages},
@@ -133,7 +138,8 @@ MaybeError dispatch(Context &context, HttpRequest &request,
       others = route.method;
       continue;
     }
-    if (method == "POST" && !is_json(request.type))
+    const bool empty = request.type.empty() && request.body.empty();
+    if (method == "POST" && !empty && !is_json(request.type))
       return ApiError(415, "expects content-type application/json, got " +
                                (request.type.empty()
                                     ? "none"

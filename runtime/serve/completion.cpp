@@ -81,7 +81,8 @@ private:
     ++count;
     // Harnesses that score texts count on one token behind the prompt,
     // whichever it is; a chat has none but those of its text.
-    if (c.generation.logprobs >= 0 && (!reader || !c.context.is_stop(token.id)))
+    if ((c.generation.logprobs >= 0 || c.generation.tokens) &&
+        (!reader || !c.context.is_stop(token.id)))
       delta.tokens.push_back(token);
     std::string text;
     // Stop ids are no text, and with ignore_eos the text goes on behind them.
@@ -299,6 +300,7 @@ void Completion::finish(size_t choice, const Ending &ending) {
   Made &m = made[choice];
   m.reason = ending.reason;
   m.stop = ending.stop;
+  m.usage = usage;
   if (generation.stream) {
     if (!m.begun)
       give(choice, {}, true);

@@ -23,7 +23,7 @@ struct CallDelta {
 struct Delta {
   std::string text, thought;
   std::vector<CallDelta> calls;
-  std::vector<Drawn> tokens;      // of it, if logprobs are asked
+  std::vector<Drawn> tokens;      // of it, if they or logprobs are asked
   std::vector<Drawn> prompt = {}; // of the prompt, if it is scored
 
   bool empty() const {
@@ -76,6 +76,7 @@ protected:
     const char *reason = nullptr;
     std::string stop; // the stop string that ended it
     bool begun = false;
+    Usage usage; // at its end
   };
 
   Context &context;

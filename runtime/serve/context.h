@@ -36,6 +36,7 @@ struct ServeSettings {
   std::string alias;               // the model's name in answers
   std::vector<std::string> keys;   // that are let in; none: everybody
   std::optional<std::string> cors; // an origin, or *
+  std::string slot_folder;         // for states of slots; empty: none
   bool metrics = false;
   bool loopback = true; // this machine alone reaches the server
   int64_t parallel = 1, queue = 256;

@@ -150,11 +150,6 @@ MaybeError props(Context &context, HttpRequest &, Page &page) {
   return {};
 }
 
-MaybeError slots(Context &, HttpRequest &, Page &) {
-  return ApiError(501, "slots are shown and saved with --slot-save-path only, "
-                       "which this version does not have yet");
-}
-
 MaybeError tokenize(Context &context, HttpRequest &request, Page &page) {
   Tree root;
   if (MaybeError e = read_object(request, root))

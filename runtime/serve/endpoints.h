@@ -1,5 +1,5 @@
-// The endpoints that generate nothing: models, health, metrics, props, slots,
-// and texts as ids. Each gives its answer, or why there is none.
+// The endpoints that generate nothing: models, health, metrics, props, and
+// texts as ids. Each gives its answer, or why there is none.
 #pragma once
 
 #include "runtime/serve/context.h"
@@ -18,7 +18,6 @@ MaybeError model(Context &, HttpRequest &, Page &);
 MaybeError health(Context &, HttpRequest &, Page &);
 MaybeError metrics(Context &, HttpRequest &, Page &);
 MaybeError props(Context &, HttpRequest &, Page &);
-MaybeError slots(Context &, HttpRequest &, Page &);
 MaybeError tokenize(Context &, HttpRequest &, Page &);
 MaybeError detokenize(Context &, HttpRequest &, Page &);
 MaybeError apply_template(Context &, HttpRequest &, Page &);

@@ -18,14 +18,54 @@ Sequence Generation::sequence(const Items &prompt, size_t index) const {
   out.ignore_stop = ignore_stop;
   out.logprobs = logprobs;
   out.changes = changes;
+  out.slot = int32_t(slot);
   if (constraint)
     out.constraint = constraint->clone();
   return out;
 }
 
+MaybeError check_answers(size_t prompts, const Generation &generation) {
+  if (int64_t(prompts) * generation.n <= kMostAnswers)
+    return {};
+  return ApiError(400,
+                  "expects at most " + std::to_string(kMostAnswers) +
+                      " answers, prompts times n",
+                  "n");
+}
+
+// Of llama.cpp's server: [[12, -100], ["text", 1.5], [7, false]]. A text means
+// all of its tokens, false never.
+static void read_bias_list(Fields &fields, const Context &context,
+                           const Tree &list,
+                           std::vector<std::pair<int32_t, float>> &out) {
+  const char *expected = "pairs of a token id or a text, and a number or false";
+  for (const Tree &pair : list) {
+    if (!pair.is_array() || pair.size() != 2)
+      return fields.expect("logit_bias", expected, pair);
+    const Tree &of = pair[0], &value = pair[1];
+    const bool never = value.is_boolean() && !value.get<bool>();
+    const double x = value.is_number() ? value.get<double>() : NAN;
+    if (!never && !(std::fabs(x) <= 1e6))
+      return fields.expect("logit_bias", expected, value);
+    std::vector<int32_t> ids;
+    if (of.is_string())
+      context.program.tokenizer.encode(of.get_ref<const std::string &>(), false,
+                                       ids);
+    else if (of.is_number_integer() && of.get<int64_t>() >= 0 &&
+             of.get<int64_t>() < context.program.vocab())
+      ids = {of.get<int32_t>()};
+    else
+      return fields.expect("logit_bias", expected, of);
+    for (int32_t id : ids)
+      out.emplace_back(id, never ? -INFINITY : float(x));
+  }
+}
+
 // {"12": -100, "7": 1.5}
 static void read_bias(Fields &fields, const Context &context,
                       std::vector<std::pair<int32_t, float>> &out) {
+  if (const Tree *list = fields.find("logit_bias"); list && list->is_array())
+    return read_bias_list(fields, context, *list, out);
   const Tree *bias = fields.map("logit_bias");
   if (!bias)
     return;
@@ -73,6 +113,7 @@ void read_generation(Fields &fields, const Context &context, Generation &out) {
   fields.texts("stop", out.stops, 64);
   fields.truth("stream", out.stream);
   fields.truth("ignore_eos", out.ignore_stop);
+  fields.integer("id_slot", out.slot, -1, context.settings.parallel - 1);
   if (const Tree *options = fields.map("stream_options")) {
     Fields inner(*options, "stream_options.");
     inner.truth("include_usage", out.include_usage);

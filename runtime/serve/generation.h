@@ -19,6 +19,8 @@ struct Generation {
   bool one_call = false; // a tool call ends the answer
   bool scored = false;   // as Sequence::scored
   int64_t thought = -1;  // most tokens of thoughts; -1: any number
+  int64_t slot = -1;     // as Sequence::slot
+  bool tokens = false;   // Delta::tokens also without logprobs
 
   // Answer number `index`, without its listener.
   Sequence sequence(const Items &prompt, size_t index) const;
@@ -26,6 +28,9 @@ struct Generation {
 
 // The most answers that one request may ask for, prompts times n.
 constexpr int64_t kMostAnswers = 64;
+
+// An error if so many prompts times n are more.
+MaybeError check_answers(size_t prompts, const Generation &generation);
 
 // What all of OpenAI's requests may say, with the names of llama.cpp's server
 // for the rest. `fields` keeps what is wrong.

@@ -3,6 +3,7 @@
 #include "runtime/serve/demand.h"
 #include "runtime/serve/http_text.h"
 #include "runtime/serve/openai.h"
+#include "runtime/serve/text_prompts.h"
 
 namespace gm {
 namespace {
@@ -15,22 +16,16 @@ int64_t characters(const std::string &text) {
   return count;
 }
 
-// A prompt that stands in front of its answers.
-struct Echo {
-  std::string text;
-  int32_t first; // its first token, -1: the text does not show it
-};
-
 class TextCompletion final : public Completion {
 public:
   TextCompletion(Context &context, std::shared_ptr<HttpReply> reply,
-                 const Generation &generation, std::vector<Echo> echo)
+                 const Generation &generation, std::vector<TextPrompt> echo)
       : Completion(context, std::move(reply), generation),
         echo(std::move(echo)) {}
 
 private:
   // What stands in front of a choice.
-  const Echo *front(size_t index) const {
+  const TextPrompt *front(size_t index) const {
     return echo.empty() ? nullptr : &echo[index / size_t(generation.n)];
   }
   std::string front_text(size_t index) const {
@@ -58,8 +53,8 @@ private:
       add(token.id, token.logprob, std::move(top));
     };
     // Nothing stands in front of the first one.
-    if (begin && generation.scored && front(index)->first >= 0)
-      add(front(index)->first, nullptr, nullptr);
+    if (begin && generation.scored && front(index)->shows_first)
+      add(front(index)->ids[0], nullptr, nullptr);
     for (const Drawn &token : more.prompt)
       add_drawn(token);
     for (const Drawn &token : more.tokens)
@@ -120,74 +115,9 @@ private:
     return out;
   }
 
-  const std::vector<Echo> echo;
-  std::vector<int64_t> offsets; // of a stream's choices
+  const std::vector<TextPrompt> echo; // that stand in front of their answers
+  std::vector<int64_t> offsets;       // of a stream's choices
   const std::string id = "cmpl-" + random_hex(24);
-};
-
-bool is_ids(const Tree &list) {
-  return list.is_array() && !list.empty() && list[0].is_number();
-}
-
-struct Prompts {
-  std::vector<std::vector<int32_t>> ids;
-  std::vector<Echo> texts;
-
-  MaybeError add(const Context &context, const Tree &prompt) {
-    ids.emplace_back();
-    if (prompt.is_string()) {
-      const std::string &text = prompt.get_ref<const std::string &>();
-      MaybeError e = context.encode_text(text, "prompt", ids.back());
-      const bool shown = !ids.back().empty() &&
-                         text.starts_with(context.token_text(ids.back()[0]));
-      texts.push_back({text, shown ? ids.back()[0] : -1}); // else our <bos>
-      return e;
-    }
-    const int64_t vocab = context.program.tokenizer.vocab();
-    for (const Tree &id : prompt) {
-      if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
-          id.get<int64_t>() >= vocab)
-        return ApiError(400,
-                        "'prompt' expects token ids from 0 to " +
-                            std::to_string(vocab - 1) + ", got " +
-                            dump(id).substr(0, 40),
-                        "prompt");
-      ids.back().push_back(id.get<int32_t>());
-    }
-    texts.push_back({context.program.tokenizer.decode(ids.back().data(),
-                                                      ids.back().size(), true),
-                     ids.back().empty() ? -1 : ids.back()[0]});
-    return context.check_prompt(ids.back().size(), "prompt");
-  }
-
-  // A text, a list of ids, or a list of these.
-  MaybeError read(const Context &context, const Tree *prompt) {
-    const char *expected =
-        "'prompt' expects a text, a list of texts, a list of token ids or a "
-        "list of such lists";
-    if (!prompt)
-      return ApiError(400, std::string(expected) + ", got none", "prompt");
-    if (prompt->is_string() || is_ids(*prompt))
-      return add(context, *prompt);
-    if (!prompt->is_array() || prompt->empty())
-      return ApiError(400, std::string(expected) + ", got " + kind_of(*prompt),
-                      "prompt");
-    if (prompt->size() > size_t(kMostAnswers))
-      return ApiError(400,
-                      "'prompt' expects at most " +
-                          std::to_string(kMostAnswers) + " prompts",
-                      "prompt");
-    for (const Tree &each : *prompt) {
-      if (!each.is_string() && !is_ids(each))
-        return ApiError(400,
-                        std::string(expected) + ", got " + kind_of(each) +
-                            " in the list",
-                        "prompt");
-      if (MaybeError e = add(context, each))
-        return e;
-    }
-    return {};
-  }
 };
 
 } // namespace
@@ -224,24 +154,20 @@ MaybeError text_completions(Context &context, HttpRequest &request,
   generation.constraint = read_demand(fields, context.grammars, false, {});
   if (MaybeError e = error_of(fields))
     return e;
-  Prompts prompts;
-  if (MaybeError e = prompts.read(context, fields.find("prompt")))
+  std::vector<TextPrompt> prompts;
+  bool several;
+  if (MaybeError e =
+          read_prompts(context, fields.find("prompt"), prompts, several))
     return e;
-  if (int64_t(prompts.ids.size()) * generation.n > kMostAnswers)
-    return ApiError(400,
-                    "expects at most " + std::to_string(kMostAnswers) +
-                        " answers, prompts times n",
-                    "n");
+  if (MaybeError e = check_answers(prompts.size(), generation))
+    return e;
   std::vector<Items> items;
-  for (const auto &ids : prompts.ids) {
-    if (ids.empty())
-      return ApiError(400, "'prompt' expects at least one token", "prompt");
-    items.emplace_back(ids);
-  }
+  for (const TextPrompt &prompt : prompts)
+    items.emplace_back(prompt.ids);
   if (!echo)
-    prompts.texts.clear();
+    prompts.clear();
   auto completion = std::make_shared<TextCompletion>(context, reply, generation,
-                                                     std::move(prompts.texts));
+                                                     std::move(prompts));
   return completion->start(items, {});
 }
 

@@ -60,7 +60,8 @@ int32_t Prefixes::oldest_idle(int32_t but) const {
 
 bool Prefixes::any_idle() const { return oldest_idle(-1) >= 0; }
 
-Prefixes::Place Prefixes::find(const std::vector<Item> &prompt) const {
+Prefixes::Place Prefixes::find(const std::vector<Item> &prompt,
+                               int32_t slot) const {
   Place place;
   for (int32_t q = 0; q < int32_t(held.size()); ++q) {
     const std::vector<int32_t> &ids = held[size_t(q)].ids;
@@ -83,9 +84,12 @@ Prefixes::Place Prefixes::find(const std::vector<Item> &prompt) const {
   const int32_t source = place.source;
   const bool idle =
       source >= 0 && is_slot(source) && !held[size_t(source)].busy;
-  place.slot = idle && 2 * place.rows >= length(source)
-                   ? source
-                   : oldest_idle(idle ? source : -1);
+  if (slot >= 0)
+    place.slot = is_busy(slot) ? -1 : slot;
+  else if (idle && 2 * place.rows >= length(source))
+    place.slot = source;
+  else
+    place.slot = oldest_idle(idle ? source : -1);
   return place;
 }
 

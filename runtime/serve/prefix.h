@@ -25,7 +25,8 @@ public:
     // not: prompts part here.
     int64_t parting = 0;
   };
-  Place find(const std::vector<Item> &prompt) const;
+  // `slot`: in this one; -1: in any.
+  Place find(const std::vector<Item> &prompt, int32_t slot = -1) const;
   // Makes the slot hold what the place says, and busy.
   Status take(const Place &place);
   // The tokens of a busy slot go on with `item`, whose row is computed.
@@ -36,6 +37,17 @@ public:
   void release(int32_t slot);
   // Nothing is known of the rows of a slot any more.
   void forget(int32_t slot);
+
+  bool is_busy(int32_t slot) const { return held[size_t(slot)].busy; }
+  // An idle slot becomes busy and keeps what it holds.
+  void hold(int32_t slot) { held[size_t(slot)].busy = true; }
+  const std::vector<int32_t> &ids(int32_t slot) const {
+    return held[size_t(slot)].ids;
+  }
+  // A busy slot was made to hold the rows of `ids`.
+  void set(int32_t slot, const std::vector<int32_t> &ids) {
+    held[size_t(slot)].ids = ids;
+  }
 
   // A checkpoint of the first `rows` of a slot, if the slot can still go back
   // there and none is as long and equal.

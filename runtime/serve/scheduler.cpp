@@ -105,6 +105,9 @@ Status Scheduler::Work::check(const Sequence &s) const {
                      "longer than %lld",
                      i, (long long)plan.slot_rows);
   }
+  if (s.slot < -1 || s.slot >= plan.slots)
+    return failure(USAGE, "there is no slot %d, slots are 0 to %lld", s.slot,
+                   (long long)plan.slots - 1);
   const Sampling &p = s.sampling;
   if (!(p.temperature >= 0) || p.top_k < 0 || !(p.top_p >= 0) ||
       !(p.min_p >= 0) || s.most < -1 || s.logprobs > rules.vocab ||
@@ -168,7 +171,9 @@ bool Scheduler::Work::turn() {
   const bool more = wait();
   if (!more || !broken.ok())
     end_all(more ? Finish::Failed : Finish::Cancelled, broken);
-  admit();
+  work_on_slots();
+  if (!task_waits)
+    admit();
   if (!active.empty())
     step_once();
   remove_ended();
@@ -183,10 +188,13 @@ bool Scheduler::Work::wait() {
     std::unique_lock lock(mutex);
     wake.wait(lock, [&] {
       return stopping || !incoming.empty() || !cancels.empty() ||
-             !active.empty() || !waiting.empty();
+             !new_tasks.empty() || !active.empty() || !waiting.empty() ||
+             !tasks.empty();
     });
     for (; !incoming.empty(); incoming.pop_front())
       waiting.push_back(std::move(incoming.front()));
+    for (; !new_tasks.empty(); new_tasks.pop_front())
+      tasks.push_back(std::move(new_tasks.front()));
     numbers.swap(cancels);
     if (stopping)
       return false;
@@ -219,6 +227,7 @@ void Scheduler::Work::end(Running &r, Finish why, const Status &status) {
   const int64_t now = now_ns();
   Usage &u = r.usage;
   u.prompt = int64_t(r.prompt().size());
+  u.slot = r.slot;
   u.waited_ns = (r.admitted ? r.admitted : now) - r.submitted;
   if (r.admitted)
     u.prompt_ns = (r.first ? r.first : now) - r.admitted;
@@ -258,6 +267,9 @@ void Scheduler::Work::end_all(Finish why, const Status &status) {
     end(*r, why, status);
   active.clear();
   waiting.clear();
+  for (; !tasks.empty(); tasks.pop_front())
+    end(tasks.front(),
+        status.ok() ? failure(RUN_ERROR, "it is ending") : status);
 }
 
 // First come, first served: one that waits for pages is not passed by smaller
@@ -274,10 +286,10 @@ void Scheduler::Work::admit() {
     r.total = r.asked.most < 0 || r.asked.most > room - n
                   ? room
                   : n + r.asked.most - 1;
-    const Prefixes::Place place =
-        r.asked.scored ? prefixes.find({}) : prefixes.find(r.prompt());
+    const Prefixes::Place place = prefixes.find(
+        r.asked.scored ? std::vector<Item>() : r.prompt(), r.asked.slot);
     if (place.slot < 0 || (!r.asked.scored && is_coming(r, place)) ||
-        !has_pages(r, place))
+        !has_pages({std::max(place.source, 0), place.rows, r.total}))
       return;
     active.push_back(std::move(waiting.front()));
     waiting.pop_front();
@@ -301,13 +313,15 @@ bool Scheduler::Work::is_coming(const Running &r,
 
 // Whether all that run and this one can grow to their ends, if whatever idle
 // slots and checkpoints hold is given up.
-bool Scheduler::Work::has_pages(const Running &r,
-                                const Prefixes::Place &place) const {
+bool Scheduler::Work::has_pages(const Growth &more) const {
   std::vector<Growth> all;
   for (const auto &a : active)
     if (!a->ended)
       all.push_back({a->slot, a->at, a->total});
-  all.push_back({std::max(place.source, 0), place.rows, r.total});
+  for (const Task &task : tasks)
+    if (task.since)
+      all.push_back({task.slot, task.tokens, task.tokens});
+  all.push_back(more);
   return pages_after(engine, all.data(), int32_t(all.size())) >= 0;
 }
 
@@ -385,6 +399,11 @@ Scheduler::~Scheduler() = default;
 
 Status Scheduler::submit(Sequence sequence, int64_t &number) {
   return work->submit(std::move(sequence), number);
+}
+
+Status Scheduler::submit(SlotTask what, int32_t slot, const std::string &file,
+                         SlotCallback done) {
+  return work->submit(what, slot, file, std::move(done));
 }
 
 void Scheduler::cancel(int64_t number) {

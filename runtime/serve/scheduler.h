@@ -9,7 +9,9 @@
 #include "runtime/app/program.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -35,6 +37,7 @@ enum class Finish {
 struct Usage {
   int64_t prompt = 0, cached = 0, generated = 0; // tokens; cached: of prompt
   int64_t waited_ns = 0, prompt_ns = 0, generate_ns = 0;
+  int32_t slot = -1; // that it had; -1: none
 };
 
 // Called on the scheduler's thread: returns at once, calls no scheduler.
@@ -67,7 +70,22 @@ struct Sequence {
   LogitChanges changes;                   // penalties and bias
   std::unique_ptr<Constraint> constraint; // null: none
   std::shared_ptr<Listener> listener;
+  int32_t slot = -1; // the one to use, when it is idle; -1: any
 };
+
+// What a slot is made to do when no sequence has it.
+enum class SlotTask {
+  Save,    // its state goes to a file (slot_file.h)
+  Restore, // it becomes what a file holds
+  Erase
+};
+struct SlotDone {
+  Status status;
+  int64_t tokens = 0; // saved, restored or erased
+  uint64_t bytes = 0; // of the file
+  int64_t ns = 0;
+};
+using SlotCallback = std::function<void(const SlotDone &)>;
 
 struct SchedulerStats {
   int64_t slots, busy, waiting, pages, pages_left;
@@ -99,6 +117,12 @@ public:
   // taken any more, USAGE for settings that mean nothing) without calling the
   // listener.
   Status submit(Sequence sequence, int64_t &number);
+  // From any thread. `done` is called once, on the scheduler's thread;
+  // sequences go on meanwhile. Fails without calling it: USAGE if there is no
+  // such slot, RESOURCES if too many tasks wait, RUN_ERROR if nothing is taken
+  // any more.
+  Status submit(SlotTask what, int32_t slot, const std::string &file,
+                SlotCallback done);
   // Ends it before the next step. Others' numbers mean nothing.
   void cancel(int64_t number);
   // What idle slots and checkpoints hold now is not reused by what is submitted

@@ -8,8 +8,11 @@
 #include "runtime/serve/demand.h"
 #include "runtime/serve/sandbox.h"
 
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 namespace gm {
 namespace {
@@ -21,7 +24,7 @@ struct Request {
   Options machine;
   HttpServer::Settings http;
   ServeSettings serve;
-  std::optional<std::string> alias, key, key_file;
+  std::optional<std::string> alias, key, key_file, slot_folder;
   int64_t parallel = 1, queue = 256, body_mb = 32, cache_mb = 256;
   ServedMediaSettings media;
   int64_t media_mb = 128;
@@ -96,6 +99,11 @@ Syntax Request::syntax() {
        "for a client to send a header, and to take the next byte of an answer; "
        "a body has a second more for every 64 KiB (default: 30)",
        &limits.seconds, 0.1, 86400},
+      {"--slot-save-path", "", "DIR",
+       "show /slots, and let requests save the states of slots in files of "
+       "this "
+       "folder and restore them",
+       &slot_folder},
       {"--no-sandbox", "", "",
        "do not give up the rights to start programs, open connections and "
        "write files",
@@ -149,6 +157,14 @@ Status Request::check() {
   serve.parallel = parallel;
   serve.queue = queue;
   media.bytes = media_mb << 20;
+  if (!slot_folder)
+    return {};
+  char *full = realpath(slot_folder->c_str(), nullptr);
+  if (!full)
+    return failure(USAGE, "--slot-save-path '%.200s': %s", slot_folder->c_str(),
+                   strerror(errno));
+  serve.slot_folder = full;
+  free(full);
   return {};
 }
 
@@ -225,7 +241,9 @@ Status serve(Request &request) {
   // Before there are threads, and with all files open.
   if (!request.no_sandbox) {
     std::string shut;
-    if (Status s = enter_sandbox({"", has_device()}, shut); !s.ok())
+    if (Status s =
+            enter_sandbox({request.serve.slot_folder, has_device()}, shut);
+        !s.ok())
       return s;
     fprintf(stderr, "sandbox: %s\n", shut.c_str());
   }

@@ -3,6 +3,7 @@
 // include it.
 #pragma once
 
+#include "runtime/app/slot_file.h"
 #include "runtime/serve/batch.h"
 #include "runtime/serve/prefix.h"
 
@@ -13,12 +14,26 @@
 
 namespace gm {
 
+// A SlotTask on its way.
+struct Task {
+  SlotTask what;
+  int32_t slot;
+  std::string file;
+  SlotCallback done;
+  int64_t since = 0; // 0: it has not begun
+  int64_t tokens = 0;
+  std::unique_ptr<SlotWriter> writer;
+  std::unique_ptr<SlotReader> reader;
+};
+
 struct Scheduler::Work {
   Work(Program &program, int64_t queue);
   ~Work();
 
   Status check(const Sequence &s) const;
   Status submit(Sequence sequence, int64_t &number);
+  Status submit(SlotTask what, int32_t slot, const std::string &file,
+                SlotCallback done);
 
   // The rest is the thread's own.
   void run();
@@ -30,7 +45,7 @@ struct Scheduler::Work {
   void apply(const std::vector<int64_t> &numbers);
   void admit();
   bool is_coming(const Running &r, const Prefixes::Place &place) const;
-  bool has_pages(const Running &r, const Prefixes::Place &place) const;
+  bool has_pages(const Growth &more) const;
   void begin(Running &r, const Prefixes::Place &place);
   void mark(Running &r, const Prefixes::Place &place);
   void step_once();
@@ -43,6 +58,10 @@ struct Scheduler::Work {
   void draw(Running &r, int32_t row, const uint32_t *mask, bool again);
   void give(Running &r, const Drawn &drawn);
   void publish();
+  void work_on_slots();
+  bool begin(Task &task);
+  bool advance(Task &task);
+  void end(Task &task, const Status &status);
 
   Program &program;
   Engine &engine;
@@ -65,6 +84,8 @@ struct Scheduler::Work {
     const uint32_t *mask;
   };
   std::vector<Unclear> unclear; // to be drawn from their logits
+  std::deque<Task> tasks;
+  bool task_waits = false; // for pages, which nobody else gets first
   SchedulerStats counted = {};
   int failures = 0; // of steps, one after another
 
@@ -72,10 +93,13 @@ struct Scheduler::Work {
   mutable std::mutex mutex;
   std::condition_variable wake, ended;
   std::deque<std::unique_ptr<Running>> incoming;
+  std::deque<Task> new_tasks;
   std::vector<int64_t> cancels;
   int64_t numbers = 0;
-  int64_t occupied = 0;   // slots and places in the queue
-  int64_t unfinished = 0; // whose listeners have not heard the last
+  int64_t occupied = 0; // slots and places in the queue
+  int64_t unfinished =
+      0; // whose listeners or callbacks have not heard the last
+  int64_t open_tasks = 0;
   bool stopping = false, draining = false, forgets = false;
   Status broken; // not ok: nothing is computed any more
   SchedulerStats shown = {};

@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 
@@ -68,13 +69,18 @@ class Server:
         expect(status == 200, f"chat gives {status}: {reply}")
         return reply
 
-    def stream(self, path, body):
-        """The events of a stream, without [DONE]."""
+    def events(self, path, body, end=()):
+        """The events of a stream, without what it ends with."""
         status, headers, text = self.ask("POST", path, body | {"stream": True})
         expect(status == 200 and headers["content-type"] == "text/event-stream", f"stream: {status} {headers} {text[:200]}")
         events = text.decode().split("\n\n")
-        expect(events[-2:] == ["data: [DONE]", ""], f"the stream ends in {events[-2:]}")
-        return [json.loads(e.removeprefix("data: ")) for e in events[:-2]]
+        end = [*end, ""]
+        expect(events[-len(end):] == end, f"the stream ends in {events[-len(end):]}")
+        return [json.loads(e.removeprefix("data: ")) for e in events[:-len(end)]]
+
+    def stream(self, path, body):
+        """The events of a stream, without [DONE]."""
+        return self.events(path, body, ["data: [DONE]"])
 
     def metric(self, name):
         text = self.ask("GET", "/metrics")[2].decode()
@@ -516,7 +522,7 @@ def check_openapi():
         # Beside the components, to which it refers.
         jsonschema.Draft202012Validator({"components": document["components"], "allOf": [schema]}).validate(reply)
 
-    with serving("--parallel", "2") as s:
+    with tempfile.TemporaryDirectory() as folder, serving("--parallel", "2", "--slot-save-path", folder) as s:
         document = json.loads(s.ask("GET", "/openapi.json")[2])
         for schema in document["components"]["schemas"].values():
             jsonschema.Draft202012Validator.check_schema(schema)
@@ -526,18 +532,19 @@ def check_openapi():
         expect(told == routes and len(routes) > 15, f"only told or only there: {told ^ routes}")
         # Every key that is read is told, and none else; a wrong type is an error that names it.
         keys = {}
-        for name in ("generation", "chat_request", "demand", "openai_text", "responses_request", "anthropic_request", "endpoints"):
+        for name in ("generation", "chat_request", "demand", "openai_text", "responses_request", "anthropic_request", "endpoints", "llama_completion", "slots"):
             keys[name] = set(re.findall(r'\bfields\.(?:find|text|texts|truth|number|integer|map|list)\(\s*"(\w+)"', read(name + ".cpp")))
         keys["demand"] -= {"tools"} # of chats
         sampling = {"temperature", "top_p", "top_k", "min_p", "seed", "stream"}
         forms = {"/v1/chat/completions": keys["generation"] | keys["chat_request"] | keys["demand"] | {"messages", "tools", "reasoning_budget_tokens", "thinking_budget_tokens", "max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
                  "/v1/completions": keys["generation"] | keys["openai_text"] | keys["demand"] - {"tool_choice"} | {"max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
+                 "/completion": keys["generation"] | keys["llama_completion"] | keys["demand"] - {"tool_choice"} | {"max_tokens", "max_completion_tokens", "repeat_penalty", "repetition_penalty"},
                  "/v1/responses": keys["responses_request"] | sampling | {"previous_response_id", "conversation", "prompt", "parallel_tool_calls", "presence_penalty", "frequency_penalty", "metadata"},
                  "/v1/messages": keys["anthropic_request"] | sampling | {"max_tokens"}}
         for path, read_keys in forms.items():
             properties = requests_of(path)["properties"]
             expect(set(properties) == read_keys, f"{path}: only told or only read: {set(properties) ^ read_keys}")
-            good = {"/v1/chat/completions": {"messages": HELLO, "tools": CALL_CHAT["tools"]}, "/v1/completions": {"prompt": "a"}, "/v1/responses": {"input": "a"},
+            good = {"/v1/chat/completions": {"messages": HELLO, "tools": CALL_CHAT["tools"]}, "/v1/completions": {"prompt": "a"}, "/completion": {"prompt": "a"}, "/v1/responses": {"input": "a"},
                     "/v1/messages": {"messages": HELLO, "max_tokens": 1}}[path]
             for key in set(properties) - {"metadata", "json_schema"}:
                 for wrong in ({"no such": {}}, ["x", 5], "no such", -2, 5.5, True):
@@ -564,6 +571,14 @@ def check_openapi():
                 answers("/v1/completions", "post", event)
         for body in (CALL_INPUT, {"input": "a", "reasoning": {"effort": "low"}}):
             answers("/v1/responses", "post", s.post("/v1/responses", body)[1])
+        for body in ({"return_tokens": True}, {"n_probs": 2, "n": 2}):
+            body = {"prompt": "a", "temperature": 0, "n_predict": 12} | body
+            answers("/completion", "post", s.post("/completion", body)[1])
+            for event in s.events("/completion", body):
+                answers("/completion", "post", event)
+        answers("/slots", "get", json.loads(s.ask("GET", "/slots")[2]))
+        for action in "save", "restore", "erase":
+            answers("/slots/{id}", "post", s.post(f"/slots/0?action={action}", {"filename": "a"})[1])
         answers("/v1/messages", "post", s.post("/v1/messages", CALL_MESSAGES)[1])
         answers("/v1/responses/input_tokens", "post", s.post("/v1/responses/input_tokens", CALL_INPUT)[1])
         answers("/v1/messages/count_tokens", "post", s.post("/v1/messages/count_tokens", CALL_MESSAGES)[1])
@@ -572,6 +587,120 @@ def check_openapi():
         answers("/apply-template", "post", s.post("/apply-template", {"messages": HELLO})[1])
         for path in ("/health", "/props", "/v1/models", "/openapi.json"):
             answers(path, "get", json.loads(s.ask("GET", path)[2]))
+
+
+def check_llama():
+    """llama.cpp's /completion beside OpenAI's."""
+    prompt = "<bos><|turn>user\nWhat is the capital of France?<turn|>\n<|turn>model\n"
+    with serving("--parallel", "2") as s:
+        text = s.post("/v1/completions", {"prompt": prompt, "temperature": 0, "max_tokens": 40, "logprobs": 2})[1]["choices"][0]
+        body = {"prompt": prompt, "temperature": 0, "n_predict": 40}
+        status, r = s.post("/completion", body | {"return_tokens": True, "n_probs": 2})
+        expect(status == 200 and r["content"] == text["text"], f"{status} {r}")
+        expect(r["stop"] and r["stop_type"] == "eos" and r["stopping_word"] == "" and not r["truncated"], str(r))
+        back = s.post("/detokenize", {"tokens": r["tokens"]})[1]["content"]
+        expect(back == r["content"], f"tokens are {back!r}")
+        expect([p["logprob"] for p in r["completion_probabilities"]] == text["logprobs"]["token_logprobs"], "logprobs differ")
+        expect(all(len(p["top_logprobs"]) == 2 and p["top_logprobs"][0]["id"] == p["id"] for p in r["completion_probabilities"]), "ids of logprobs")
+        expect(r["tokens_evaluated"] == len(s.post("/tokenize", {"content": prompt})[1]["tokens"]) and r["id_slot"] in (0, 1), str(r))
+        events = s.events("/completion", body)
+        expect("".join(e["content"] for e in events) == r["content"] and [e["stop"] for e in events] == [False] * (len(events) - 1) + [True], str(events))
+        expect([i for e in events for i in e["tokens"]] == r["tokens"], "tokens of a stream")
+        # Other ends, prompts and sizes.
+        word = r["content"].split()[1]
+        stopped = s.post("/completion", body | {"stop": [word]})[1]
+        expect(stopped["stop_type"] == "word" and stopped["stopping_word"] == word and stopped["content"] == r["content"][:r["content"].index(word)], str(stopped))
+        short = s.post("/completions", body | {"n_predict": 2})[1]
+        expect(short["stop_type"] == "limit" and short["tokens_predicted"] == 2, str(short))
+        none = s.post("/completion", body | {"n_predict": 0})[1]
+        expect(none["content"] == "" and none["tokens_predicted"] == 0 and none["tokens_evaluated"] == r["tokens_evaluated"], str(none))
+        ids = s.post("/tokenize", {"content": prompt})[1]["tokens"]
+        middle = s.post("/detokenize", {"tokens": ids[4:7]})[1]["content"]
+        if s.post("/tokenize", {"content": middle})[1]["tokens"] == ids[4:7]:
+            mixed = s.post("/completion", body | {"prompt": [*ids[:4], middle, *ids[7:]]})[1]
+            expect(mixed["content"] == r["content"], f"ids and texts: {mixed}")
+        several = s.post("/completion", body | {"prompt": [prompt, ids]})[1]
+        expect([e["content"] for e in several] == [r["content"]] * 2 and [e["index"] for e in several] == [0, 1], str(several))
+        fields = s.post("/completion", body | {"response_fields": ["content", "generation_settings/n_predict", "none", "content/none"]})[1]
+        expect(fields == {"content": r["content"], "n_predict": 40}, str(fields))
+        # A token that is never drawn, by id and by text.
+        first = r["tokens"][0]
+        for of in (first, s.post("/detokenize", {"tokens": [first]})[1]["content"]):
+            other = s.post("/completion", body | {"return_tokens": True, "logit_bias": [[of, False]]})[1]
+            expect(first not in other["tokens"] and other["tokens"], f"{of!r} never: {other}")
+        bound = s.post("/completion", body | {"json_schema": {"enum": ["x y"]}})[1]
+        expect(json.loads(bound["content"]) == "x y", str(bound))
+        for wrong, words in (({}, "prompt"), ({"prompt": []}, "prompt"), ({"prompt": ["a", {}]}, "prompt"), (body | {"n_probs": 21}, "n_probs"), (body | {"post_sampling_probs": True}, "post_sampling_probs"),
+                             (body | {"logit_bias": [[5]]}, "logit_bias"), (body | {"id_slot": 2}, "id_slot"), ({"prompt": [5, 1 << 30]}, "prompt")):
+            status, reply = s.post("/completion", wrong)
+            has_error(reply, 400, words, got=status)
+
+
+def check_slots():
+    """States of slots in files: exact, found again by a later process, and nothing but files of one folder."""
+    with serving() as s:
+        for path in "/slots", "/slots/0?action=save":
+            status, _, text = s.ask("GET" if "?" not in path else "POST", path, None if "?" not in path else {"filename": "a"})
+            has_error(json.loads(text), 501, "--slot-save-path", got=status)
+    with tempfile.TemporaryDirectory() as folder:
+        talk = [*HELLO, {"role": "assistant", "content": "Paris."}, {"role": "user", "content": "And of Italy?"}]
+        ask = {"messages": talk, "temperature": 0, "max_tokens": 24}
+        save = {"filename": "a talk.bin"}
+        with serving("--parallel", "2", "--slot-save-path", folder) as s:
+            alone = s.chat(messages=talk)
+            s.post("/slots/0?action=erase", {})
+            s.post("/slots/1?action=erase", {})
+            first = s.chat(id_slot=1)
+            held = json.loads(s.ask("GET", "/slots")[2])
+            used = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"] - 1
+            expect([x["id"] for x in held] == [0, 1] and held[1]["n_held"] == used and not held[1]["is_processing"] and held[0]["n_held"] == 0, str(held))
+            status, saved = s.post("/slots/1?action=save", save)
+            size = os.path.getsize(os.path.join(folder, "a talk.bin"))
+            expect(status == 200 and saved["n_saved"] == used and saved["n_written"] == size and saved["id_slot"] == 1, f"{status} {saved} {size}")
+            # While somebody is answered.
+            long = s.connect()
+            body = json.dumps({"messages": HELLO, "max_tokens": 400, "ignore_eos": True, "stream": True, "id_slot": 0}).encode()
+            long.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            long.recv(1000)
+            expect(s.post("/slots/1?action=save", {"filename": "b"})[0] == 200, "saved beside an answer")
+            long.close()
+            status, erased = s.post("/slots/1?action=erase", {})
+            expect(status == 200 and erased == {"id_slot": 1, "n_erased": used}, str(erased))
+            expect(s.ask("POST", "/slots/1?action=erase", headers={})[0] == 200, "erase without a body")
+            os.mkdir(os.path.join(folder, "folder"))
+            os.symlink("/etc/hostname", os.path.join(folder, "link"))
+            for name in ("", "../x", "a/b", "/x", ".", "..", ".hidden", "folder", "link", "x\n", "x" * 201, "a\\b"):
+                for action in "save", "restore":
+                    status, reply = s.post(f"/slots/0?action={action}", {"filename": name})
+                    has_error(reply, 400, "filename", got=status)
+            for query, status in (("0", 400), ("0?action=burn", 400), ("2?action=erase", 404), ("x?action=erase", 404), ("-1?action=erase", 404)):
+                got, reply = s.post(f"/slots/{query}", save)
+                has_error(reply, status, got=got)
+            got, reply = s.post("/slots/0?action=restore", {"filename": "none"})
+            has_error(reply, 400, "none", got=got)
+            expect(sorted(os.listdir(folder)) == ["a talk.bin", "b", "folder", "link"], str(os.listdir(folder)))
+        with serving("--slot-save-path", folder, "-b", "32") as s:
+            status, restored = s.post("/slots/0?action=restore", save)
+            expect(status == 200 and restored["n_restored"] == used and restored["n_read"] == size, f"{status} {restored}")
+            again = s.post("/v1/chat/completions", ask)[1]
+            expect(again["choices"] == alone["choices"], f"the answer is another: {again} {alone}")
+            known = again["usage"]["prompt_tokens_details"]["cached_tokens"]
+            expect(known >= first["usage"]["prompt_tokens"] - 4, f"{known} tokens are known")
+            with open(os.path.join(folder, "b"), "r+b") as f:
+                f.seek(size // 2)
+                byte = f.read(1)
+                f.seek(size // 2)
+                f.write(bytes([byte[0] ^ 1]))
+            got, reply = s.post("/slots/0?action=restore", {"filename": "b"})
+            has_error(reply, 400, "damaged", got=got)
+            expect(s.post("/v1/chat/completions", ask)[1]["choices"] == alone["choices"], "behind a damaged file")
+        with serving("--slot-save-path", folder, "-c", "64") as s:
+            with open(os.path.join(folder, "long"), "wb") as f, open(os.path.join(folder, "a talk.bin"), "rb") as g:
+                head = bytearray(g.read())
+                head[16:24] = struct.pack("<q", 65)
+                f.write(head)
+            got, reply = s.post("/slots/0?action=restore", {"filename": "long"})
+            has_error(reply, 400, "-c", got=got)
 
 
 def check_pages():

@@ -322,6 +322,29 @@ def check_chat_commands():
     talk["messages"].append({"role": "user", "content": italy})
     write("more", json.dumps(talk))
     expect("run --messages", good("nano-e", ["run", *GREEDY, "--messages", "more"]), plain.splitlines(True)[1])
+    # What was computed of it is beside it, for a later process of the same program.
+    def later(model="nano-e"):
+        _, out, err = call(model, ["chat", *GREEDY, "--timings"], stdin=f"/load talk\n{italy}".encode())
+        return out, int(re.search(r"timings: (\d+) tokens read", err)[1]), err
+
+    out, read, err = later()
+    expect("a restored state", out, plain.splitlines(True)[1])
+    with open("talk.state", "rb") as f:
+        state = f.read()
+    os.remove("talk.state")
+    without, all_read, _ = later()
+    expect("without a state", without, out)
+    if not read <= all_read - 20 or "note" in err:
+        fail(f"{read} tokens of {all_read} are computed again: {err}")
+    for bad, words in ((state[:-1], "bytes"), (state[:-9] + bytes([state[-9] ^ 1]) + state[-8:], "damaged"), (b"x" * 100, "not the saved state")):
+        write("talk.state", bad)
+        out, read, err = later()
+        if (out, read) != (without, all_read) or "computed again" not in err or words not in err:
+            fail(f"a state that is wrong: {out} {err}")
+    write("talk.state", state)
+    err = later("nano-m")[2]
+    if "another program" not in err:
+        fail(f"a state of another program: {err}")
     # Tools, whose results are typed in.
     tool = {"type": "function", "function": {"name": "get_weather", "description": "The weather of a city.",
                                              "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}

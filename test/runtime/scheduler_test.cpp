@@ -10,7 +10,10 @@
 #include <cmath>
 #include <condition_variable>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <future>
 #include <gtest/gtest.h>
 #include <mutex>
 #include <random>
@@ -65,6 +68,7 @@ struct Request {
   bool ignore_stop = false, constrained = false;
   int32_t logprobs = -1;
   LogitChanges changes;
+  int32_t slot = -1;
 };
 
 class Client : public Listener {
@@ -233,6 +237,7 @@ protected:
     s.ignore_stop = r.ignore_stop;
     s.logprobs = r.logprobs;
     s.changes = r.changes;
+    s.slot = r.slot;
     if (r.constrained)
       s.constraint = std::make_unique<Turns>();
     s.listener = client;
@@ -552,6 +557,145 @@ TEST_F(Serving, EqualPrompts) {
   EXPECT_EQ(third->usage.cached, 199);
   for (auto &c : {first, second, third})
     check(r, *c);
+}
+
+// States of slots in files: a later process goes on where this one was, while
+// others are served.
+TEST_F(Serving, SlotsInFiles) {
+  const std::string folder = path + ".states";
+  ASSERT_EQ(mkdir(folder.c_str(), 0700), 0);
+  std::vector<Request> talks(2);
+  auto task = [&](SlotTask what, int32_t slot, const std::string &name) {
+    std::promise<SlotDone> promise;
+    Status s =
+        scheduler->submit(what, slot, folder + "/" + name,
+                          [&](const SlotDone &d) { promise.set_value(d); });
+    if (!s.ok())
+      return SlotDone{s};
+    return promise.get_future().get();
+  };
+  begin();
+  for (int32_t i = 0; i < 2; ++i) {
+    Request &r = talks[size_t(i)];
+    r.prompt = some_ids(size_t(150 + 200 * i));
+    r.most = 9;
+    r.ignore_stop = true;
+    r.slot = i;
+    auto client = run_one(r);
+    check(r, *client);
+    r.prompt.insert(r.prompt.end(), client->ids.begin(), client->ids.end());
+    const SlotDone done = task(SlotTask::Save, i, std::to_string(i));
+    ASSERT_TRUE(done.status.ok()) << done.status.text;
+    EXPECT_EQ(done.tokens, int64_t(r.prompt.size()) - 1);
+    EXPECT_EQ(done.bytes,
+              std::filesystem::file_size(folder + "/" + std::to_string(i)));
+  }
+  begin(); // a new process
+  std::vector<Request> others;
+  std::vector<std::shared_ptr<Client>> clients;
+  for (int i = 0; i < 12; ++i) {
+    others.push_back(some_request({some_ids(100)}));
+    others.back().most = 20;
+    clients.push_back(start_one(others.back()));
+  }
+  for (int32_t i = 0; i < 2; ++i) { // each into the other's place
+    const SlotDone done = task(SlotTask::Restore, 1 - i, std::to_string(i));
+    ASSERT_TRUE(done.status.ok()) << done.status.text;
+    EXPECT_EQ(done.tokens, int64_t(talks[size_t(i)].prompt.size()) - 1);
+  }
+  for (int32_t i = 0; i < 2; ++i) {
+    Request &r = talks[size_t(i)];
+    const auto known = int64_t(r.prompt.size()) - 1;
+    for (int32_t id : some_ids(30))
+      r.prompt.push_back(id);
+    r.slot = -1;
+    auto client = run_one(r);
+    check(r, *client);
+    EXPECT_GE(client->usage.cached, known);
+  }
+  for (size_t i = 0; i < clients.size(); ++i) {
+    clients[i]->wait();
+    check(others[i], *clients[i]);
+  }
+  const int64_t held = scheduler->slots()[2].held;
+  const SlotDone erased = task(SlotTask::Erase, 2, "");
+  EXPECT_TRUE(erased.status.ok());
+  EXPECT_EQ(erased.tokens, held);
+  EXPECT_EQ(scheduler->slots()[2].held, 0);
+
+  // What is wrong leaves an empty slot or the one that was.
+  EXPECT_EQ(task(SlotTask::Erase, 4, "").status.code, USAGE);
+  EXPECT_EQ(task(SlotTask::Restore, 0, "none").status.code, BAD_INPUT);
+  EXPECT_EQ(task(SlotTask::Save, 0, "no/folder").status.code, RESOURCES);
+  std::ifstream in(folder + "/0", std::ios::binary);
+  const std::string good{std::istreambuf_iterator<char>(in), {}};
+  auto restore = [&](const std::string &bytes) {
+    fake::write_file(folder + "/bad", bytes);
+    return task(SlotTask::Restore, 0, "bad").status;
+  };
+  for (size_t length :
+       {size_t(0), size_t(5), size_t(31), good.size() / 2, good.size() - 1})
+    EXPECT_EQ(restore(good.substr(0, length)).code, BAD_INPUT) << length;
+  EXPECT_EQ(restore(good + "x").code, BAD_INPUT);
+  for (size_t at = 0; at < good.size(); at += at < 100 ? 1 : good.size() / 50) {
+    std::string bad = good;
+    bad[at] = char(bad[at] ^ 0x40);
+    EXPECT_EQ(restore(bad).code, BAD_INPUT) << at;
+  }
+  EXPECT_TRUE(restore(good).ok());
+  options.context = 128;
+  begin();
+  const Status small = restore(good);
+  EXPECT_EQ(small.code, BAD_INPUT);
+  EXPECT_NE(strstr(small.text, "larger -c"), nullptr) << small.text;
+  std::filesystem::remove_all(folder);
+}
+
+// Tasks wait for slots and pages, and are told of an end.
+TEST_F(Serving, SlotTasksWait) {
+  options.slots = 2;
+  options.pages = 11;
+  begin();
+  const std::string file = path + ".state";
+  std::mutex mutex;
+  std::vector<SlotDone> done;
+  auto task = [&](SlotTask what, int32_t slot) {
+    Status s = scheduler->submit(what, slot, file, [&](const SlotDone &d) {
+      std::lock_guard lock(mutex);
+      done.push_back(d);
+    });
+    EXPECT_TRUE(s.ok()) << s.text;
+  };
+  Request r;
+  r.prompt = some_ids(400);
+  r.most = 100;
+  r.ignore_stop = true;
+  r.slot = 0;
+  auto first = run_one(r); // 8 of 11 pages
+  task(SlotTask::Save, 0);
+  r.prompt[0] ^= 1;
+  auto again = start_one(r);
+  task(SlotTask::Restore, 1); // not before that one has ended
+  again->wait();
+  check(r, *again);
+  task(SlotTask::Save, 1);
+  while ([&] {
+    std::lock_guard lock(mutex);
+    return done.size() < 3;
+  }())
+    std::this_thread::yield();
+  for (const SlotDone &d : done) {
+    EXPECT_TRUE(d.status.ok()) << d.status.text;
+    EXPECT_EQ(d.tokens, 499);
+  }
+  Gate gate;
+  close(gate);
+  task(SlotTask::Save, 0);
+  std::thread ending([&] { scheduler.reset(); });
+  gate.open();
+  ending.join();
+  EXPECT_EQ(done.size(), 4u);
+  unlink(file.c_str());
 }
 
 // A conversation whose slot another one took goes on from a checkpoint.

@@ -116,6 +116,48 @@ protected:
     expected.clear();
   }
 
+  // A slot outside of the engine.
+  struct Outside {
+    SlotState state;
+    std::vector<std::vector<uint8_t>> pieces;
+  };
+  template <typename Use>
+  void each_piece(const SlotState &state, Use use) {
+    const int64_t end = (state.rows + GM_PAGE_KEYS - 1) / GM_PAGE_KEYS;
+    for (int kind : {GM_LOCAL, GM_GLOBAL})
+      for (int64_t page = kind == GM_LOCAL ? state.first / GM_PAGE_KEYS : 0;
+           page < end; ++page)
+        for (int64_t array = 0; piece_bytes(*engine, kind, array); ++array)
+          use(SlotPiece{kind, page, array}, piece_bytes(*engine, kind, array));
+  }
+  Outside take(int slot) {
+    Outside out = {slot_state(*engine, slot), {}};
+    each_piece(out.state, [&](const SlotPiece &piece, uint64_t bytes) {
+      out.pieces.emplace_back(bytes);
+      EXPECT_TRUE(
+          slot_piece(*engine, slot, piece, out.pieces.back().data(), false)
+              .ok());
+    });
+    return out;
+  }
+  // False: there are too few pages.
+  bool put(int slot, Outside from) {
+    const auto &[rows, first] = from.state;
+    if (Status s = slot_allocate(*engine, slot, rows, first); !s.ok()) {
+      EXPECT_EQ(s.code, RESOURCES) << s.text;
+      EXPECT_EQ(slot_length(*engine, slot), 0);
+      return false;
+    }
+    const int64_t begin = slot_state(*engine, slot).first;
+    auto piece = from.pieces.begin();
+    each_piece(from.state, [&](const SlotPiece &at, uint64_t) {
+      uint8_t *data = piece++->data();
+      if (at.kind == GM_GLOBAL || at.page * GM_PAGE_KEYS >= begin)
+        EXPECT_TRUE(slot_piece(*engine, slot, at, data, true).ok());
+    });
+    return true;
+  }
+
   std::string path;
   File file;
   Plan plan;
@@ -385,7 +427,7 @@ TEST_F(Steps, RandomSlotsPagesAndCheckpoints) {
     begin(o);
     rng.seed(uint32_t(seed));
     std::vector<std::vector<int32_t>> kept(3);
-    int refused = 0, restored = 0;
+    int refused = 0, restored = 0, carried = 0;
     for (int i = 0; i < 500; ++i) {
       const int slot = int(rng() % 4), other = int(rng() % 4),
                 index = int(rng() % 3);
@@ -395,7 +437,7 @@ TEST_F(Steps, RandomSlotsPagesAndCheckpoints) {
         const int64_t length = int64_t(of.size()) - int64_t(rng() % 30);
         return length == -1 ? -2 : length;
       };
-      switch (rng() % 8) {
+      switch (rng() % 9) {
       case 0: {
         int64_t length = int64_t(mine.size()) - int64_t(rng() % 30);
         bool possible = length >= 0 && can_continue(*engine, slot, length);
@@ -443,6 +485,12 @@ TEST_F(Steps, RandomSlotsPagesAndCheckpoints) {
           kept[size_t(index)].clear();
         }
         break;
+      case 5: // out of the engine, and in again
+        if (put(other, take(slot)))
+          text[size_t(other)] = mine, ++carried;
+        else
+          text[size_t(other)].clear();
+        break;
       default: {
         const std::vector<std::vector<int32_t>> before = text;
         int order[] = {0, 1, 2, 3};
@@ -474,6 +522,7 @@ TEST_F(Steps, RandomSlotsPagesAndCheckpoints) {
     }
     EXPECT_GT(refused, 0);
     EXPECT_GT(restored, 0);
+    EXPECT_GT(carried, 0);
     // All is given back.
     for (int s = 0; s < 4; ++s)
       ASSERT_TRUE(slot_truncate(*engine, s, 0).ok());
@@ -481,6 +530,39 @@ TEST_F(Steps, RandomSlotsPagesAndCheckpoints) {
       ASSERT_TRUE(checkpoint(*engine, Keep::Drop, c, 0).ok());
     EXPECT_EQ(pages_left(*engine), 13);
   }
+}
+
+// A state goes into an engine whose slots keep fewer keys of sliding layers,
+// and what is no state is refused.
+TEST_F(Steps, StatesGoElsewhere) {
+  Options o;
+  o.context = 700;
+  o.batch = 300;
+  begin(o);
+  push(0, 0, 300, false);
+  push(0, 300, 299, false);
+  const std::vector<Row> all = std::move(rows);
+  for (size_t half : {size_t(0), size_t(300)}) {
+    rows = {all.begin() + ptrdiff_t(half),
+            all.begin() + ptrdiff_t(half ? all.size() : 300)};
+    ASSERT_TRUE(run().ok());
+  }
+  const Outside state = take(0);
+  const std::vector<int32_t> ids = text[0];
+  o.batch = 16;
+  o.scatter = 3;
+  begin(o);
+  ASSERT_TRUE(put(0, state));
+  EXPECT_GT(slot_state(*engine, 0).first, state.state.first);
+  text[0] = ids;
+  push(0, 590, 12, true);
+  run_and_compare();
+  for (auto [length, first] : std::initializer_list<std::pair<int, int>>{
+           {701, 576}, {-1, 0}, {599, 63}, {599, 576}, {599, 640}, {599, -64}})
+    EXPECT_EQ(slot_allocate(*engine, 0, length, first).code, BAD_INPUT)
+        << length << " " << first;
+  EXPECT_EQ(slot_allocate(*engine, 1, 10, 0).code, RUN_ERROR);
+  EXPECT_EQ(slot_length(*engine, 0), 602);
 }
 
 // What is said of pages before sequences grow is what is left behind them.

@@ -1,0 +1,100 @@
+// See text_prompts.h.
+#include "runtime/serve/text_prompts.h"
+#include "runtime/serve/generation.h"
+
+#include <algorithm>
+
+namespace gm {
+
+namespace {
+
+bool has_ids(const Tree &list) {
+  return list.is_array() &&
+         std::any_of(list.begin(), list.end(),
+                     [](const Tree &each) { return each.is_number(); });
+}
+
+MaybeError read_text(const Context &context, const std::string &text,
+                     TextPrompt &out) {
+  out.text = text;
+  if (MaybeError e = context.encode_text(text, "prompt", out.ids))
+    return e;
+  out.shows_first =
+      !out.ids.empty() && text.starts_with(context.token_text(out.ids[0]));
+  return {};
+}
+
+// Texts between ids are no beginnings.
+MaybeError read_ids(const Context &context, const Tree &list, TextPrompt &out) {
+  const Tokenizer &t = context.program.tokenizer;
+  const int64_t vocab = t.vocab();
+  for (const Tree &each : list) {
+    if (MaybeError e = context.check_prompt(out.ids.size(), "prompt"))
+      return e;
+    if (each.is_string()) {
+      std::vector<int32_t> ids;
+      if (MaybeError e = context.encode_text(
+              each.get_ref<const std::string &>(), "prompt", ids))
+        return e;
+      const bool added =
+          !out.ids.empty() && !ids.empty() && ids[0] == t.named(GM_TOK_BOS);
+      out.ids.insert(out.ids.end(), ids.begin() + added, ids.end());
+      continue;
+    }
+    if (!each.is_number_integer() || each.get<int64_t>() < 0 ||
+        each.get<int64_t>() >= vocab)
+      return ApiError(400,
+                      "'prompt' expects token ids from 0 to " +
+                          std::to_string(vocab - 1) + ", got " +
+                          dump(each).substr(0, 40),
+                      "prompt");
+    out.ids.push_back(each.get<int32_t>());
+  }
+  out.text = t.decode(out.ids.data(), out.ids.size(), true);
+  out.shows_first = true;
+  return context.check_prompt(out.ids.size(), "prompt");
+}
+
+} // namespace
+
+MaybeError read_prompts(const Context &context, const Tree *prompt,
+                        std::vector<TextPrompt> &out, bool &several) {
+  auto expects = [](const std::string &got) {
+    return ApiError(400,
+                    "'prompt' expects a text, a list of texts, a list of token "
+                    "ids or a list of such lists, got " +
+                        got,
+                    "prompt");
+  };
+  auto add = [&](const Tree &each, const std::string &where) -> MaybeError {
+    if (!each.is_string() && !has_ids(each))
+      return expects(kind_of(each) + where);
+    TextPrompt &one = out.emplace_back();
+    if (MaybeError e = each.is_string()
+                           ? read_text(context, each.get<std::string>(), one)
+                           : read_ids(context, each, one))
+      return e;
+    if (one.ids.empty())
+      return ApiError(400, "'prompt' expects at least one token", "prompt");
+    return {};
+  };
+  several = false;
+  if (!prompt)
+    return expects("none");
+  if (prompt->is_string() || has_ids(*prompt))
+    return add(*prompt, "");
+  if (!prompt->is_array() || prompt->empty())
+    return expects(kind_of(*prompt));
+  several = true;
+  if (prompt->size() > size_t(kMostAnswers))
+    return ApiError(400,
+                    "'prompt' expects at most " + std::to_string(kMostAnswers) +
+                        " prompts",
+                    "prompt");
+  for (const Tree &each : *prompt)
+    if (MaybeError e = add(each, " in the list"))
+      return e;
+  return {};
+}
+
+} // namespace gm
