@@ -92,13 +92,15 @@ Status settings_of(const gemma_options *given, Settings &out) {
     int64_t most;
   };
   Options &m = out.machine;
-  for (const Number &n : {Number{"context", o.context, m.context, 1 << 24},
-                          {"slots", o.slots, m.slots, 256},
-                          {"queue", o.queue, out.queue, 1 << 16},
-                          {"batch", o.batch, m.batch, 1 << 20},
-                          {"threads", o.threads, m.threads, 256},
-                          {"checkpoints", o.checkpoints, m.checkpoints, 64},
-                          {"device", o.device, m.device, 1 << 16}}) {
+  for (const Number &n :
+       {Number{"context", o.context, m.context, 1 << 24},
+        {"slots", o.slots, m.slots, 256},
+        {"queue", o.queue, out.queue, 1 << 16},
+        {"batch", o.batch, m.batch, 1 << 20},
+        {"threads", o.threads, m.threads, 256},
+        {"checkpoints", o.checkpoints, m.checkpoints, 64},
+        {"device", o.device, m.device, 1 << 16},
+        {"media_bytes", o.media_bytes, out.media_bytes, int64_t(1) << 40}}) {
     if (n.given < 0 || n.given > n.most)
       return failure(USAGE, "options.%s expects 0 to %lld, got %lld", n.name,
                      (long long)n.most, (long long)n.given);
@@ -195,9 +197,7 @@ gemma_code gemma_render(const gemma_model *model, const char *chat,
     ChatPrompt prompt;
     if (Status s = read_prompt(*model->model, chat, prompt); !s.ok())
       return s;
-    std::vector<int32_t> all;
-    for (const Item &item : prompt.items.list)
-      all.push_back(item.id);
+    const std::vector<int32_t> &all = prompt.ids;
     give_some(all.data(), all.size(), ids, count);
     return {};
   });

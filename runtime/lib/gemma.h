@@ -71,6 +71,8 @@ typedef struct gemma_options {
   int64_t checkpoints; /* states kept, so that shared beginnings are computed
                         * once; 0 */
   int64_t device;      /* number of the card, of libraries for cards */
+  int64_t media_bytes; /* kept of pictures and sounds in conversations; 0: none
+                        * are taken, and there is no room for their rows */
 } gemma_options;
 
 /* Plans memory, takes it once, starts threads. `options` may be NULL. */
@@ -82,7 +84,7 @@ GEMMA_API void gemma_close(gemma_model *model);
 
 /* A JSON object: name, target, compiler, vocab, max_context, context, slots,
  * threads, batch, memory (bytes of the plan), chat (whether messages can be
- * rendered). Lives as long as the model; NULL for NULL. */
+ * rendered), vision, audio (whether they may bring pictures, sounds). Lives as long as the model; NULL for NULL. */
 GEMMA_API const char *gemma_info(const gemma_model *model);
 
 /*===-- text and ids ------------------------------------------------------===*/
@@ -102,7 +104,8 @@ GEMMA_API gemma_code gemma_encode(const gemma_model *model, const char *text,
 GEMMA_API gemma_code gemma_decode(const gemma_model *model, const int32_t *ids,
                                   size_t count, int32_t flags, char *text,
                                   size_t *bytes, gemma_error *error);
-/* Ids of a conversation as gemma_request.chat has it, the same way. */
+/* Ids of a conversation as gemma_request.chat has it, the same way; the token
+ * that stands for it at every row of a picture or a sound. */
 GEMMA_API gemma_code gemma_render(const gemma_model *model, const char *chat,
                                   int32_t *ids, size_t *count,
                                   gemma_error *error);
@@ -113,8 +116,9 @@ GEMMA_API gemma_code gemma_render(const gemma_model *model, const char *chat,
 typedef struct gemma_request {
   size_t size;
   /* A JSON object as POST /v1/chat/completions takes it: messages, tools,
-   * tool_choice, response_format, reasoning_effort, ... What it says of
-   * sampling and length goes before the fields below. */
+   * tool_choice, response_format, reasoning_effort, ... Pictures and sounds
+   * are data URLs in it; they are decoded before gemma_start returns. What it
+   * says of sampling and length goes before the fields below. */
   const char *chat;
   const char *text; /* to be continued; the beginning of a text */
   const int32_t *ids;

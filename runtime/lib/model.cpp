@@ -72,6 +72,16 @@ Status Model::open(const Settings &settings) {
       !s.ok())
     return s;
   Options options = settings.machine;
+  ServedMediaSettings media_settings;
+  media_settings.bytes = settings.media_bytes;
+  media_settings.none = !settings.media_bytes;
+  if (Status s = ServedMedia::reserve(program, media_settings, options);
+      !s.ok())
+    return s;
+  if (settings.media_bytes && media_settings.none)
+    return failure(RESOURCES,
+                   "there is no memory for pictures and sounds; fewer slots, a "
+                   "smaller context or media_bytes 0 may do");
   prepare_for_scheduler(options);
   BlockedSignals blocked;
   if (Status s = program.start(options); !s.ok())
@@ -80,9 +90,7 @@ Status Model::open(const Settings &settings) {
   scheduler = std::make_unique<Scheduler>(program, settings.queue);
   ServeSettings serve;
   serve.sampling = SamplingFlags().resolve(program);
-  ServedMediaSettings no_media;
-  no_media.none = true;
-  media = std::make_unique<ServedMedia>(program, *scheduler, no_media);
+  media = std::make_unique<ServedMedia>(program, *scheduler, media_settings);
   context =
       std::make_unique<Context>(program, *scheduler, *grammars, *media, serve);
 
@@ -98,7 +106,9 @@ Status Model::open(const Settings &settings) {
                    {"threads", plan.threads},
                    {"batch", settings.machine.batch},
                    {"memory", plan.total},
-                   {"chat", chats()}});
+                   {"chat", chats()},
+                   {"vision", media->takes(Medium::Picture)},
+                   {"audio", media->takes(Medium::Sound)}});
   return {};
 }
 

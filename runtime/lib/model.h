@@ -14,6 +14,7 @@ struct Settings {
   const char *path = nullptr; // as Program::open_library
   Options machine;            // of slots, too
   int64_t queue = 256;
+  int64_t media_bytes = 0; // 0: no media
 };
 
 class Model {
@@ -28,7 +29,7 @@ public:
   Program program;
   std::unique_ptr<Grammars> grammars;
   std::unique_ptr<Scheduler> scheduler;
-  std::unique_ptr<ServedMedia> media; // of which it takes none
+  std::unique_ptr<ServedMedia> media;
   std::unique_ptr<Context> context;
   std::string info; // JSON, see gemma_info
   bool chats() const;

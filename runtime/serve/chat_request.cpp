@@ -120,7 +120,7 @@ MaybeError read_chat_prompt(const Context &context, const std::string &body,
   if (MaybeError e = context.check_prompt(
           encode_prompt(program, out.text, false, ids, most), "messages"))
     return e;
-  if (Status s = context.media.place(ids, media, out.items); !s.ok())
+  if (Status s = context.media.place(ids, media, out.items, out.ids); !s.ok())
     return ApiError(400, s.text, "messages");
   return context.check_prompt(out.items.size(), "messages");
 }

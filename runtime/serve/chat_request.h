@@ -12,7 +12,9 @@ namespace gm {
 struct ChatPrompt {
   Prompt text;
   Items items;
-  Reading reading; // of what follows it
+  std::vector<int32_t> ids; // the same as text shows them: media are the tokens
+                            // that stand for their rows
+  Reading reading;          // of what follows it
 };
 
 struct ChatRequest {

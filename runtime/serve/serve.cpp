@@ -250,8 +250,13 @@ Status serve(Request &request) {
   Options &options = request.machine;
   options.slots = request.parallel;
   options.request_bytes = request.request_bytes();
+  const bool shut = request.media.none;
   if (Status s = ServedMedia::reserve(program, request.media, options); !s.ok())
     return s;
+  if (request.media.none && !shut)
+    fputs("note: there is no memory for pictures and sounds; a smaller -c, "
+          "--parallel or --image-pixels may leave some\n",
+          stderr);
   prepare_for_scheduler(options);
   if (Status s = fit_checkpoints(program, request.cache_mb << 20, options);
       !s.ok())

@@ -4,7 +4,6 @@
 #include "runtime/manifest_generated.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <string_view>
 
 namespace gm {
@@ -52,8 +51,6 @@ Status ServedMedia::reserve(const Program &program,
     return {};
   }
   settings.none = true;
-  fprintf(stderr, "note: there is no memory for pictures and sounds; a smaller "
-                  "-c, --parallel or --image-pixels may leave some\n");
   return {};
 }
 
@@ -186,7 +183,7 @@ Status ServedMedia::number(ServedMedium &medium) {
 }
 
 Status ServedMedia::place(const std::vector<int32_t> &ids, const List &media,
-                          Items &items) const {
+                          Items &items, std::vector<int32_t> &shown) const {
   std::vector<MediumRows> rows;
   for (const auto &m : media)
     rows.push_back({m->kind, m->first, m->parts});
@@ -198,7 +195,7 @@ Status ServedMedia::place(const std::vector<int32_t> &ids, const List &media,
       return bring(*room, media, from, count, first);
     };
   }
-  return place_media(program.file, rows, ids, items, nullptr);
+  return place_media(program.file, rows, ids, items, &shown);
 }
 
 //===- on the scheduler's thread ------------------------------------------===//

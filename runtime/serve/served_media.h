@@ -53,9 +53,10 @@ public:
   // thread. Opens nothing. RESOURCES if others hold the room, else the sender's
   // mistake.
   Status read(const std::vector<NamedMedium> &named, List &out);
-  // Puts their rows in place of what stands for them in `ids`.
-  Status place(const std::vector<int32_t> &ids, const List &media,
-               Items &items) const;
+  // Puts their rows in place of what stands for them in `ids`; `shown` as for
+  // place_media.
+  Status place(const std::vector<int32_t> &ids, const List &media, Items &items,
+               std::vector<int32_t> &shown) const;
 
 private:
   // What the engine holds, of the scheduler's thread.

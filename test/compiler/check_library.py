@@ -169,6 +169,50 @@ for lib, model in models:
     expect("two models", [json.loads(line)["name"] for line in lines if line], ["nano-e", "nano-m"])
 
 
+def check_media():
+    """A picture in a conversation: the program's answer and ids; none without room for it."""
+    script = """
+import base64, ctypes, json, sys
+lib, error = ctypes.CDLL("shared/libgemma/lib/libgemma.so"), ctypes.create_string_buffer(512)
+class Options(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("path", ctypes.c_char_p)] + [(n, ctypes.c_int64) for n in "context slots queue batch threads checkpoints device media_bytes".split()]
+class Request(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("chat", ctypes.c_char_p)]
+class Piece(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("kind", ctypes.c_int32), ("call", ctypes.c_int32), ("text", ctypes.c_char_p)]
+options, model, answer = Options(ctypes.sizeof(Options), media_bytes=int(sys.argv[1])), ctypes.c_void_p(), ctypes.c_void_p()
+code = lib.gemma_open(ctypes.byref(options), ctypes.byref(model), error)
+if code:
+    sys.exit(error.raw[4:].decode())
+lib.gemma_info.restype = ctypes.c_char_p
+info = json.loads(lib.gemma_info(model))
+with open(sys.argv[2], "rb") as f:
+    url = "data:image/png;base64," + base64.b64encode(f.read()).decode()
+content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "Describe the picture."}]
+chat = json.dumps({"messages": [{"role": "user", "content": content}], "temperature": 0}).encode()
+ids, count = (ctypes.c_int32 * 600)(), ctypes.c_size_t(600)
+code = lib.gemma_render(model, chat, ids, ctypes.byref(count), error)
+if code:
+    sys.exit(f"{info['vision']} {error.raw[4:].decode()}")
+request, piece, text = Request(ctypes.sizeof(Request), chat), Piece(ctypes.sizeof(Piece)), ""
+assert lib.gemma_start(model, ctypes.byref(request), ctypes.byref(answer), error) == 0, error.raw[4:]
+while piece.kind != 5:
+    assert lib.gemma_next(answer, ctypes.c_int64(-1), ctypes.byref(piece), error) == 0, error.raw[4:]
+    text += piece.text.decode() if piece.kind == 1 else ""
+print(info["vision"], info["audio"], *ids[:count.value])
+print(text)
+"""
+    picture = f"{SRC}/examples/eval/media/img003.png"
+    with open("talk", "w", encoding="utf-8") as out:
+        json.dump([{"role": "user", "content": [{"type": "image", "url": picture}, {"type": "text", "text": "Describe the picture."}]}], out)
+    ids = run("./nano", "tokenize", "--messages", "talk").stdout.split()
+    text = run("./nano", "run", "--temp", "0", "--image", picture, "Describe the picture.").stdout
+    expect("a picture", run(sys.executable, "-c", script, str(64 << 20), picture).stdout, " ".join(["True", "True", *ids]) + "\n" + text)
+    says("no room for pictures", run(sys.executable, "-c", script, "0", picture, code=1).stderr, "False ")
+    says("too little", run(sys.executable, "-c", script, "1000", picture, code=1).stderr, "True ")
+    says("more than there is", run(sys.executable, "-c", script, str(1 << 40), picture, code=1).stderr, "no memory for pictures")
+
+
 def check_refusals():
     for flags, part in ((["-o", "/dev/null"], "new folder"), (["-o", "nano"], "new folder"), (["-o", "."], "expects letters"),
                         (["-o", "lib"], "expects letters"), (["-o", "x", "--weights=none"], "expect weights"),
@@ -189,6 +233,7 @@ if not ARM:
     check_cmake("static/libgemma", WEIGHTS)
     check_places()
     check_two()
+    check_media()
     check_refusals()
     gemmac("--emit=lib", "-o", "shared/libgemma")  # over an earlier one
     gemmac("--emit=lib", "--weights=external", "-o", "external/libgemma")
