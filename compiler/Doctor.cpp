@@ -100,6 +100,8 @@ static TargetCheck examine(const Target &target, const Cards &cards) {
   check.host = &target == findTarget("host");
   if (Status s = checkRuntime(runtimeFolder(), target); !s)
     check.cannotMake = s.error().message;
+  if (Status s = checkRuntime(runtimeFolder(), target, Form::SharedLibrary); !s)
+    check.noLibrary = s.error().message;
   check.runs = runsHere(target);
   if (!check.runs) {
     check.cannotRun = target.device == Device::Cuda ? whyNotOn(cards, target)
@@ -150,9 +152,15 @@ static Check checkFiles(const std::vector<TargetCheck> &targets) {
       check.found = target.cannotMake;
     check.state =
         needed || check.state == State::Broken ? State::Broken : State::Missing;
+  }
+  for (const TargetCheck &target : targets)
+    if (check.state == State::Ok && !target.noLibrary.empty()) {
+      check.state = State::Missing;
+      check.found = "no libraries can be made: " + target.noLibrary;
+    }
+  if (check.state != State::Ok)
     check.advice = "reinstall gemmac: bin/gemmac and lib/gemmac belong "
                    "together";
-  }
   if (check.state == State::Ok)
     check.found =
         fmt::format("{} in {}", fmt::join(have, ", "), runtimeFolder());

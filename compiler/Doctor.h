@@ -26,11 +26,12 @@ struct Check {
   std::string advice; // what to do; empty where nothing is to be done
 };
 
-// Whether programs for a target can be made here, and run.
+// Whether programs and libraries for a target can be made here, and run.
 struct TargetCheck {
   const Target *target = nullptr;
   bool host = false;      // what --target=host means
   std::string cannotMake; // why not; empty: they can
+  std::string noLibrary;  // why no libraries can; empty: they can
   bool runs = false;      // as they are
   std::string runsBy;     // an emulator that runs them; empty: none
   std::string cannotRun;  // why they do not run as they are

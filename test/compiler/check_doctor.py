@@ -87,6 +87,11 @@ def files_that_are_not_there():
     expect(found, "runtimes", "missing", folder + "/aarch64/", "reinstall")
     makes = {t["name"]: t["makes"] for t in found["targets"]}
     assert makes["x86-avx2"] and not makes["arm-neon"] and not makes["cuda-sm80"], makes
+    for name in "aarch64", "x86_64-cuda", "aarch64-lib", "x86_64-cuda-lib":
+        shutil.copytree(BUILD + "/lib/gemmac/" + name, folder + "/" + name)
+    found = doctor(0, program="p/bin/gemmac")
+    expect(found, "runtimes", "missing", "no libraries", folder + "/x86_64-lib/", "reinstall")
+    assert all(t["makes"] for t in found["targets"]), found
 
 
 @case
