@@ -36,7 +36,7 @@ set(GM_ROOTS_DYNAMIC)
 set(GM_STARTS_LIBRARY crti.o crtn.o crtbeginS.o crtendS.o)
 set(GM_LIBC_LIBRARY ${GM_LIBC_DYNAMIC})
 set(GM_SHARED_LIBRARY ${GM_SHARED_DYNAMIC})
-set(GM_SOURCES_LIBRARY ${GM_SOURCES_DYNAMIC})
+set(GM_SOURCES_LIBRARY ${GM_SOURCES_DYNAMIC} lib/position.cpp)
 set(GM_ROOTS_LIBRARY gemma_version)
 
 # gemmac_runtime_objects(OBJECTS ARCH SOURCE...): compiles sources for ARCH.
@@ -111,7 +111,7 @@ function(gemmac_prelink FOLDER ARCH KIND)
   if(KIND STREQUAL LIBRARY)
     # No group may stay that the program's own code has, too: a linker keeps one
     # of each name. And what is not the API's is nobody's but the library's.
-    set(OBJECTS --force-group-allocation ${CMAKE_CURRENT_BINARY_DIR}/${FOLDER}.a)
+    set(OBJECTS --wrap=stderr --force-group-allocation ${CMAKE_CURRENT_BINARY_DIR}/${FOLDER}.a)
     set(PACK COMMAND ${CMAKE_COMMAND} -E rm -f ${CMAKE_CURRENT_BINARY_DIR}/${FOLDER}.a
       COMMAND ${LLVM_ROOT_DIR}/bin/llvm-ar rcs ${CMAKE_CURRENT_BINARY_DIR}/${FOLDER}.a ${ARGN})
     set(HIDE COMMAND ${LLVM_ROOT_DIR}/bin/llvm-objcopy --wildcard --keep-global-symbol=gemma_* ${OUT}/runtime.o

@@ -84,7 +84,8 @@ GEMMA_API void gemma_close(gemma_model *model);
 
 /* A JSON object: name, target, compiler, vocab, max_context, context, slots,
  * threads, batch, memory (bytes of the plan), chat (whether messages can be
- * rendered), vision, audio (whether they may bring pictures, sounds). Lives as long as the model; NULL for NULL. */
+ * rendered), vision, audio (whether they may bring pictures, sounds). Lives as
+ * long as the model; NULL for NULL. */
 GEMMA_API const char *gemma_info(const gemma_model *model);
 
 /*===-- text and ids ------------------------------------------------------===*/

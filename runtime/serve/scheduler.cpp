@@ -244,6 +244,7 @@ void Scheduler::Work::end(Running &r, Finish why, const Status &status) {
     std::lock_guard lock(mutex);
     --occupied;
   }
+  r.asked.prompt.bring = nullptr; // its media are free, too
   counted.failed += why == Finish::Failed;
   ++counted.requests;
   try {

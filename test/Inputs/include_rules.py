@@ -38,9 +38,10 @@ APART = {"runtime/media/": ("runtime/media/", "runtime/gemma.h"),  # Status
          "runtime/grammar/": ("runtime/grammar/", "runtime/gemma.h", "runtime/app/constraint.h", "runtime/app/tokenizer.h",
                               "runtime/app/tool_text.h", "runtime/app/unicode.h")}
 # The scheduler knows ids and soft rows, no text, no requests.
-SCHEDULER = [f"runtime/serve/{name}" for name in ("batch", "prefix", "scheduler", "steps", "work")]
+SCHEDULER = [f"runtime/serve/{name}" for name in ("batch", "prefix", "scheduler", "slot_tasks", "steps", "work")]
 APART |= {path: (*SCHEDULER, "runtime/app/constraint.h", "runtime/app/draw.h", "runtime/app/items.h", "runtime/app/pace.h",
-                 "runtime/app/program.h", "runtime/abi.h", "runtime/gemma.h", "runtime/host/clock.h", "runtime/manifest_generated.h")
+                 "runtime/app/program.h", "runtime/app/slot_file.h", "runtime/abi.h", "runtime/gemma.h", "runtime/host/clock.h",
+                 "runtime/manifest_generated.h")
           for path in SCHEDULER}
 # Layers that do not know these, which stand above them.
 BELOW = {layer: ("runtime/app/", "runtime/serve/", "runtime/lib/")

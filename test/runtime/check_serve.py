@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from server import begin_stream, has_error, HELLO, JSON, MACHINE, PROGRAM, Server, serving, wait_for, run_checks
+from server import begin_stream, CALL_CHAT, has_error, HELLO, JSON, MACHINE, PROGRAM, Server, serving, wait_for, run_checks
 from checks import expect, fail
 
 
@@ -122,7 +122,7 @@ def check_text():
         expect(all(len(log[k]) == 2 for k in ("tokens", "token_logprobs", "top_logprobs", "text_offset")), str(log))
         events = s.stream("/v1/completions", {"prompt": "The capital", "temperature": 0, "max_tokens": 4, "echo": True})
         expect("".join(e["choices"][0]["text"] for e in events) == "The capital" + same[0], f"stream: {events}")
-        for prompt, word in ((None, "got none"), ([], "a list"), ([[]], "a list in the list"), ({"a": 1}, "an object"), ([1, "a"], "ids"),
+        for prompt, word in ((None, "got none"), ([], "a list"), ([[]], "a list in the list"), ({"a": 1}, "an object"), ([1, {}], "ids"),
                              ([10**9], "1000000000"), ([-1], "-1"), ("", "at least one token") if False else ([1.5], "1.5")):
             status, reply = s.post("/v1/completions", {"prompt": prompt})
             has_error(reply, 400, "prompt", word, got=status)

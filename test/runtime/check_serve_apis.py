@@ -6,7 +6,7 @@ import re
 import struct
 import tempfile
 
-from server import has_error, HELLO, JSON, serving, run_checks
+from server import CALL_CHAT, CITY, has_error, HELLO, JSON, serving, wait_for, run_checks
 from checks import expect, fail
 
 
@@ -25,12 +25,6 @@ def named_events(s, path, body):
 # One conversation with a call and its result, as the three APIs have it.
 
 
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-CALL_CHAT = {"messages": [
-    {"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "The weather in Paris?"}]},
-    {"role": "assistant", "content": "I look.", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}]},
-    {"role": "tool", "tool_call_id": "c1", "content": "15 degrees"}, {"role": "user", "content": "And?"}],
-    "tools": [{"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": CITY}}], "temperature": 0, "max_tokens": 20}
 CALL_MESSAGES = {"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}], "messages": [
     {"role": "user", "content": "The weather in Paris?"},
     {"role": "assistant", "content": [{"type": "text", "text": "I look."}, {"type": "tool_use", "id": "c1", "name": "get_weather", "input": {"city": "Paris"}}]},
@@ -300,7 +294,9 @@ def check_slots():
             s.post("/slots/0?action=erase", {})
             s.post("/slots/1?action=erase", {})
             first = s.chat(id_slot=1)
-            held = json.loads(s.ask("GET", "/slots")[2])
+            show = lambda: json.loads(s.ask("GET", "/slots")[2])
+            wait_for(lambda: not show()[1]["is_processing"], "the slot stays busy")
+            held = show()
             used = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"] - 1
             expect([x["id"] for x in held] == [0, 1] and held[1]["n_held"] == used and not held[1]["is_processing"] and held[0]["n_held"] == 0, str(held))
             status, saved = s.post("/slots/1?action=save", save)

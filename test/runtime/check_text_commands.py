@@ -325,7 +325,7 @@ def check_chat_commands():
     # What was computed of it is beside it, for a later process of the same program.
     def later(model="nano-e"):
         _, out, err = call(model, ["chat", *GREEDY, "--timings"], stdin=f"/load talk\n{italy}".encode())
-        return out, int(re.search(r"timings: (\d+) tokens read", err)[1]), err
+        return out.decode(), int(re.search(r"timings: (\d+) tokens read", err)[1]), err
 
     out, read, err = later()
     expect("a restored state", out, plain.splitlines(True)[1])

@@ -593,9 +593,10 @@ TEST_F(Serving, SlotsInFiles) {
   begin(); // a new process
   std::vector<Request> others;
   std::vector<std::shared_ptr<Client>> clients;
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 8; ++i) {
     others.push_back(some_request({some_ids(100)}));
-    others.back().most = 20;
+    others.back().most = 60;
+    others.back().slot = 2 + i % 2;
     clients.push_back(start_one(others.back()));
   }
   for (int32_t i = 0; i < 2; ++i) { // each into the other's place

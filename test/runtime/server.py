@@ -21,6 +21,12 @@ PROGRAM = sys.argv[1]
 MACHINE = os.environ.get("MACHINE_FLAGS", "-t 1").split()
 JSON = {"content-type": "application/json"}
 HELLO = [{"role": "user", "content": "What is the capital of France?"}]
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+CALL_CHAT = {"messages": [
+    {"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "The weather in Paris?"}]},
+    {"role": "assistant", "content": "I look.", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}]},
+    {"role": "tool", "tool_call_id": "c1", "content": "15 degrees"}, {"role": "user", "content": "And?"}],
+    "tools": [{"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": CITY}}], "temperature": 0, "max_tokens": 20}
 
 
 class Server:
