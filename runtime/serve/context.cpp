@@ -145,13 +145,18 @@ Tree Context::timings_of(const Usage &usage) {
   auto rate = [](int64_t n, int64_t ns) {
     return ns > 0 ? double(n) * 1e9 / double(ns) : 0;
   };
+  auto each = [&](int64_t ns, int64_t n) {
+    return n > 0 ? ms(ns) / double(n) : 0;
+  };
   const int64_t read = usage.prompt - usage.cached;
   return {{"cache_n", usage.cached},
           {"prompt_n", read},
           {"prompt_ms", ms(usage.prompt_ns)},
+          {"prompt_per_token_ms", each(usage.prompt_ns, read)},
           {"prompt_per_second", rate(read, usage.prompt_ns)},
           {"predicted_n", usage.generated},
           {"predicted_ms", ms(usage.generate_ns)},
+          {"predicted_per_token_ms", each(usage.generate_ns, usage.generated)},
           {"predicted_per_second", rate(usage.generated, usage.generate_ns)},
           {"waited_ms", ms(usage.waited_ns)}};
 }

@@ -2,6 +2,7 @@
 #include "runtime/serve/generation.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <ctime>
 #include <sys/random.h>
 
@@ -33,58 +34,69 @@ MaybeError check_answers(size_t prompts, const Generation &generation) {
                   "n");
 }
 
-// Of llama.cpp's server: [[12, -100], ["text", 1.5], [7, false]]. A text means
-// all of its tokens, false never.
-static void read_bias_list(Fields &fields, const Context &context,
-                           const Tree &list,
-                           std::vector<std::pair<int32_t, float>> &out) {
-  const char *expected = "pairs of a token id or a text, and a number or false";
-  for (const Tree &pair : list) {
-    if (!pair.is_array() || pair.size() != 2)
-      return fields.expect("logit_bias", expected, pair);
-    const Tree &of = pair[0], &value = pair[1];
-    const bool never = value.is_boolean() && !value.get<bool>();
-    const double x = value.is_number() ? value.get<double>() : NAN;
-    if (!never && !(std::fabs(x) <= 1e6))
-      return fields.expect("logit_bias", expected, value);
-    std::vector<int32_t> ids;
-    if (of.is_string())
-      context.program.tokenizer.encode(of.get_ref<const std::string &>(), false,
-                                       ids);
-    else if (of.is_number_integer() && of.get<int64_t>() >= 0 &&
-             of.get<int64_t>() < context.program.vocab())
-      ids = {of.get<int32_t>()};
-    else
-      return fields.expect("logit_bias", expected, of);
-    for (int32_t id : ids)
-      out.emplace_back(id, never ? -INFINITY : float(x));
+// Each costs every token a little.
+constexpr size_t kMostBiases = 1 << 14;
+
+// What a bias is of: a token id, in JSON or as a key, or all tokens of a text.
+static std::vector<int32_t> biased_ids(const Context &context, const Tree &of) {
+  std::vector<int32_t> ids;
+  int64_t id = -1;
+  if (of.is_string()) {
+    const std::string &text = of.get_ref<const std::string &>();
+    char *end;
+    id = strtoll(text.c_str(), &end, 10);
+    if (text.empty() || text.size() > 10 || *end) {
+      context.program.tokenizer.encode(text, false, ids);
+      return ids;
+    }
+  } else if (of.is_number_integer()) {
+    id = of.get<int64_t>();
   }
+  if (id >= 0 && id < context.program.vocab())
+    ids = {int32_t(id)};
+  return ids;
 }
 
-// {"12": -100, "7": 1.5}
+// {"12": -100, "text": 1.5} or, as llama.cpp's server has it, [[12, -100],
+// ["text", 1.5], [7, false]], where false means never.
 static void read_bias(Fields &fields, const Context &context,
                       std::vector<std::pair<int32_t, float>> &out) {
-  if (const Tree *list = fields.find("logit_bias"); list && list->is_array())
-    return read_bias_list(fields, context, *list, out);
-  const Tree *bias = fields.map("logit_bias");
-  if (!bias)
-    return;
-  for (const auto &[key, value] : bias->items()) {
-    char *end;
-    const long long id = strtoll(key.c_str(), &end, 10);
-    if (key.empty() || key.size() > 10 || *end || id < 0 ||
-        id >= context.program.vocab())
-      return fields.fail(
-          "logit_bias",
-          failure(BAD_INPUT,
-                  "'logit_bias' expects token ids from 0 to %lld as "
-                  "keys, got '%.40s'",
-                  (long long)context.program.vocab() - 1, key.c_str()));
+  const Tree *bias = fields.find("logit_bias");
+  auto add = [&](const Tree &of, const Tree &value) {
+    const bool never = value.is_boolean() && !value.get<bool>();
     const double x = value.is_number() ? value.get<double>() : NAN;
-    if (!(std::fabs(x) <= 1e6))
-      return fields.expect("logit_bias", "numbers from -1e6 to 1e6", value);
-    out.emplace_back(int32_t(id), float(x));
-  }
+    const std::vector<int32_t> ids = biased_ids(context, of);
+    if (ids.empty())
+      fields.fail("logit_bias",
+                  failure(BAD_INPUT,
+                          "'logit_bias' expects token ids from 0 to %lld, or "
+                          "texts, got %.40s",
+                          (long long)context.program.vocab() - 1,
+                          dump(of).c_str()));
+    else if (!never && !(std::fabs(x) <= 1e6))
+      fields.expect("logit_bias", "numbers from -1e6 to 1e6, or false", value);
+    else if (out.size() + ids.size() > kMostBiases)
+      fields.fail("logit_bias",
+                  failure(BAD_INPUT,
+                          "'logit_bias' expects at most %zu tokens in all",
+                          kMostBiases));
+    else
+      for (int32_t id : ids)
+        out.emplace_back(id, never ? -INFINITY : float(x));
+  };
+  if (!bias || bias->is_null())
+    return;
+  if (bias->is_object())
+    for (const auto &[key, value] : bias->items())
+      add(key, value);
+  else if (bias->is_array())
+    for (const Tree &pair : *bias)
+      if (pair.is_array() && pair.size() == 2)
+        add(pair[0], pair[1]);
+      else
+        fields.expect("logit_bias", "pairs", pair);
+  else
+    fields.expect("logit_bias", "an object or a list of pairs", *bias);
 }
 
 void read_generation(Fields &fields, const Context &context, Generation &out) {

@@ -45,6 +45,13 @@ private:
     return out;
   }
 
+  Tree bias() const {
+    Tree out = Tree::array();
+    for (const auto &[id, value] : generation.changes.bias)
+      out.push_back({{"token", id}, {"bias", value}}); // never: null
+    return out;
+  }
+
   Tree settings() const {
     const Sampling &s = generation.sampling;
     const LogitChanges &c = generation.changes;
@@ -57,6 +64,7 @@ private:
             {"repeat_penalty", c.repeat},
             {"presence_penalty", c.presence},
             {"frequency_penalty", c.frequency},
+            {"logit_bias", bias()},
             {"stop", generation.stops},
             {"ignore_eos", generation.ignore_stop},
             {"stream", generation.stream},
@@ -117,13 +125,14 @@ private:
   Tree chunk(Tree choice) const override { return choice; }
 
   void give(size_t index, const Delta &delta, bool) override {
-    if (delta.text.empty() && delta.tokens.empty())
+    Tree ids = ids_of(delta.tokens);
+    if (delta.text.empty() && ids.empty())
       return;
     given.resize(made.size());
     given[index] += int64_t(delta.tokens.size());
     Tree out = {{"index", index},
                 {"content", delta.text},
-                {"tokens", ids_of(delta.tokens)},
+                {"tokens", std::move(ids)},
                 {"stop", false},
                 {"tokens_predicted", given[index]},
                 {"tokens_evaluated", prompt_of(index).ids.size()}};
