@@ -2,6 +2,7 @@
 #include "runtime/serve/context.h"
 #include "runtime/manifest_generated.h"
 
+#include <algorithm>
 #include <ctime>
 
 namespace gm {
@@ -149,6 +150,8 @@ Tree Context::timings_of(const Usage &usage) {
     return n > 0 ? ms(ns) / double(n) : 0;
   };
   const int64_t read = usage.prompt - usage.cached;
+  // The first token comes with the prompt.
+  const int64_t later = std::max<int64_t>(0, usage.generated - 1);
   return {{"cache_n", usage.cached},
           {"prompt_n", read},
           {"prompt_ms", ms(usage.prompt_ns)},
@@ -156,8 +159,8 @@ Tree Context::timings_of(const Usage &usage) {
           {"prompt_per_second", rate(read, usage.prompt_ns)},
           {"predicted_n", usage.generated},
           {"predicted_ms", ms(usage.generate_ns)},
-          {"predicted_per_token_ms", each(usage.generate_ns, usage.generated)},
-          {"predicted_per_second", rate(usage.generated, usage.generate_ns)},
+          {"predicted_per_token_ms", each(usage.generate_ns, later)},
+          {"predicted_per_second", rate(later, usage.generate_ns)},
           {"waited_ms", ms(usage.waited_ns)}};
 }
 

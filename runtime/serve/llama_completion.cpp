@@ -101,7 +101,7 @@ private:
     return chosen(std::move(out));
   }
 
-  // "a/b" is field b of field a, given as "b".
+  // "a/b" is field b of field a, given under that name.
   Tree chosen(Tree all) const {
     if (options.response_fields.empty())
       return all;
@@ -115,7 +115,7 @@ private:
         const auto found = at->is_object() ? at->find(key) : at->end();
         at = at->is_object() && found != at->end() ? &*found : nullptr;
         if (at && slash == path.npos)
-          out[key] = *at;
+          out[path] = *at;
         begin = slash + 1;
       } while (at && slash != path.npos);
     }

@@ -216,6 +216,7 @@ def media(c):
     sent = c.s.requests[-1]["messages"][-1]["content"]
     c.expect(sent[0], {"type": "image_url", "image_url": {"url": "data:image/png;base64," + PIXEL}}, "picture")
     c.expect(sent[1], {"type": "text", "text": "What is it?"}, "question")
+    c.expect("Infinity" in c.b.run("document.body.innerText"), False, "a speed that is none")
 
 
 def refused(c):

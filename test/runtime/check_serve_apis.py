@@ -265,7 +265,7 @@ def check_llama():
         several = s.post("/completion", body | {"prompt": [prompt, ids]})[1]
         expect([e["content"] for e in several] == [r["content"]] * 2 and [e["index"] for e in several] == [0, 1], str(several))
         fields = s.post("/completion", body | {"response_fields": ["content", "generation_settings/n_predict", "none", "content/none"]})[1]
-        expect(fields == {"content": r["content"], "n_predict": 40}, str(fields))
+        expect(fields == {"content": r["content"], "generation_settings/n_predict": 40}, str(fields))
         # A token that is never drawn, by id and by text.
         first = r["tokens"][0]
         for of in (first, s.post("/detokenize", {"tokens": [first]})[1]["content"]):

@@ -249,7 +249,7 @@
       parts.push("cut off: no room for more tokens");
     if (tokens !== undefined) {
       parts.push(tokens + (tokens === 1 ? " token" : " tokens"));
-      if (first && tokens > 1)
+      if (first && tokens > 1 && now > first) // clocks of browsers are coarse
         parts.push(((tokens - 1) / ((now - first) / 1000)).toFixed(1) + " tok/s");
     }
     if (first)
