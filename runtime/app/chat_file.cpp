@@ -6,8 +6,10 @@
 #include "runtime/app/slot_file.h"
 #include "runtime/app/text_input.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <unistd.h>
 
 namespace gm {
@@ -144,30 +146,40 @@ Status Chat::save(const std::string &file) const {
   return save_state(file + kStateSuffix);
 }
 
+// A state that is there and of no use goes; other files stay as they are.
 Status Chat::save_state(const std::string &file) const {
+  const bool mine = is_slot_file(file), shown = isatty(0);
   std::vector<int32_t> ids;
-  for (const Item &item : held)
+  bool has_media = false;
+  for (const Item &item : held) {
     ids.push_back(item.id);
-  const bool shown = isatty(0);
-  if (ids.empty())
-    return {};
-  SlotWriter writer(program, 0);
-  if (Status s = writer.begin(ids, file); !s.ok()) {
-    if (s.code != UNSUPPORTED)
-      return s;
-    if (shown)
+    has_media |= item.id < 0;
+  }
+  // A step that failed leaves rows that nobody knows.
+  if (ids.empty() || has_media ||
+      slot_length(*program.engine, 0) != int64_t(ids.size())) {
+    if (mine && unlink(file.c_str()))
+      return failure(RESOURCES, "cannot remove '%.200s': %s", file.c_str(),
+                     strerror(errno));
+    if (has_media && shown)
       fputs("note: with media in it, the conversation is computed again when "
             "it is loaded\n",
             stderr);
     return {};
   }
-  for (bool done = false; !done;)
-    if (Status s = writer.advance(done); !s.ok())
-      return s;
-  if (shown)
+  if (!mine && access(file.c_str(), F_OK) == 0)
+    return failure(RESOURCES,
+                   "'%.200s' is no saved state and is not written over; the "
+                   "conversation itself is saved",
+                   file.c_str());
+  SlotWriter writer(program, 0);
+  Status s = writer.begin(ids, file);
+  for (bool done = false; s.ok() && !done;)
+    s = writer.advance(done);
+  if (s.ok() && shown)
     fprintf(stderr, "%s: %.1f MB, so that nothing is computed again\n",
             file.c_str(), double(writer.bytes()) / 1e6);
-  return {};
+  return s;
 }
 
 // Whatever is wrong with it, the conversation itself is there.

@@ -106,6 +106,7 @@ Status Program::open_tokenizer() {
 
 Status Program::start(const Options &given) {
   Options options = given;
+  device = options.device;
   if (!is_library)
     options.ends = interrupted;
   if (Status s = make_plan(file, options, plan); !s.ok())

@@ -47,6 +47,7 @@ public:
   File file;
   Tokenizer tokenizer; // if has_tokenizer()
   Plan plan;           // after start
+  int64_t device = 0;  // its number, after start
   Engine *engine = nullptr;
 
 private:

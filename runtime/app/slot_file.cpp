@@ -28,7 +28,8 @@ struct Head {
 constexpr char kMagic[8] = {'G', 'M', 'S', 'L', 'O', 'T', '\n', 1};
 
 // Equal for programs whose rows have the same bits: the same code on the same
-// weights.
+// weights, and on the same kind of card, since tensor cores round each in its
+// own way.
 uint64_t identity_of(const Program &program) {
   const gemmac::manifest::Program &p = program.manifest();
   XXH3_state_t state;
@@ -43,10 +44,24 @@ uint64_t identity_of(const Program &program) {
         const uint64_t hash = section->hash();
         XXH3_64bits_update(&state, &hash, sizeof hash);
       }
+  if (DeviceFacts card{}; find_device(program.device, card).ok()) {
+    XXH3_64bits_update(&state, card.name, strnlen(card.name, sizeof card.name));
+    XXH3_64bits_update(&state, &card.sm, sizeof card.sm);
+  }
   return XXH3_64bits_digest(&state);
 }
 
 } // namespace
+
+bool is_slot_file(const std::string &path) {
+  char magic[sizeof kMagic];
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const bool is = fd >= 0 && ::read(fd, magic, sizeof magic) == sizeof magic &&
+                  !memcmp(magic, kMagic, sizeof magic);
+  if (fd >= 0)
+    close(fd);
+  return is;
+}
 
 // The pieces of a slot in the order of the file, through one buffer.
 class SlotPieces {
@@ -134,10 +149,13 @@ Status SlotWriter::begin(const std::vector<int32_t> &ids,
   if (std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; }))
     return failure(UNSUPPORTED,
                    "states with pictures or sounds in them cannot be saved");
-  if (Status s = file.create(path); !s.ok())
-    return s;
   const Program &program = pieces->program;
   const SlotState state = slot_state(*program.engine, pieces->slot);
+  if (state.rows != int64_t(ids.size()))
+    return failure(RUN_ERROR, "a slot has %lld rows, of %zu tokens",
+                   (long long)state.rows, ids.size());
+  if (Status s = file.create(path); !s.ok())
+    return s;
   Head head = {{}, identity_of(program), state.rows, state.first};
   memcpy(head.magic, kMagic, sizeof kMagic);
   pieces->plan(state.rows, state.first);

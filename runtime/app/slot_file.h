@@ -15,6 +15,9 @@
 
 namespace gm {
 
+// Whether there is a file that a SlotWriter has made.
+bool is_slot_file(const std::string &path);
+
 class SlotPieces;
 
 // Writes a slot whose rows are of `ids`. Nothing else may change the slot until
@@ -26,7 +29,7 @@ public:
   ~SlotWriter();
 
   // UNSUPPORTED if an id is none: rows of media are known by numbers of this
-  // process alone.
+  // process alone. RUN_ERROR if the slot has more or fewer rows.
   Status begin(const std::vector<int32_t> &ids, const std::string &path);
   // Some megabytes more; `done`: the file is there.
   Status advance(bool &done);

@@ -89,6 +89,7 @@ Status Model::open(const Settings &settings) {
   grammars = std::make_unique<Grammars>(program);
   scheduler = std::make_unique<Scheduler>(program, settings.queue);
   ServeSettings serve;
+  serve.parallel = program.plan.slots;
   serve.sampling = SamplingFlags().resolve(program);
   media = std::make_unique<ServedMedia>(program, *scheduler, media_settings);
   context =

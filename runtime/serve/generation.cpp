@@ -34,19 +34,26 @@ MaybeError check_answers(size_t prompts, const Generation &generation) {
                   "n");
 }
 
-// Each costs every token a little.
-constexpr size_t kMostBiases = 1 << 14;
+// Each costs every token a little, and stands beside every waiting sequence.
+constexpr size_t kMostBiases = 1 << 12;
+// Bytes of all stop strings, and of a text that is biased.
+constexpr size_t kMostStopBytes = 1 << 16;
 
-// What a bias is of: a token id, in JSON or as a key, or all tokens of a text.
-static std::vector<int32_t> biased_ids(const Context &context, const Tree &of) {
+// What a bias is of: a token id, or all tokens of a text. A key of digits is an
+// id, since JSON has no other keys than texts.
+static std::vector<int32_t> biased_ids(const Context &context, const Tree &of,
+                                       bool is_key) {
   std::vector<int32_t> ids;
   int64_t id = -1;
   if (of.is_string()) {
     const std::string &text = of.get_ref<const std::string &>();
     char *end;
     id = strtoll(text.c_str(), &end, 10);
-    if (text.empty() || text.size() > 10 || *end) {
-      context.program.tokenizer.encode(text, false, ids);
+    if (!is_key || text.empty() || text.size() > 10 || *end) {
+      if (text.size() > kMostStopBytes)
+        ids.resize(kMostBiases + 1); // whatever they are
+      else
+        context.program.tokenizer.encode(text, false, ids, kMostBiases + 1);
       return ids;
     }
   } else if (of.is_number_integer()) {
@@ -62,10 +69,12 @@ static std::vector<int32_t> biased_ids(const Context &context, const Tree &of) {
 static void read_bias(Fields &fields, const Context &context,
                       std::vector<std::pair<int32_t, float>> &out) {
   const Tree *bias = fields.find("logit_bias");
-  auto add = [&](const Tree &of, const Tree &value) {
+  auto add = [&](const Tree &of, const Tree &value, bool is_key) {
+    if (!fields.status().ok())
+      return;
     const bool never = value.is_boolean() && !value.get<bool>();
     const double x = value.is_number() ? value.get<double>() : NAN;
-    const std::vector<int32_t> ids = biased_ids(context, of);
+    const std::vector<int32_t> ids = biased_ids(context, of, is_key);
     if (ids.empty())
       fields.fail("logit_bias",
                   failure(BAD_INPUT,
@@ -88,11 +97,11 @@ static void read_bias(Fields &fields, const Context &context,
     return;
   if (bias->is_object())
     for (const auto &[key, value] : bias->items())
-      add(key, value);
+      add(key, value, true);
   else if (bias->is_array())
     for (const Tree &pair : *bias)
       if (pair.is_array() && pair.size() == 2)
-        add(pair[0], pair[1]);
+        add(pair[0], pair[1], false);
       else
         fields.expect("logit_bias", "pairs", pair);
   else
@@ -123,6 +132,13 @@ void read_generation(Fields &fields, const Context &context, Generation &out) {
     fields.integer(key, out.most, -1, INT64_MAX);
   fields.integer("n", out.n, 1, kMostAnswers);
   fields.texts("stop", out.stops, 64);
+  size_t stop_bytes = 0;
+  for (const std::string &stop : out.stops)
+    stop_bytes += stop.size();
+  if (stop_bytes > kMostStopBytes)
+    fields.fail("stop",
+                failure(BAD_INPUT, "'stop' expects at most %zu bytes in all",
+                        kMostStopBytes));
   fields.truth("stream", out.stream);
   fields.truth("ignore_eos", out.ignore_stop);
   fields.integer("id_slot", out.slot, -1, context.settings.parallel - 1);

@@ -9,7 +9,7 @@ namespace {
 
 // What its requests say beside those of OpenAI's.
 struct LlamaOptions {
-  bool return_tokens = false, several = false;
+  bool return_tokens = false;
   std::vector<std::string> response_fields; // empty: all
 };
 
@@ -45,13 +45,6 @@ private:
     return out;
   }
 
-  Tree bias() const {
-    Tree out = Tree::array();
-    for (const auto &[id, value] : generation.changes.bias)
-      out.push_back({{"token", id}, {"bias", value}}); // never: null
-    return out;
-  }
-
   Tree settings() const {
     const Sampling &s = generation.sampling;
     const LogitChanges &c = generation.changes;
@@ -64,7 +57,6 @@ private:
             {"repeat_penalty", c.repeat},
             {"presence_penalty", c.presence},
             {"frequency_penalty", c.frequency},
-            {"logit_bias", bias()},
             {"stop", generation.stops},
             {"ignore_eos", generation.ignore_stop},
             {"stream", generation.stream},
@@ -86,19 +78,26 @@ private:
                 {"model", context.settings.alias},
                 {"tokens_predicted", u.generated},
                 {"tokens_evaluated", u.prompt},
-                {"generation_settings", settings()},
-                {"prompt", prompt_of(index).text},
-                {"has_new_line", text.find('\n') != text.npos},
+                {"has_new_line", has_new_line(index, text)},
                 {"truncated", false},
                 {"stop_type", reason == "length" ? "limit"
                               : m.stop.empty()   ? "eos"
                                                  : "word"},
                 {"stopping_word", m.stop},
-                {"tokens_cached", u.prompt + u.generated},
+                {"tokens_cached", u.generated ? u.prompt + u.generated - 1 : 0},
                 {"timings", Context::timings_of(u)}};
+    if (index % size_t(generation.n) == 0) { // once for each prompt
+      out["generation_settings"] = settings();
+      out["prompt"] = prompt_of(index).text;
+    }
     if (generation.logprobs >= 0 && !generation.stream)
       out["completion_probabilities"] = probabilities_of(m.all.tokens);
     return chosen(std::move(out));
+  }
+
+  bool has_new_line(size_t index, const std::string &text) const {
+    return text.find('\n') != text.npos ||
+           (index < given.size() && given[index].has_new_line);
   }
 
   // "a/b" is field b of field a, given under that name.
@@ -129,12 +128,13 @@ private:
     if (delta.text.empty() && ids.empty())
       return;
     given.resize(made.size());
-    given[index] += int64_t(delta.tokens.size());
+    given[index].tokens += int64_t(delta.tokens.size());
+    given[index].has_new_line |= delta.text.find('\n') != delta.text.npos;
     Tree out = {{"index", index},
                 {"content", delta.text},
                 {"tokens", std::move(ids)},
                 {"stop", false},
-                {"tokens_predicted", given[index]},
+                {"tokens_predicted", given[index].tokens},
                 {"tokens_evaluated", prompt_of(index).ids.size()}};
     if (generation.logprobs >= 0)
       out["completion_probabilities"] = probabilities_of(delta.tokens);
@@ -145,7 +145,7 @@ private:
   void close_all() override {}
 
   Tree whole() override {
-    if (!options.several && made.size() == 1)
+    if (made.size() == 1)
       return last(0, made[0].all.text);
     Tree out = Tree::array();
     for (size_t i = 0; i < made.size(); ++i)
@@ -155,7 +155,11 @@ private:
 
   const LlamaOptions options;
   const std::vector<TextPrompt> prompts;
-  std::vector<int64_t> given; // tokens of each choice of a stream
+  struct Given {
+    int64_t tokens = 0;
+    bool has_new_line = false;
+  };
+  std::vector<Given> given; // of each choice of a stream
 };
 
 } // namespace
@@ -187,8 +191,7 @@ MaybeError llama_completion(Context &context, HttpRequest &request,
   if (MaybeError e = error_of(fields))
     return e;
   std::vector<TextPrompt> prompts;
-  if (MaybeError e = read_prompts(context, fields.find("prompt"), prompts,
-                                  options.several))
+  if (MaybeError e = read_prompts(context, fields.find("prompt"), prompts))
     return e;
   if (MaybeError e = check_answers(prompts.size(), generation))
     return e;

@@ -155,9 +155,7 @@ MaybeError text_completions(Context &context, HttpRequest &request,
   if (MaybeError e = error_of(fields))
     return e;
   std::vector<TextPrompt> prompts;
-  bool several;
-  if (MaybeError e =
-          read_prompts(context, fields.find("prompt"), prompts, several))
+  if (MaybeError e = read_prompts(context, fields.find("prompt"), prompts))
     return e;
   if (MaybeError e = check_answers(prompts.size(), generation))
     return e;

@@ -268,19 +268,27 @@ void Scheduler::Work::end_all(Finish why, const Status &status) {
     end(*r, why, status);
   active.clear();
   waiting.clear();
-  for (; !tasks.empty(); tasks.pop_front())
+  for (; !tasks.empty(); tasks.pop_front()) {
+    if (tasks.front().since)
+      prefixes.forget(tasks.front().slot);
     end(tasks.front(),
         status.ok() ? failure(RUN_ERROR, "it is ending") : status);
+  }
 }
 
 // First come, first served: one that waits for pages is not passed by smaller
-// ones, which could keep it waiting for ever.
+// ones, which could keep it waiting for ever; one that waits for its slot is.
 void Scheduler::Work::admit() {
-  while (!waiting.empty()) {
-    Running &r = *waiting.front();
+  for (size_t i = 0; i < waiting.size();) {
+    const auto at = waiting.begin() + ptrdiff_t(i);
+    Running &r = **at;
     if (r.asked.most == 0) {
       end(r, Finish::Length);
-      waiting.pop_front();
+      waiting.erase(at);
+      continue;
+    }
+    if (r.asked.slot >= 0 && prefixes.is_busy(r.asked.slot)) {
+      ++i;
       continue;
     }
     const auto n = int64_t(r.prompt().size());
@@ -292,8 +300,8 @@ void Scheduler::Work::admit() {
     if (place.slot < 0 || (!r.asked.scored && is_coming(r, place)) ||
         !has_pages({std::max(place.source, 0), place.rows, r.total}))
       return;
-    active.push_back(std::move(waiting.front()));
-    waiting.pop_front();
+    active.push_back(std::move(*at));
+    waiting.erase(at);
     begin(*active.back(), place);
   }
 }
@@ -403,8 +411,8 @@ Status Scheduler::submit(Sequence sequence, int64_t &number) {
 }
 
 Status Scheduler::submit(SlotTask what, int32_t slot, const std::string &file,
-                         SlotCallback done) {
-  return work->submit(what, slot, file, std::move(done));
+                         SlotCallback done, std::function<bool()> wanted) {
+  return work->submit({what, slot, file, std::move(done), std::move(wanted)});
 }
 
 void Scheduler::cancel(int64_t number) {

@@ -118,11 +118,12 @@ public:
   // listener.
   Status submit(Sequence sequence, int64_t &number);
   // From any thread. `done` is called once, on the scheduler's thread;
-  // sequences go on meanwhile. Fails without calling it: USAGE if there is no
+  // sequences of other slots go on meanwhile. `wanted` (empty: yes) is asked
+  // there before it begins. Fails without calling `done`: USAGE if there is no
   // such slot, RESOURCES if too many tasks wait, RUN_ERROR if nothing is taken
   // any more.
   Status submit(SlotTask what, int32_t slot, const std::string &file,
-                SlotCallback done);
+                SlotCallback done, std::function<bool()> wanted = {});
   // Ends it before the next step. Others' numbers mean nothing.
   void cancel(int64_t number);
   // What idle slots and checkpoints hold now is not reused by what is submitted

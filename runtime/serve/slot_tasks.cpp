@@ -4,6 +4,7 @@
 #include "runtime/host/clock.h"
 #include "runtime/serve/work.h"
 
+#include <algorithm>
 #include <new>
 
 namespace gm {
@@ -11,10 +12,9 @@ namespace gm {
 // More wait for nobody's good.
 enum : int64_t { MOST_TASKS = 64 };
 
-Status Scheduler::Work::submit(SlotTask what, int32_t slot,
-                               const std::string &file, SlotCallback done) {
-  if (slot < 0 || slot >= plan.slots)
-    return failure(USAGE, "there is no slot %d, slots are 0 to %lld", slot,
+Status Scheduler::Work::submit(Task task) {
+  if (task.slot < 0 || task.slot >= plan.slots)
+    return failure(USAGE, "there is no slot %d, slots are 0 to %lld", task.slot,
                    (long long)plan.slots - 1);
   std::lock_guard lock(mutex);
   if (!broken.ok())
@@ -23,35 +23,37 @@ Status Scheduler::Work::submit(SlotTask what, int32_t slot,
     return failure(RUN_ERROR, "no more is saved or restored: it is ending");
   if (open_tasks >= MOST_TASKS)
     return failure(RESOURCES,
-                   "%lld tasks of slots wait already, try again "
-                   "later",
+                   "%lld tasks of slots wait already, try again later",
                    (long long)open_tasks);
   ++open_tasks;
   ++unfinished;
-  new_tasks.push_back({what, slot, file, std::move(done)});
+  new_tasks.push_back(std::move(task));
   wake.notify_one();
   return {};
 }
 
-// The first one whose slot is idle begins; it alone goes on until it ends.
+// The one that has begun goes on; if there is none, the first whose slot is
+// idle begins.
 void Scheduler::Work::work_on_slots() {
   task_waits = false;
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    Task &task = tasks[i];
-    if (!task.since && prefixes.is_busy(task.slot))
-      continue;
-    bool ended;
-    try {
-      ended = task.since ? advance(task) : begin(task);
-    } catch (const std::bad_alloc &) {
-      prefixes.forget(task.slot);
-      end(task, failure(RESOURCES, "no memory left"));
-      ended = true;
-    }
-    if (ended)
-      tasks.erase(tasks.begin() + ptrdiff_t(i));
+  auto next = std::find_if(tasks.begin(), tasks.end(),
+                           [](const Task &task) { return task.since != 0; });
+  if (next == tasks.end())
+    next = std::find_if(tasks.begin(), tasks.end(), [&](const Task &task) {
+      return !prefixes.is_busy(task.slot);
+    });
+  if (next == tasks.end())
     return;
+  bool ended;
+  try {
+    ended = next->since ? advance(*next) : begin(*next);
+  } catch (const std::bad_alloc &) {
+    prefixes.forget(next->slot);
+    end(*next, failure(RESOURCES, "no memory left"));
+    ended = true;
   }
+  if (ended)
+    tasks.erase(next);
 }
 
 // True: it has ended.
@@ -59,6 +61,8 @@ bool Scheduler::Work::begin(Task &task) {
   const int32_t slot = task.slot;
   const int64_t length = prefixes.length(slot), now = now_ns();
   Status s;
+  if (task.wanted && !task.wanted())
+    return end(task, failure(RUN_ERROR, "nobody waits for it")), true;
   switch (task.what) {
   case SlotTask::Erase:
     prefixes.forget(slot);
@@ -128,6 +132,7 @@ void Scheduler::Work::end(Task &task, const Status &status) {
                                : 0;
     done.ns = now_ns() - task.since;
   }
+  publish(); // whoever hears of it finds it so
   try {
     task.done(done);
   } catch (const std::bad_alloc &) {

@@ -35,7 +35,7 @@ MaybeError find_file(const Context &context, const HttpRequest &request,
   if (!plain)
     return ApiError(400,
                     "'filename' expects the name of a file in the folder of "
-                    "--slot-save-path: up to 200 characters, none of them a "
+                    "--slot-save-path: up to 200 bytes, none of them a "
                     "slash, the first no dot",
                     "filename");
   path = context.settings.slot_folder + "/" + name;
@@ -121,9 +121,13 @@ MaybeError slot_task(Context &context, HttpRequest &request,
                            dump(tree_of(what, slot, name, result)));
       ++context.counters.errors;
       const ApiError error = error_of(result.status);
+      if (error.status == 503)
+        reply->add({{"retry-after", "1"}});
       reply->send(error.status, "application/json", dump(error.tree()));
     };
-    if (Status s = context.scheduler.submit(what, slot, path, done); !s.ok())
+    auto wanted = [reply] { return !reply->left(); };
+    if (Status s = context.scheduler.submit(what, slot, path, done, wanted);
+        !s.ok())
       return error_of(s);
     return {};
   }

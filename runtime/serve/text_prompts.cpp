@@ -14,31 +14,34 @@ bool has_ids(const Tree &list) {
                      [](const Tree &each) { return each.is_number(); });
 }
 
-MaybeError read_text(const Context &context, const std::string &text,
-                     TextPrompt &out) {
-  out.text = text;
-  if (MaybeError e = context.encode_text(text, "prompt", out.ids))
+// `out.ids` go on with a text; a <bos> that it does not have itself comes in
+// front of all of them only.
+MaybeError add_text(const Context &context, const std::string &text,
+                    TextPrompt &out) {
+  std::vector<int32_t> ids;
+  if (MaybeError e = context.encode_text(text, "prompt", ids))
     return e;
-  out.shows_first =
-      !out.ids.empty() && text.starts_with(context.token_text(out.ids[0]));
+  const bool ours =
+      !ids.empty() && !text.starts_with(context.token_text(ids[0]));
+  if (out.ids.empty())
+    out.shows_first = !ids.empty() && !ours;
+  else if (ours)
+    ids.erase(ids.begin());
+  out.ids.insert(out.ids.end(), ids.begin(), ids.end());
   return {};
 }
 
-// Texts between ids are no beginnings.
-MaybeError read_ids(const Context &context, const Tree &list, TextPrompt &out) {
+MaybeError read_list(const Context &context, const Tree &list,
+                     TextPrompt &out) {
   const Tokenizer &t = context.program.tokenizer;
   const int64_t vocab = t.vocab();
   for (const Tree &each : list) {
     if (MaybeError e = context.check_prompt(out.ids.size(), "prompt"))
       return e;
     if (each.is_string()) {
-      std::vector<int32_t> ids;
-      if (MaybeError e = context.encode_text(
-              each.get_ref<const std::string &>(), "prompt", ids))
+      if (MaybeError e =
+              add_text(context, each.get_ref<const std::string &>(), out))
         return e;
-      const bool added =
-          !out.ids.empty() && !ids.empty() && ids[0] == t.named(GM_TOK_BOS);
-      out.ids.insert(out.ids.end(), ids.begin() + added, ids.end());
       continue;
     }
     if (!each.is_number_integer() || each.get<int64_t>() < 0 ||
@@ -48,17 +51,19 @@ MaybeError read_ids(const Context &context, const Tree &list, TextPrompt &out) {
                           std::to_string(vocab - 1) + ", got " +
                           dump(each).substr(0, 40),
                       "prompt");
+    if (out.ids.empty())
+      out.shows_first = true;
     out.ids.push_back(each.get<int32_t>());
   }
-  out.text = t.decode(out.ids.data(), out.ids.size(), true);
-  out.shows_first = true;
+  const size_t hidden = !out.shows_first && !out.ids.empty();
+  out.text = t.decode(out.ids.data() + hidden, out.ids.size() - hidden, true);
   return context.check_prompt(out.ids.size(), "prompt");
 }
 
 } // namespace
 
 MaybeError read_prompts(const Context &context, const Tree *prompt,
-                        std::vector<TextPrompt> &out, bool &several) {
+                        std::vector<TextPrompt> &out) {
   auto expects = [](const std::string &got) {
     return ApiError(400,
                     "'prompt' expects a text, a list of texts, a list of token "
@@ -71,21 +76,21 @@ MaybeError read_prompts(const Context &context, const Tree *prompt,
       return expects(kind_of(each) + where);
     TextPrompt &one = out.emplace_back();
     if (MaybeError e = each.is_string()
-                           ? read_text(context, each.get<std::string>(), one)
-                           : read_ids(context, each, one))
+                           ? add_text(context, each.get<std::string>(), one)
+                           : read_list(context, each, one))
       return e;
+    if (each.is_string())
+      one.text = each.get<std::string>();
     if (one.ids.empty())
       return ApiError(400, "'prompt' expects at least one token", "prompt");
     return {};
   };
-  several = false;
   if (!prompt)
     return expects("none");
   if (prompt->is_string() || has_ids(*prompt))
     return add(*prompt, "");
   if (!prompt->is_array() || prompt->empty())
     return expects(kind_of(*prompt));
-  several = true;
   if (prompt->size() > size_t(kMostAnswers))
     return ApiError(400,
                     "'prompt' expects at most " + std::to_string(kMostAnswers) +

@@ -12,8 +12,8 @@ struct TextPrompt {
                             // no <bos> of ours
 };
 
-// A text, a list that has token ids, or a list of these: `several`.
+// A text, a list that has token ids, or a list of these.
 MaybeError read_prompts(const Context &context, const Tree *prompt,
-                        std::vector<TextPrompt> &out, bool &several);
+                        std::vector<TextPrompt> &out);
 
 } // namespace gm

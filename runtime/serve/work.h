@@ -20,7 +20,8 @@ struct Task {
   int32_t slot;
   std::string file;
   SlotCallback done;
-  int64_t since = 0; // 0: it has not begun
+  std::function<bool()> wanted; // may be empty
+  int64_t since = 0;            // 0: it has not begun
   int64_t tokens = 0;
   std::unique_ptr<SlotWriter> writer;
   std::unique_ptr<SlotReader> reader;
@@ -32,8 +33,7 @@ struct Scheduler::Work {
 
   Status check(const Sequence &s) const;
   Status submit(Sequence sequence, int64_t &number);
-  Status submit(SlotTask what, int32_t slot, const std::string &file,
-                SlotCallback done);
+  Status submit(Task task);
 
   // The rest is the thread's own.
   void run();

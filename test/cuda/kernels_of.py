@@ -18,7 +18,7 @@ def split(ptx):
     found = {}
     for text in kernels:
         name = re.match(r"\S+", text).group()
-        found[name] = re.sub(r"^\.extern \.shared .*$", "", "// " + text, flags=re.M)
+        found[name] = re.sub(r"^\.extern \.shared .*$", "", "// " + text, flags=re.M).rstrip() + "\n"
     return header, found
 
 

@@ -288,7 +288,7 @@ def check_errors():
             status, _, text = s.ask("POST", chat, body)
             has_error(json.loads(text), 400, *words, got=status)
         for more in ({"temperature": "hot"}, {"temperature": -1}, {"top_p": 2}, {"max_tokens": 1.5}, {"max_tokens": -2}, {"n": 0}, {"n": 1000},
-                     {"stop": 5}, {"stop": ["a", 1]}, {"stream": "yes"}, {"logit_bias": {"": 1}}, {"logit_bias": {"x": True}}, {"logit_bias": [["a " * 9000, 1]] * 2}, {"logit_bias": {"99999999": 1}},
+                     {"stop": 5}, {"stop": ["a", 1]}, {"stream": "yes"}, {"logit_bias": {"": 1}}, {"logit_bias": {"x": True}}, {"logit_bias": [["a " * 3000, 1]] * 2}, {"logit_bias": [["a" * 70000, 1]]}, {"stop": ["a" * 70000]}, {"logit_bias": {"99999999": 1}},
                      {"logit_bias": [1]}, {"seed": "a"}, {"top_logprobs": 3}, {"logprobs": True, "top_logprobs": 21}, {"tools": {}},
                      {"tools": [{"type": "function"}]}, {"stream_options": []}, {"stream_options": {"include_usage": 1}},
                      {"response_format": "json"}, {"chat_template_kwargs": {"enable_thinking": "no"}}):

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -40,9 +41,10 @@ INPUT = {"input": [{"role": "user", "content": [{"type": "input_text", "text": "
 CLAUDE = {"system": [{"type": "text", "text": "s"}], "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "x"}, {"type": "text", "text": "y"}]},
                                                                  {"role": "assistant", "content": [{"type": "thinking", "thinking": "t"}, {"type": "tool_use", "id": "c", "name": "f", "input": {}}]}],
           "tools": [{"name": "f", "input_schema": CITY}], "tool_choice": {"type": "any"}, "thinking": {"type": "enabled", "budget_tokens": 4}, "max_tokens": 2, "stop_sequences": ["z"]}
+LLAMA = {"prompt": [5, "a"], "n_predict": 2, "n_probs": 2, "logit_bias": [[5, 1], ["b", False]], "return_tokens": True, "response_fields": ["content", "generation_settings/seed"], "id_slot": 0, "stream": True}
 GOOD = [("POST", "/v1/chat/completions", CHAT), ("POST", "/v1/completions", TEXT), ("POST", "/v1/responses", INPUT), ("POST", "/v1/messages", CLAUDE),
         ("POST", "/v1/messages/count_tokens", CLAUDE), ("POST", "/tokenize", {"content": "a", "add_special": True, "with_pieces": True}), ("POST", "/detokenize", {"tokens": [2, 5]}),
-        ("POST", "/apply-template", CHAT), ("POST", "/v1/chat/completions", SEEN), ("GET", "/v1/models", None), ("GET", "/props", None), ("GET", "/metrics", None)]
+        ("POST", "/apply-template", CHAT), ("POST", "/completion", LLAMA), ("POST", "/slots/0?action=save", {"filename": "x"}), ("POST", "/v1/chat/completions", SEEN), ("GET", "/v1/models", None), ("GET", "/props", None), ("GET", "/metrics", None)]
 VALUES = [None, True, False, 0, -1, 1, 2 ** 31, -2 ** 63, 2 ** 64, 1e308, 0.1, "", "a", "\u0000", "\ud83d\ude00" * 3, "<|turn>", "x" * 3000, [], {}, [[]], [None], {"a": {}}, "9" * 400,
           {"type": "string", "pattern": "(a*)*b{3,900}"}, {"$ref": "#"}, {"type": "object", "properties": {str(i): {} for i in range(70)}}, {"enum": list(range(300))},
           {"anyOf": [{"type": "string", "minLength": 10 ** 9}] * 5}, {"type": "array", "items": {"$ref": "#/items"}, "minItems": 10 ** 6}, 'root ::= root | "a" root']
@@ -167,7 +169,8 @@ def main():
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")))
     parser.add_argument("--flags", default="")
     a = parser.parse_args()
-    process = subprocess.Popen([a.program, "serve", "--port", "0", "-t", "1", "--parallel", "4", "-c", "512", "--metrics", "--queue", "1000", *a.flags.split()], stderr=subprocess.PIPE, text=True)
+    folder = tempfile.TemporaryDirectory() # for the life of the process
+    process = subprocess.Popen([a.program, "serve", "--slot-save-path", folder.name, "--port", "0", "-t", "1", "--parallel", "4", "-c", "512", "--metrics", "--queue", "1000", *a.flags.split()], stderr=subprocess.PIPE, text=True)
     while not (line := process.stderr.readline()).startswith("listening on "):
         expect(line, "the server does not listen")
         if not line:

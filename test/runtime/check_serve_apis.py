@@ -258,10 +258,15 @@ def check_llama():
         none = s.post("/completion", body | {"n_predict": 0})[1]
         expect(none["content"] == "" and none["tokens_predicted"] == 0 and none["tokens_evaluated"] == r["tokens_evaluated"], str(none))
         ids = s.post("/tokenize", {"content": prompt})[1]["tokens"]
-        middle = s.post("/detokenize", {"tokens": ids[4:7]})[1]["content"]
-        if s.post("/tokenize", {"content": middle})[1]["tokens"] == ids[4:7]:
-            mixed = s.post("/completion", body | {"prompt": [*ids[:4], middle, *ids[7:]]})[1]
-            expect(mixed["content"] == r["content"], f"ids and texts: {mixed}")
+        middle = next((a, b) for a in range(1, len(ids)) for b in range(a + 1, len(ids))
+                      if s.post("/tokenize", {"content": s.post("/detokenize", {"tokens": ids[a:b]})[1]["content"]})[1]["tokens"] == ids[a:b])
+        between = s.post("/detokenize", {"tokens": ids[middle[0]:middle[1]]})[1]["content"]
+        for mixed in [*ids[:middle[0]], between, *ids[middle[1]:]], [*ids[:-1], s.post("/detokenize", {"tokens": ids[-1:]})[1]["content"]]:
+            answer = s.post("/completion", body | {"prompt": mixed})[1]
+            expect(answer["content"] == r["content"] and answer["prompt"] == prompt, f"ids and texts: {answer}")
+        count = lambda prompt: s.post("/completion", {"prompt": prompt, "n_predict": 0})[1]["tokens_evaluated"]
+        expect((count([5, "a"]), count(["a", 5]), count([5, "<bos>a"]), count("a")) == (2, 3, 3, 2), "<bos> of mixed prompts")
+        expect(s.post("/completion", body | {"prompt": [prompt]})[1]["content"] == r["content"], "a list of one prompt")
         several = s.post("/completion", body | {"prompt": [prompt, ids]})[1]
         expect([e["content"] for e in several] == [r["content"]] * 2 and [e["index"] for e in several] == [0, 1], str(several))
         fields = s.post("/completion", body | {"response_fields": ["content", "generation_settings/n_predict", "none", "content/none"]})[1]
@@ -271,6 +276,12 @@ def check_llama():
         for of in (first, s.post("/detokenize", {"tokens": [first]})[1]["content"]):
             other = s.post("/completion", body | {"return_tokens": True, "logit_bias": [[of, False]]})[1]
             expect(first not in other["tokens"] and other["tokens"], f"{of!r} never: {other}")
+        # Digits are a text in a pair and an id as a key.
+        plain = s.post("/completion", body | {"logit_bias": [[str(first), False]]})[1]
+        keyed = s.post("/completion", body | {"logit_bias": {str(first): False}})[1]
+        expect(plain["content"] == r["content"] != keyed["content"], f"digits: {plain} {keyed}")
+        lines = s.events("/completion", body | {"grammar": 'root ::= "a\\n" "b"'})[-1]
+        expect(lines["has_new_line"] and lines["tokens_cached"] == lines["tokens_evaluated"] + lines["tokens_predicted"] - 1, str(lines))
         bound = s.post("/completion", body | {"json_schema": {"enum": ["x y"]}})[1]
         expect(json.loads(bound["content"]) == "x y", str(bound))
         for wrong, words in (({}, "prompt"), ({"prompt": []}, "prompt"), ({"prompt": ["a", {}]}, "prompt"), (body | {"n_probs": 21}, "n_probs"), (body | {"post_sampling_probs": True}, "post_sampling_probs"),
@@ -304,10 +315,11 @@ def check_slots():
             expect(status == 200 and saved["n_saved"] == used and saved["n_written"] == size and saved["id_slot"] == 1, f"{status} {saved} {size}")
             # While somebody is answered.
             long = s.connect()
-            body = json.dumps({"messages": HELLO, "max_tokens": 400, "ignore_eos": True, "stream": True, "id_slot": 0}).encode()
+            body = json.dumps({"messages": HELLO, "max_tokens": 8000, "ignore_eos": True, "stream": True, "id_slot": 0}).encode()
             long.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             long.recv(1000)
             expect(s.post("/slots/1?action=save", {"filename": "b"})[0] == 200, "saved beside an answer")
+            expect(show()[0]["is_processing"], "the answer is over already")
             long.close()
             status, erased = s.post("/slots/1?action=erase", {})
             expect(status == 200 and erased == {"id_slot": 1, "n_erased": used}, str(erased))

@@ -4,6 +4,7 @@
 enum { Threads = 256, Warps = Threads / WarpLanes };
 
 // Unit = tile.
+GM_RESIDENT(gm_body, 6)
 GM_ENTRY(gm_body, Threads, 0, 1, 0)
 (const float *x, const float *rope, const gm_tile *tile, const float *w,
  uint8_t *kPool, uint8_t *vPool, const int32_t *pages, int32_t pageStride,

@@ -16,10 +16,14 @@ template <class P>
 GM_INLINE int32_t steps() {
   return (P::k() + P::StepK - 1) / P::StepK;
 }
-// None of them is empty.
+// None of them is empty. Equal ones if they are as long as the longest of most
+// ranges: fewer warps take as long, and registers for unequal counts are
+// spared.
 template <class P>
 GM_INLINE int32_t ranges() {
-  return smaller(steps<P>(), P::MostRanges);
+  const int32_t most = smaller(steps<P>(), P::MostRanges),
+                each = (steps<P>() + most - 1) / most;
+  return steps<P>() % each == 0 ? steps<P>() / each : most;
 }
 template <class P>
 GM_INLINE int32_t rangeBegin(int32_t range) {
