@@ -18,7 +18,9 @@ def split(ptx):
     found = {}
     for text in kernels:
         name = re.match(r"\S+", text).group()
-        found[name] = re.sub(r"^\.extern \.shared .*$", "", "// " + text, flags=re.M).rstrip() + "\n"
+        # Where the shared memory is declared, blank lines stay behind.
+        text = re.sub(r"^\.extern \.shared .*$", "", "// " + text, flags=re.M)
+        found[name] = re.sub(r"\n{2,}", "\n", text.rstrip() + "\n")
     return header, found
 
 

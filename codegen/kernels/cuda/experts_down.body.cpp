@@ -17,7 +17,7 @@ GM_ENTRY(gm_few, fewThreadsOf(), (fewBytesOf<Together, Together>()), 1, 1)
 // A unit of all pairs a block, expert by expert; a warp has 8 pairs of one at a
 // time. A row's experts ascend, so its pairs come in the order of their sum,
 // and no two of an expert are of one row.
-GM_RESIDENT(gm_many, 3)
+GM_RESIDENT(gm_many, 2)
 GM_ENTRY(gm_many, Warps *WarpLanes,
          (aloneBytesOf<Warps, 1>() + 2 * 4 * gm_experts), 1, 0)
 (const uint8_t *x, const int32_t *ids, const float *weights,
