@@ -96,7 +96,11 @@ def check_smolagents():
     import smolagents
     model = smolagents.OpenAIServerModel(model_id="nano", api_base=URL + "/v1", api_key="x", temperature=0, max_tokens=200)
     agent = smolagents.ToolCallingAgent(tools=[smolagents.tool(get_weather)], model=model, max_steps=2, verbosity_level=0)
-    expect(agent.run(WEATHER), "no answer")
+    # Ids of calls, which are random, are a part of its prompts, so the answer may
+    # be anything, also one more call; what the server is asked works.
+    agent.run(WEATHER)
+    errors = [step.error for step in agent.memory.steps if getattr(step, "error", None)]
+    expect(len(agent.memory.steps) > 2 and not any(isinstance(e, smolagents.AgentGenerationError) for e in errors), str(errors))
 
 
 def check_huggingface_hub():
