@@ -25,15 +25,6 @@ Sequence Generation::sequence(const Items &prompt, size_t index) const {
   return out;
 }
 
-MaybeError check_answers(size_t prompts, const Generation &generation) {
-  if (int64_t(prompts) * generation.n <= kMostAnswers)
-    return {};
-  return ApiError(400,
-                  "expects at most " + std::to_string(kMostAnswers) +
-                      " answers, prompts times n",
-                  "n");
-}
-
 // Each costs every token a little, and stands beside every waiting sequence.
 constexpr size_t kMostBiases = 1 << 12;
 // Bytes of all stop strings, and of a text that is biased.

@@ -29,9 +29,6 @@ struct Generation {
 // The most answers that one request may ask for, prompts times n.
 constexpr int64_t kMostAnswers = 64;
 
-// An error if so many prompts times n are more.
-MaybeError check_answers(size_t prompts, const Generation &generation);
-
 // What all of OpenAI's requests may say, with the names of llama.cpp's server
 // for the rest. `fields` keeps what is wrong.
 void read_generation(Fields &fields, const Context &context, Generation &out);

@@ -191,13 +191,10 @@ MaybeError llama_completion(Context &context, HttpRequest &request,
   if (MaybeError e = error_of(fields))
     return e;
   std::vector<TextPrompt> prompts;
-  if (MaybeError e = read_prompts(context, fields.find("prompt"), prompts))
-    return e;
-  if (MaybeError e = check_answers(prompts.size(), generation))
-    return e;
   std::vector<Items> items;
-  for (const TextPrompt &prompt : prompts)
-    items.emplace_back(prompt.ids);
+  if (MaybeError e = read_prompts(context, fields.find("prompt"), generation.n,
+                                  prompts, items))
+    return e;
   auto completion = std::make_shared<LlamaCompletion>(
       context, reply, generation, std::move(options), std::move(prompts));
   return completion->start(items, {});

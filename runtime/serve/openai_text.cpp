@@ -155,13 +155,10 @@ MaybeError text_completions(Context &context, HttpRequest &request,
   if (MaybeError e = error_of(fields))
     return e;
   std::vector<TextPrompt> prompts;
-  if (MaybeError e = read_prompts(context, fields.find("prompt"), prompts))
-    return e;
-  if (MaybeError e = check_answers(prompts.size(), generation))
-    return e;
   std::vector<Items> items;
-  for (const TextPrompt &prompt : prompts)
-    items.emplace_back(prompt.ids);
+  if (MaybeError e = read_prompts(context, fields.find("prompt"), generation.n,
+                                  prompts, items))
+    return e;
   if (!echo)
     prompts.clear();
   auto completion = std::make_shared<TextCompletion>(context, reply, generation,

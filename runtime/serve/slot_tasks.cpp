@@ -132,8 +132,8 @@ void Scheduler::Work::end(Task &task, const Status &status) {
                                : 0;
     done.ns = now_ns() - task.since;
   }
-  publish(); // whoever hears of it finds it so
   try {
+    publish(); // whoever hears of it finds it so
     task.done(done);
   } catch (const std::bad_alloc &) {
   }

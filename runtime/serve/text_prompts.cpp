@@ -60,10 +60,9 @@ MaybeError read_list(const Context &context, const Tree &list,
   return context.check_prompt(out.ids.size(), "prompt");
 }
 
-} // namespace
-
-MaybeError read_prompts(const Context &context, const Tree *prompt,
-                        std::vector<TextPrompt> &out) {
+// What `read_prompts` reads, without its items.
+MaybeError read_all(const Context &context, const Tree *prompt,
+                    std::vector<TextPrompt> &out) {
   auto expects = [](const std::string &got) {
     return ApiError(400,
                     "'prompt' expects a text, a list of texts, a list of token "
@@ -99,6 +98,23 @@ MaybeError read_prompts(const Context &context, const Tree *prompt,
   for (const Tree &each : *prompt)
     if (MaybeError e = add(each, " in the list"))
       return e;
+  return {};
+}
+
+} // namespace
+
+MaybeError read_prompts(const Context &context, const Tree *prompt, int64_t n,
+                        std::vector<TextPrompt> &out,
+                        std::vector<Items> &items) {
+  if (MaybeError e = read_all(context, prompt, out))
+    return e;
+  if (int64_t(out.size()) * n > kMostAnswers)
+    return ApiError(400,
+                    "expects at most " + std::to_string(kMostAnswers) +
+                        " answers, prompts times n",
+                    "n");
+  for (const TextPrompt &each : out)
+    items.emplace_back(each.ids);
   return {};
 }
 

@@ -12,8 +12,10 @@ struct TextPrompt {
                             // no <bos> of ours
 };
 
-// A text, a list that has token ids, or a list of these.
-MaybeError read_prompts(const Context &context, const Tree *prompt,
-                        std::vector<TextPrompt> &out);
+// A text, a list that has token ids, or a list of these; an error if they times
+// `n` are more than kMostAnswers. `items`: of each.
+MaybeError read_prompts(const Context &context, const Tree *prompt, int64_t n,
+                        std::vector<TextPrompt> &out,
+                        std::vector<Items> &items);
 
 } // namespace gm

@@ -96,9 +96,8 @@ struct Scheduler::Work {
   std::deque<Task> new_tasks;
   std::vector<int64_t> cancels;
   int64_t numbers = 0;
-  int64_t occupied = 0; // slots and places in the queue
-  int64_t unfinished =
-      0; // whose listeners or callbacks have not heard the last
+  int64_t occupied = 0;   // slots and places in the queue
+  int64_t unfinished = 0; // of which somebody has not heard the end
   int64_t open_tasks = 0;
   bool stopping = false, draining = false, forgets = false;
   Status broken; // not ok: nothing is computed any more
