@@ -4,8 +4,12 @@
 
 #include "llvm/Analysis/TargetLibraryInfo.h"
 #include "llvm/IR/DiagnosticInfo.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/Instructions.h"
+#include "llvm/IR/IntrinsicInst.h"
+#include "llvm/IR/IntrinsicsX86.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -71,12 +75,58 @@ static void run(Module &module, const char *pipeline,
   passes.run(module, modules);
 }
 
+// Prefetches that stand side by side, as Halide makes them, fill the queue of
+// lines that the first cache waits for, and the loads behind them wait for a
+// place: a block that computes for long has them in between, evenly. No order
+// of prefetches survives the scheduler, only what an operand needs: each is a
+// step of assembly between a dot product and the next of the same sum.
+static void spreadPrefetches(BasicBlock &block) {
+  std::vector<IntrinsicInst *> prefetches, sums;
+  for (Instruction &instruction : block) {
+    auto *call = dyn_cast<IntrinsicInst>(&instruction);
+    if (!call)
+      continue;
+    if (call->getIntrinsicID() == Intrinsic::prefetch)
+      prefetches.push_back(call);
+    else if (call->getIntrinsicID() == Intrinsic::x86_avx512_vpdpbusd_512 &&
+             !prefetches.empty() && call->hasOneUse() &&
+             call->user_back()->getParent() == &block &&
+             isa<IntrinsicInst>(call->user_back()))
+      sums.push_back(call);
+  }
+  if (sums.size() < 2 * prefetches.size())
+    return;
+  const DataLayout &layout = block.getDataLayout();
+  for (size_t i = 0; i < prefetches.size(); ++i) {
+    IntrinsicInst *sum = sums[i * sums.size() / prefetches.size()];
+    // One address for all lines of a step: loop strength reduction does not
+    // look into assembly, and would count each of them up in its own register.
+    APInt offset(64, 0);
+    Value *line =
+        prefetches[i]->getArgOperand(0)->stripAndAccumulateConstantOffsets(
+            layout, offset, /*AllowNonInbounds=*/true);
+    auto *step = InlineAsm::get(
+        FunctionType::get(sum->getType(), {line->getType(), sum->getType()},
+                          false),
+        "prefetcht0 " + std::to_string(offset.getSExtValue()) + "($1)",
+        "=v,r,0", /*hasSideEffects=*/false);
+    CallInst *call =
+        IRBuilder<>(sum->getNextNode()).CreateCall(step, {line, sum});
+    sum->replaceUsesWithIf(call,
+                           [&](Use &use) { return use.getUser() != call; });
+    prefetches[i]->eraseFromParent();
+  }
+}
+
 void optimizeModule(Module &module, const Target &target) {
   setTarget(module, target);
   for (Function &function : module)
     if (!target.tune.empty())
       function.addFnAttr("tune-cpu", target.tune);
   run(module, "default<O3>", createTargetMachine(target));
+  for (Function &function : module)
+    for (BasicBlock &block : function)
+      spreadPrefetches(block);
 }
 
 void dropDeadCode(Module &module, bool throughCalls) {

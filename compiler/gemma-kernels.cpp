@@ -1,5 +1,6 @@
 // gemma-kernels: kernel bodies alone. Lists the families, prints one body as
 // LLVM IR, assembly or an object, and times one. Knows codegen, not the IR.
+#include "codegen/DeviceKernel.h"
 #include "codegen/KernelCompiler.h"
 #include "codegen/Optimize.h"
 #include "codegen/OutputFile.h"
@@ -109,6 +110,8 @@ static ExitCode emitKernel(const KernelSpec &spec, const Target &target) {
   if (!module)
     return line.fail(module.error());
   optimizeModule(**module, target);
+  if (target.device != Device::Cpu)
+    takeLaunchFacts(**module, kernelSymbol(spec));
   std::string text;
   if (emitKind == "llvm") {
     llvm::raw_string_ostream(text) << **module;

@@ -31,7 +31,7 @@ Target x86Avx512() {
               .sums = 16,
               .widenedSums = 24,
               .quantizedSums = 8,
-              .weightPrefetch = 9216};
+              .weightPrefetch = 4608};
   return t;
 }
 

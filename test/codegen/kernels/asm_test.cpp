@@ -308,6 +308,32 @@ TEST(Assembly, X86FetchesAhead) {
     }
 }
 
+// Prefetches in a row fill the queue of lines that the first cache waits for:
+// each has a dot product behind it, where a block has them to spare.
+TEST(Assembly, X86SpreadsPrefetches) {
+  for (const std::string family : {"linear", "linear_geglu", "logits"})
+    for (const std::string format : {"q8_0", "q4_bf"}) {
+      int spread = 0;
+      for (const Block &loop : selfLoops(assemble(
+               product(family, RowClass::Many, format), "x86-avx512"))) {
+        Block marks;
+        for (const std::string &line : loop)
+          if (line.find("prefetch") != line.npos ||
+              line.find("vpdpbusd") != line.npos)
+            marks.push_back(line);
+        const int lines = count(marks, "prefetcht0");
+        if (lines == 0 || count(marks, "vpdpbusd") < 3 * lines)
+          continue;
+        ++spread;
+        for (size_t i = 1; i < marks.size(); ++i)
+          EXPECT_FALSE(marks[i - 1].find("prefetch") != std::string::npos &&
+                       marks[i].find("prefetch") != std::string::npos)
+              << family << " " << format;
+      }
+      EXPECT_GT(spread, 0) << family << " " << format;
+    }
+}
+
 TEST(Assembly, F32UsesFusedMultiplyAdd) {
   for (const char *family : products) {
     KernelSpec spec = product(family, RowClass::Few, "f32");
