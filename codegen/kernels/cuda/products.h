@@ -29,12 +29,20 @@ template <class P>
 GM_INLINE int32_t rangeBegin(int32_t range) {
   return steps<P>() * range / ranges<P>();
 }
-// Equal ranges are known when a body is compiled.
+template <class P>
+GM_INLINE int32_t longestRange() {
+  return (steps<P>() + ranges<P>() - 1) / ranges<P>();
+}
+// Equal ranges are known when a body is compiled; of others, that one more step
+// is all they differ by, which spares most guards.
 template <class P>
 GM_INLINE int32_t rangeSteps(int32_t range) {
-  return steps<P>() % ranges<P>() == 0
-             ? steps<P>() / ranges<P>()
-             : rangeBegin<P>(range + 1) - rangeBegin<P>(range);
+  const int32_t least = steps<P>() / ranges<P>();
+  if (steps<P>() % ranges<P>() == 0)
+    return least;
+  const int32_t count = rangeBegin<P>(range + 1) - rangeBegin<P>(range);
+  __builtin_assume(count >= least && count <= least + 1);
+  return count;
 }
 
 // Bytes from a group to the next, of either matrix.
@@ -64,12 +72,14 @@ struct RowsAreThere {
 template <class P, int32_t G>
 constexpr int32_t ahead = P::MostHeld > G ? P::MostHeld / G : 1;
 
-// Bytes of a warp's memory for L rows, and the steps of them that fit.
+// Bytes of a warp's memory for L rows, and the steps of them that fit: what 16
+// steps of 8 rows of codes take, so that k = 4096 is staged at once, else 12,
+// with which ptxas gets along in the registers that there are.
 template <class P, int32_t L, int32_t G>
 GM_INLINE int32_t warpBytes() {
-  constexpr int32_t most = 4096, step = P::StagedBytes * L;
-  const int32_t all = (steps<P>() + ranges<P>() - 1) / ranges<P>() * step,
-                once = ahead<P, G> * step;
+  constexpr int32_t step = P::StagedBytes * L;
+  const int32_t all = longestRange<P>() * step, once = ahead<P, G> * step,
+                most = all <= 5120 ? 5120 : 4096;
   return larger(larger(smaller(all, most), once), L * G * groupRows * 4);
 }
 
@@ -103,24 +113,37 @@ GM_INLINE void addRange(float (&acc)[G][4], const Group (&groups)[G],
       P::template multiply<M>(acc[j], held[i][j], in);
     }
   };
-  const int32_t space = warpBytes<P, L, G>() / bytes / A * A;
+  // Parts of equal length: a short one at the end is code of its own.
+  const int32_t fit = warpBytes<P, L, G>() / bytes, longest = longestRange<P>(),
+                parts = (longest + fit - 1) / fit,
+                each = ((longest + parts - 1) / parts + A - 1) / A * A,
+                space = parts == 1 ? fit : smaller(each, fit / A * A);
+  int32_t step = 0;
+  const uint8_t *staged = memory;
   for (int32_t first = 0; first < count; first += space) {
     const int32_t last = smaller(first + space, count);
     if (first > 0)
       syncWarp(); // what was staged before is used
     P::template stage<L>(memory, rowAt, rows, begin + first, begin + last);
     syncWarp();
-    int32_t step = first;
-    const uint8_t *staged = memory;
+    staged = memory;
+    // Asking at each step whether one is left to fetch for costs a third of
+    // the instructions: where there are many, only the last ones do.
+    for (; longest >= 3 * A && step + A <= last && step + 2 * A <= count;
+         step += A, staged += A * bytes)
+      GM_UNROLL for (int32_t i = 0; i < A; ++i) {
+        use(i, staged + i * bytes);
+        fetch(i, begin + step + i + A);
+      }
     for (; step + A <= last; step += A, staged += A * bytes)
       GM_UNROLL for (int32_t i = 0; i < A; ++i) {
         use(i, staged + i * bytes);
         if (step + i + A < count)
           fetch(i, begin + step + i + A);
       }
-    GM_UNROLL for (int32_t i = 0; i < A - 1; ++i) if (step + i < last)
-        use(i, staged + i * bytes);
   }
+  GM_UNROLL for (int32_t i = 0; i < A - 1; ++i) if (step + i < count)
+      use(i, staged + i * bytes);
 }
 
 template <int32_t G>
