@@ -101,16 +101,16 @@ std::vector<Family> towerFamilies() {
        .axes = {none, rows}},
       {.name = "add_positions",
        .summary =
-           "out = x + (T[p0 * step] + T[p1 * step + second]) over k columns, "
-           "in place, p = position[r]. A table [2][P]: step 1, second P; a "
-           "table [P][2]: step 2, second 1",
+           "out = x + (T[p0 * apart] + T[p1 * apart + second]) over k columns, "
+           "in place, p = position[r]. A table [2][P]: apart 1, second P; a "
+           "table [P][2]: apart 2, second 1",
        .constants = {c::k, c::plainFormat},
        .inputs = {{"x", own, "f32", k},
                   {"position", own, "i32", fixed<2>, false, Io::position}},
        .matrix = MatrixUse::Lookup, // 64-bit offsets
        .weights = {{"table", k}},
        .results = {{"out", "f32", k, own, 0}},
-       .scalars = {{"step"}, {"second"}},
+       .scalars = {{"apart"}, {"second"}},
        .axes = {none, rows}},
       {.name = "layer_norm",
        .summary = "y = round((x - mean) * (mean((x - mean)^2) + eps)^(-1/2) * "

@@ -85,7 +85,7 @@ TileKernel buildAddPositions(const KernelSpec &spec,
   const std::string &format = spec.constants.text("format");
   auto entry = [&](int64_t coordinate) {
     return Index::load("position", Index::row() * 2 + coordinate) *
-           Index::parameter("step");
+           Index::parameter("apart");
   };
   Expr first = matrixRow(rows.tile, "table", format, rows.k, entry(0), rows.j),
        second = matrixRow(rows.tile, "table", format, rows.k,

@@ -35,11 +35,6 @@ std::string KernelRunner::whyNot(const std::string &targetName) {
   return "";
 }
 
-bool KernelRunner::has(const std::string &family,
-                       const std::string &targetName) {
-  return hasKernel(family, *findTarget(targetName));
-}
-
 static std::string scratchFolder() {
   std::string name =
       (fs::temp_directory_path() / "gemmac-kernel-XXXXXX").string();

@@ -36,8 +36,6 @@ public:
 
   // Why kernels for this target cannot run here; empty if they can.
   static std::string whyNot(const std::string &targetName);
-  // Whether the target has a body of the family at all.
-  static bool has(const std::string &family, const std::string &targetName);
 
 private:
   void runEmulated(std::vector<Bytes> &storage,

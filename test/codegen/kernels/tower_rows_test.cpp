@@ -92,9 +92,9 @@ TEST_P(TowerRows, BiasAndStandardize) {
 
 TEST_P(TowerRows, AddPositions) {
   for (std::string format : {"f32", "bf16"})
-    for (int64_t step : {1, 2}) // [2][P] and [P][2]
+    for (int64_t apart : {1, 2}) // [2][P] and [P][2]
       for (auto [k, rows] : sizes()) {
-        const int64_t places = 37, second = step == 1 ? places : 1;
+        const int64_t places = 37, second = apart == 1 ? places : 1;
         Call c = call("add_positions", k, rows);
         c.spec.constants.set("format", format);
         Numbers x = numbers(rows * k), t = numbers(2 * places * k);
@@ -107,15 +107,15 @@ TEST_P(TowerRows, AddPositions) {
             {"position", makeInts(at)},
             {"table", makeWeight(t, 2 * places, k, matrixLayout(format))}};
         c.same = {{"out", "x"}};
-        c.scalars = {{"step", step}, {"second", second}};
+        c.scalars = {{"apart", apart}, {"second", second}};
         run(c, {"out"}, int32_t(rows));
         expectRows(
             c["out"],
             map(x.size(),
                 [&, k = k](size_t i) {
                   const size_t r = i / size_t(k), j = i % size_t(k);
-                  return x[i] + t[size_t(at[2 * r] * step * k) + j] +
-                         t[size_t((at[2 * r + 1] * step + second) * k) + j];
+                  return x[i] + t[size_t(at[2 * r] * apart * k) + j] +
+                         t[size_t((at[2 * r + 1] * apart + second) * k) + j];
                 }),
             k, "f32", "add_positions");
       }

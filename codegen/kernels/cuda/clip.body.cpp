@@ -1,0 +1,14 @@
+// Family clip.
+#include "codegen/kernels/cuda/tower_rows.h"
+
+// Unit = row.
+GM_ENTRY(gm_body, Threads, 0, 1, 0)
+(const float *x, const float *lo, const float *hi, uint8_t *y,
+ const gm_numbers *step, int32_t begin, int32_t end) {
+  const int64_t row = rowOfBlock(step, begin, end);
+  if (row < 0)
+    return;
+  x = rowAt(x, row);
+  const Bounds clip = boundsOf(lo, hi);
+  storeAct(y, row, [&](int32_t i) GM_LAMBDA { return clip(x[i]); });
+}
