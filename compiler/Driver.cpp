@@ -110,38 +110,17 @@ private:
 
 } // namespace
 
-// Why a device gets no towers.
-static std::string noTowers(const Target &target) {
-  return fmt::format("target {} has no kernels for it", target.name);
-}
-
-static WantedMedia textAlone(WantedMedia media, const Target &target) {
-  if (media.vision)
-    media.vision = false, media.whyNotVision = noTowers(target);
-  if (media.audio)
-    media.audio = false, media.whyNotAudio = noTowers(target);
-  return media;
-}
-
 Status Compilation::readInputs() {
   phases.begin(second ? "read for exact math" : "read");
   // A configuration alone can be compiled to every stage, and to a program
   // without weights.
-  WantedMedia media = {!o.noVision, !o.noAudio};
-  if (target->device != Device::Cpu)
-    media = textAlone(media, *target);
   InputOptions options{.mmproj = o.mmproj,
-                       .media = media,
+                       .media = {!o.noVision, !o.noAudio},
                        .needsTensors =
                            makesProgram() && !o.inspect && o.weights != "none"};
   Status opened = input.open(o.input, options, warnings, findings);
   if (!opened)
     return opened;
-  for (const auto &[tower, reason] : {std::pair("vision", input.model.noVision),
-                                      std::pair("audio", input.model.noAudio)})
-    if (reason == noTowers(*target))
-      warnings.push_back(
-          fmt::format("the {} tower is left out: {}", tower, reason));
   module = importGemma4(context, input.model);
   if (input.tensors) {
     Result<Binding> bound =

@@ -7,6 +7,7 @@
 #include "runtime/core/backend.h"
 #include "runtime/core/pages.h"
 #include "runtime/core/threads.h"
+#include "runtime/core/tower_sizes.h"
 #include "runtime/gemma.h"
 #include "runtime/host/synthetic.h"
 
@@ -17,8 +18,6 @@ namespace gm {
 enum { GM_SEGMENT_LIST(GM_NAME) SEGMENTS };
 #undef GM_NAME
 
-// The segments that make soft rows, each with rows of its own.
-enum { PATCHES, IMAGE, AUDIO, TOWERS };
 static_assert(int(SEGMENT_patches) + int(TOWERS) == int(SEGMENTS));
 
 // The segments with rows of their own; the head computes on the tail's.
@@ -34,17 +33,6 @@ struct Step : Context {
     return static_cast<T *>(ctx.io[io]);
   }
 };
-
-// Rows of the towers and what their arrays need, from plan and manifest.
-struct TowerSizes {
-  int64_t rows[TOWERS] = {};    // most, multiples of a page
-  int64_t columns[TOWERS] = {}; // of the input
-  // From one of its rows to the next: what kernels read in, 32 at a time.
-  int64_t stride(int tower) const { return (columns[tower] + 31) / 32 * 32; }
-  int64_t pairs = 0;  // of rope_patch, both axes
-  int64_t merged = 1; // patches of a cell
-};
-TowerSizes tower_sizes(const File &file, const Plan &plan);
 
 struct Engine {
   const File *file;

@@ -21,11 +21,7 @@ enum : uint64_t {
   ALIGN = 256
 };
 
-enum : int32_t {
-  STEPS = GM_BODY | GM_TAIL,
-  HEADS = GM_HEAD | GM_LOGITS,
-  TOWERS = GM_PATCHES | GM_IMAGE | GM_AUDIO
-};
+enum : int32_t { STEPS = GM_BODY | GM_TAIL, HEADS = GM_HEAD | GM_LOGITS };
 
 struct Io {
   int32_t readers, writers;
@@ -91,6 +87,7 @@ Status Transfers::allocate(const Card &on, const Setup &setup,
   addresses = &names;
   pinned = pinned_;
   sizes = sizes_of(*file, *plan);
+  towers = tower_sizes(*file, *plan);
   sent.assign(size_t(plan->slots), 0);
   const mf::Ple *ple = file->manifest->ple();
   if (ple && ple->slices())
@@ -169,7 +166,7 @@ void Transfers::download(void *to, uint64_t bytes) {
   full |= !down.add(addresses->find(to), uint64_t(to) + pinned, bytes);
 }
 
-// Of the arrays that the core writes and steps read by row.
+// Of the arrays that the core writes and segments read by row.
 uint64_t Transfers::row_bytes(int io, int32_t segments) const {
   const mf::Model &m = *file->manifest->model();
   switch (io) {
@@ -179,6 +176,14 @@ uint64_t Transfers::row_bytes(int io, int32_t segments) const {
     return uint64_t(m.global_rope()->pairs()) * 8;
   case GM_IO_ple:
     return ple_bytes[segments & GM_BODY ? 0 : 1];
+  case GM_IO_pixels:
+    return uint64_t(towers.stride(segments & GM_PATCHES ? PATCHES : IMAGE)) * 4;
+  case GM_IO_position:
+    return 8;
+  case GM_IO_rope_patch:
+    return uint64_t(towers.pairs) * 8;
+  case GM_IO_features:
+    return uint64_t(towers.stride(AUDIO)) * 4;
   default:
     return 4; // a number
   }
@@ -258,6 +263,8 @@ void Transfers::add_results(const gm_ctx &ctx, int32_t segments) {
   }
   if (segments & GM_LOGITS)
     download(ctx.io[GM_IO_logits], rows * stride_of(m.vocab()));
+  if (segments & (GM_IMAGE | GM_AUDIO))
+    download(ctx.io[GM_IO_soft], rows * stride_of(m.hidden()));
 }
 
 Status Transfers::fill(const Call *calls, int count) {
@@ -274,8 +281,8 @@ Status Transfers::fill(const Call *calls, int count) {
         (j < i ? before : segments) |= segment_of(calls[j]);
     if (before)
       continue;
-    if (!segments || segments & TOWERS)
-      return failure(UNSUPPORTED, "programs for cards run steps of text alone");
+    if (!segments)
+      return failure(RUN_ERROR, "a step calls what is no segment");
     int at = context_of(&ctx);
     if (at < 0 && (at = context_of(nullptr)) < 0)
       return failure(RUN_ERROR, "a step has more than %d contexts", CONTEXTS);

@@ -1,9 +1,10 @@
-// What a step takes to the card and brings back: the numbers of its contexts,
-// the arrays that segments read and the core writes, page tables of its slots,
-// masks; results. Must not know kernels or graphs.
+// What a step or a tower takes to the card and brings back: the numbers of its
+// contexts, the arrays that segments read and the core writes, page tables of
+// its slots, masks; results. Must not know kernels or graphs.
 #pragma once
 
 #include "runtime/core/backend.h"
+#include "runtime/core/tower_sizes.h"
 #include "runtime/cuda/addresses.h"
 #include "runtime/cuda/card.h"
 #include "runtime/cuda/copies.h"
@@ -78,6 +79,7 @@ private:
   bool full = false;
   const gm_ctx *contexts[CONTEXTS] = {};
   uint64_t ple_bytes[2] = {}; // of a row of body, of tail
+  TowerSizes towers;
   std::vector<uint64_t> sent; // of each slot: the step that took its pages
   uint64_t step = 0;
 };

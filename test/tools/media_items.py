@@ -2,7 +2,8 @@
 """Gives the questions of media.jsonl about pictures and sounds to a program, from
 the files themselves, and compares the ids of its answers with recorded ones.
 
-  media_items.py PROGRAM MODEL EVAL_FOLDER [--exact] [--fewer N] [--run qemu-aarch64]
+  media_items.py PROGRAM MODEL EVAL_FOLDER [--exact] [--fewer N] [--kinds image,audio]
+                 [--most N] [--run qemu-aarch64]
 
 An answer differs from the recorded one where its first other id is one that the
 reference all but gave (margin below 0.02), or the item is wrong. --exact: none
@@ -32,12 +33,13 @@ def main():
     p.add_argument("--fewer", type=int, default=0)
     p.add_argument("--run", default="")
     p.add_argument("--most", type=int, default=1000, help="items per kind")
+    p.add_argument("--kinds", default=",".join(KINDS))
     a = p.parse_args()
 
     with open(os.path.join(a.folder, "media.jsonl")) as f:
         items = [json.loads(line) for line in f]
     failed = False
-    for kind in KINDS:
+    for kind in a.kinds.split(","):
         tasks = [t for t in items if t["model"] == a.model and t["kind"] == kind][:a.most]
         right = good = near = other = 0
         for task in tasks:
