@@ -287,6 +287,9 @@ Status encode_picture(Engine &engine, int64_t rows, int64_t to);
 Status encode_sound(Engine &engine, int64_t rows, int64_t to);
 // [Plan::soft_rows][hidden], rows Results::hidden_stride apart.
 const float *soft_rows(const Engine &engine);
+// Makes the first `count` of them what somebody else has encoded, laid out like
+// them. RUN_ERROR for more than are planned; and as Backend::store.
+Status set_soft_rows(Engine &engine, const float *rows, int64_t count);
 
 //===- slots and checkpoints ----------------------------------------------===//
 

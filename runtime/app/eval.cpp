@@ -111,12 +111,10 @@ struct TestMedia {
       most = std::max(most, item.left);
     return most;
   }
-  void put_into(Items &window, int64_t stride) const {
+  void put_into(Items &window) const {
     for (size_t i = 0; i < std::min(items.size(), window.size()); ++i)
       window.list[i] = {items[i].id < 0 ? window.list[i].id : ~items[i].id,
                         items[i].left};
-    window.soft = soft.data();
-    window.soft_count = int32_t(int64_t(soft.size()) / stride);
   }
 };
 
@@ -268,9 +266,11 @@ Status Scorer::run() {
     if (Status s = input.next(ids, program.plan.context); !s.ok())
       return s;
     window = talk.size() && ids.size() ? talk : Items(ids);
-    if (!media.items.empty())
-      media.put_into(window,
-                     (program.manifest().model()->hidden() + 31) / 32 * 32);
+    if (!media.items.empty()) {
+      media.put_into(window);
+      window.soft = soft_rows(*program.engine);
+      window.soft_count = int32_t(program.plan.soft_rows);
+    }
     if (Status s = score(); !s.ok())
       return s;
   } while (window.size());
@@ -386,7 +386,14 @@ Status eval(Request &request) {
   }
   if (Status s = media.reserve(request.machine); !s.ok())
     return s;
+  const int64_t given = int64_t(scorer.media.soft.size()) /
+                        ((program.manifest().model()->hidden() + 31) / 32 * 32);
+  request.machine.soft_rows = std::max(request.machine.soft_rows, given);
   if (Status s = program.start(request.machine); !s.ok())
+    return s;
+  if (Status s =
+          set_soft_rows(*program.engine, scorer.media.soft.data(), given);
+      !s.ok())
     return s;
 
   watch_signals();

@@ -269,7 +269,7 @@ uint64_t lay_out(const File &file, const Options &options, Plan &plan,
   e.frequency[GM_GLOBAL] =
       arena.take<double>(uint64_t(m.global_rope()->pairs()));
   arena.term("step", "rope tables, ids, tiles, splits of a step");
-  if (e.towers.rows[IMAGE] || e.towers.rows[AUDIO])
+  if (e.towers.rows[IMAGE] || e.towers.rows[AUDIO] || plan.soft_rows)
     lay_out_towers(arena, plan, e);
   for (int kind : {GM_LOCAL, GM_GLOBAL}) {
     e.page[kind] =

@@ -63,6 +63,16 @@ TowerInput sound_input(Engine &e) {
 
 const float *soft_rows(const Engine &e) { return e.soft; }
 
+Status set_soft_rows(Engine &e, const float *rows, int64_t count) {
+  if (count > e.plan.soft_rows)
+    return failure(RUN_ERROR, "the plan has room for %lld soft rows, got %lld",
+                   (long long)e.plan.soft_rows, (long long)count);
+  return e.backend->store(reinterpret_cast<uint8_t *>(e.soft),
+                          reinterpret_cast<const uint8_t *>(rows),
+                          uint64_t(count) * uint64_t(e.hidden_stride) *
+                              sizeof(float));
+}
+
 namespace {
 
 Status check_rows(const Engine &e, const char *what, const TowerInput &input,

@@ -10,8 +10,8 @@ For each seed, target and format: `run` decodes, encodes and generates; its soft
 are within 1e-5 of the largest (bf16, q8: near on average), its prompt has them where
 the conversation has its media, blocks marked; `eval` of prompt and answer gives logits
 within 1e-3 of the evaluator (else near on average), of which the answer is the argmax;
-other workers and chunks give the same bits. arm-neon runs under qemu-aarch64. --stages: each
-stage read back by gemma-opt gives the stages after it."""
+other workers and chunks give the same bits. arm-neon runs under qemu-aarch64, cuda-sm80 with
+the driver that LD_LIBRARY_PATH has in front. --stages: each stage read back by gemma-opt gives the stages after it."""
 import argparse
 import json
 import math
@@ -148,9 +148,13 @@ class Case:
             expect(pairs[at:stop, 1].tolist() == left, f"{what} has blocks {pairs[at:stop, 1]}")
             first, at = first + len(rows), stop
 
-    def logits(self, program, run, ids, workers, chunk):
-        call([*run, program, "eval", "--tokens", write_ids(self.folder, ids), "--logits", self.path("out"), "-t", str(workers),
-              "-b", str(chunk), "--test-media", self.path("media")], limit=600)
+    @staticmethod
+    def workers(card, count):
+        return [] if card else ["-t", str(count)]
+
+    def logits(self, program, run, ids, workers, chunk, card):
+        call([*run, program, "eval", "--tokens", write_ids(self.folder, ids), "--logits", self.path("out"),
+              *self.workers(card, workers), "-b", str(chunk), "--test-media", self.path("media")], limit=600)
         got = np.array(safetensors.File(self.path("out"))["logits"])
         expect(got.shape == (len(ids), self.vocab) and np.isfinite(got).all(), f"logits of shape {got.shape} or not finite")
         return got
@@ -171,9 +175,11 @@ class Case:
     def check(self, target, quant):
         what = f"{target} {quant}"
         run = ["qemu-aarch64"] if target.startswith("arm") else []
+        card = target.startswith("cuda") # with the emulated driver in LD_LIBRARY_PATH
         program = compile_model(self.checkpoint, self.path("program"), "--quant=" + quant, "--target=" + target)
         words = call([*run, program, "run", "--messages", self.conversation.write(self.path("messages.json")), "--temp", "0",
-                      "-n", "6", "--ignore-eos", "--print-tokens", "--test-items", self.path("items"), "-t", "2"], limit=600).split()
+                      "-n", "6", "--ignore-eos", "--print-tokens", "--test-items", self.path("items"),
+                      *self.workers(card, 2)], limit=600).split()
         answer = list(map(int, words))
         ids, pairs, rows = self.prompt(self.path("items"))
         self.check_places(ids, pairs)
@@ -183,9 +189,9 @@ class Case:
         whole = ids + answer
         behind = np.full((len(answer), 2), (-1, 0), np.int32)
         media_golden.write_media(self.path("media"), np.concatenate([pairs, behind]), rows)
-        got = self.logits(program, run, whole, 2, 64)
+        got = self.logits(program, run, whole, 2, 64, card)
         for workers, chunk in () if run else self.r.sample([(1, 512), (3, 7), (1, 1), (4, 100)], 2):
-            other = self.logits(program, run, whole, workers, chunk)
+            other = self.logits(program, run, whole, workers, chunk, card)
             bad = np.flatnonzero((other.view(np.uint32) != got.view(np.uint32)).any(axis=1))
             expect(not bad.size, f"{what}: rows {bad[:5]} differ with {workers} workers, chunks of {chunk}")
         media_golden.write_media(self.path("media"), np.concatenate([pairs, behind]), self.soft)
