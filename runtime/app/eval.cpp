@@ -391,10 +391,11 @@ Status eval(Request &request) {
   request.machine.soft_rows = std::max(request.machine.soft_rows, given);
   if (Status s = program.start(request.machine); !s.ok())
     return s;
-  if (Status s =
-          set_soft_rows(*program.engine, scorer.media.soft.data(), given);
-      !s.ok())
-    return s;
+  if (given)
+    if (Status s =
+            set_soft_rows(*program.engine, scorer.media.soft.data(), given);
+        !s.ok())
+      return s;
 
   watch_signals();
   if (Status s = media.encode(); !s.ok())
