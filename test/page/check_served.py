@@ -34,7 +34,7 @@ def main():
             browser.run("document.getElementById('text').focus()")
             browser.type("What is the capital of France?")
             browser.press("Enter", number=13)
-            browser.wait("document.querySelector('.message.assistant .about')?.innerText.includes('tok/s')")
+            browser.wait("document.querySelector('.message.assistant .about')?.innerText.includes(' token')")
             answer = browser.run("document.querySelector('.message.assistant .body').innerText.trim()")
             meter = browser.run("document.querySelector('#meter span').textContent")
             # A picture is seen and answered as the program does.
@@ -46,7 +46,7 @@ def main():
             browser.run("document.getElementById('text').focus()")
             browser.type(ASKED)
             browser.press("Enter", number=13)
-            browser.wait("document.querySelector('.message.assistant .about')?.innerText.includes('tok/s')")
+            browser.wait("document.querySelector('.message.assistant .about')?.innerText.includes(' token')")
             seen = browser.run("document.querySelector('.message.assistant .body').innerText.trim()")
             width = browser.run("document.querySelector('.message.user img')?.naturalWidth")
             if len(sys.argv) > 2:
