@@ -105,6 +105,11 @@ static void spreadPrefetches(BasicBlock &block) {
     Value *line =
         prefetches[i]->getArgOperand(0)->stripAndAccumulateConstantOffsets(
             layout, offset, /*AllowNonInbounds=*/true);
+    // Halide makes addresses in front of all products; another may not be used
+    // before it is there.
+    if (auto *made = dyn_cast<Instruction>(line);
+        made && made->getParent() == &block && !made->comesBefore(sum))
+      continue;
     auto *step = InlineAsm::get(
         FunctionType::get(sum->getType(), {line->getType(), sum->getType()},
                           false),
